@@ -1,0 +1,120 @@
+// Command bench measures what a user waits for: the same work through any
+// Engine API socket and through any command line client, interleaved, so that
+// the noise of the machine falls on all alike. It prints min, median, p90 and
+// the ratio to the first target, and keeps the raw samples as JSON;
+// docs/benchmarks.md is rendered from those files alone.
+//
+//	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
+//	bench -render docs/benchmarks > docs/benchmarks.md
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	var o options
+	flag.IntVar(&o.n, "n", 20, "samples of each case")
+	flag.StringVar(&o.peers, "peers", os.Getenv("PEERS"), "other engines, name=unix:///socket, comma separated")
+	flag.StringVar(&o.out, "out", "", "file for the raw samples (JSON)")
+	flag.StringVar(&o.image, "image", "busybox", "image with a program `true`; peers must have it")
+	flag.StringVar(&o.only, "only", "", "run only the cases whose name contains this")
+	flag.StringVar(&o.commit, "commit", "unknown", "the commit that is measured")
+	render := flag.String("render", "", "render the samples in this folder as Markdown and end")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := func() error {
+		if *render != "" {
+			return renderFolder(os.Stdout, *render)
+		}
+		return run(ctx, o)
+	}()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	n                               int
+	peers, out, image, only, commit string
+}
+
+func run(ctx context.Context, o options) (err error) {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("start it as root: it runs a private engine")
+	}
+	own, err := startOwn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := own.close(); err == nil {
+			err = e
+		}
+	}()
+	targets := []*target{own.target}
+	for spec := range strings.SplitSeq(o.peers, ",") {
+		if spec == "" {
+			continue
+		}
+		t, err := newPeer(spec, o.image)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, t)
+	}
+	report := newReport(o)
+	if err := measure(ctx, o, own, targets, report); err != nil {
+		return err
+	}
+	report.print(os.Stdout)
+	if o.out != "" {
+		return report.save(o.out)
+	}
+	return nil
+}
+
+// measure runs every case n times, each time on every target in turn.
+func measure(ctx context.Context, o options, own *own, targets []*target, r *report) error {
+	for _, c := range cases {
+		if !strings.Contains(c.name, o.only) {
+			continue
+		}
+		n := o.n
+		if c.once {
+			n = min(n, 5)
+		}
+		for i := -1; i < n; i++ { // the first round warms up and is not kept
+			for _, t := range targets {
+				if c.own && t != own.target {
+					continue
+				}
+				value, err := c.run(ctx, own, t)
+				if err != nil {
+					return fmt.Errorf("%s on %s: %w", c.name, t.name, err)
+				}
+				if i >= 0 {
+					r.add(c, t.name, value)
+				}
+			}
+			if c.floor && i >= 0 {
+				values, err := own.floor(ctx)
+				if err != nil {
+					return fmt.Errorf("floor: %w", err)
+				}
+				r.add(c, "floor", values)
+			}
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s done\n", c.name)
+	}
+	return nil
+}

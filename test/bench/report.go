@@ -1,0 +1,119 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// report is what one run of bench measured, with what is needed to judge it.
+type report struct {
+	Date    time.Time `json:"date"`
+	Commit  string    `json:"commit"`
+	Machine string    `json:"machine"`
+	Command string    `json:"command"`
+	Cases   []*result `json:"cases"`
+}
+
+// result holds the raw samples of one case, by target.
+type result struct {
+	Name    string               `json:"name"`
+	Unit    string               `json:"unit"`
+	Targets []string             `json:"targets"`
+	Samples map[string][]float64 `json:"samples"`
+}
+
+func newReport(o options) *report {
+	return &report{
+		Date: time.Now().UTC().Truncate(time.Second), Commit: o.commit, Machine: machine(),
+		Command: "bench " + strings.Join(os.Args[1:], " "),
+	}
+}
+
+// machine names what the figures were measured on.
+func machine() string {
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	model := "unknown processor"
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	cgroups := "cgroup v1 (hybrid)"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		cgroups = "cgroup v2"
+	}
+	return fmt.Sprintf("%s, %d cores, Linux %s, %s, %s",
+		model, runtime.NumCPU(), strings.TrimSpace(string(kernel)), cgroups, runtime.Version())
+}
+
+func (r *report) add(c benchCase, target string, value float64) {
+	at := slices.IndexFunc(r.Cases, func(x *result) bool { return x.Name == c.name })
+	if at < 0 {
+		r.Cases = append(r.Cases, &result{Name: c.name, Unit: c.unit, Samples: map[string][]float64{}})
+		at = len(r.Cases) - 1
+	}
+	x := r.Cases[at]
+	if !slices.Contains(x.Targets, target) {
+		x.Targets = append(x.Targets, target)
+	}
+	x.Samples[target] = append(x.Samples[target], value)
+}
+
+func (r *report) save(path string) error {
+	data, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// quantile returns the q-quantile of sorted samples (nearest rank).
+func quantile(sorted []float64, q float64) float64 {
+	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// row is one line of a table: a case on one target.
+type row struct{ name, target, n, low, median, p90, ratio string }
+
+func (r *report) rows() []row {
+	var rows []row
+	for _, c := range r.Cases {
+		base := 0.0
+		for i, target := range c.Targets {
+			s := slices.Sorted(slices.Values(c.Samples[target]))
+			median := quantile(s, 0.5)
+			if i == 0 {
+				base = median
+			}
+			show := func(v float64) string { return fmt.Sprintf("%.2f %s", v, c.Unit) }
+			ratio := "1"
+			if i > 0 {
+				ratio = fmt.Sprintf("%.2f", median/base)
+			}
+			rows = append(rows, row{c.Name, target, fmt.Sprint(len(s)), show(s[0]), show(median), show(quantile(s, 0.9)), ratio})
+		}
+	}
+	return rows
+}
+
+func (r *report) print(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "CASE\tENGINE\tN\tMIN\tMEDIAN\tP90\tRATIO")
+	for _, x := range r.rows() {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.ratio)
+	}
+	tw.Flush()
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/berth-engine/berth/test/engine"
+	"github.com/moby/moby/client"
+)
+
+// target is an engine under measurement.
+type target struct {
+	name, host, cli, image string
+	client                 *client.Client
+}
+
+func newTarget(name, host, cli, image string) (*target, error) {
+	c, err := client.New(client.WithHost(host))
+	if err != nil {
+		return nil, err
+	}
+	return &target{name: name, host: host, cli: cli, image: image, client: c}, nil
+}
+
+// newPeer makes a target of "name=unix:///socket"; its command line client is
+// the stock docker.
+func newPeer(spec, image string) (*target, error) {
+	name, host, ok := strings.Cut(spec, "=")
+	if !ok {
+		return nil, fmt.Errorf("peer %q: want name=unix:///socket", spec)
+	}
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		return nil, err
+	}
+	return newTarget(name, host, docker, image)
+}
+
+// own is the engine that bench starts for itself: a Hub, a daemon, an image.
+type own struct {
+	*target
+	dir    string
+	hub    *engine.Hub
+	daemon *engine.Daemon
+	rootfs string // for the floor
+}
+
+func startOwn(ctx context.Context) (_ *own, err error) {
+	bin, err := engine.Bin()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "bb-")
+	if err != nil {
+		return nil, err
+	}
+	o := &own{dir: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if o.hub, err = engine.StartHub(dir, ""); err != nil {
+		return nil, err
+	}
+	if err := engine.PushBusybox(ctx, o.hub); err != nil {
+		return nil, err
+	}
+	o.daemon = engine.NewDaemon(dir, "--registry-mirror", "http://"+o.hub.Addr, "--debug=false")
+	if err := o.daemon.Start(ctx); err != nil {
+		return nil, err
+	}
+	o.target, err = newTarget("berth", o.daemon.Host(), filepath.Join(bin, "berth"), "busybox")
+	if err != nil {
+		return nil, err
+	}
+	if err := o.command(ctx, o.cli, "pull", "-q", "busybox"); err != nil {
+		return nil, err
+	}
+	return o, o.makeRootfs()
+}
+
+// makeRootfs lays the floor's root file system: busybox alone, as `true`.
+func (o *own) makeRootfs() error {
+	o.rootfs = filepath.Join(o.dir, "floor")
+	if err := os.MkdirAll(filepath.Join(o.rootfs, "lower", "bin"), 0o755); err != nil {
+		return err
+	}
+	data, err := os.ReadFile("/bin/busybox")
+	if err != nil {
+		return fmt.Errorf("the floor runs Debian's busybox-static: %w", err)
+	}
+	return os.WriteFile(filepath.Join(o.rootfs, "lower", "bin", "true"), data, 0o755)
+}
+
+func (o *own) close() error {
+	var errs []error
+	if o.daemon != nil && o.daemon.Started() {
+		errs = append(errs, o.daemon.Stop())
+	}
+	if o.hub != nil {
+		errs = append(errs, o.hub.Stop())
+	}
+	return errors.Join(append(errs, os.RemoveAll(o.dir))...)
+}
+
+// floor runs the floor program three times and returns the middle time.
+func (o *own) floor(ctx context.Context) (float64, error) {
+	bin, err := engine.Bin()
+	if err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-rootfs", o.rootfs, "-n", "3").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		return 0, err
+	}
+	var times [3]float64
+	if _, err := fmt.Sscan(string(out), &times[0], &times[1], &times[2]); err != nil {
+		return 0, err
+	}
+	slices.Sort(times[:])
+	return times[1], nil
+}

@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/berth-engine/berth/test/engine"
+	"github.com/berth-engine/berth/test/leak"
+)
+
+// newDaemon makes a daemon that reaches the shared Hub as docker.io. When the
+// test ends, all its containers must be gone or are removed here, the daemon
+// is stopped, and the host must look as before.
+func newDaemon(t *testing.T, args ...string) *engine.Daemon {
+	t.Helper()
+	// Unix socket paths are short: t.TempDir would be too long for them.
+	dir, err := os.MkdirTemp("", "be-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := hostState(t, dir)
+	d := engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + hub.Addr}, args...)...)
+	t.Cleanup(func() { finish(t, d, before) })
+	return d
+}
+
+// finish stops the daemon and checks that nothing is left on the host.
+func finish(t *testing.T, d *engine.Daemon, before leak.State) {
+	t.Helper()
+	if t.Failed() && d.Started() {
+		t.Logf("berthd's log:\n%s", tail(d.Log(), 120))
+	}
+	if d.Started() {
+		if err := d.Stop(); err != nil {
+			t.Errorf("stop the daemon: %v", err)
+		}
+	}
+	if err := os.RemoveAll(d.Dir); err != nil {
+		t.Errorf("something in the engine's folder is in use: %v", err)
+	}
+	eventually(t, "the host to look as before", func() []string {
+		return leak.Diff(before, hostState(t, d.Dir))
+	})
+}
+
+// hostState reads everything that an engine below dir could leave behind. What
+// other processes of the machine do to links and mounts is not filtered out:
+// stories do not run beside other work.
+func hostState(t *testing.T, dir string) leak.State {
+	t.Helper()
+	s, err := leak.Read(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s["process"] = without(s["process"], "berth-hub")
+	return s
+}
+
+func without(names []string, prefix string) []string {
+	var out []string
+	for _, n := range names {
+		if !strings.HasPrefix(n, prefix) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// idle is the state of a running daemon's directories and of the host, to be
+// compared before and after a story that must leave nothing.
+func idle(t *testing.T, d *engine.Daemon) leak.State {
+	t.Helper()
+	s, err := leak.Read(t.Context(), []string{d.DataRoot(), d.ExecRoot()}, func(path string) bool {
+		base := filepath.Base(path)
+		return base == "pool" || strings.HasPrefix(base, "new-")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s["process"] = without(s["process"], "berth-hub")
+	return s
+}
+
+// noLeak fails when the host or the engine's folders differ from before.
+func noLeak(t *testing.T, d *engine.Daemon, before leak.State) {
+	t.Helper()
+	eventually(t, "nothing to be left behind", func() []string {
+		return leak.Diff(before, idle(t, d))
+	})
+}
+
+// eventually polls until rest returns nothing; after twenty seconds it fails
+// with what is still there. Tear-down is asynchronous by design.
+func eventually(t *testing.T, what string, rest func() []string) {
+	t.Helper()
+	var left []string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if left = rest(); len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("waited for %s in vain:\n%s", what, strings.Join(left, "\n"))
+}
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
