@@ -1,0 +1,42 @@
+//go:build faultpoints
+
+package fault
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Error is what a point set to "error" returns.
+type Error struct{ Point string }
+
+func (e *Error) Error() string { return "fault point " + e.Point }
+
+// Point does what BERTH_FAULT says about name; nil if it says nothing.
+func Point(name string) error {
+	for entry := range strings.SplitSeq(os.Getenv("BERTH_FAULT"), ",") {
+		point, action, _ := strings.Cut(strings.TrimSpace(entry), "=")
+		if point != name {
+			continue
+		}
+		action, arg, _ := strings.Cut(action, ":")
+		switch action {
+		case "kill":
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		case "error":
+			return &Error{Point: name}
+		case "sleep":
+			d, err := time.ParseDuration(arg)
+			if err != nil {
+				panic("BERTH_FAULT: " + entry + ": " + err.Error())
+			}
+			time.Sleep(d)
+		default:
+			panic("BERTH_FAULT: unknown action in " + entry)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package ns
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kernels since 6.3 want a memfd to say whether it may be executed; older
+// ones refuse the flag.
+const mfdExec = 0x10
+
+// sealExec is F_SEAL_EXEC: the executable bits are fixed.
+const sealExec = 0x20
+
+// SealedMemfd copies a program into an anonymous file that nobody can write to
+// any more, whatever descriptor or /proc/PID/exe they hold (CVE-2019-5736).
+// The descriptor is close-on-exec.
+func SealedMemfd(name string, program io.Reader) (*os.File, error) {
+	return memfd(name, program, mfdExec, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE, sealExec)
+}
+
+func memfd(name string, content io.Reader, flag, seals, optionalSeals int) (*os.File, error) {
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate(name, flags|flag)
+	if errors.Is(err, unix.EINVAL) {
+		fd, err = unix.MemfdCreate(name, flags)
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := io.Copy(f, content); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("fill memfd %s: %w", name, err)
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals|optionalSeals)
+	if errors.Is(err, unix.EINVAL) {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+	}
+	if err != nil {
+		f.Close()
+		return nil, os.NewSyscallError("seal memfd", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,65 @@
+package ns
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// PidfdOpen returns a descriptor of a process that stays valid, and stays that
+// process, whatever happens to the number. The error is ESRCH if there is no
+// such process.
+func PidfdOpen(pid int) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fmt.Errorf("pidfd of process %d: %w", pid, err)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// PidfdSignal sends a signal. The error is ESRCH if the process has ended and
+// was reaped.
+func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	if err := raw.Control(func(fd uintptr) {
+		sent = unix.PidfdSendSignal(int(fd), sig, nil, 0)
+	}); err != nil {
+		return err
+	}
+	return os.NewSyscallError("pidfd_send_signal", sent)
+}
+
+// ProcessStartTime returns when the process started, in clock ticks since
+// boot (field 22 of /proc/PID/stat). Together with the pid it names one
+// process of this boot. The error is os.ErrNotExist if there is none.
+func ProcessStartTime(pid int) (uint64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		if err, ok := err.(*os.PathError); ok && err.Err == syscall.ESRCH {
+			return 0, os.ErrNotExist // it ended between open and read
+		}
+		return 0, err
+	}
+	return parseStartTime(b)
+}
+
+func parseStartTime(stat []byte) (uint64, error) {
+	// The second field is the name in parentheses, with any bytes in it.
+	i := bytes.LastIndexByte(stat, ')')
+	if i < 0 {
+		return 0, fmt.Errorf("stat line without a name: %q", stat)
+	}
+	fields := bytes.Fields(stat[i+1:])
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("stat line too short: %q", stat)
+	}
+	return strconv.ParseUint(string(fields[19]), 10, 64)
+}
