@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +39,10 @@ func finish(t *testing.T, d *engine.Daemon, before leak.State) {
 		if err := d.Stop(); err != nil {
 			t.Errorf("stop the daemon: %v", err)
 		}
+	}
+	// A story may have mounted a small filesystem as data-root.
+	if err := syscall.Unmount(d.DataRoot(), 0); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("unmount the data-root: %v", err)
 	}
 	if err := os.RemoveAll(d.Dir); err != nil {
 		t.Errorf("something in the engine's folder is in use: %v", err)
