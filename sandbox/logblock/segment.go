@@ -1,0 +1,137 @@
+package logblock
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const suffix = ".blk"
+
+// segmentName gives segment seq's file name: eight decimal digits at least.
+func segmentName(seq uint64) string { return fmt.Sprintf("%08d%s", seq, suffix) }
+
+// segments lists the sequence numbers present in dir, ascending. A missing dir
+// has none.
+func segments(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("log %s: %w", dir, err)
+	}
+	var seqs []uint64
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), suffix)
+		seq, err := strconv.ParseUint(digits, 10, 63)
+		if ok && err == nil && segmentName(seq) == e.Name() {
+			seqs = append(seqs, seq)
+		}
+	}
+	slices.Sort(seqs)
+	return seqs, nil
+}
+
+// A segment is one open file of a log.
+type segment struct {
+	f       *os.File
+	seq     uint64
+	head    int64 // where the first frame begins
+	created int64 // ns
+}
+
+// openSegment opens segment seq for reading. The error is fs.ErrNotExist when
+// it was rotated away, errFormat when it is no segment (yet).
+func openSegment(dir string, seq uint64) (*segment, error) {
+	f, err := os.Open(filepath.Join(dir, segmentName(seq)))
+	if err != nil {
+		return nil, err
+	}
+	var b [segmentHead]byte
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, errors.Join(err, f.Close())
+	}
+	head, created, ok := parseSegment(b[:n])
+	if !ok {
+		return nil, errors.Join(errFormat, f.Close())
+	}
+	return &segment{f: f, seq: seq, head: head, created: created}, nil
+}
+
+var errFormat = errors.New("not a log segment of a known version")
+
+// size of the file as it is now; 0 if that cannot be told.
+func (s *segment) size() int64 {
+	st, err := s.f.Stat()
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// frameAt decodes the frame at off. buf is grown as needed and returned.
+func (s *segment) frameAt(off int64, buf []byte) (frame, []byte, bool) {
+	var head [HeaderSize]byte
+	if n, _ := s.f.ReadAt(head[:], off); n < HeaderSize {
+		return frame{}, buf, false
+	}
+	n := binary.LittleEndian.Uint32(head[4:])
+	if n > MaxData {
+		return frame{}, buf, false
+	}
+	buf = slices.Grow(buf[:0], int(n)+overhead)[:int(n)+overhead]
+	if got, _ := s.f.ReadAt(buf, off); got < len(buf) {
+		return frame{}, buf, false
+	}
+	f, ok := parseFrame(buf)
+	return f, buf, ok
+}
+
+// frameBefore decodes the frame that ends at end, by its trailer.
+func (s *segment) frameBefore(end int64, buf []byte) (f frame, off int64, _ []byte, ok bool) {
+	var tail [TrailerSize]byte
+	if end < s.head+overhead {
+		return frame{}, 0, buf, false
+	}
+	if n, _ := s.f.ReadAt(tail[:], end-TrailerSize); n < TrailerSize {
+		return frame{}, 0, buf, false
+	}
+	n := binary.LittleEndian.Uint32(tail[:])
+	off = end - overhead - int64(n)
+	if n > MaxData || off < s.head {
+		return frame{}, 0, buf, false
+	}
+	f, buf, ok = s.frameAt(off, buf)
+	return f, off, buf, ok && f.size() == end-off
+}
+
+// validEnd returns where the last whole frame ends at or before limit: limit
+// itself in the common case, else found by reading forward.
+func (s *segment) validEnd(limit int64) int64 {
+	if limit <= s.head {
+		return s.head
+	}
+	if _, _, _, ok := s.frameBefore(limit, nil); ok {
+		return limit
+	}
+	end := s.head
+	var buf []byte
+	for {
+		var f frame
+		var ok bool
+		f, buf, ok = s.frameAt(end, buf)
+		if !ok || end+f.size() > limit {
+			return end
+		}
+		end += f.size()
+	}
+}

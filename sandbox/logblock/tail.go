@@ -1,0 +1,158 @@
+package logblock
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// start chooses where to begin, without reading what is not wanted.
+func (r *Reader) start() error {
+	seqs, err := segments(r.dir)
+	if err != nil || len(seqs) == 0 {
+		return err
+	}
+	if err := r.findEnd(seqs); err != nil {
+		return err
+	}
+	if r.o.Tail < 0 && !r.o.Follow {
+		r.ended = true
+		return nil
+	}
+	var pos position
+	if r.o.Tail == 0 {
+		pos, r.lost, err = r.firstSince(seqs)
+	} else {
+		pos, r.lost, err = r.walkBack(seqs)
+	}
+	if err != nil || pos.seq == 0 {
+		return err
+	}
+	if err := r.seek(pos); err != nil {
+		return err
+	}
+	if r.o.Tail != 0 {
+		return r.count(pos)
+	}
+	return nil
+}
+
+// findEnd notes where the log ends now.
+func (r *Reader) findEnd(seqs []uint64) error {
+	r.end.seq = seqs[len(seqs)-1]
+	s, err := openSegment(r.dir, r.end.seq)
+	if errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	r.end.off = s.size()
+	return s.f.Close()
+}
+
+func (r *Reader) seek(pos position) error {
+	if more, err := r.nextSegment(pos.seq); err != nil || !more {
+		return err
+	}
+	if r.seg.seq == pos.seq && pos.off > r.off {
+		r.off = pos.off
+	}
+	return nil
+}
+
+// firstSince skips the segments that were complete before since. lost tells
+// that something was skipped.
+func (r *Reader) firstSince(seqs []uint64) (pos position, lost bool, err error) {
+	pos.seq = seqs[0]
+	for _, seq := range seqs[1:] {
+		if r.o.Since.IsZero() {
+			break
+		}
+		s, err := openSegment(r.dir, seq)
+		if err != nil {
+			break
+		}
+		if err := s.f.Close(); err != nil {
+			return pos, false, fmt.Errorf("log: %w", err)
+		}
+		if s.created >= r.since {
+			break
+		}
+		pos.seq, lost = seq, true
+	}
+	return pos, lost, nil
+}
+
+// walkBack goes back from the end, frame by frame, until enough lines begin
+// behind it. Each stream may lose the head of one line there, hence two more.
+func (r *Reader) walkBack(seqs []uint64) (pos position, lost bool, err error) {
+	want, have := max(r.o.Tail, 0)+2, 0
+	var buf []byte
+	for i := len(seqs) - 1; i >= 0; i-- {
+		s, err := openSegment(r.dir, seqs[i])
+		if errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return pos, false, fmt.Errorf("log: %w", err)
+		}
+		end := s.size()
+		if seqs[i] == r.end.seq {
+			end = r.end.off
+		}
+		enough := false
+		end = s.validEnd(end)
+		for !enough && end > s.head {
+			f, off, b, ok := s.frameBefore(end, buf)
+			buf = b
+			if !ok {
+				break
+			}
+			end = off
+			if f.time <= r.until && (f.stream == Stdout && r.o.Stdout || f.stream == Stderr && r.o.Stderr) {
+				have += bytes.Count(f.data, []byte{'\n'})
+			}
+			enough = have >= want || f.time < r.since
+		}
+		pos = position{seqs[i], end}
+		if err := s.f.Close(); err != nil {
+			return pos, false, fmt.Errorf("log: %w", err)
+		}
+		if enough {
+			return pos, true, nil
+		}
+	}
+	return pos, false, nil
+}
+
+// count reads from pos to the end as it was when the reader was opened, to
+// learn how many lines are too many.
+func (r *Reader) count(pos position) error {
+	o := r.o
+	o.Tail, o.Follow, o.Done = 0, false, nil
+	c := newReader(r.dir, o)
+	c.end, c.lost = r.end, r.lost
+	defer c.Close() // only read
+	if err := c.seek(pos); err != nil {
+		return err
+	}
+	for {
+		_, err := c.Next(context.Background())
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if r.o.Tail > 0 {
+		r.skip = max(c.lines-r.o.Tail, 0)
+	} else {
+		r.skip = c.lines - c.open
+	}
+	return nil
+}
