@@ -1,0 +1,130 @@
+package config
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
+)
+
+// Places that a daemon without settings uses.
+const (
+	DefaultFile     = "/etc/berth/daemon.json"
+	DefaultDataRoot = "/var/lib/berth"
+	DefaultExecRoot = "/var/run/berth"
+	DefaultHost     = "unix:///var/run/berth.sock"
+)
+
+// Config is every setting of the daemon. The JSON names are the keys of
+// daemon.json; the flags carry the same names, in the singular where dockerd has
+// them so.
+type Config struct {
+	Hosts    []string `json:"hosts"`     // where the API listens; none: DefaultHost
+	Group    string   `json:"group"`     // group of unix sockets; "": root's
+	DataRoot string   `json:"data-root"` // absolute
+	ExecRoot string   `json:"exec-root"` // absolute; may vanish at reboot
+	Pidfile  string   `json:"pidfile"`   // "": none
+
+	Debug     bool   `json:"debug"`      // same as log-level debug
+	LogLevel  string `json:"log-level"`  // debug, info, warn, error, fatal
+	LogFormat string `json:"log-format"` // text, json
+
+	TLS       *bool  `json:"tls"`       // nil: not said
+	TLSVerify *bool  `json:"tlsverify"` // nil: not said; true implies TLS
+	TLSCACert string `json:"tlscacert"`
+	TLSCert   string `json:"tlscert"`
+	TLSKey    string `json:"tlskey"`
+
+	StorageDriver string `json:"storage-driver"` // overlayfs, or its older name overlay2
+
+	RegistryMirrors    []string            `json:"registry-mirrors"`    // of docker.io
+	InsecureRegistries []string            `json:"insecure-registries"` // host[:port] or CIDR
+	Registries         map[string]Registry `json:"registries"`          // Berth's own: settings of any registry
+	MaxDownloads       int                 `json:"max-concurrent-downloads"`
+
+	Bridge string `json:"bridge"` // name of the default bridge
+	BIP    string `json:"bip"`    // its address with prefix length; "": chosen
+	MTU    int    `json:"mtu"`    // 0: the default route's
+
+	CgroupParent    string                       `json:"cgroup-parent"`
+	Init            bool                         `json:"init"`
+	ShmSize         Bytes                        `json:"default-shm-size"`
+	Ulimits         map[string]*container.Ulimit `json:"default-ulimits"`
+	NoNewPrivileges bool                         `json:"no-new-privileges"`
+	LogDriver       string                       `json:"log-driver"`
+	LogOpts         map[string]string            `json:"log-opts"`
+
+	Labels          []string `json:"labels"`
+	LiveRestore     bool     `json:"live-restore"`     // accepted: containers always outlive the daemon
+	ShutdownTimeout int      `json:"shutdown-timeout"` // seconds for open requests to end; negative: no limit
+
+	File     string `json:"-"` // the configuration file, whether it exists or not
+	Validate bool   `json:"-"` // only check the configuration
+	Version  bool   `json:"-"` // only print the version
+	Help     string `json:"-"` // usage text to print, when help was asked for
+}
+
+// Registry is how to reach one registry.
+type Registry struct {
+	Mirrors  []string `json:"mirrors"`  // URLs, asked in this order before the registry itself
+	Insecure bool     `json:"insecure"` // plain HTTP or an unverified certificate is accepted
+}
+
+// defaults is the configuration without flags and file.
+func defaults() *Config {
+	return &Config{
+		DataRoot: DefaultDataRoot, ExecRoot: DefaultExecRoot, File: DefaultFile,
+		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
+		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true,
+		ShmSize: 64 * units.MiB, LogDriver: "json-file",
+		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{},
+	}
+}
+
+// Level is the least severe level to log.
+func (c *Config) Level() slog.Level {
+	if c.Debug {
+		return slog.LevelDebug
+	}
+	return levels[c.LogLevel]
+}
+
+// UseTLS says whether TCP listeners speak TLS.
+func (c *Config) UseTLS() bool { return isTrue(c.TLS) || c.VerifyClients() }
+
+// VerifyClients says whether TCP clients must show a certificate.
+func (c *Config) VerifyClients() bool { return isTrue(c.TLSVerify) }
+
+// Mirrors returns the mirrors of every registry that has some, docker.io's from
+// registry-mirrors included.
+func (c *Config) Mirrors() map[string][]string {
+	all := map[string][]string{}
+	for host, r := range c.Registries {
+		if len(r.Mirrors) > 0 {
+			all[host] = slices.Clone(r.Mirrors)
+		}
+	}
+	if len(c.RegistryMirrors) > 0 {
+		all["docker.io"] = append(slices.Clone(c.RegistryMirrors), all["docker.io"]...)
+	}
+	return all
+}
+
+// Insecure returns all registries for which plain HTTP and unverified
+// certificates are accepted, as host[:port] or CIDR, sorted.
+func (c *Config) Insecure() []string {
+	set := map[string]bool{}
+	for _, r := range c.InsecureRegistries {
+		set[r] = true
+	}
+	for host, r := range c.Registries {
+		if r.Insecure {
+			set[host] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func isTrue(b *bool) bool { return b != nil && *b }

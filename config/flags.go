@@ -1,0 +1,79 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// newFlags declares every flag, bound to c.
+func newFlags(c *Config) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
+	fs.SetInterspersed(true)
+	fs.SortFlags = true
+
+	fs.StringArrayVarP(&c.Hosts, "host", "H", nil, "Listen on this address: unix://PATH, tcp://HOST:PORT, fd://[NAME] (default "+DefaultHost+")")
+	fs.StringVarP(&c.Group, "group", "G", c.Group, "Group for unix sockets")
+	fs.StringVar(&c.DataRoot, "data-root", c.DataRoot, "Directory of persistent state")
+	fs.StringVar(&c.ExecRoot, "exec-root", c.ExecRoot, "Directory of execution state")
+	fs.StringVarP(&c.Pidfile, "pidfile", "p", c.Pidfile, "File to write the daemon's process id to")
+	fs.StringVar(&c.File, "config-file", c.File, "Configuration file")
+	fs.BoolVarP(&c.Debug, "debug", "D", false, "Log at level debug")
+	fs.StringVarP(&c.LogLevel, "log-level", "l", c.LogLevel, "Least level to log: debug, info, warn, error, fatal")
+	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "Form of the daemon's log: text, json")
+
+	addTristate(fs, &c.TLS, "tls", "Use TLS on TCP; --tls=false accepts a TCP address without it")
+	addTristate(fs, &c.TLSVerify, "tlsverify", "Use TLS on TCP and demand a client certificate")
+	fs.StringVar(&c.TLSCACert, "tlscacert", c.TLSCACert, "CA that client certificates must be signed by")
+	fs.StringVar(&c.TLSCert, "tlscert", c.TLSCert, "TLS certificate file")
+	fs.StringVar(&c.TLSKey, "tlskey", c.TLSKey, "TLS key file")
+
+	fs.StringVarP(&c.StorageDriver, "storage-driver", "s", c.StorageDriver, "Storage driver: overlayfs")
+	fs.StringArrayVar(&c.RegistryMirrors, "registry-mirror", nil, "Mirror of docker.io to ask first (URL)")
+	fs.StringArrayVar(&c.InsecureRegistries, "insecure-registry", nil, "Registry, or CIDR of registries, to be reached without verified TLS")
+	fs.IntVar(&c.MaxDownloads, "max-concurrent-downloads", c.MaxDownloads, "Layers to download at the same time for one pull")
+
+	fs.StringVarP(&c.Bridge, "bridge", "b", c.Bridge, "Name of the default bridge")
+	fs.StringVar(&c.BIP, "bip", c.BIP, "Address of the default bridge, as ADDRESS/PREFIX")
+	fs.IntVar(&c.MTU, "mtu", c.MTU, "MTU of the default bridge; 0: chosen")
+
+	fs.StringVar(&c.CgroupParent, "cgroup-parent", c.CgroupParent, "Parent cgroup of all containers")
+	fs.BoolVar(&c.Init, "init", c.Init, "Run an init in containers that do not say otherwise")
+	fs.Var(&c.ShmSize, "default-shm-size", "Size of /dev/shm of containers that do not say otherwise")
+	fs.Var(ulimits(c.Ulimits), "default-ulimit", "Ulimit of containers that do not say otherwise (NAME=SOFT[:HARD])")
+	fs.BoolVar(&c.NoNewPrivileges, "no-new-privileges", c.NoNewPrivileges, "Set no-new-privileges for new containers")
+	fs.StringVar(&c.LogDriver, "log-driver", c.LogDriver, "Log driver of containers that do not say otherwise")
+	fs.Var(pairs(c.LogOpts), "log-opt", "Option of the default log driver")
+
+	fs.StringArrayVar(&c.Labels, "label", nil, "Label of the daemon (KEY=VALUE)")
+	fs.BoolVar(&c.LiveRestore, "live-restore", c.LiveRestore, "Containers outlive the daemon; cannot be switched off")
+	fs.IntVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "Seconds for open requests to end at shutdown; negative: no limit")
+
+	fs.BoolVar(&c.Validate, "validate", false, "Check the configuration and exit")
+	fs.BoolVarP(&c.Version, "version", "v", false, "Print the version and exit")
+	return fs
+}
+
+func addTristate(fs *pflag.FlagSet, p **bool, name, usage string) {
+	fs.VarPF(tristate{p}, name, "", usage).NoOptDefVal = "true"
+}
+
+func usage(fs *pflag.FlagSet) string {
+	var b strings.Builder
+	b.WriteString("Usage: berthd [OPTIONS]\n\nThe Berth container engine.\n\nOptions:\n")
+	b.WriteString(fs.FlagUsages())
+	return b.String()
+}
+
+// keyOf names a flag's key in the file; "" if it has none.
+func keyOf(flag string) string {
+	switch flag {
+	case "host", "label", "registry-mirror", "log-opt", "default-ulimit":
+		return flag + "s"
+	case "insecure-registry":
+		return "insecure-registries"
+	case "config-file", "validate", "version", "help":
+		return ""
+	}
+	return flag
+}

@@ -1,0 +1,226 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+var levels = map[string]slog.Level{
+	"trace": slog.LevelDebug,
+	"debug": slog.LevelDebug,
+	"info":  slog.LevelInfo,
+	"warn":  slog.LevelWarn,
+	"error": slog.LevelError,
+	"fatal": slog.LevelError,
+	"panic": slog.LevelError,
+}
+
+// validate checks every value, and brings hosts, mirrors and directories into
+// one form.
+func (c *Config) validate() error {
+	for _, check := range []func() error{
+		c.checkLog, c.checkDirs, c.checkHosts, c.checkTLS, c.checkStorage,
+		c.checkRegistries, c.checkNetwork, c.checkLabels, c.checkLimits,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkLog() error {
+	if _, ok := levels[c.LogLevel]; !ok {
+		return fmt.Errorf("invalid logging level: %s", c.LogLevel)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("invalid log format: %s", c.LogFormat)
+	}
+	if !slices.Contains([]string{"json-file", "local", "none"}, c.LogDriver) {
+		return fmt.Errorf("logger: no log driver named '%s' is registered", c.LogDriver)
+	}
+	return nil
+}
+
+func (c *Config) checkDirs() error {
+	for name, dir := range map[string]*string{"data-root": &c.DataRoot, "exec-root": &c.ExecRoot, "pidfile": &c.Pidfile} {
+		if *dir == "" {
+			if name == "pidfile" {
+				continue
+			}
+			return fmt.Errorf("%s must not be empty", name)
+		}
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		if abs == "/" {
+			return fmt.Errorf("%s must not be /", name)
+		}
+		*dir = abs
+	}
+	return nil
+}
+
+func (c *Config) checkHosts() error {
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{DefaultHost}
+	}
+	for i, h := range c.Hosts {
+		host, err := ParseHost(h, c.UseTLS())
+		if err != nil {
+			return err
+		}
+		if host.Proto == "tcp" && !c.VerifyClients() && !host.loopback() && c.TLS == nil && c.TLSVerify == nil {
+			return fmt.Errorf("host %s: whoever reaches this address would be root on this machine: use --tlsverify, or accept that with --tls=false", h)
+		}
+		if slices.Contains(c.Hosts[:i], host.String()) {
+			return fmt.Errorf("host %s is given twice", h)
+		}
+		c.Hosts[i] = host.String()
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() error {
+	if !c.UseTLS() {
+		return nil
+	}
+	if c.TLSCert == "" || c.TLSKey == "" {
+		return fmt.Errorf("tls needs tlscert and tlskey")
+	}
+	if c.VerifyClients() && c.TLSCACert == "" {
+		return fmt.Errorf("tlsverify needs tlscacert")
+	}
+	return nil
+}
+
+func (c *Config) checkStorage() error {
+	switch c.StorageDriver {
+	case "overlayfs", "overlay2", "":
+		c.StorageDriver = "overlayfs"
+		return nil
+	}
+	return fmt.Errorf("storage-driver: driver not supported: %s (use overlayfs)", c.StorageDriver)
+}
+
+func (c *Config) checkRegistries() error {
+	if c.MaxDownloads < 1 {
+		return fmt.Errorf("invalid max concurrent downloads: %d", c.MaxDownloads)
+	}
+	for _, r := range c.InsecureRegistries {
+		if err := checkRegistryHost(r, true); err != nil {
+			return fmt.Errorf("insecure registry %s is not valid: %w", r, err)
+		}
+	}
+	if err := checkMirrors(c.RegistryMirrors); err != nil {
+		return err
+	}
+	for host, r := range c.Registries {
+		if err := checkRegistryHost(host, false); err != nil {
+			return fmt.Errorf("registry %s is not valid: %w", host, err)
+		}
+		if err := checkMirrors(r.Mirrors); err != nil {
+			return fmt.Errorf("registry %s: %w", host, err)
+		}
+	}
+	return nil
+}
+
+// checkRegistryHost accepts host[:port], and an address block if cidr.
+func checkRegistryHost(s string, cidr bool) error {
+	if strings.Contains(s, "://") {
+		return fmt.Errorf("it should not contain '://'")
+	}
+	if _, err := netip.ParsePrefix(s); err == nil && cidr {
+		return nil
+	}
+	u, err := url.Parse("https://" + s)
+	if err != nil || u.Host != s || u.Hostname() == "" || u.User != nil {
+		return fmt.Errorf("it should be HOST[:PORT]")
+	}
+	return nil
+}
+
+// checkMirrors validates URLs of mirrors in place; a trailing slash is dropped.
+func checkMirrors(mirrors []string) error {
+	for i, m := range mirrors {
+		u, err := url.Parse(m)
+		switch {
+		case err != nil:
+			return fmt.Errorf("invalid mirror: %q is not a valid URI: %w", m, err)
+		case u.Scheme != "http" && u.Scheme != "https":
+			return fmt.Errorf("invalid mirror: no scheme specified for %q: must use either 'https://' or 'http://'", m)
+		case u.Host == "":
+			return fmt.Errorf("invalid mirror: no host in %q", m)
+		case u.User != nil:
+			return fmt.Errorf("invalid mirror: username/password not allowed in URI %q", u.Redacted())
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+			return fmt.Errorf("invalid mirror: path, query, or fragment at end of the URI %q", m)
+		}
+		mirrors[i] = u.Scheme + "://" + u.Host
+	}
+	return nil
+}
+
+func (c *Config) checkNetwork() error {
+	if c.MTU < 0 {
+		return fmt.Errorf("invalid mtu: %d", c.MTU)
+	}
+	if strings.ContainsAny(c.Bridge, "/ \t\n:") || len(c.Bridge) > 15 || c.Bridge == "." || c.Bridge == ".." {
+		return fmt.Errorf("invalid bridge name: %q", c.Bridge)
+	}
+	if c.Bridge == "none" {
+		return fmt.Errorf("bridge none is not supported: run containers with --network none")
+	}
+	if c.BIP == "" {
+		return nil
+	}
+	p, err := netip.ParsePrefix(c.BIP)
+	if err != nil {
+		return fmt.Errorf("invalid bip: invalid CIDR address: %s", c.BIP)
+	}
+	if !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 30 || p.Addr() == p.Masked().Addr() {
+		return fmt.Errorf("invalid bip: %s is not the IPv4 address of a host in its network", c.BIP)
+	}
+	return nil
+}
+
+func (c *Config) checkLabels() error {
+	seen := map[string]string{}
+	for _, l := range c.Labels {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || strings.TrimSpace(k) == "" {
+			return fmt.Errorf("bad attribute format: %s", l)
+		}
+		if old, dup := seen[k]; dup && old != v {
+			return fmt.Errorf("conflict labels for %s=%s and %s=%s", k, v, k, old)
+		}
+		seen[k] = v
+	}
+	return nil
+}
+
+func (c *Config) checkLimits() error {
+	if c.ShmSize <= 0 {
+		return fmt.Errorf("default-shm-size must be positive")
+	}
+	if !c.LiveRestore {
+		return fmt.Errorf("live-restore cannot be switched off: containers always outlive the daemon")
+	}
+	for name, u := range c.Ulimits {
+		if u == nil || (u.Name != "" && u.Name != name) {
+			return fmt.Errorf("invalid default-ulimits: %s", name)
+		}
+		u.Name = name
+		if _, err := u.GetRlimit(); err != nil {
+			return fmt.Errorf("invalid default-ulimits: %w", err)
+		}
+	}
+	return nil
+}
