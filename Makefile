@@ -75,7 +75,7 @@ gen: ## generated files; CI fails when they are stale
 demo: ## the whole path on a throw-away engine, as root
 	@tools/setup demo
 	@$(MAKE) --no-print-directory build
-	@tools/demo
+	go run ./tools/demo -bin bin
 
 LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/berth
 install: build ## programs into PREFIX (/usr/local), honouring DESTDIR

@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"archive/tar"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/berth-engine/berth/oci"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+func serve(t *testing.T, root string) *httptest.Server {
+	t.Helper()
+	r, err := New(t.Context(), Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(r)
+	t.Cleanup(func() {
+		s.Close()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func image(t *testing.T, content string) oci.Image {
+	t.Helper()
+	layer, err := oci.NewLayer([]oci.Entry{{Header: tar.Header{Name: "f", Mode: 0o644, Typeflag: tar.TypeReg}, Data: []byte(content)}}, oci.Zstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := oci.NewImage(ocispec.Platform{OS: "linux", Architecture: "amd64"}, ocispec.ImageConfig{}, "test", layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func get(t *testing.T, url string, header http.Header) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestPushedImageSurvivesRestart(t *testing.T) {
+	root := t.TempDir()
+	i := image(t, "content")
+	first := serve(t, root)
+	remote := oci.Remote{Registry: first.URL, Repository: "a/b"}
+	for range 2 { // the second push finds all there
+		if err := remote.Push(t.Context(), i, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second := serve(t, root)
+	accept := http.Header{"Accept": {ocispec.MediaTypeImageManifest}}
+	status, body := get(t, second.URL+"/v2/a/b/manifests/1", accept)
+	if status != http.StatusOK || body != string(i.Root().Data) {
+		t.Errorf("manifest: %d %s", status, body)
+	}
+	status, body = get(t, second.URL+"/v2/a/b/blobs/"+i.Blobs[0].Descriptor.Digest.String(), nil)
+	if status != http.StatusOK || body != string(i.Blobs[0].Data) {
+		t.Errorf("blob: %d, %d bytes", status, len(body))
+	}
+	has, err := oci.Remote{Registry: second.URL, Repository: "a/b"}.Has(t.Context(), i.Root(), "1")
+	if err != nil || !has {
+		t.Errorf("Has: %v, %v", has, err)
+	}
+}
+
+// TestRefused sends what must not be believed: names that leave the store, a
+// blob that is not what its digest says, a listing without end.
+func TestRefused(t *testing.T) {
+	root := t.TempDir()
+	s := serve(t, filepath.Join(root, "store"))
+	for _, path := range []string{"/v2/../../etc/manifests/x", "/v2/a%2f..%2f..%2fb/manifests/x", "/v2/UPPER/manifests/x", "/v2/a/manifests/..%2f..%2fx"} {
+		if status, _ := get(t, s.URL+path, nil); status < 400 || status > 499 {
+			t.Errorf("%s: status %d", path, status)
+		}
+	}
+	if status, _ := get(t, s.URL+"/v2/_catalog?n=99999999999", nil); status != http.StatusBadRequest {
+		t.Errorf("catalogue without bound: status %d", status)
+	}
+	bad := image(t, "true")
+	bad.Blobs[0].Data = []byte("false")
+	if err := (oci.Remote{Registry: s.URL, Repository: "x"}).Push(t.Context(), bad, "1"); err == nil {
+		t.Error("a blob with a wrong digest was taken")
+	}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) > 1 {
+		t.Errorf("something was written beside the store: %v", entries)
+	}
+}
+
+func TestAccessLogCountsBytes(t *testing.T) {
+	var log bytes.Buffer
+	h := AccessLog(&log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusTeapot)
+		io.WriteString(w, "four")
+	}))
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v2/x?secret=1", strings.NewReader("sixsix"))
+	h.ServeHTTP(httptest.NewRecorder(), req)
+	var a Access
+	if err := json.Unmarshal(log.Bytes(), &a); err != nil {
+		t.Fatal(err)
+	}
+	if a.Status != http.StatusTeapot || a.Sent != 4 || a.Received != 6 || a.Path != "/v2/x" || strings.Contains(log.String(), "secret") {
+		t.Errorf("got %s", log.String())
+	}
+}

@@ -1,0 +1,48 @@
+package seed
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/berth-engine/berth/hub/registry"
+)
+
+// TestSeedIsIdempotent needs the programs that `make build` makes.
+func TestSeedIsIdempotent(t *testing.T) {
+	first, err := HelloWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := HelloWorld()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := first.Root().Descriptor.Digest, second.Root().Descriptor.Digest; a != b {
+		t.Errorf("two digests of one image: %s, %s", a, b)
+	}
+	r, err := registry.New(t.Context(), registry.Options{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	writes := 0
+	counting := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method != http.MethodHead {
+			writes++
+		}
+		r.ServeHTTP(w, req)
+	})
+	if err := Into(t.Context(), counting); err != nil {
+		t.Fatal(err)
+	}
+	if writes == 0 {
+		t.Fatal("nothing was pushed")
+	}
+	writes = 0
+	if err := Into(t.Context(), counting); err != nil {
+		t.Fatal(err)
+	}
+	if writes != 0 {
+		t.Errorf("the second seeding wrote %d times", writes)
+	}
+}
