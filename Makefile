@@ -5,6 +5,7 @@ export GOTOOLCHAIN ?= auto
 export CGO_ENABLED ?= 0
 export GOFLAGS ?= -trimpath -buildvcs=false
 SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
@@ -38,17 +39,17 @@ UNIT := . ./api/... ./cli/... ./cmd/... ./config/... ./event/... ./fault/... ./h
 test-unit: $(HELLO) ## tests that need no root
 	go vet ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go test $(UNIT)
+	go test -v $(UNIT) 2>&1 | tools/skips
 
 test-race: ## the packages with the most goroutines, under the race detector
 	CGO_ENABLED=1 go test -race ./event/... ./sandbox/logblock/... ./network/ipam/... ./cli/stream/...
 
 ROOT := ./container/... ./image/... ./kernel/... ./network/... ./sandbox/... ./volume/...
 test-root: build ## tests that need root: real namespaces, mounts, links
-	go test -p 1 $(ROOT)
+	go test -v -p 1 $(ROOT) 2>&1 | tools/skips
 
 e2e: build ## stories with the real daemon and real clients, as root
-	go test -count=1 -timeout 20m -v ./test/e2e/...
+	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
 test-vm: build ## the stories on Debian's kernel with cgroup v2 and systemd
 	@tools/setup vm
