@@ -47,3 +47,17 @@ func memfd(name string, content io.Reader, flag, seals, optionalSeals int) (*os.
 	}
 	return f, nil
 }
+
+// DataMemfd is a sealed memfd with content that is not a program, positioned
+// at its start.
+func DataMemfd(name string, content io.Reader) (*os.File, error) {
+	f, err := memfd(name, content, unix.MFD_NOEXEC_SEAL, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}

@@ -1,0 +1,180 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+)
+
+// Layers describe an overlay.
+type Layers struct {
+	Lower       []string // topmost first, absolute host paths; at least one
+	Upper, Work string   // both empty: read-only
+	Options     []string // further options of overlayfs: "userxattr", "metacopy=off"
+}
+
+// maxString is the longest string that fsconfig takes (strndup_user with 256).
+const maxString = 255
+
+// Overlay makes a detached overlay mount; closing it drops it unless it was
+// attached. Lower layers are given one by one where the kernel takes them so
+// (6.8); otherwise all in one option, which ends at one page (about 100
+// layers).
+func Overlay(l Layers) (*os.File, error) {
+	switch {
+	case len(l.Lower) == 0 || (l.Upper == "") != (l.Work == ""):
+		return nil, errors.New("overlay: incomplete layers")
+	case l.Upper == "" && len(l.Lower) == 1:
+		return single(l.Lower[0])
+	}
+	f, err := stacked(l)
+	if errors.Is(err, unix.EINVAL) {
+		// Either the kernel lacks lowerdir+ or something else is wrong, which
+		// the classic call then repeats.
+		if f, e := classic(l); e == nil {
+			return f, nil
+		}
+	}
+	return f, err
+}
+
+// single is a read-only view of one directory, for which overlayfs wants two.
+func single(dir string) (*os.File, error) {
+	f, err := Clone(dir, false)
+	if err != nil {
+		return nil, fmt.Errorf("overlay: %w", err)
+	}
+	err = SetAttr(f, Attr{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE})
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("overlay: %w", err)
+	}
+	return f, nil
+}
+
+func stacked(l Layers) (*os.File, error) {
+	fs, err := fsopen("overlay")
+	if err != nil {
+		return nil, err
+	}
+	defer fs.close()
+	if err := fs.set("source", "overlay"); err != nil {
+		return nil, err
+	}
+	for _, dir := range l.Lower {
+		if err := fs.setDir("lowerdir+", dir); err != nil {
+			return nil, err
+		}
+	}
+	if l.Upper != "" {
+		if err := fs.setDir("upperdir", l.Upper); err != nil {
+			return nil, err
+		}
+		if err := fs.setDir("workdir", l.Work); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range l.options() {
+		key, value, hasValue := strings.Cut(o, "=")
+		if hasValue {
+			err = fs.set(key, value)
+		} else {
+			err = fs.flag(key)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return fs.mount(0)
+}
+
+// options adds index=off: an index would refuse an upper directory that was
+// used with other lower directories, and containers never export over NFS.
+func (l Layers) options() []string {
+	has := slices.ContainsFunc(l.Options, func(o string) bool { return strings.HasPrefix(o, "index=") })
+	if l.Upper == "" || has {
+		return l.Options
+	}
+	return append([]string{"index=off"}, l.Options...)
+}
+
+func (c *fsContext) setDir(key, dir string) error {
+	name, held, err := plain(dir)
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	if held != nil {
+		c.held = append(c.held, held)
+	}
+	if err := c.set(key, name); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	return nil
+}
+
+// plain returns a name for dir that is short and has no character that
+// overlayfs treats as special. If that is the name of a descriptor, it is
+// returned, too, and must stay open.
+func plain(dir string) (string, *os.File, error) {
+	if len(dir) <= maxString && !strings.ContainsAny(dir, `:,\`) {
+		return dir, nil, nil
+	}
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())), f, nil
+}
+
+// classic uses mount(2), in a mount namespace that is thrown away, so that the
+// host's table does not show it.
+func classic(l Layers) (*os.File, error) {
+	var held []*os.File
+	defer func() {
+		for _, f := range held {
+			f.Close()
+		}
+	}()
+	names := make([]string, 0, len(l.Lower)+2)
+	for _, dir := range append(slices.Clone(l.Lower), l.Upper, l.Work) {
+		if dir == "" {
+			continue
+		}
+		name, f, err := plain(dir)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			held = append(held, f)
+		}
+		names = append(names, name)
+	}
+	data := append([]string{"lowerdir=" + strings.Join(names[:len(l.Lower)], ":")}, l.options()...)
+	if l.Upper != "" {
+		data = append(data, "upperdir="+names[len(names)-2], "workdir="+names[len(names)-1])
+	}
+	var tree *os.File
+	err := ns.OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return os.NewSyscallError("unshare", err)
+		}
+		if err := MakePrivate(); err != nil {
+			return err
+		}
+		at := l.Lower[0]
+		if err := unix.Mount("overlay", at, "overlay", 0, strings.Join(data, ",")); err != nil {
+			return os.NewSyscallError("mount overlay", err)
+		}
+		var err error
+		tree, err = Clone(at, false)
+		return err
+	})
+	return tree, err
+}

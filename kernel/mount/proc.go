@@ -1,0 +1,45 @@
+package mount
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Proc is a procfs instance of one's own: nothing can have been mounted over a
+// file in it, and no path of a container leads there (CVE-2025-52881,
+// CVE-2019-16884).
+type Proc struct{ root *os.File }
+
+// NewProc makes one, of the calling thread's pid namespace.
+func NewProc() (*Proc, error) {
+	f, err := New("proc", "proc", nil, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return nil, err
+	}
+	return &Proc{root: f}, nil
+}
+
+// Close drops the instance.
+func (p *Proc) Close() error { return p.root.Close() }
+
+// Write writes value to a file, in one write. The path is relative
+// ("sys/net/ipv4/ip_forward", "self/oom_score_adj").
+func (p *Proc) Write(path, value string) error {
+	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS
+	f, err := openat2(p.root, path, os.O_WRONLY, 0, resolve)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	magic, err := Magic(f)
+	if err != nil {
+		return err
+	}
+	if magic != unix.PROC_SUPER_MAGIC {
+		return fmt.Errorf("write %s: not on procfs", path)
+	}
+	_, err = f.WriteString(value)
+	return err
+}

@@ -1,0 +1,33 @@
+package task
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Peer unlocks a pseudo-terminal and opens its other end, by the master and
+// not by a path that could have been replaced.
+func Peer(master *os.File) (*os.File, error) {
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		return nil, fmt.Errorf("unlock terminal: %w", err)
+	}
+	fd, _, e := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if e != 0 {
+		return nil, fmt.Errorf("open terminal: %w", e)
+	}
+	return os.NewFile(fd, "terminal"), nil
+}
+
+// SetWindow tells a terminal its size.
+func SetWindow(tty *os.File, rows, cols uint16) error {
+	size := unix.Winsize{Row: rows, Col: cols}
+	return os.NewSyscallError("set window size", unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &size))
+}
+
+// Control makes tty the controlling terminal of the calling process, which
+// must be a session leader without one.
+func Control(tty *os.File) error {
+	return os.NewSyscallError("set controlling terminal", unix.IoctlSetInt(int(tty.Fd()), unix.TIOCSCTTY, 0))
+}

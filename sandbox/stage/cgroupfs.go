@@ -1,0 +1,143 @@
+package stage
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// cgroupTree is what a v1 hierarchy contributes to /sys/fs/cgroup.
+type cgroupTree struct {
+	name string // "memory", "cpu,cpuacct", "unified"
+	tree *os.File
+}
+
+// openCgroups takes the container's own subtree of every v1 hierarchy: the
+// container never sees a group above its own, with or without a cgroup
+// namespace. On v2 it takes the whole hierarchy if the container shares the
+// host's cgroup namespace; otherwise mountCgroups makes a new view.
+func (s *setup) openCgroups(o *mountOptions) error {
+	root, err := os.OpenFile(cgroupRoot, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	magic, err := mount.Magic(root)
+	if err != nil {
+		return err
+	}
+	if magic == unix.CGROUP2_SUPER_MAGIC {
+		if s.CgroupNS {
+			return nil
+		}
+		return s.addCgroup("", cgroupRoot, o)
+	}
+	for _, dir := range s.CgroupDirs {
+		name, err := hierarchy(dir)
+		if err != nil {
+			return err
+		}
+		if err := s.addCgroup(name, dir, o); err != nil {
+			return err
+		}
+	}
+	if s.cgroups == nil {
+		s.cgroups = []cgroupTree{}
+	}
+	return nil
+}
+
+func (s *setup) addCgroup(name, dir string, o *mountOptions) error {
+	tree, err := mount.Clone(dir, false)
+	if err != nil {
+		return err
+	}
+	s.cgroups = append(s.cgroups, cgroupTree{name, tree})
+	if err := mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
+		return err
+	}
+	return o.apply(tree)
+}
+
+// hierarchy returns the name of the directory that the hierarchy of dir is
+// mounted at.
+func hierarchy(dir string) (string, error) {
+	var st, above syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil {
+		return "", &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	for dir != "/" {
+		parent := filepath.Dir(dir)
+		if err := syscall.Stat(parent, &above); err != nil {
+			return "", &os.PathError{Op: "stat", Path: parent, Err: err}
+		}
+		if above.Dev != st.Dev {
+			return filepath.Base(dir), nil
+		}
+		dir = parent
+	}
+	return "", fmt.Errorf("no cgroup hierarchy: %s", dir)
+}
+
+// mountCgroups puts the container's groups at at.
+func (s *setup) mountCgroups(at *os.File, o *mountOptions) error {
+	if s.cgroups == nil {
+		tree, err := mount.New("cgroup2", "cgroup", nil, o.attrs())
+		if err != nil {
+			return err
+		}
+		defer tree.Close()
+		return mount.Attach(tree, at)
+	}
+	if len(s.cgroups) == 1 && s.cgroups[0].name == "" {
+		return mount.Attach(s.cgroups[0].tree, at)
+	}
+	attrs := o.attrs() &^ unix.MOUNT_ATTR_RDONLY
+	tmp, err := mount.New("tmpfs", "cgroup", []mount.Option{{Key: "mode", Value: "755"}}, attrs)
+	if err != nil {
+		return err
+	}
+	defer tmp.Close()
+	if err := mount.Attach(tmp, at); err != nil {
+		return err
+	}
+	slices.SortFunc(s.cgroups, func(a, b cgroupTree) int { return strings.Compare(a.name, b.name) })
+	for _, c := range s.cgroups {
+		if err := place(tmp, c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return mount.SetAttr(tmp, mount.Attr{Set: uint64(o.attrs()) & unix.MOUNT_ATTR_RDONLY})
+}
+
+// place mounts one hierarchy, with a link for each of its controllers if it
+// has several ("cpu,cpuacct").
+func place(tmp *os.File, c cgroupTree) error {
+	defer c.tree.Close()
+	at, err := mount.MakeDir(tmp, c.name, 0o755, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	if err := mount.Attach(c.tree, at); err != nil {
+		return err
+	}
+	if !strings.Contains(c.name, ",") {
+		return nil
+	}
+	for controller := range strings.SplitSeq(c.name, ",") {
+		if err := mount.Symlink(tmp, c.name, controller); err != nil {
+			return err
+		}
+	}
+	return nil
+}

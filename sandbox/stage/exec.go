@@ -1,0 +1,146 @@
+package stage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+)
+
+// fdCommand is where the reaper finds its command.
+const fdCommand = fdRoot
+
+// command is what the reaper runs.
+type command struct {
+	Path      string
+	Args, Env []string
+	Terminal  bool
+}
+
+// exec executes the program; it returns, with the status to exit with, only
+// if that failed.
+func (s *setup) exec() int {
+	p := s.Spec.Process
+	path, failed := lookPath(p.Args[0], p.Env)
+	if failed == nil {
+		if s.Reaper {
+			if err := s.passCommand(path); err != nil {
+				return s.give(err)
+			}
+		}
+		if p.NoNewPrivileges {
+			if err := s.filter(); err != nil {
+				return s.give(err)
+			}
+		}
+		if s.Reaper {
+			args := append([]string{ReaperName, "--"}, p.Args...)
+			return s.give(task.Exec(s.exe, args, []string{"GOMAXPROCS=1", "GOGC=off"}))
+		}
+		failed = execError(path, syscall.Exec(path, p.Args, p.Env))
+	}
+	send(s.control, frameExecFail, (*execFailure)(failed), nil)
+	return failed.ExitCode()
+}
+
+// give reports an error that is not the program's fault.
+func (s *setup) give(err error) int {
+	send(s.control, frameFailed, &failure{"start", err.Error()}, nil)
+	return 1
+}
+
+// passCommand leaves the command and the control socket to the reaper. The
+// container's environment is not the reaper's: GODEBUG and the like would
+// steer it.
+func (s *setup) passCommand(path string) error {
+	p := s.Spec.Process
+	b, err := json.Marshal(&command{Path: path, Args: p.Args, Env: p.Env, Terminal: p.Terminal})
+	if err != nil {
+		return err
+	}
+	f, err := ns.DataMemfd("command", bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	if err := task.Inherit(f, fdCommand); err != nil {
+		return err
+	}
+	return task.Inherit(s.control, fdControl)
+}
+
+func execError(path string, err error) *ExecError {
+	e := &ExecError{Path: path, Err: syscall.EACCES, Text: "exec " + path + ": " + err.Error()}
+	errors.As(err, &e.Err)
+	return e
+}
+
+// lookPath finds a program as the user who will run it, with the PATH of the
+// container's environment. The texts are those of os/exec, which other
+// runtimes pass on and tools match.
+func lookPath(name string, env []string) (string, *ExecError) {
+	fail := func(errno syscall.Errno, text string) (string, *ExecError) {
+		return "", &ExecError{Path: name, Err: errno, Text: "exec: " + strconv.Quote(name) + ": " + text}
+	}
+	if strings.Contains(name, "/") {
+		errno, text := executable(name)
+		if errno != 0 {
+			return fail(errno, text)
+		}
+		return name, nil
+	}
+	paths := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			paths = v
+		}
+	}
+	for _, dir := range strings.Split(paths, ":") {
+		if paths == "" || name == "" {
+			break
+		}
+		file := path.Join(dir, name)
+		if errno, _ := executable(file); errno != 0 {
+			continue
+		}
+		if !path.IsAbs(file) {
+			return fail(syscall.EACCES, "cannot run executable found relative to current directory")
+		}
+		return file, nil
+	}
+	return fail(syscall.ENOENT, "executable file not found in $PATH")
+}
+
+// executable returns zero, or why not.
+func executable(file string) (syscall.Errno, string) {
+	info, err := os.Stat(file)
+	if err != nil {
+		errno := syscall.EACCES
+		errors.As(err, &errno)
+		return errno, err.Error()
+	}
+	if info.IsDir() {
+		return syscall.EISDIR, "is a directory"
+	}
+	err = unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
+	if err == unix.ENOSYS || err == unix.EPERM { // a filter: go by the bits, as os/exec does
+		err = nil
+		if info.Mode()&0o111 == 0 {
+			err = unix.EACCES
+		}
+	}
+	if err != nil {
+		errno := syscall.EACCES
+		errors.As(err, &errno)
+		return errno, errno.Error()
+	}
+	return 0, ""
+}

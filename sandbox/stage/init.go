@@ -1,0 +1,243 @@
+package stage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Main is the init stage, or the reaper, depending on os.Args[0]. It does not
+// return.
+func Main() {
+	if os.Args[0] == ReaperName {
+		reap()
+	}
+	// Credentials, capabilities and seccomp belong to a thread: this one, which
+	// will also execute the program.
+	runtime.LockOSThread()
+	control := os.NewFile(fdControl, "control")
+	os.Exit(initMain(control))
+}
+
+// setup is the state of the init stage.
+type setup struct {
+	order
+	control  *os.File
+	exe      *os.File
+	root     *os.File   // the container's root mount
+	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
+	cgroups  []cgroupTree
+	proc     *mount.Proc
+	null     *os.File // the real /dev/null
+	warnings []string
+	chdirErr error
+}
+
+func initMain(control *os.File) int {
+	s := &setup{control: control, exe: os.NewFile(fdExe, "exe"), root: os.NewFile(fdRoot, "rootfs")}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"become undumpable", task.Undumpable},
+		{"read configuration", s.read},
+		{"join namespaces", s.joinNamespaces},
+		{"session keyring", task.NewSessionKeyring},
+		{"set hostname", s.setNames},
+		{"open mount sources", s.openSources},
+		{"mount root file system", s.attachRoot},
+		{"mount", s.mountAll},
+		{"make devices", s.makeDevices},
+		{"open terminal", s.openConsole},
+		{"kernel settings", s.kernelSettings},
+		{"hide paths", s.hidePaths},
+		{"pivot root", s.pivot},
+		{"set limits", s.limits},
+		{"set credentials", s.restrict},
+		{"report", s.report},
+	} {
+		if err := step.do(); err != nil {
+			send(control, frameFailed, &failure{step.name, err.Error()}, nil)
+			return 1
+		}
+	}
+	kind, _, _, err := receive(control)
+	if err != nil || kind != frameGo {
+		return 1 // the monitor gave up
+	}
+	return s.exec()
+}
+
+func (s *setup) read() error {
+	kind, body, _, err := receive(s.control)
+	if err != nil {
+		return err
+	}
+	if kind != frameConfig {
+		return fmt.Errorf("unexpected message %q", kind)
+	}
+	return json.Unmarshal(body, &s.order)
+}
+
+func (s *setup) report() error {
+	return send(s.control, frameReady, &ready{s.warnings}, nil)
+}
+
+func (s *setup) warn(format string, args ...any) {
+	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
+}
+
+func (s *setup) joinNamespaces() error {
+	for path, kinds := range s.Join {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		err = ns.Enter(f, int(kinds))
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if s.NetNS {
+		f := os.NewFile(fdNetNS, "netns")
+		defer f.Close()
+		if err := ns.Enter(f, unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+	}
+	if s.NewNet {
+		if err := ns.LoopbackUp(); err != nil {
+			return err
+		}
+	}
+	if s.CgroupNS {
+		// Only now that the process is in its groups: they become the roots.
+		return os.NewSyscallError("unshare cgroup namespace", unix.Unshare(unix.CLONE_NEWCGROUP))
+	}
+	return nil
+}
+
+func (s *setup) setNames() error {
+	if s.Spec.Hostname != "" {
+		if err := syscall.Sethostname([]byte(s.Spec.Hostname)); err != nil {
+			return os.NewSyscallError("sethostname", err)
+		}
+	}
+	if s.Spec.Domainname != "" {
+		if err := syscall.Setdomainname([]byte(s.Spec.Domainname)); err != nil {
+			return os.NewSyscallError("setdomainname", err)
+		}
+	}
+	return nil
+}
+
+// attachRoot cuts the mount namespace off from the host's and puts the root
+// file system into it: over "/", the one directory that every host has. Paths
+// still lead to the host, since the process's root directory is what lies
+// below.
+func (s *setup) attachRoot() error {
+	if err := mount.MakePrivate(); err != nil {
+		return err
+	}
+	at, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	if err := mount.Attach(s.root, at); err != nil {
+		return err
+	}
+	return mount.SetAttr(s.root, mount.Attr{Propagation: unix.MS_PRIVATE})
+}
+
+// kernelSettings writes sysctls and what else goes through procfs, in an
+// instance that no container can reach.
+func (s *setup) kernelSettings() error {
+	p := s.Spec.Process
+	if len(s.Spec.Linux.Sysctl) == 0 && p.OOMScoreAdj == nil && p.ApparmorProfile == "" {
+		return nil
+	}
+	var err error
+	if s.proc, err = mount.NewProc(); err != nil {
+		return err
+	}
+	// In order of names, since some change others (ip_forward).
+	for _, name := range slices.Sorted(maps.Keys(s.Spec.Linux.Sysctl)) {
+		if err := s.proc.Write("sys/"+sysctlPath(name), s.Spec.Linux.Sysctl[name]); err != nil {
+			return fmt.Errorf("sysctl %s: %w", name, err)
+		}
+	}
+	if p.OOMScoreAdj == nil {
+		return nil
+	}
+	return s.oomScore(*p.OOMScoreAdj)
+}
+
+// sysctlPath turns the dots of a name into slashes; a name with slashes has
+// dots that are meant (net/ipv4/conf/eth0.1/forwarding).
+func sysctlPath(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		switch c {
+		case '/':
+			return name
+		case '.':
+			b[i] = '/'
+		}
+	}
+	return string(b)
+}
+
+// oomScore applies the part that is allowed: lowering the score needs
+// CAP_SYS_RESOURCE.
+func (s *setup) oomScore(score int) error {
+	err := s.proc.Write("self/oom_score_adj", fmt.Sprint(score))
+	if errors.Is(err, os.ErrPermission) {
+		s.warn("oom_score_adj %d is not allowed here and was not set", score)
+		return nil
+	}
+	return err
+}
+
+func (s *setup) pivot() error {
+	if s.Spec.Root != nil && s.Spec.Root.Readonly {
+		if err := mount.SetAttr(s.root, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+			return err
+		}
+	}
+	if err := mount.Pivot(s.root); err != nil {
+		return err
+	}
+	return s.propagateRoot()
+}
+
+// propagateRoot sets what Spec says about the root mount. Its default is
+// private, which it is already. "shared" is the container's own new group:
+// with the host it shares nothing.
+func (s *setup) propagateRoot() error {
+	word := s.Spec.Linux.RootfsPropagation
+	if word == "" {
+		return nil
+	}
+	o, err := parseOptions(&specs.Mount{Options: []string{word}})
+	if err != nil {
+		return err
+	}
+	if o.propagation == 0 {
+		return fmt.Errorf("unknown propagation %q", word)
+	}
+	return mount.SetAttr(s.root, mount.Attr{Propagation: o.propagation, Recursive: o.propRecursive})
+}

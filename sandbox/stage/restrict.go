@@ -1,0 +1,250 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/task"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+var limitNumbers = map[string]int{
+	"AS": unix.RLIMIT_AS, "CORE": unix.RLIMIT_CORE, "CPU": unix.RLIMIT_CPU, "DATA": unix.RLIMIT_DATA,
+	"FSIZE": unix.RLIMIT_FSIZE, "LOCKS": unix.RLIMIT_LOCKS, "MEMLOCK": unix.RLIMIT_MEMLOCK,
+	"MSGQUEUE": unix.RLIMIT_MSGQUEUE, "NICE": unix.RLIMIT_NICE, "NOFILE": unix.RLIMIT_NOFILE,
+	"NPROC": unix.RLIMIT_NPROC, "RSS": unix.RLIMIT_RSS, "RTPRIO": unix.RLIMIT_RTPRIO,
+	"RTTIME": unix.RLIMIT_RTTIME, "SIGPENDING": unix.RLIMIT_SIGPENDING, "STACK": unix.RLIMIT_STACK,
+}
+
+// limits sets resource limits while raising them is still allowed.
+func (s *setup) limits() error {
+	for _, l := range s.Spec.Process.Rlimits {
+		number, ok := limitNumbers[strings.TrimPrefix(l.Type, "RLIMIT_")]
+		if !ok {
+			return fmt.Errorf("unknown limit %q", l.Type)
+		}
+		capped, err := task.SetLimit(number, l.Soft, l.Hard)
+		if err != nil {
+			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
+		}
+		if capped {
+			s.warn("%s %d:%d is above what this host allows and was set in part", l.Type, l.Soft, l.Hard)
+		}
+	}
+	return nil
+}
+
+// restrict gives up everything that the program shall not have. The order is
+// runc's: without no_new_privs, loading a filter needs a capability and comes
+// before they are dropped; with it, the filter is loaded at the very last
+// (exec).
+func (s *setup) restrict() error {
+	p := s.Spec.Process
+	if p.ApparmorProfile != "" {
+		if err := s.apparmor(p.ApparmorProfile); err != nil {
+			return fmt.Errorf("apparmor profile %q: %w", p.ApparmorProfile, err)
+		}
+	}
+	if err := s.streams(); err != nil {
+		return err
+	}
+	umask := 0o022
+	if p.User.Umask != nil {
+		umask = int(*p.User.Umask & 0o777)
+	}
+	syscall.Umask(umask)
+	if s.Spec.Linux.Personality != nil {
+		if err := s.personality(); err != nil {
+			return err
+		}
+	}
+	// All descriptors but the standard streams end with execve; until then, no
+	// other process can look at them.
+	if err := task.CloseOnExec(fdControl); err != nil {
+		return err
+	}
+	if p.NoNewPrivileges {
+		if err := task.NoNewPrivs(); err != nil {
+			return err
+		}
+	} else if err := s.filter(); err != nil {
+		return err
+	}
+	return s.credentials()
+}
+
+func (s *setup) apparmor(profile string) error {
+	err := s.proc.Write("thread-self/attr/apparmor/exec", "exec "+profile)
+	if errors.Is(err, os.ErrNotExist) {
+		err = s.proc.Write("thread-self/attr/exec", "exec "+profile)
+	}
+	return err
+}
+
+func (s *setup) personality() error {
+	switch domain := s.Spec.Linux.Personality.Domain; domain {
+	case specs.PerLinux:
+		return task.Personality(0)
+	case specs.PerLinux32:
+		return task.Personality(8)
+	default:
+		return fmt.Errorf("unknown personality %q", domain)
+	}
+}
+
+func (s *setup) filter() error {
+	if len(s.Seccomp) == 0 {
+		return nil
+	}
+	var flags uintptr
+	if s.Spec.Linux.Seccomp != nil {
+		for _, f := range s.Spec.Linux.Seccomp.Flags {
+			switch f {
+			case specs.LinuxSeccompFlagLog:
+				flags |= unix.SECCOMP_FILTER_FLAG_LOG
+			case specs.LinuxSeccompFlagSpecAllow:
+				flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+			case "SECCOMP_FILTER_FLAG_TSYNC":
+				// Of all threads only this one survives execve.
+			default:
+				return fmt.Errorf("seccomp flag %q is unknown", f)
+			}
+		}
+	}
+	return task.LoadSeccomp(s.Seccomp, flags)
+}
+
+// streams lets the standard streams be the container's: /dev/null is its own
+// node and not the host's, and the user may reopen what it was given
+// (/dev/stdout).
+func (s *setup) streams() error {
+	root, err := os.OpenFile("/", unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for fd := range 3 {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return fmt.Errorf("standard stream %d: %w", fd, err)
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
+			err = reopenNull(root, fd)
+		} else if uid := s.Spec.Process.User.UID; uid != 0 {
+			err = unix.Fchown(fd, int(uid), -1)
+			if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) {
+				err = nil // whatever it is, it was given as it is
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("standard stream %d: %w", fd, err)
+		}
+	}
+	return nil
+}
+
+func reopenNull(root *os.File, fd int) error {
+	f, err := mount.OpenDevice(root, "/dev/null", 1, 3, os.O_RDWR)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // no /dev in this container
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return task.Inherit(f, fd)
+}
+
+// credentials becomes the user with exactly the capabilities of the spec.
+func (s *setup) credentials() error {
+	p := s.Spec.Process
+	effective, permitted, inheritable, bounding, ambient, err := s.capabilities()
+	if err != nil {
+		return err
+	}
+	if err := task.SetBounding(bounding); err != nil {
+		return err
+	}
+	// A directory that only root may enter is allowed, one that even root may
+	// not (root squash) is tried as the user.
+	s.chdirErr = syscall.Chdir(p.Cwd)
+	if err := task.KeepCaps(true); err != nil {
+		return err
+	}
+	if err := task.SetUser(p.User.UID, p.User.GID, p.User.AdditionalGids); err != nil {
+		return err
+	}
+	if err := s.workingDir(); err != nil {
+		return err
+	}
+	if err := task.KeepCaps(false); err != nil {
+		return err
+	}
+	if err := task.SetCaps(effective, permitted, inheritable); err != nil {
+		return err
+	}
+	return task.SetAmbient(ambient)
+}
+
+func (s *setup) workingDir() error {
+	cwd := s.Spec.Process.Cwd
+	if errors.Is(s.chdirErr, os.ErrPermission) {
+		s.chdirErr = syscall.Chdir(cwd)
+	}
+	if s.chdirErr != nil {
+		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", cwd, s.chdirErr)
+	}
+	if err := task.WorkingDirInRoot(); err != nil {
+		return fmt.Errorf("chdir to cwd (%q): %w", cwd, err)
+	}
+	return nil
+}
+
+// capabilities returns the sets, without what this process does not have
+// itself. No capabilities in the spec means none.
+func (s *setup) capabilities() (effective, permitted, inheritable, bounding, ambient task.Caps, err error) {
+	want := s.Spec.Process.Capabilities
+	if want == nil {
+		return 0, 0, 0, 0, 0, nil
+	}
+	_, have, err := task.CurrentCaps()
+	if err != nil {
+		return 0, 0, 0, 0, 0, err
+	}
+	parse := func(list []string) task.Caps {
+		set, unknown := task.ParseCaps(list)
+		if len(unknown) > 0 || set&^have != 0 {
+			s.warnCaps(list, have)
+		}
+		return set & have
+	}
+	bounding = parse(want.Bounding)
+	effective, permitted = parse(want.Effective), parse(want.Permitted)
+	inheritable, ambient = parse(want.Inheritable), parse(want.Ambient)
+	return effective, permitted, inheritable, bounding, ambient, nil
+}
+
+// warnCaps names what cannot be granted, once.
+func (s *setup) warnCaps(list []string, have task.Caps) {
+	for _, name := range list {
+		set, unknown := task.ParseCaps([]string{name})
+		if len(unknown) == 0 && set&^have == 0 {
+			continue
+		}
+		text := "capability " + name + " is unknown or not available here and was left out"
+		for _, w := range s.warnings {
+			if w == text {
+				text = ""
+			}
+		}
+		if text != "" {
+			s.warnings = append(s.warnings, text)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+// Command probe is both ends of the tests of package stage: under the names of
+// the init stage it is the stage, and inside a container it tells what it
+// sees.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+// Report is what "probe report" prints.
+type Report struct {
+	Args, Env, Fds, Mounts []string
+	Cwd, Hostname          string
+	Status                 map[string]string
+	Groups                 []int
+	UID, GID, Pid, Umask   int
+	Nofile                 unix.Rlimit
+}
+
+func main() {
+	if os.Args[0] == stage.InitName || os.Args[0] == stage.ReaperName {
+		stage.Main()
+	}
+	if len(os.Args) < 2 {
+		os.Exit(0)
+	}
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "report":
+		report()
+	case "write": // tells for each path whether it can be opened for writing
+		for _, p := range args {
+			f, err := os.OpenFile(p, os.O_WRONLY, 0)
+			if err == nil {
+				f.Close()
+			}
+			fmt.Println(p, err == nil)
+		}
+	case "create":
+		for _, p := range args {
+			fmt.Println(p, os.WriteFile(p, []byte("x"), 0o644) == nil)
+		}
+	case "stat": // mode, size, rdev
+		for _, p := range args {
+			var st unix.Stat_t
+			if err := unix.Stat(p, &st); err != nil {
+				fmt.Println(p, err)
+				continue
+			}
+			fmt.Printf("%s %o %d:%d\n", p, st.Mode, unix.Major(st.Rdev), unix.Minor(st.Rdev))
+		}
+	case "read":
+		for _, p := range args {
+			b, err := os.ReadFile(p)
+			fmt.Printf("%s %q %v\n", p, b, err)
+		}
+	case "list":
+		entries, err := os.ReadDir(args[0])
+		for _, e := range entries {
+			fmt.Println(e.Name())
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+	case "exit":
+		n, _ := strconv.Atoi(args[0])
+		os.Exit(n)
+	case "pause":
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, syscall.SIGTERM, syscall.SIGWINCH)
+		fmt.Println("ready")
+		fmt.Println((<-ch).String())
+		os.Exit(7)
+	case "suicide":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "orphan": // leaves a grandchild behind that ends before us
+		orphan(args)
+	case "syscall":
+		for _, a := range args {
+			n, _ := strconv.Atoi(a)
+			_, _, e := syscall.RawSyscall(uintptr(n), ^uintptr(0), ^uintptr(0), ^uintptr(0))
+			fmt.Println(n, int(e))
+		}
+	case "tty":
+		size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
+		fg, e := unix.IoctlGetInt(0, unix.TIOCGPGRP)
+		name, _ := os.Readlink("/proc/self/fd/0")
+		fmt.Println(size, err, fg == unix.Getpgrp(), e, name)
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		fmt.Println("line", strings.TrimSpace(line))
+	default:
+		os.Exit(99)
+	}
+}
+
+func orphan(args []string) {
+	if len(args) == 0 {
+		cmd := exec.Command("/probe", "orphan", "middle")
+		cmd.Stdout = os.Stdout
+		if err := cmd.Run(); err != nil {
+			fmt.Println(err)
+		}
+		// Left are process 1 and this one, once the grandchild is reaped.
+		for {
+			left := 0
+			entries, _ := os.ReadDir("/proc")
+			for _, e := range entries {
+				if _, err := strconv.Atoi(e.Name()); err == nil {
+					left++
+				}
+			}
+			if left == 2 {
+				fmt.Println("reaped")
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	if args[0] == "middle" {
+		exec.Command("/probe", "exit", "0").Start()
+	}
+}
+
+func report() {
+	r := Report{
+		Args: os.Args, Env: os.Environ(), Status: map[string]string{}, Pid: os.Getpid(),
+		UID: os.Getuid(), GID: os.Getgid(), Umask: unix.Umask(0),
+	}
+	r.Cwd, _ = syscall.Getwd()
+	r.Hostname, _ = os.Hostname()
+	r.Groups, _ = os.Getgroups()
+	dir, err := os.Open("/proc/self/fd")
+	if err == nil {
+		names, _ := dir.Readdirnames(-1)
+		for _, n := range names {
+			target, err := os.Readlink("/proc/self/fd/" + n)
+			if n != strconv.Itoa(int(dir.Fd())) && err == nil && !strings.HasPrefix(target, "anon_inode:[event") {
+				r.Fds = append(r.Fds, n+" "+target)
+			}
+		}
+		dir.Close()
+	}
+	b, _ := os.ReadFile("/proc/self/mountinfo")
+	r.Mounts = strings.Split(strings.TrimSpace(string(b)), "\n")
+	b, _ = os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(b)) {
+		k, v, _ := strings.Cut(strings.TrimSpace(line), ":")
+		r.Status[k] = strings.TrimSpace(v)
+	}
+	json.NewEncoder(os.Stdout).Encode(r)
+}

@@ -1,0 +1,175 @@
+package stage
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// namespaces says what happens to each namespace.
+type namespaces struct {
+	clone  uintptr           // flags for clone
+	cgroup bool              // a new cgroup namespace, unshared after joining the groups
+	join   map[string]uint64 // path → CLONE_NEW…, entered by the init stage
+	pid    string            // path of the pid namespace to fork into
+}
+
+var cloneFlags = map[specs.LinuxNamespaceType]uint64{
+	specs.MountNamespace:   unix.CLONE_NEWNS,
+	specs.PIDNamespace:     unix.CLONE_NEWPID,
+	specs.IPCNamespace:     unix.CLONE_NEWIPC,
+	specs.UTSNamespace:     unix.CLONE_NEWUTS,
+	specs.NetworkNamespace: unix.CLONE_NEWNET,
+	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
+}
+
+func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
+	plan := namespaces{join: map[string]uint64{}}
+	var seen uint64
+	for _, n := range spec.Linux.Namespaces {
+		flag, ok := cloneFlags[n.Type]
+		switch {
+		case n.Type == specs.UserNamespace || n.Type == specs.TimeNamespace:
+			return plan, &NotImplementedError{string(n.Type) + " namespace"}
+		case !ok:
+			return plan, invalid("unknown namespace %q", n.Type)
+		case seen&flag != 0:
+			return plan, invalid("namespace %q is listed twice", n.Type)
+		}
+		seen |= flag
+		switch {
+		case flag == unix.CLONE_NEWNET && netnsGiven:
+		case n.Path != "" && flag == unix.CLONE_NEWNS:
+			return plan, &NotImplementedError{"joining a mount namespace"}
+		case n.Path != "" && flag == unix.CLONE_NEWPID:
+			plan.pid = n.Path
+		case n.Path != "":
+			plan.join[n.Path] |= flag
+		case flag == unix.CLONE_NEWCGROUP:
+			plan.cgroup = true
+		default:
+			plan.clone |= uintptr(flag)
+		}
+	}
+	if plan.clone&unix.CLONE_NEWNS == 0 {
+		return plan, invalid("a container needs a mount namespace of its own")
+	}
+	return plan, nil
+}
+
+// owns tells whether the container has a namespace of this kind apart from
+// the host's.
+func (n namespaces) owns(flag uint64, netnsGiven bool) bool {
+	if n.clone&uintptr(flag) != 0 || flag == unix.CLONE_NEWNET && netnsGiven {
+		return true
+	}
+	for _, f := range n.join {
+		if f&flag != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func invalid(format string, args ...any) error {
+	return &InvalidSpecError{fmt.Sprintf(format, args...)}
+}
+
+// validate refuses what is contradictory or not done here.
+func validate(c *Config, f Files) (namespaces, error) {
+	spec := c.Spec
+	switch {
+	case spec == nil || spec.Process == nil || spec.Linux == nil:
+		return namespaces{}, invalid("incomplete spec")
+	case len(spec.Process.Args) == 0:
+		return namespaces{}, invalid("no command specified")
+	case !path.IsAbs(spec.Process.Cwd):
+		return namespaces{}, invalid("the working directory %q is not absolute", spec.Process.Cwd)
+	case f.Exe == nil || f.Rootfs == nil:
+		return namespaces{}, invalid("no program or no root file system")
+	}
+	if err := unimplemented(spec); err != nil {
+		return namespaces{}, err
+	}
+	for _, s := range slices.Concat(spec.Process.Args, spec.Process.Env, []string{spec.Process.Cwd}) {
+		if strings.IndexByte(s, 0) >= 0 {
+			return namespaces{}, invalid("NUL byte in arguments, environment or working directory")
+		}
+	}
+	plan, err := planNamespaces(spec, f.NetNS != nil)
+	if err != nil {
+		return plan, err
+	}
+	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
+		return plan, invalid("unable to set hostname without a private UTS namespace")
+	}
+	for i := range spec.Mounts {
+		if _, err := parseOptions(&spec.Mounts[i]); err != nil {
+			return plan, err
+		}
+	}
+	return plan, validateSysctls(spec.Linux.Sysctl, plan, f.NetNS != nil)
+}
+
+func unimplemented(spec *specs.Spec) error {
+	p, l := spec.Process, spec.Linux
+	for what, asked := range map[string]bool{
+		"hooks":                spec.Hooks != nil,
+		"SELinux label":        p.SelinuxLabel != "" || l.MountLabel != "",
+		"scheduler":            p.Scheduler != nil,
+		"I/O priority":         p.IOPriority != nil,
+		"CPU affinity":         p.ExecCPUAffinity != nil,
+		"user id mappings":     len(l.UIDMappings)+len(l.GIDMappings) > 0,
+		"Intel RDT":            l.IntelRdt != nil,
+		"time offsets":         len(l.TimeOffsets) > 0,
+		"network devices":      len(l.NetDevices) > 0,
+		"memory policy":        l.MemoryPolicy != nil,
+		"seccomp notification": l.Seccomp != nil && l.Seccomp.ListenerPath != "",
+	} {
+		if asked {
+			return &NotImplementedError{what}
+		}
+	}
+	return nil
+}
+
+// ipcSysctls are the ones outside of fs.mqueue that belong to the IPC
+// namespace.
+var ipcSysctls = []string{
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
+	"kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
+}
+
+// validateSysctls lets through only what belongs to a namespace that the
+// container does not share with the host.
+func validateSysctls(sysctls map[string]string, plan namespaces, netnsGiven bool) error {
+	for name, value := range sysctls {
+		dotted := strings.ReplaceAll(name, "/", ".")
+		var need uint64
+		switch {
+		case strings.ContainsAny(value, "\n\x00"):
+			return invalid("sysctl %q: the value has more than one line", name)
+		case strings.Contains(dotted, "..") || strings.ContainsAny(name, "\n\x00 "):
+			return invalid("sysctl %q: bad name", name)
+		case slices.Contains(ipcSysctls, dotted), strings.HasPrefix(dotted, "fs.mqueue."):
+			need = unix.CLONE_NEWIPC
+		case strings.HasPrefix(dotted, "net."):
+			need = unix.CLONE_NEWNET
+		case dotted == "kernel.domainname":
+			need = unix.CLONE_NEWUTS
+		case dotted == "kernel.hostname":
+			return invalid("sysctl %q conflicts with the hostname setting", name)
+		default:
+			return invalid("sysctl %q is not in a separate kernel namespace", name)
+		}
+		if !plan.owns(need, netnsGiven) {
+			return invalid("sysctl %q is not allowed in the host's namespace", name)
+		}
+	}
+	return nil
+}
