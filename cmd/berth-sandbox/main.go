@@ -1,0 +1,24 @@
+// Command berth-sandbox is what runs beside and inside every container: its
+// monitor, and the first stage of its process 1. It is started by berthd and
+// by itself, never by hand; os.Args[0] says as what.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/berth-engine/berth/sandbox/monitor"
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+func main() {
+	switch os.Args[0] {
+	case "berth-init", "berth-reap":
+		stage.Main()
+	default:
+		if err := monitor.Main(); err != nil {
+			fmt.Fprintf(os.Stderr, "berth-sandbox: %v\n", err)
+			os.Exit(1)
+		}
+	}
+}

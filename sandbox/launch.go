@@ -1,0 +1,173 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/sandbox/monitor"
+	"github.com/berth-engine/berth/sandbox/seccomp"
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+// undo collects how to take back what was done, last first.
+type undo []func() error
+
+func (u *undo) push(fn func() error) { *u = append(*u, fn) }
+
+func (u undo) run() error {
+	var errs []error
+	for i := len(u) - 1; i >= 0; i-- {
+		errs = append(errs, u[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Launch makes a sandbox: everything is set up, and process 1 waits just
+// before it executes its program (the OCI state "created"). On error nothing
+// is left. Errors: AlreadyExists if a sandbox of that ID lives; what
+// kernel/cgroup, seccomp and stage refuse in the spec.
+func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error) {
+	if err := b.validate(); err != nil {
+		return nil, err
+	}
+	old, release, err := r.reserve(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if old != nil {
+		if err := old.Remove(ctx); err != nil {
+			return nil, err
+		}
+	}
+	defer r.pool.wake()
+	var u undo
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("launch %s: %w", b.ID, err), u.run())
+		}
+	}()
+	if err := r.makeDir(b, &u); err != nil {
+		return nil, err
+	}
+	l, group, err := r.prepare(b, &u)
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.monitor()
+	if err != nil {
+		return nil, err
+	}
+	u.push(func() error { return errors.Join(p.end(true), group.Kill()) })
+	i := &instance{Version: 1, ID: b.ID, Instance: l.Instance, MonitorPid: p.pid, MonitorStart: p.start, Durable: b.Durable}
+	if i.CgroupParent, i.CgroupName, err = r.groupOf(b); err != nil {
+		return nil, err
+	}
+	if err := i.write(l.Dir); err != nil {
+		return nil, err
+	}
+	created, err := launch(ctx, p.conn, l, b, group)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range created.Warnings {
+		r.log.Warn(w, "container", b.ID)
+	}
+	s := r.newSandbox(i, b.StateDir, p, group)
+	s.pid, s.startTime = created.Pid, created.StartTime
+	if err := r.own(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// makeDir makes the sandbox's directory, taking away what a dead one of the
+// same ID left.
+func (r *Runtime) makeDir(b *Bundle, u *undo) error {
+	dir := r.dir(b.ID)
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		if err := r.clear(b.ID, b.StateDir); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	u.push(func() error { return os.RemoveAll(dir) })
+	return monitor.RemoveExit(b.StateDir)
+}
+
+// prepare makes the container's group and the launch message.
+func (r *Runtime) prepare(b *Bundle, u *undo) (*monitor.Launch, *cgroup.Group, error) {
+	cfg := &stage.Config{Spec: lean(b.Spec), Reaper: b.Reaper}
+	if sc := b.Spec.Linux.Seccomp; sc != nil {
+		var err error
+		if cfg.Seccomp, err = seccomp.Compile(sc); err != nil {
+			return nil, nil, err
+		}
+	}
+	parent, name, err := r.groupOf(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	group, err := cgroup.Create(parent, name, b.Spec.Linux.Resources)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.push(group.Destroy)
+	dirs := group.JoinDirs()
+	return &monitor.Launch{
+		ID: b.ID, Instance: nonce(), Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Config: cfg,
+		LogDir: b.LogDir, LogMaxSize: b.LogMaxSize, LogMaxFiles: b.LogMaxFiles,
+		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce,
+		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs,
+	}, group, nil
+}
+
+// lean leaves out of the spec what is done here and would only travel.
+func lean(spec *specs.Spec) *specs.Spec {
+	s, l := *spec, *spec.Linux
+	s.Linux, s.Annotations = &l, nil
+	l.Resources = nil
+	if l.Seccomp != nil {
+		l.Seccomp = &specs.LinuxSeccomp{Flags: l.Seccomp.Flags}
+	}
+	return &s
+}
+
+// launch sends the message with its descriptors and waits for "created". The
+// connection is of no use if ctx ends before.
+func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, b *Bundle, group *cgroup.Group) (*monitor.Created, error) {
+	files := []*os.File{b.Rootfs}
+	l.Files = []string{monitor.FileRootfs}
+	if b.NetNS != nil {
+		l.Files, files = append(l.Files, monitor.FileNetNS), append(files, b.NetNS)
+	}
+	if dir, err := group.FD(); err == nil {
+		defer dir.Close()
+		l.Files, files = append(l.Files, monitor.FileCgroup), append(files, dir)
+	} else {
+		l.Config.CgroupDirs = l.CgroupDirs
+	}
+	m, err := request(2, monitor.OpLaunch, l)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends Send and Receive
+	created := new(monitor.Created)
+	if err = conn.Send(m, files...); err == nil {
+		err = answer(conn, created)
+	}
+	if !stop() {
+		return nil, ctx.Err()
+	}
+	return created, err
+}

@@ -1,0 +1,59 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// ControlFD and ExeFD are the descriptors that a monitor inherits: its
+	// daemon's connection, and the sealed memfd of this program.
+	ControlFD = 3
+	ExeFD     = 4
+	// Name is the monitor's os.Args[0].
+	Name = "berth-monitor"
+)
+
+// Main is the monitor. It returns when it is to end.
+func Main() error {
+	// The main goroutine keeps the main thread: a goroutine that enters a
+	// container's namespaces must not get it, /proc/self shows it.
+	runtime.LockOSThread()
+	// Caught, not ignored: what is ignored would stay so in the container.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
+	unix.Umask(0o022)
+	for _, fd := range []int{ControlFD, ExeFD} {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return fmt.Errorf("%s is started by berthd, with its control connection as descriptor %d: %w", Name, ControlFD, err)
+		}
+	}
+	conn, err := NewConn(ControlFD)
+	if err != nil {
+		return err
+	}
+	s := &server{c: newContainer(os.NewFile(ExeFD, "berth-sandbox")), removed: make(chan struct{})}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		s.serve(conn)
+	}()
+	select {
+	case <-s.removed:
+		return nil
+	case <-gone:
+	}
+	if s.c.status().State == StateIdle {
+		return errIdle // nobody can reach us any more
+	}
+	<-s.removed
+	return nil
+}
+
+var errIdle = errors.New("the daemon ended before a launch")

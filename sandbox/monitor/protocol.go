@@ -1,0 +1,205 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+// Protocol versions that this program speaks.
+const (
+	ProtocolMin = 1
+	ProtocolMax = 1
+)
+
+// Requests. Their bodies and replies are the types below.
+const (
+	OpHello  = "hello"  // Hello → Welcome; the first request of a connection
+	OpLaunch = "launch" // Launch and descriptors → Created
+	OpStart  = "start"  // → Started
+	OpStatus = "status" // → Status
+	OpWait   = "wait"   // → Exited, when it has
+	OpSignal = "signal" // Signal
+	OpResize = "resize" // Resize
+	OpAttach = "attach" // Attach; after the reply the connection carries streams
+	OpRemove = "remove" // the last request: the monitor ends
+)
+
+// A Message is one frame: a request has Op, its reply the same Seq and no Op.
+type Message struct {
+	Seq   uint64          `json:"seq"`
+	Op    string          `json:"op,omitempty"`
+	Body  json.RawMessage `json:"body,omitempty"`
+	Error *Error          `json:"error,omitempty"`
+}
+
+// Hello opens a connection. Instance, if set, is the launch that is expected.
+type Hello struct {
+	Min      int    `json:"min"`
+	Max      int    `json:"max"`
+	Instance string `json:"instance,omitempty"`
+}
+
+// Welcome answers with the protocol version that both speak, and who answers.
+type Welcome struct {
+	Protocol int    `json:"protocol"`
+	Pid      int    `json:"pid"` // the monitor's
+	ID       string `json:"id,omitempty"`
+	Instance string `json:"instance,omitempty"`
+}
+
+// Names of descriptors that may come with Launch, in Launch.Files' order.
+const (
+	FileRootfs = "rootfs"
+	FileNetNS  = "netns"
+	FileCgroup = "cgroup"
+)
+
+// Launch makes an idle monitor the monitor of one container.
+type Launch struct {
+	ID       string        `json:"id"`
+	Instance string        `json:"instance"` // names this launch among all of the same id
+	Dir      string        `json:"dir"`      // of monitor.sock
+	StateDir string        `json:"state_dir"`
+	Durable  bool          `json:"durable,omitempty"`
+	Config   *stage.Config `json:"config"`
+	Files    []string      `json:"files"`
+
+	LogDir      string `json:"log_dir,omitempty"`
+	LogMaxSize  int64  `json:"log_max_size,omitempty"`
+	LogMaxFiles int    `json:"log_max_files,omitempty"`
+
+	OpenStdin bool `json:"open_stdin,omitempty"`
+	StdinOnce bool `json:"stdin_once,omitempty"`
+
+	OOMFile    string   `json:"oom_file,omitempty"`    // holds a line "oom_kill N"
+	KillFile   string   `json:"kill_file,omitempty"`   // cgroup.kill of the container's group
+	CgroupDirs []string `json:"cgroup_dirs,omitempty"` // the group's directories
+}
+
+// Created says that process 1 waits for start.
+type Created struct {
+	Pid       int      `json:"pid"`
+	StartTime uint64   `json:"start_time"` // field 22 of /proc/PID/stat
+	Warnings  []string `json:"warnings,omitempty"`
+}
+
+// Started says when process 1 executed its program.
+type Started struct {
+	At time.Time `json:"at"`
+}
+
+// State of a monitor's container. It only ever grows.
+type State string
+
+// The states.
+const (
+	StateIdle    State = "idle"
+	StateCreated State = "created"
+	StateRunning State = "running"
+	StateExited  State = "exited"
+)
+
+// Status is all that a daemon needs to take over.
+type Status struct {
+	State     State     `json:"state"`
+	ID        string    `json:"id"`
+	Instance  string    `json:"instance"`
+	Pid       int       `json:"pid,omitempty"`
+	StartTime uint64    `json:"start_time,omitempty"`
+	StartedAt time.Time `json:"started_at"`
+	Exit      *Exit     `json:"exit,omitempty"`
+}
+
+// Exited answers wait. Unrecorded says why exit.json could not be written; it
+// is empty when the record is in place.
+type Exited struct {
+	Exit       Exit   `json:"exit"`
+	Unrecorded string `json:"unrecorded,omitempty"`
+}
+
+// Signal is sent to process 1.
+type Signal struct {
+	Signal int `json:"signal"`
+}
+
+// Resize sets the size of the terminal.
+type Resize struct {
+	Rows uint16 `json:"rows"`
+	Cols uint16 `json:"cols"`
+}
+
+// Attach chooses the streams of an attached connection.
+type Attach struct {
+	Stdin  bool `json:"stdin,omitempty"`
+	Stdout bool `json:"stdout,omitempty"`
+	Stderr bool `json:"stderr,omitempty"`
+}
+
+// Error is a failure as it travels.
+type Error struct {
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+	// ExitCode is set in kind "exec": 126 or 127.
+	ExitCode int `json:"exit_code,omitempty"`
+}
+
+// kindExec: the program could not be executed.
+const kindExec = "exec"
+
+var kinds = []struct {
+	name string
+	err  error
+	is   func(error) bool
+}{
+	{"not_found", errdefs.ErrNotFound, errdefs.IsNotFound},
+	{"invalid_argument", errdefs.ErrInvalidArgument, errdefs.IsInvalidArgument},
+	{"conflict", errdefs.ErrConflict, errdefs.IsConflict},
+	{"failed_precondition", errdefs.ErrFailedPrecondition, errdefs.IsFailedPrecondition},
+	{"unavailable", errdefs.ErrUnavailable, errdefs.IsUnavailable},
+	{"not_implemented", errdefs.ErrNotImplemented, errdefs.IsNotImplemented},
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Unwrap gives the error's kind in the words of errdefs.
+func (e *Error) Unwrap() error {
+	for _, k := range kinds {
+		if k.name == e.Kind {
+			return k.err
+		}
+	}
+	return errdefs.ErrInternal
+}
+
+// Exec tells whether the error is that the program could not be executed.
+func (e *Error) Exec() bool { return e.Kind == kindExec }
+
+// travelling turns any error into its form for the wire.
+func travelling(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	for _, k := range kinds {
+		if k.is(err) {
+			return &Error{Kind: k.name, Text: err.Error()}
+		}
+	}
+	return &Error{Kind: "internal", Text: err.Error()}
+}
+
+// negotiate chooses the newest version that both sides speak.
+func negotiate(h Hello) (int, error) {
+	v := min(h.Max, ProtocolMax)
+	if v < max(h.Min, ProtocolMin) {
+		return 0, fmt.Errorf("monitor speaks protocol %d to %d, not %d to %d: %w",
+			ProtocolMin, ProtocolMax, h.Min, h.Max, errdefs.ErrNotImplemented)
+	}
+	return v, nil
+}

@@ -1,0 +1,120 @@
+package monitor
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// lastOutput is how long a terminal's output may take to end after the
+// container has. It ends at once unless somebody outside has the terminal open.
+const lastOutput = 500 * time.Millisecond
+
+// ownPids tells whether the container's processes end with process 1.
+func ownPids(l *Launch) bool {
+	if l.Config.Spec.Linux == nil {
+		return false
+	}
+	for _, n := range l.Config.Spec.Linux.Namespaces {
+		if n.Type == specs.PIDNamespace {
+			return n.Path == ""
+		}
+	}
+	return false
+}
+
+// reap waits for the end of process 1, brings the container to its end and
+// makes it known.
+func (c *container) reap(pidfd *os.File, own bool) {
+	status, err := Reap(pidfd, c.proc.Pid)
+	now := time.Now()
+	_ = pidfd.Close() // only read
+	c.starting.Lock() // a start that failed says why before we look
+	defer c.starting.Unlock()
+	if !own {
+		killGroup(c.cfg)
+	}
+	c.fan.lift()
+	c.io.drain()
+	c.fan.end()
+
+	c.mu.Lock()
+	e := exitOf(status, err)
+	e.StartedAt, e.FinishedAt, e.Instance = c.startedAt, now, c.cfg.Instance
+	if c.startErr != nil {
+		e.Code, e.Signal, e.Reason = c.startErr.ExitCode(), 0, c.startErr.Text
+	}
+	e.OOMKilled = oomKills(c.cfg.OOMFile) > 0
+	// What the container had is let go before its end is known, so that who
+	// waited can take it apart.
+	_ = c.rootfs.Close()
+	_ = c.proc.Close()
+	_ = c.io.close()
+	c.rootfs = nil
+	c.mu.Unlock()
+
+	exited := Exited{Exit: e}
+	if err := WriteExit(c.cfg.StateDir, &e, c.cfg.Durable); err != nil {
+		exited.Unrecorded = err.Error()
+	}
+	c.mu.Lock()
+	c.exited, c.state = exited, StateExited
+	c.mu.Unlock()
+	close(c.done)
+}
+
+func exitOf(status syscall.WaitStatus, err error) Exit {
+	switch {
+	case err != nil:
+		return Exit{Code: 128 + int(syscall.SIGKILL), Reason: "the exit status was lost: " + err.Error()}
+	case status.Signaled():
+		return Exit{Code: 128 + int(status.Signal()), Signal: int(status.Signal())}
+	}
+	return Exit{Code: status.ExitStatus()}
+}
+
+// oomKills reads the kernel's count of processes of the group that it killed
+// for want of memory: memory.events of cgroup v2, memory.oom_control of v1.
+func oomKills(file string) uint64 {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0 // the group has no memory controller
+	}
+	for line := range strings.Lines(string(data)) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			kills, _ := strconv.ParseUint(strings.TrimSpace(n), 10, 64)
+			return kills
+		}
+	}
+	return 0
+}
+
+// killGroup kills what is left in the container's group: all that shared its
+// pid namespace with others.
+func killGroup(l *Launch) {
+	if l.KillFile != "" && os.WriteFile(l.KillFile, []byte("1"), 0) == nil {
+		return
+	}
+	// cgroup v1 has no kill. Processes that fork faster than we read escape a
+	// pass, not ten; the daemon destroys the group after that.
+	for range 10 {
+		killed := 0
+		for _, dir := range l.CgroupDirs {
+			data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+			for _, line := range strings.Fields(string(data)) {
+				if pid, err := strconv.Atoi(line); err == nil && pid > 1 && unix.Kill(pid, unix.SIGKILL) == nil {
+					killed++
+				}
+			}
+		}
+		if killed == 0 {
+			return
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/containerd/errdefs"
+)
+
+// maxConns bounds the connections to one monitor.
+const maxConns = 512
+
+// A server answers requests about one container.
+type server struct {
+	c       *container
+	removed chan struct{} // closed by the last request
+
+	mu       sync.Mutex
+	conns    int
+	listener *os.File
+	once     sync.Once
+}
+
+// serve answers one connection's requests until it ends.
+func (s *server) serve(conn *Conn) {
+	defer conn.Close()
+	m, files, err := conn.Receive()
+	closeAll(files)
+	if err != nil {
+		return
+	}
+	welcome, err := s.hello(m)
+	if reply(conn, m.Seq, welcome, err) != nil || err != nil {
+		return
+	}
+	for {
+		m, files, err := conn.Receive()
+		if err != nil {
+			return
+		}
+		if m.Op == OpAttach {
+			closeAll(files)
+			s.attach(conn, m)
+			return
+		}
+		if !s.handle(conn, m, files) {
+			return
+		}
+	}
+}
+
+// hello opens a connection.
+func (s *server) hello(m *Message) (*Welcome, error) {
+	if m.Op != OpHello {
+		return nil, fmt.Errorf("%s before hello: %w", m.Op, errdefs.ErrFailedPrecondition)
+	}
+	h, err := body[Hello](m)
+	if err != nil {
+		return nil, err
+	}
+	v, err := negotiate(h)
+	if err != nil {
+		return nil, err
+	}
+	st := s.c.status()
+	if h.Instance != "" && h.Instance != st.Instance {
+		return nil, fmt.Errorf("this is instance %s of %s, not %s: %w", st.Instance, st.ID, h.Instance, errdefs.ErrConflict)
+	}
+	return &Welcome{Protocol: v, Pid: os.Getpid(), ID: st.ID, Instance: st.Instance}, nil
+}
+
+// handle answers one request; false: the connection is over.
+func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
+	var answer any
+	var err error
+	if m.Op != OpLaunch {
+		closeAll(files)
+	}
+	switch m.Op {
+	case OpLaunch:
+		answer, err = s.launch(m, files)
+		if err != nil {
+			// A monitor whose launch failed has no other use.
+			_ = reply(conn, m.Seq, nil, err)
+			s.end()
+			return false
+		}
+	case OpStart:
+		answer, err = s.c.start()
+		if e := (*Error)(nil); errors.As(err, &e) && e.Exec() {
+			<-s.c.done // nothing runs any more when we say that nothing runs
+		}
+	case OpStatus:
+		answer = s.c.status()
+	case OpWait:
+		go s.wait(conn, m.Seq) // ends with the container, or the program
+		return true
+	case OpSignal:
+		var b Signal
+		if b, err = body[Signal](m); err == nil {
+			err = s.c.signal(b.Signal)
+		}
+	case OpResize:
+		var b Resize
+		if b, err = body[Resize](m); err == nil {
+			err = s.c.resize(b)
+		}
+	case OpRemove:
+		if err = s.removable(); err == nil {
+			_ = reply(conn, m.Seq, nil, nil)
+			s.end()
+			return false
+		}
+	default:
+		err = fmt.Errorf("request %q: %w", m.Op, errdefs.ErrNotImplemented)
+	}
+	return reply(conn, m.Seq, answer, err) == nil
+}
+
+func (s *server) launch(m *Message, files []*os.File) (*Created, error) {
+	l, err := body[Launch](m)
+	if err != nil {
+		closeAll(files)
+		return nil, err
+	}
+	m.Body = nil // it is large
+	if st := s.c.status(); st.State != StateIdle {
+		closeAll(files)
+		return nil, fmt.Errorf("launch %s: this is the monitor of %s: %w", l.ID, st.ID, errdefs.ErrFailedPrecondition)
+	}
+	// The socket first: it is by it that a new daemon finds us from here on.
+	if err := s.listen(l.Dir); err != nil {
+		closeAll(files)
+		return nil, err
+	}
+	return s.c.launch(&l, files)
+}
+
+// wait answers a wait request.
+func (s *server) wait(conn *Conn, seq uint64) {
+	<-s.c.done
+	s.c.mu.Lock()
+	exited := s.c.exited
+	s.c.mu.Unlock()
+	_ = reply(conn, seq, &exited, nil) // who left does not want to know
+}
+
+func (s *server) removable() error {
+	if st := s.c.status(); st.State != StateExited {
+		return fmt.Errorf("remove: the container is %s: %w", st.State, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// attach turns the connection into the container's streams: output in frames
+// with Docker's 8-byte header to the client, input as it is from it.
+func (s *server) attach(conn *Conn, m *Message) {
+	a, err := body[Attach](m)
+	if err == nil && s.c.status().State == StateIdle {
+		err = fmt.Errorf("attach: no container: %w", errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
+		_ = reply(conn, m.Seq, nil, err)
+		return
+	}
+	cl := s.c.fan.add(conn, a)
+	if reply(conn, m.Seq, nil, nil) != nil {
+		cl.leave()
+		return
+	}
+	go cl.run()
+	if a.Stdin {
+		s.c.io.in.feed(conn)
+	} else {
+		discard(conn)
+	}
+	hungUp(conn) // it said that it sends no more; now wait until it leaves
+	cl.leave()
+	<-cl.done
+}
+
+// discard reads what nobody asked for, to learn of its end.
+func discard(conn *Conn) {
+	var b [512]byte
+	for {
+		if _, err := conn.f.Read(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+// listen makes the monitor reachable below dir.
+func (s *server) listen(dir string) error {
+	l, err := listen(dir)
+	if err != nil {
+		return err
+	}
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s.mu.Lock()
+	s.listener = l
+	s.mu.Unlock()
+	go func() {
+		for {
+			conn, err := accept(raw)
+			if err != nil {
+				return // the program ends
+			}
+			if !s.admit(1) {
+				_ = conn.Close()
+				continue
+			}
+			go func() {
+				defer s.admit(-1)
+				s.serve(conn)
+			}()
+		}
+	}()
+	return nil
+}
+
+// admit counts connections; false: there are too many.
+func (s *server) admit(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n > 0 && s.conns >= maxConns {
+		return false
+	}
+	s.conns += n
+	return true
+}
+
+func (s *server) end() { s.once.Do(func() { close(s.removed) }) }
+
+// body decodes a request's body.
+func body[T any](m *Message) (T, error) {
+	var v T
+	if len(m.Body) == 0 {
+		return v, fmt.Errorf("%s without a body: %w", m.Op, errdefs.ErrInvalidArgument)
+	}
+	if err := json.Unmarshal(m.Body, &v); err != nil {
+		return v, fmt.Errorf("%s: %w: %w", m.Op, err, errdefs.ErrInvalidArgument)
+	}
+	return v, nil
+}
+
+// reply answers request seq.
+func reply(conn *Conn, seq uint64, answer any, err error) error {
+	m := &Message{Seq: seq}
+	if err != nil {
+		m.Error = travelling(err)
+	} else if answer != nil {
+		if m.Body, err = json.Marshal(answer); err != nil {
+			return err
+		}
+	}
+	return conn.Send(m)
+}

@@ -1,0 +1,218 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/sandbox/logblock"
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+// hangupRetry is how often a terminal that all of its users have closed is
+// tried again: one of them may open /dev/console anew.
+const hangupRetry = 100 * time.Millisecond
+
+// chunk is the data in a buffer that is laid out for logblock.
+func chunk(buf []byte, n int) []byte { return buf[logblock.HeaderSize : logblock.HeaderSize+n] }
+
+// stdio is our side of process 1's standard streams.
+type stdio struct {
+	in       stdin
+	tty      *os.File
+	out, err *os.File // reading ends of pipes; nil with a terminal
+
+	logging sync.Mutex
+	writer  *logblock.Writer // nil: no log
+
+	readers sync.WaitGroup
+	ended   chan struct{} // closed when process 1 has ended
+}
+
+// newStdio opens the log and makes what process 1 gets as its streams. On
+// error nothing stays open.
+func newStdio(l *Launch, f *stage.Files) (_ *stdio, err error) {
+	s := &stdio{ended: make(chan struct{})}
+	s.in.once = l.StdinOnce
+	defer func() {
+		if err != nil {
+			closeAll([]*os.File{f.Stdin, f.Stdout, f.Stderr})
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if l.LogDir != "" {
+		s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if l.Config.Spec.Process.Terminal {
+		return s, nil
+	}
+	if s.out, f.Stdout, err = pipe(false); err != nil {
+		return nil, err
+	}
+	if s.err, f.Stderr, err = pipe(false); err != nil {
+		return nil, err
+	}
+	if l.OpenStdin {
+		s.in.f, f.Stdin, err = pipe(true)
+	} else {
+		f.Stdin, err = os.Open(os.DevNull)
+	}
+	return s, err
+}
+
+// pipe makes a pipe whose end for us, the writing or the reading one, waits
+// in the poller, while the other blocks as programs expect it.
+func pipe(write bool) (ours, theirs *os.File, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, os.NewSyscallError("pipe2", err)
+	}
+	our, their := fds[0], fds[1]
+	if write {
+		our, their = their, our
+	}
+	if err := unix.SetNonblock(our, true); err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("set non-blocking", err), unix.Close(our), unix.Close(their))
+	}
+	return os.NewFile(uintptr(our), "pipe"), os.NewFile(uintptr(their), "pipe"), nil
+}
+
+// console takes over the terminal's master, whose file is then ours.
+func (s *stdio) console(master *os.File, size *specs.Box) error {
+	tty, err := Pollable(master)
+	if err := errors.Join(err, master.Close()); err != nil {
+		return err
+	}
+	s.tty, s.in.f, s.in.tty = tty, tty, true
+	if size != nil {
+		return s.resize(unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)})
+	}
+	return nil
+}
+
+func (s *stdio) resize(ws unix.Winsize) error {
+	if s.tty == nil {
+		return fmt.Errorf("resize: the container has no terminal: %w", errdefs.ErrFailedPrecondition)
+	}
+	raw, err := s.tty.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	cerr := raw.Control(func(fd uintptr) { serr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &ws) })
+	return errors.Join(os.NewSyscallError("resize", serr), cerr)
+}
+
+// pump starts to read the container's output into out.
+func (s *stdio) pump(out func(stream byte, buf []byte, n int)) {
+	for stream, f := range map[byte]*os.File{logblock.Stdout: s.out, logblock.Stderr: s.err} {
+		if f == nil && stream == logblock.Stdout {
+			f = s.tty
+		}
+		if f != nil {
+			s.readers.Go(func() { s.read(stream, f, out) })
+		}
+	}
+}
+
+// read copies one stream to its end, or to what was in it when process 1 had
+// ended and drain set a deadline: somebody outside may hold it open for ever.
+func (s *stdio) read(stream byte, f *os.File, out func(stream byte, buf []byte, n int)) {
+	buf := make([]byte, logblock.HeaderSize+logblock.MaxData+logblock.TrailerSize)
+	left := -1 // unknown
+	for left != 0 {
+		n, err := f.Read(chunk(buf, logblock.MaxData))
+		if n > 0 {
+			out(stream, buf, n)
+		}
+		if left > 0 {
+			left = max(left-n, 0)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, syscall.EIO) && s.reopened(): // a terminal that nobody has open
+		case errors.Is(err, os.ErrDeadlineExceeded) && left < 0:
+			left = buffered(f)
+			_ = f.SetReadDeadline(time.Time{}) // there are that many
+		default:
+			return // the end
+		}
+	}
+}
+
+// buffered is how many bytes can be read without waiting.
+func buffered(f *os.File) int {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	if err := raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil {
+		return 0
+	}
+	return n
+}
+
+// reopened waits a little while process 1 lives; false: it does not.
+func (s *stdio) reopened() bool {
+	select {
+	case <-s.ended:
+		return false
+	case <-time.After(hangupRetry):
+		return true
+	}
+}
+
+// log writes a chunk to the log. Output that cannot be logged (a full disk)
+// must not stop the container: the log marks the gap itself.
+func (s *stdio) log(stream byte, buf []byte, n int) {
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	if s.writer != nil {
+		_ = s.writer.Append(stream, time.Now(), buf, n)
+	}
+}
+
+// drain ends the input of a container that has ended, and waits until all of
+// its output has been read.
+func (s *stdio) drain() {
+	s.in.close()
+	close(s.ended)
+	past := time.Unix(1, 0)
+	for _, f := range []*os.File{s.out, s.err} {
+		if f != nil {
+			_ = f.SetReadDeadline(past) // it is pollable
+		}
+	}
+	if s.tty != nil {
+		// A terminal gets its last output by way of a kernel thread, and then
+		// reports a hang-up. Only somebody outside can hold that off.
+		_ = s.tty.SetReadDeadline(time.Now().Add(lastOutput))
+	}
+	s.readers.Wait()
+}
+
+// close closes all that stdio has open.
+func (s *stdio) close() error {
+	s.in.close()
+	var errs []error
+	for _, f := range []*os.File{s.out, s.err, s.tty} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	return errors.Join(errs...)
+}

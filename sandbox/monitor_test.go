@@ -1,0 +1,107 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func descriptors(t testing.TB, pid int) int {
+	t.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+// TestMonitorProcess checks what a monitor is: its own session, not stopped by
+// polite signals, and without descriptors of anything that it has given away.
+func TestMonitorProcess(t *testing.T) {
+	r := newRuntime(t, Options{})
+	s := r.launch(t, bundle(t, "proc", "wait"))
+	st := s.attachTest(t, both)
+	s.startTest(t)
+	expect(t, st, "ready\n")
+	pid := s.process.pid
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+		if err := syscall.Kill(pid, sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pgid, err := syscall.Getpgid(pid)
+	if err != nil || pgid != pid {
+		t.Errorf("process group %d of %d, %v", pgid, pid, err)
+	}
+	running := links(t, pid)
+	if n := len(running); n > 24 {
+		t.Errorf("%d descriptors: %q", n, running)
+	}
+	if err := s.Signal(t.Context(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.waitTest(t); e.Code != 15 { // and the container did not inherit how signals are handled
+		t.Errorf("%+v", e)
+	}
+	for _, l := range links(t, pid) {
+		if strings.HasPrefix(l, "pipe:") || strings.HasSuffix(l, ".blk") || l == "/" {
+			t.Errorf("after the end a monitor still holds %s", l)
+		}
+	}
+}
+
+func links(t testing.TB, pid int) []string {
+	t.Helper()
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	fds, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, fd := range fds {
+		if l, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// TestProgramStaysSmall fixes the size of berth-sandbox and what is linked
+// into it.
+func TestProgramStaysSmall(t *testing.T) {
+	st, err := os.Stat(filepath.Join(programs, "berth-sandbox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Size() > 3e6 {
+		t.Errorf("berth-sandbox has %d bytes", st.Size())
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/berth-engine/berth/cmd/berth-sandbox").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range strings.Fields(string(out)) {
+		first, _, _ := strings.Cut(pkg, "/")
+		ours, isOurs := strings.CutPrefix(pkg, "github.com/berth-engine/berth/")
+		switch {
+		case slices.Contains([]string{"net", "log/slog", "encoding/gob", "os/exec", "text/template", "crypto/tls", "os/user"}, pkg):
+			t.Errorf("berth-sandbox links %s", pkg)
+		case strings.HasPrefix(pkg, "net/"), strings.HasPrefix(pkg, "crypto/") && !strings.HasPrefix(pkg, "crypto/internal"):
+			t.Errorf("berth-sandbox links %s", pkg)
+		case isOurs && !slices.Contains([]string{
+			"cmd/berth-sandbox", "fault", "kernel/mount", "kernel/ns", "kernel/task",
+			"sandbox/logblock", "sandbox/monitor", "sandbox/stage",
+		}, ours):
+			t.Errorf("berth-sandbox links %s", pkg)
+		case !isOurs && strings.Contains(first, ".") && !slices.Contains([]string{
+			"github.com/containerd/errdefs", "github.com/opencontainers/runtime-spec/specs-go", "golang.org/x/sys/unix",
+		}, pkg):
+			t.Errorf("berth-sandbox links %s", pkg)
+		}
+	}
+}

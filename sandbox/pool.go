@@ -1,0 +1,227 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/sandbox/monitor"
+)
+
+const (
+	// answerWithin bounds what a monitor does without a container: starting,
+	// and ending.
+	answerWithin = 10 * time.Second
+	// retryFill is the pause after a monitor could not be started.
+	retryFill = time.Second
+)
+
+// A pool holds monitors that were started ahead and are idle.
+type pool struct {
+	mu   sync.Mutex
+	idle []*process
+	kick chan struct{} // one was taken
+}
+
+// A process is a monitor.
+type process struct {
+	pid   int
+	start uint64   // ns.ProcessStartTime
+	pidfd *os.File // monitor.Pollable
+	conn  *monitor.Conn
+}
+
+// fill keeps the pool filled until ctx ends.
+func (r *Runtime) fill(ctx context.Context) {
+	for ctx.Err() == nil {
+		var retry <-chan time.Time
+		if r.pool.len() < r.o.Warm {
+			p, err := r.startMonitor()
+			if err == nil {
+				r.pool.put(p)
+				continue
+			}
+			r.log.Error("cannot start a monitor ahead", "err", err)
+			retry = time.After(retryFill)
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.pool.kick:
+		case <-retry:
+		}
+	}
+}
+
+func (p *pool) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
+
+func (p *pool) put(m *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idle = append(p.idle, m)
+}
+
+// take gives an idle monitor; nil if there is none.
+func (p *pool) take() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	if n == 0 {
+		return nil
+	}
+	m := p.idle[n-1]
+	p.idle = p.idle[:n-1]
+	return m
+}
+
+// wake tells that there may be room in the pool.
+func (p *pool) wake() {
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+}
+
+// drain ends all idle monitors.
+func (p *pool) drain() {
+	for m := p.take(); m != nil; m = p.take() {
+		_ = m.end(false)
+	}
+}
+
+// monitor takes one from the pool, or starts one.
+func (r *Runtime) monitor() (*process, error) {
+	for p := r.pool.take(); p != nil; p = r.pool.take() {
+		// One that somebody killed is found now rather than by a failed launch.
+		if err := monitor.EndedWithin(p.pidfd, 0); errors.Is(err, os.ErrDeadlineExceeded) {
+			return p, nil
+		}
+		_ = p.end(true)
+	}
+	return r.startMonitor()
+}
+
+// startMonitor starts an idle monitor, in the group of monitors, and waits for
+// its first answer.
+func (r *Runtime) startMonitor() (*process, error) {
+	conn, theirs, err := monitor.Pair()
+	if err != nil {
+		return nil, fmt.Errorf("start monitor: %w", err)
+	}
+	p, err := r.fork(theirs)
+	if cerr := theirs.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start monitor: %w", errors.Join(err, conn.Close()))
+	}
+	p.conn = conn
+	if err := r.welcome(p); err != nil {
+		return nil, fmt.Errorf("start monitor: %w", errors.Join(err, p.end(true)))
+	}
+	return p, nil
+}
+
+func (r *Runtime) fork(control *os.File) (*process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	pidfd := -1
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), []string{monitor.Name}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"GOMAXPROCS=1"}, // threads cost memory
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), control.Fd(), r.exe.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &process{pid: pid}
+	if pidfd < 0 {
+		return nil, errors.Join(errors.New("the kernel gives no pidfd"), syscall.Kill(pid, syscall.SIGKILL))
+	}
+	blocking := os.NewFile(uintptr(pidfd), "pidfd")
+	p.pidfd, err = monitor.Pollable(blocking)
+	_ = blocking.Close() // only duplicated
+	if err != nil {
+		return nil, errors.Join(err, syscall.Kill(pid, syscall.SIGKILL))
+	}
+	return p, nil
+}
+
+// welcome puts a new monitor in its place and hears its first answer.
+func (r *Runtime) welcome(p *process) error {
+	for _, dir := range r.monitors.JoinDirs() {
+		procs := filepath.Join(dir, "cgroup.procs")
+		if err := os.WriteFile(procs, []byte(strconv.Itoa(p.pid)), 0); err != nil {
+			return fmt.Errorf("join group: %w", err)
+		}
+	}
+	var err error
+	if p.start, err = ns.ProcessStartTime(p.pid); err != nil {
+		return err
+	}
+	_, err = greet(p.conn, "")
+	return err
+}
+
+// greet exchanges hellos on a new connection.
+func greet(conn *monitor.Conn, instance string) (*monitor.Welcome, error) {
+	if err := conn.File().SetDeadline(time.Now().Add(answerWithin)); err != nil {
+		return nil, err
+	}
+	hello, err := request(1, monitor.OpHello, &monitor.Hello{Min: monitor.ProtocolMin, Max: monitor.ProtocolMax, Instance: instance})
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Send(hello); err != nil {
+		return nil, err
+	}
+	w := new(monitor.Welcome)
+	if err := answer(conn, w); err != nil {
+		return nil, err
+	}
+	return w, conn.File().SetDeadline(time.Time{})
+}
+
+// end ends a monitor: an idle one by closing its connection, any by force. It
+// returns when the process is gone.
+func (p *process) end(kill bool) error {
+	var errs []error
+	if p.conn != nil {
+		errs = append(errs, p.conn.Close())
+	}
+	if kill {
+		if err := ns.PidfdSignal(p.pidfd, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, p.wait())...)
+}
+
+// wait waits for the end of the process, and reaps it if it is a child.
+func (p *process) wait() error {
+	err := monitor.EndedWithin(p.pidfd, answerWithin)
+	if err == nil {
+		_, err = monitor.Reap(p.pidfd, p.pid)
+	}
+	if errors.Is(err, syscall.ECHILD) {
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("end of monitor %d: %w", p.pid, err)
+	}
+	return errors.Join(err, p.pidfd.Close())
+}

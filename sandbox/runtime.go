@@ -1,0 +1,155 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/ns"
+)
+
+// A Runtime makes and finds sandboxes.
+type Runtime struct {
+	o        Options
+	log      *slog.Logger
+	exe      *os.File      // sealed memfd of berth-sandbox
+	monitors *cgroup.Group // where monitors live, outside of everybody's limits
+	pool     pool
+
+	mu        sync.Mutex
+	sandboxes map[string]*Sandbox // by ID; nil while one is being made
+	closing   bool
+	work      sync.WaitGroup // one for each Sandbox's connection
+}
+
+// New reads the monitor program and makes the directories. Run keeps monitors
+// started ahead; Launch works without it too.
+func New(ctx context.Context, o Options) (*Runtime, error) {
+	if o.CgroupParent == "" {
+		o.CgroupParent = "/berth"
+	}
+	if o.Warm == 0 {
+		o.Warm = 2
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := &Runtime{o: o, log: o.Log, sandboxes: map[string]*Sandbox{}}
+	r.pool.kick = make(chan struct{}, 1)
+	if err := os.MkdirAll(r.dir(""), 0o700); err != nil {
+		return nil, fmt.Errorf("exec root: %w", err)
+	}
+	program, err := os.Open(o.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("monitor program: %w", err)
+	}
+	defer program.Close()
+	if r.exe, err = ns.SealedMemfd("berth-sandbox", program); err != nil {
+		return nil, fmt.Errorf("monitor program: %w", err)
+	}
+	if r.monitors, err = cgroup.Lone(o.CgroupParent, "monitors"); err != nil {
+		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close())
+	}
+	return r, nil
+}
+
+// dir is the exec directory of sandbox id; of all of them if id is empty.
+func (r *Runtime) dir(id string) string { return filepath.Join(r.o.ExecRoot, "containers", id) }
+
+// Run keeps the pool of monitors filled until ctx ends. Then it ends idle
+// monitors and lets go of all sandboxes, whose containers live on, waits for
+// all that the Runtime started, and returns nil. Calls that are waiting then
+// fail as errdefs.ErrUnavailable.
+func (r *Runtime) Run(ctx context.Context) error {
+	r.fill(ctx)
+	r.mu.Lock()
+	r.closing = true
+	for _, s := range r.sandboxes {
+		if s != nil {
+			_ = s.conn.Close() // its goroutine ends
+		}
+	}
+	r.mu.Unlock()
+	r.pool.drain()
+	r.work.Wait()
+	// The group stays while monitors live in it.
+	return r.exe.Close()
+}
+
+// IDs lists the sandboxes below ExecRoot, living or dead.
+func (r *Runtime) IDs() ([]string, error) {
+	entries, err := os.ReadDir(r.dir(""))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("exec root: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() && validID(e.Name()) == nil {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+// reserve claims id for one that is about to be made or adopted; release gives
+// up the claim. old is the sandbox of that id whose container has ended.
+func (r *Runtime) reserve(id string) (old *Sandbox, release func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return nil, nil, errClosed
+	}
+	old, ok := r.sandboxes[id]
+	if ok && (old == nil || !old.over()) {
+		return nil, nil, fmt.Errorf("sandbox %s: %w", id, errdefs.ErrAlreadyExists)
+	}
+	r.sandboxes[id] = nil
+	return old, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch s, ok := r.sandboxes[id]; {
+		case !ok || s != nil:
+		case old != nil && !old.isRemoved():
+			r.sandboxes[id] = old
+		default:
+			delete(r.sandboxes, id)
+		}
+	}, nil
+}
+
+// own enters a new sandbox and starts to serve its connection.
+func (r *Runtime) own(s *Sandbox) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return errClosed
+	}
+	r.sandboxes[s.id] = s
+	r.work.Go(s.serve)
+	return nil
+}
+
+// disown forgets a removed sandbox.
+func (r *Runtime) disown(s *Sandbox) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sandboxes[s.id] == s {
+		delete(r.sandboxes, s.id)
+	}
+}
+
+var errClosed = fmt.Errorf("the runtime is shutting down: %w", errdefs.ErrUnavailable)

@@ -1,0 +1,100 @@
+// Guest is the program that tests run in containers: os.Args[1] says what it
+// does.
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "exit":
+		os.Exit(number(2))
+	case "echo":
+		fmt.Println(os.Args[2])
+		if len(os.Args) > 3 {
+			fmt.Fprintln(os.Stderr, os.Args[3])
+		}
+	case "cat":
+		if _, err := io.Copy(os.Stdout, os.Stdin); err != nil {
+			os.Exit(9)
+		}
+		fmt.Print("EOF")
+	case "spew": // bytes that depend on their position
+		spew(number(2))
+	case "wait": // for a signal, whose number becomes the exit code
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGTERM, syscall.SIGUSR1)
+		fmt.Println("ready")
+		os.Exit(int((<-c).(syscall.Signal)))
+	case "sleep":
+		fmt.Println("ready")
+		time.Sleep(time.Hour)
+	case "lines": // one by one, each after a byte of input
+		in := bufio.NewReader(os.Stdin)
+		for i := 0; ; i++ {
+			fmt.Println("line", i)
+			if _, err := in.ReadByte(); err != nil {
+				return
+			}
+		}
+	case "child": // leaves a child behind that holds the output
+		cmd := exec.Command("/proc/self/exe", "sleep")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Println("left")
+	case "size": // of the terminal, now and after each change
+		c := make(chan os.Signal, 8)
+		signal.Notify(c, syscall.SIGWINCH)
+		for {
+			var ws [4]uint16
+			_, _, e := syscall.Syscall(syscall.SYS_IOCTL, 0, syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&ws)))
+			fmt.Println("size", ws[0], ws[1], int(e))
+			<-c
+		}
+	case "eat": // memory until killed
+		var all [][]byte
+		for {
+			b := make([]byte, 1<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+	}
+}
+
+func number(i int) int {
+	n, err := strconv.Atoi(os.Args[i])
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func spew(n int) {
+	out := bufio.NewWriterSize(os.Stdout, 60000)
+	for i := 0; i < n; i++ {
+		c := byte(i*7 + i>>8*13 + i>>16*17)
+		if i%100 == 99 {
+			c = '\n'
+		}
+		if err := out.WriteByte(c); err != nil {
+			panic(err)
+		}
+	}
+	if err := out.Flush(); err != nil {
+		panic(err)
+	}
+}
