@@ -1,0 +1,40 @@
+package dns
+
+import (
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	got := Parse([]byte("# comment\nnameserver 10.0.0.1\nnameserver ::1 ; local\nnameserver nonsense\nnameserver\ndomain a\nsearch b c\noptions ndots:2 edns0\noptions rotate\nsortlist x\n"))
+	want := Config{
+		Servers: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("::1")},
+		Search:  []string{"b", "c"},
+		Options: []string{"ndots:2", "edns0", "rotate"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestReachable(t *testing.T) {
+	in := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%eth0")}
+	if got := reachable(in); len(got) != 1 || got[0].String() != "10.0.0.1" {
+		t.Errorf("got %v", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("nameserver 1.1.1.1\nsearch a b\n"))
+	f.Add([]byte("options \x00\r\n;#"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := Parse(data)
+		for _, word := range append(c.Search, c.Options...) {
+			if word == "" || strings.ContainsAny(word, " \t\n#;") {
+				t.Errorf("word %q", word)
+			}
+		}
+	})
+}

@@ -1,0 +1,106 @@
+package ipam
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/containerd/errdefs"
+)
+
+func pool(t *testing.T, subnet, gateway string) *Pool {
+	t.Helper()
+	p, err := New(netip.MustParsePrefix(subnet), netip.MustParseAddr(gateway))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTakeGoesOnAndComesRound(t *testing.T) {
+	p := pool(t, "10.0.0.0/29", "10.0.0.1") // five addresses: .2 to .6
+	for _, want := range []string{"10.0.0.2", "10.0.0.3", "10.0.0.4"} {
+		if got, err := p.Take(); err != nil || got.String() != want {
+			t.Fatalf("got %v, %v, want %s", got, err, want)
+		}
+	}
+	p.Release(netip.MustParseAddr("10.0.0.2"))
+	for _, want := range []string{"10.0.0.5", "10.0.0.6", "10.0.0.2"} {
+		if got, err := p.Take(); err != nil || got.String() != want {
+			t.Fatalf("got %v, %v, want %s", got, err, want)
+		}
+	}
+	if got, err := p.Take(); !errdefs.IsResourceExhausted(err) {
+		t.Errorf("a full pool gave %v, %v", got, err)
+	}
+}
+
+func TestReserve(t *testing.T) {
+	p := pool(t, "10.0.0.0/24", "10.0.0.1")
+	a := netip.MustParseAddr("10.0.0.9")
+	if err := p.Reserve(a); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Reserve(a); !errdefs.IsAlreadyExists(err) {
+		t.Errorf("twice: %v", err)
+	}
+	for _, bad := range []string{"10.0.0.0", "10.0.0.1", "10.0.0.255", "10.0.1.2", "::1"} {
+		if err := p.Reserve(netip.MustParseAddr(bad)); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range [][2]string{{"10.0.0.0/31", "10.0.0.1"}, {"10.0.0.0/24", "10.0.1.1"}, {"fd00::/64", "fd00::1"}} {
+		if _, err := New(netip.MustParsePrefix(c[0]), netip.MustParseAddr(c[1])); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+}
+
+// TestNeverTwice takes and releases at random from many goroutines: no address
+// is ever held by two, none is lost.
+func TestNeverTwice(t *testing.T) {
+	p := pool(t, "10.0.0.0/22", "10.0.0.1")
+	var held sync.Map
+	var wg sync.WaitGroup
+	for seed := range uint64(8) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 1))
+			var mine []netip.Addr
+			for range 20_000 {
+				if len(mine) > 0 && r.IntN(2) == 0 {
+					i := r.IntN(len(mine))
+					held.Delete(mine[i])
+					p.Release(mine[i])
+					mine[i] = mine[len(mine)-1]
+					mine = mine[:len(mine)-1]
+					continue
+				}
+				a, err := p.Take()
+				if errdefs.IsResourceExhausted(err) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if other, twice := held.LoadOrStore(a, seed); twice {
+					t.Errorf("%s is held by %d and %v", a, seed, other)
+					return
+				}
+				mine = append(mine, a)
+			}
+			for _, a := range mine {
+				held.Delete(a)
+				p.Release(a)
+			}
+		})
+	}
+	wg.Wait()
+	if len(p.used) != 0 {
+		t.Errorf("%d addresses are lost", len(p.used))
+	}
+}
