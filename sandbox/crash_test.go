@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/sandbox/monitor"
 )
 
 // daemon is a test process that launches containers and then waits to be
@@ -66,7 +67,7 @@ func daemon() {
 
 // TestDaemonKilled kills a daemon with SIGKILL; the next one takes over.
 func TestDaemonKilled(t *testing.T) {
-	r := newRuntime(t, Options{})
+	r := newCrashRuntime(t)
 	state := t.TempDir()
 	killedDaemon(t, r.o.ExecRoot, state)
 	ids, err := r.IDs()
@@ -136,7 +137,6 @@ func TestDaemonKilled(t *testing.T) {
 	if _, err := r.Adopt(t.Context(), "orphan", state); !errdefs.IsNotFound(err) {
 		t.Errorf("orphan again: %v", err)
 	}
-	reapOrphans(t)
 }
 
 // killedDaemon runs a daemon to its violent end.
@@ -162,35 +162,9 @@ func killedDaemon(t *testing.T, root, state string) {
 	_ = cmd.Wait() // it was killed
 }
 
-// reapOrphans reaps what became our child because its parent was killed:
-// the daemon's idle monitors, and process 1 of a dead monitor.
-func reapOrphans(t *testing.T) {
-	t.Helper()
-	for _, kid := range children(t) {
-		pid, name, _ := strings.Cut(kid, " ")
-		stat, err := os.ReadFile("/proc/" + pid + "/stat")
-		if err != nil {
-			continue
-		}
-		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		var n int
-		if _, err := fmt.Sscan(pid, &n); err != nil {
-			t.Fatal(err)
-		}
-		// Session 0 of its own group is one that this process started.
-		if strings.Contains(name, monitorArg) && fields[0] != "Z" && fields[2] == pid {
-			continue // alive, and maybe somebody's
-		}
-		var ws syscall.WaitStatus
-		_, _ = syscall.Wait4(n, &ws, 0, nil) // somebody else may have
-	}
-}
-
-const monitorArg = "berth-monitor"
-
 // TestMonitorKilled kills a monitor under a running container.
 func TestMonitorKilled(t *testing.T) {
-	r := newRuntime(t, Options{})
+	r := newCrashRuntime(t)
 	b := bundle(t, "lost", "sleep")
 	s := r.launch(t, b)
 	st := s.attachTest(t, both)
@@ -215,7 +189,6 @@ func TestMonitorKilled(t *testing.T) {
 	if err := s.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
-	reapOrphans(t)
 }
 
 // TestIdleMonitorKilled: a launch takes another one.
@@ -227,6 +200,9 @@ func TestIdleMonitorKilled(t *testing.T) {
 	}
 	r.pool.put(p)
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := monitor.EndedWithin(p.pidfd, answerWithin); err != nil {
 		t.Fatal(err)
 	}
 	s := r.launch(t, bundle(t, "spare", "exit", "0"))

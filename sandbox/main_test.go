@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +45,7 @@ func withPrograms(run func() int) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(programs)
+	defer removeGroups()
 	for _, dir := range []string{"proc", "dev", "sys", "etc", "tmp", "bin"} {
 		if err := os.MkdirAll(filepath.Join(programs, "root", dir), 0o755); err != nil {
 			return 0, err
@@ -65,12 +67,51 @@ func withPrograms(run func() int) (int, error) {
 	return run(), nil
 }
 
+// removeGroups removes the group of the monitors, which stays, and its parent.
+func removeGroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/*", "/sys/fs/cgroup"} {
+		for _, dir := range []string{"/monitors", ""} {
+			groups, _ := filepath.Glob(pattern + parent() + dir)
+			for _, g := range groups {
+				_ = os.Remove(g)
+			}
+		}
+	}
+}
+
 // parent is the cgroup below which this test process works.
 func parent() string { return fmt.Sprintf("/berth-test-%d", os.Getpid()) }
 
 // newRuntime makes a runtime that ends with the test, which must have left
 // nothing.
 func newRuntime(t testing.TB, o Options) *Runtime {
+	t.Helper()
+	t.Cleanup(func() {
+		if kids := children(t); len(kids) > 0 {
+			t.Errorf("left: child processes %v", kids)
+		}
+	})
+	return runtimeFor(t, o)
+}
+
+// newCrashRuntime is for tests in which processes lose their parent: as the
+// subreaper we are their parent then.
+func newCrashRuntime(t testing.TB) *Runtime {
+	t.Helper()
+	t.Cleanup(func() {
+		for _, pid := range children(t) {
+			for {
+				_, err := unix.Wait4(pid, nil, 0, nil)
+				if err != unix.EINTR {
+					break
+				}
+			}
+		}
+	})
+	return runtimeFor(t, Options{})
+}
+
+func runtimeFor(t testing.TB, o Options) *Runtime {
 	t.Helper()
 	if o.ExecRoot == "" {
 		o.ExecRoot = t.TempDir()
@@ -98,7 +139,7 @@ func newRuntime(t testing.TB, o Options) *Runtime {
 	return r
 }
 
-// nothingLeft checks that no monitor, group or child remains.
+// nothingLeft checks that no monitor and no group remains.
 func nothingLeft(t testing.TB) {
 	t.Helper()
 	groups, err := filepath.Glob("/sys/fs/cgroup/*" + parent() + "/*")
@@ -119,28 +160,27 @@ func nothingLeft(t testing.TB) {
 			t.Errorf("left: group %s with processes %q %v", g, procs, err)
 		}
 	}
-	if kids := children(t); len(kids) > 0 {
-		t.Errorf("left: child processes %q", kids)
-	}
 }
 
-// children lists the direct children of this process that are ours to reap.
-func children(t testing.TB) []string {
+// children lists the direct children of this process.
+func children(t testing.TB) []int {
 	t.Helper()
 	tasks, err := filepath.Glob("/proc/self/task/*/children")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kids []string
+	var kids []int
 	for _, task := range tasks {
 		pids, err := os.ReadFile(task)
 		if err != nil {
 			continue // the thread ended
 		}
-		for _, pid := range strings.Fields(string(pids)) {
-			cmd, _ := os.ReadFile("/proc/" + pid + "/comm")
-			stat, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-			kids = append(kids, pid+" "+strings.TrimSpace(string(cmd))+" "+string(stat))
+		for _, field := range strings.Fields(string(pids)) {
+			pid, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kids = append(kids, pid)
 		}
 	}
 	return kids

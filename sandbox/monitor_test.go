@@ -50,7 +50,7 @@ func TestMonitorProcess(t *testing.T) {
 	}
 	for _, l := range links(t, pid) {
 		if strings.HasPrefix(l, "pipe:") || strings.HasSuffix(l, ".blk") || l == "/" {
-			t.Errorf("after the end a monitor still holds %s", l)
+			t.Errorf("after the end a monitor still holds %s of %q; before %q", l, links(t, pid), running)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (p *pool) drain() {
 func (r *Runtime) monitor() (*process, error) {
 	for p := r.pool.take(); p != nil; p = r.pool.take() {
 		// One that somebody killed is found now rather than by a failed launch.
-		if err := monitor.EndedWithin(p.pidfd, 0); errors.Is(err, os.ErrDeadlineExceeded) {
+		if !monitor.HasEnded(p.pidfd) {
 			return p, nil
 		}
 		_ = p.end(true)

@@ -211,11 +211,12 @@ func TestRelaunch(t *testing.T) {
 	old.waitTest(t)
 	b := bundle(t, "again", "wait")
 	s := r.launch(t, b)
+	st := s.attachTest(t, both)
 	s.startTest(t)
 	if err := old.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	st := s.attachTest(t, both)
+	expect(t, st, "ready\n")
 	if err := s.Signal(t.Context(), syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +318,7 @@ func expect(t testing.TB, st *Stream, want string) {
 // TestLeftChild: output that a child of process 1 holds open does not delay
 // the end, in a pid namespace of its own or not.
 func TestLeftChild(t *testing.T) {
-	r := newRuntime(t, Options{})
+	r := newCrashRuntime(t)
 	for i, own := range []bool{true, false} {
 		b := bundle(t, fmt.Sprint("left", i), "child")
 		if !own {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -25,6 +26,11 @@ func Main() error {
 	// The main goroutine keeps the main thread: a goroutine that enters a
 	// container's namespaces must not get it, /proc/self shows it.
 	runtime.LockOSThread()
+	// Whatever else the daemon was given open when it was started. Nothing here
+	// has opened a file yet.
+	if err := unix.CloseRange(ExeFD+1, math.MaxUint32, 0); err != nil {
+		return os.NewSyscallError("close_range", err)
+	}
 	// Caught, not ignored: what is ignored would stay so in the container.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)

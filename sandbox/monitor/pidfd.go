@@ -36,11 +36,26 @@ func Ended(pidfd *os.File) error {
 	if err != nil {
 		return err
 	}
-	return raw.Read(func(fd uintptr) bool {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(p, 0)
-		return err == nil && n > 0
-	})
+	return raw.Read(ended)
+}
+
+func ended(fd uintptr) bool {
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n > 0
+}
+
+// HasEnded tells whether the process of a pidfd has ended, without waiting.
+func HasEnded(pidfd *os.File) bool {
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return true
+	}
+	over := true
+	if err := raw.Control(func(fd uintptr) { over = ended(fd) }); err != nil {
+		return true
+	}
+	return over
 }
 
 // EndedWithin is Ended for at most d; os.ErrDeadlineExceeded after that.

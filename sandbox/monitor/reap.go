@@ -95,26 +95,36 @@ func oomKills(file string) uint64 {
 	return 0
 }
 
-// killGroup kills what is left in the container's group: all that shared its
-// pid namespace with others.
+// killGroup kills what is left in the container's group, all that shared its
+// pid namespace with others, and waits a bounded time for the end of it.
 func killGroup(l *Launch) {
-	if l.KillFile != "" && os.WriteFile(l.KillFile, []byte("1"), 0) == nil {
-		return
-	}
-	// cgroup v1 has no kill. Processes that fork faster than we read escape a
-	// pass, not ten; the daemon destroys the group after that.
-	for range 10 {
-		killed := 0
-		for _, dir := range l.CgroupDirs {
-			data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-			for _, line := range strings.Fields(string(data)) {
-				if pid, err := strconv.Atoi(line); err == nil && pid > 1 && unix.Kill(pid, unix.SIGKILL) == nil {
-					killed++
-				}
+	for range 1000 {
+		if l.KillFile == "" || os.WriteFile(l.KillFile, []byte("1"), 0) != nil {
+			for _, pid := range members(l.CgroupDirs) { // cgroup v1 has no kill
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
 			}
 		}
-		if killed == 0 {
+		dirs := l.CgroupDirs
+		if l.KillFile != "" {
+			dirs = []string{filepath.Dir(l.KillFile)}
+		}
+		if len(members(dirs)) == 0 {
 			return
 		}
+		time.Sleep(time.Millisecond)
 	}
+}
+
+// members lists the processes of groups.
+func members(dirs []string) []int {
+	var pids []int
+	for _, dir := range dirs {
+		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, field := range strings.Fields(string(data)) {
+			if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
