@@ -1,0 +1,88 @@
+package netd
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+
+	"github.com/berth-engine/berth/kernel/socket"
+)
+
+// handover gives every socket to the successor that asks for it, then ends
+// this server. The successor is told what there is, then gets the descriptors
+// one by one in the same order, and says that it has them all.
+func (s *Server) handover(c *net.UnixConn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]Binding{}
+	for owner, sockets := range s.held {
+		all[owner] = bindings(sockets)
+	}
+	if err := writeFrame(c, &response{Version: Version, Held: all}); err != nil {
+		return err
+	}
+	for _, owner := range slices.Sorted(maps.Keys(s.held)) {
+		for _, h := range s.held[owner] {
+			f, err := h.file()
+			if err != nil {
+				return err
+			}
+			err = socket.SendFile(c, f)
+			f.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	var done request
+	if err := readFrame(c, &done); err != nil {
+		return fmt.Errorf("successor did not take over: %w", err)
+	}
+	s.quit()
+	return nil
+}
+
+func (h *held) file() (*os.File, error) {
+	if h.listener != nil {
+		return h.listener.(*net.TCPListener).File()
+	}
+	return h.packets.(*net.UDPConn).File()
+}
+
+// TakeOver asks the server behind c for its sockets and serves them from now
+// on. Connections that the old server splices end with it.
+func (s *Server) TakeOver(c *net.UnixConn) error {
+	if err := writeFrame(c, &request{Op: opHandover, Version: Version}); err != nil {
+		return err
+	}
+	var r response
+	if err := readFrame(c, &r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, owner := range slices.Sorted(maps.Keys(r.Held)) {
+		var sockets []*held
+		for _, b := range r.Held[owner] {
+			f, err := socket.ReceiveFile(c)
+			if err != nil {
+				return err
+			}
+			h := &held{Binding: b}
+			if b.Proto == "tcp" {
+				h.listener, err = net.FileListener(f)
+			} else {
+				h.packets, err = net.FilePacketConn(f)
+			}
+			f.Close()
+			if err != nil {
+				return err
+			}
+			sockets = append(sockets, h)
+		}
+		s.add(owner, sockets)
+	}
+	return writeFrame(c, &request{Op: opHandover})
+}

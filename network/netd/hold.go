@@ -1,0 +1,114 @@
+package netd
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/berth-engine/berth/kernel/socket"
+)
+
+// held is one socket with what it serves.
+type held struct {
+	Binding
+	listener net.Listener   // tcp
+	packets  net.PacketConn // udp
+}
+
+func (h *held) close() error {
+	if h.listener != nil {
+		return h.listener.Close()
+	}
+	return h.packets.Close()
+}
+
+// hold binds the sockets for one port: one for an address, one in each family
+// for the wildcard. It binds all or none.
+func hold(ctx context.Context, p Port) ([]*held, error) {
+	if p.HostPortEnd <= p.HostPort {
+		return holdOne(ctx, p, p.HostPort)
+	}
+	var last error
+	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
+		sockets, err := holdOne(ctx, p, uint16(port))
+		if err == nil {
+			return sockets, nil
+		}
+		last = err
+	}
+	return nil, last
+}
+
+// tries bounds how often a free port is asked for until it is free in both
+// address families.
+const tries = 16
+
+func holdOne(ctx context.Context, p Port, port uint16) ([]*held, error) {
+	if p.HostIP.IsValid() {
+		h, err := bind(ctx, p, p.HostIP, port)
+		if err != nil {
+			return nil, err
+		}
+		return []*held{h}, nil
+	}
+	for try := 0; ; try++ {
+		four, err := bind(ctx, p, netip.IPv4Unspecified(), port)
+		if err != nil {
+			return nil, err
+		}
+		six, err := bind(ctx, p, netip.IPv6Unspecified(), four.HostPort)
+		switch {
+		case err == nil:
+			return []*held{four, six}, nil
+		case socket.NoFamily(err):
+			return []*held{four}, nil // a host without IPv6
+		}
+		if e := four.close(); e != nil {
+			return nil, e
+		}
+		if port != 0 || try == tries {
+			return nil, err
+		}
+	}
+}
+
+// bind makes one socket. TCP sockets listen, because a port that is merely
+// bound with SO_REUSEADDR can be taken by others, and without it the remains of
+// closed connections would keep us out.
+func bind(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error) {
+	h := &held{Binding: Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort}}
+	family := "4"
+	if ip.Is6() {
+		family = "6" // Go sets IPV6_V6ONLY for it
+	}
+	addr := net.JoinHostPort(ip.String(), strconv.Itoa(int(port)))
+	config := net.ListenConfig{}
+	var err error
+	switch p.Proto {
+	case "tcp":
+		if h.listener, err = config.Listen(ctx, "tcp"+family, addr); err == nil {
+			h.HostPort = uint16(h.listener.Addr().(*net.TCPAddr).Port)
+		}
+	case "udp":
+		if h.packets, err = config.ListenPacket(ctx, "udp"+family, addr); err == nil {
+			h.HostPort = uint16(h.packets.LocalAddr().(*net.UDPAddr).Port)
+		}
+	default:
+		err = fmt.Errorf("protocol %q cannot be held", p.Proto)
+	}
+	if err != nil {
+		return nil, &bindError{h.Binding, err}
+	}
+	return h, nil
+}
+
+// bindError remembers which socket could not be bound.
+type bindError struct {
+	binding Binding
+	err     error
+}
+
+func (e *bindError) Error() string { return e.err.Error() }
+func (e *bindError) Unwrap() error { return e.err }

@@ -1,0 +1,111 @@
+// Package netd is the part of the host's network that must outlive the engine:
+// a socket for every published port. While it holds one, no other process can
+// take the port; what reaches the socket itself, because no rule of the
+// firewall leads it on ([::], or a flushed table), is passed to the container
+// by a splice. Policy stays in the engine, which says what to hold.
+//
+// Server runs in the program berth-netd, Client in the engine. The protocol is
+// in docs/contracts/netd.md.
+package netd
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+)
+
+// Version is the protocol spoken here. A peer that speaks an older one is
+// answered in it; there is none yet.
+const Version = 1
+
+// maxFrame bounds one message: about 100,000 ports.
+const maxFrame = 16 << 20
+
+// Port is what to hold: a port of the host, any port of a range, or any at
+// all (HostPort 0), and where its traffic goes.
+type Port struct {
+	HostIP        netip.Addr `json:"host_ip"` // zero: every address of both families
+	HostPort      uint16     `json:"host_port,omitempty"`
+	HostPortEnd   uint16     `json:"host_port_end,omitempty"`
+	Proto         string     `json:"proto"` // tcp or udp
+	ContainerIP   netip.Addr `json:"container_ip"`
+	ContainerPort uint16     `json:"container_port"`
+}
+
+// Binding is a held port. A wildcard has one for each address family.
+type Binding struct {
+	HostIP        netip.Addr `json:"host_ip"`
+	HostPort      uint16     `json:"host_port"`
+	Proto         string     `json:"proto"`
+	ContainerIP   netip.Addr `json:"container_ip"`
+	ContainerPort uint16     `json:"container_port"`
+}
+
+// Refusal says which port could not be held and why.
+type Refusal struct {
+	Port Binding `json:"port"`
+	// Allocated: held for another owner already.
+	Allocated bool   `json:"allocated,omitempty"`
+	Text      string `json:"text"`
+}
+
+func (r *Refusal) Error() string { return r.Text }
+
+// Operations of a request.
+const (
+	opHello    = "hello"
+	opReserve  = "reserve"
+	opRelease  = "release"
+	opList     = "list"
+	opQuit     = "quit"
+	opHandover = "handover"
+)
+
+type request struct {
+	Op      string `json:"op"`
+	Version int    `json:"version,omitempty"` // hello: the newest the client speaks
+	Owner   string `json:"owner,omitempty"`
+	Ports   []Port `json:"ports,omitempty"`
+}
+
+type response struct {
+	Version  int                  `json:"version,omitempty"`
+	Pid      int                  `json:"pid,omitempty"`
+	Bindings []Binding            `json:"bindings,omitempty"` // reserve
+	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
+	Refusal  *Refusal             `json:"refusal,omitempty"`
+	Error    string               `json:"error,omitempty"`
+}
+
+// writeFrame sends one message: its length in four bytes, most significant
+// first, then JSON.
+func writeFrame(w io.Writer, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if len(body) > maxFrame {
+		return fmt.Errorf("message of %d bytes is longer than %d", len(body), maxFrame)
+	}
+	_, err = w.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
+	return err
+}
+
+func readFrame(r io.Reader, v any) error {
+	var header [4]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(header[:])
+	if n > maxFrame {
+		return errors.New("message is too long")
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, v)
+}

@@ -1,0 +1,146 @@
+package netd
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// serve passes what reaches the socket to the container until the socket is
+// closed. It returns after everything it started.
+func (h *held) serve() {
+	if h.listener != nil {
+		h.serveTCP()
+		return
+	}
+	h.serveUDP()
+}
+
+func (h *held) target() netip.AddrPort { return netip.AddrPortFrom(h.ContainerIP, h.ContainerPort) }
+
+// connectIn bounds how long a container may take to accept a connection.
+const connectIn = 10 * time.Second
+
+func (h *held) serveTCP() {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := h.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors: others must end first
+			continue
+		}
+		wg.Go(func() { splice(c.(*net.TCPConn), h.target()) })
+	}
+}
+
+// splice joins two connections until both directions have ended. Go moves the
+// bytes with splice(2).
+func splice(client *net.TCPConn, target netip.AddrPort) {
+	defer client.Close()
+	dialer := net.Dialer{Timeout: connectIn}
+	c, err := dialer.Dial("tcp", target.String())
+	if err != nil {
+		client.SetLinger(0) // a reset is what a refused connection looks like
+		return
+	}
+	server := c.(*net.TCPConn)
+	defer server.Close()
+	var wg sync.WaitGroup
+	pass := func(to, from *net.TCPConn) {
+		io.Copy(to, from)
+		to.CloseWrite()
+	}
+	wg.Go(func() { pass(server, client) })
+	wg.Go(func() { pass(client, server) })
+	wg.Wait()
+}
+
+// Bounds of the datagram relay: how many clients it remembers, and for how
+// long after their last datagram.
+const (
+	maxPeers = 1024
+	peerIdle = 90 * time.Second
+)
+
+// serveUDP gives every client a socket of its own towards the container, so
+// that answers find their way back.
+func (h *held) serveUDP() {
+	r := &datagrams{socket: h.packets.(*net.UDPConn), target: h.target(), peers: map[netip.AddrPort]*net.UDPConn{}}
+	defer r.end()
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := r.socket.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // an ICMP error about an earlier datagram
+		}
+		if peer := r.peer(from); peer != nil {
+			peer.Write(buf[:n]) // a datagram may be lost, that is its nature
+		}
+	}
+}
+
+type datagrams struct {
+	socket *net.UDPConn
+	target netip.AddrPort
+	mu     sync.Mutex
+	peers  map[netip.AddrPort]*net.UDPConn
+	wg     sync.WaitGroup
+}
+
+func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.peers[from]; c != nil {
+		c.SetReadDeadline(time.Now().Add(peerIdle))
+		return c
+	}
+	if len(r.peers) >= maxPeers {
+		return nil
+	}
+	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.target))
+	if err != nil {
+		return nil
+	}
+	c.SetReadDeadline(time.Now().Add(peerIdle))
+	r.peers[from] = c
+	r.wg.Go(func() { r.back(from, c) })
+	return c
+}
+
+// back carries answers to one client until it was idle for long.
+func (r *datagrams) back(to netip.AddrPort, c *net.UDPConn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := c.Read(buf)
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err == nil {
+			r.socket.WriteToUDPAddrPort(buf[:n], to)
+		}
+	}
+	r.mu.Lock()
+	delete(r.peers, to)
+	r.mu.Unlock()
+	c.Close()
+}
+
+func (r *datagrams) end() {
+	r.mu.Lock()
+	for _, c := range r.peers {
+		c.Close()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+}

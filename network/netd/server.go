@@ -1,0 +1,202 @@
+package netd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/berth-engine/berth/kernel/socket"
+)
+
+// Server holds the sockets. Make it with NewServer.
+type Server struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	held map[string][]*held // by owner
+	wg   sync.WaitGroup     // the sockets' relays
+	quit context.CancelFunc
+}
+
+// NewServer returns a server that holds nothing.
+func NewServer(log *slog.Logger) *Server {
+	return &Server{log: log, held: map[string][]*held{}}
+}
+
+// Run serves clients that connect to l until ctx ends, a client asks to quit,
+// or a successor took over. Only root is served. It closes l and everything it
+// holds.
+func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
+	ctx, s.quit = context.WithCancel(ctx)
+	defer s.quit()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	var clients sync.WaitGroup
+	defer s.wg.Wait()
+	defer s.drop()
+	defer clients.Wait()
+	for {
+		c, err := l.AcceptUnix()
+		if ctx.Err() != nil {
+			if err == nil {
+				c.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		clients.Go(func() {
+			defer c.Close()
+			defer context.AfterFunc(ctx, func() { c.Close() })()
+			if err := s.serve(ctx, c); err != nil && ctx.Err() == nil {
+				s.log.Error("client", "error", err)
+			}
+		})
+	}
+}
+
+func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
+	uid, err := socket.PeerUID(c)
+	if err != nil {
+		return err
+	}
+	if uid != 0 {
+		return fmt.Errorf("user %d may not speak to netd", uid)
+	}
+	for {
+		var req request
+		if err := readFrame(c, &req); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		if req.Op == opHandover {
+			return s.handover(c)
+		}
+		if err := writeFrame(c, s.answer(ctx, &req)); err != nil {
+			return err
+		}
+		if req.Op == opQuit {
+			s.quit()
+			return nil
+		}
+	}
+}
+
+func (s *Server) answer(ctx context.Context, req *request) *response {
+	switch req.Op {
+	case opHello:
+		return &response{Version: min(Version, max(req.Version, 1)), Pid: os.Getpid()}
+	case opReserve:
+		return s.reserve(ctx, req.Owner, req.Ports)
+	case opRelease:
+		return s.release(req.Owner)
+	case opList:
+		return &response{Held: s.list()}
+	case opQuit:
+		return &response{}
+	default:
+		return &response{Error: fmt.Sprintf("unknown operation %q", req.Op)}
+	}
+}
+
+// reserve holds all ports or none.
+func (s *Server) reserve(ctx context.Context, owner string, ports []Port) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner == "" || s.held[owner] != nil {
+		return &response{Error: fmt.Sprintf("owner %q holds ports already", owner)}
+	}
+	var got []*held
+	for _, p := range ports {
+		sockets, err := hold(ctx, p)
+		if err != nil {
+			for _, h := range got {
+				h.close()
+			}
+			return s.refuse(err)
+		}
+		got = append(got, sockets...)
+	}
+	s.add(owner, got)
+	return &response{Bindings: bindings(got)}
+}
+
+// add starts serving sockets; s.mu is held.
+func (s *Server) add(owner string, sockets []*held) {
+	s.held[owner] = sockets
+	for _, h := range sockets {
+		s.wg.Go(h.serve)
+	}
+}
+
+// refuse explains an error of hold; s.mu is held.
+func (s *Server) refuse(err error) *response {
+	var b *bindError
+	if !errors.As(err, &b) {
+		return &response{Error: err.Error()}
+	}
+	r := &Refusal{Port: b.binding, Text: socket.Reason(err)}
+	r.Allocated = socket.InUse(err) && s.conflicts(b.binding)
+	return &response{Refusal: r}
+}
+
+// conflicts tells whether a socket that we hold stands in the way.
+func (s *Server) conflicts(b Binding) bool {
+	for _, sockets := range s.held {
+		for _, h := range sockets {
+			same := h.HostPort == b.HostPort && h.Proto == b.Proto && h.HostIP.Is4() == b.HostIP.Is4()
+			if same && (h.HostIP == b.HostIP || h.HostIP.IsUnspecified() || b.HostIP.IsUnspecified()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Server) release(owner string) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held[owner] {
+		if err := h.close(); err != nil {
+			s.log.Error("close", "port", h.HostPort, "error", err)
+		}
+	}
+	delete(s.held, owner)
+	return &response{}
+}
+
+func (s *Server) list() map[string][]Binding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]Binding{}
+	for owner, sockets := range s.held {
+		all[owner] = bindings(sockets)
+	}
+	return all
+}
+
+func (s *Server) drop() {
+	s.mu.Lock()
+	owners := slices.Collect(maps.Keys(s.held))
+	s.mu.Unlock()
+	for _, owner := range owners {
+		s.release(owner)
+	}
+}
+
+func bindings(sockets []*held) []Binding {
+	out := make([]Binding, len(sockets))
+	for i, h := range sockets {
+		out[i] = h.Binding
+	}
+	return out
+}
