@@ -1,0 +1,84 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// failure is an error with Docker's text and the kind that gives its status.
+type failure struct {
+	text  string
+	kind  error
+	cause error
+}
+
+func (f *failure) Error() string   { return f.text }
+func (f *failure) Unwrap() []error { return []error{f.kind, f.cause} }
+
+// resolveError says in Docker's words why a name could not be resolved. Errors
+// of the network keep their own text and have no kind: Docker answers 500.
+func resolveError(ref reference.Named, err error, withheld string) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var status remoteerrors.ErrUnexpectedStatus
+	hasStatus := errors.As(err, &status)
+	why := registryMessage(err)
+	switch {
+	case errors.Is(err, docker.ErrInvalidAuthorization), hasStatus && status.StatusCode == http.StatusForbidden,
+		hasStatus && status.StatusCode == http.StatusUnauthorized:
+		if hasStatus && strings.Contains(status.RequestURL, "/token") && status.StatusCode == http.StatusUnauthorized {
+			return &failure{"unauthorized: incorrect username or password", errdefs.ErrUnauthenticated, err}
+		}
+		text := fmt.Sprintf("pull access denied for %s, repository does not exist or may require 'docker login'", reference.FamiliarName(ref))
+		if why == "" {
+			why = "denied: requested access to the resource is denied"
+		}
+		if withheld != "" {
+			why += fmt.Sprintf(" (the credentials were not sent: the registry's token server %q is another site)", withheld)
+		}
+		return &failure{text + ": " + why, errdefs.ErrNotFound, err}
+	case errdefs.IsNotFound(err):
+		if why == "" {
+			why = "manifest unknown: manifest unknown"
+		}
+		return &failure{fmt.Sprintf("manifest for %s not found: %s", reference.FamiliarString(ref), why), errdefs.ErrNotFound, err}
+	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
+		return &failure{"toomanyrequests: " + first(why, status.Status), errdefs.ErrUnavailable, err}
+	}
+	return fmt.Errorf("failed to resolve reference %q: %w", ref.String(), err)
+}
+
+// registryMessage finds what the registry itself said, as "denied: text".
+func registryMessage(err error) string {
+	var list docker.Errors
+	if !errors.As(err, &list) || len(list) == 0 {
+		return ""
+	}
+	var e docker.Error
+	if errors.As(list[0], &e) {
+		return strings.ToLower(strings.ReplaceAll(e.Code.String(), "_", " ")) + ": " + e.Message
+	}
+	return list[0].Error()
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func noPlatform(p ocispec.Platform) error {
+	return fmt.Errorf("no matching manifest for %s in the manifest list entries: %w", platforms.FormatAll(p), errdefs.ErrNotFound)
+}

@@ -1,0 +1,177 @@
+package pull
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/berth-engine/berth/image/store"
+)
+
+// DefaultDownloads is how many layers are fetched at once; it is Docker's.
+const DefaultDownloads = 3
+
+// Puller fetches images into one store. Its pulls share downloads in progress
+// and one limit on how many layers are fetched at once.
+type Puller struct {
+	db      *store.DB
+	log     *slog.Logger
+	limit   *semaphore.Weighted
+	clients clients
+}
+
+// New makes a Puller. downloads is how many layers are fetched at once over all
+// pulls; 0 means DefaultDownloads.
+func New(db *store.DB, downloads int, log *slog.Logger) *Puller {
+	if downloads <= 0 {
+		downloads = DefaultDownloads
+	}
+	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), clients: newClients()}
+}
+
+// Close closes idle connections.
+func (p *Puller) Close() { p.clients.close() }
+
+// Request is what to pull.
+type Request struct {
+	Ref        reference.Named      // with tag or digest, as oci.ParseName makes it
+	Platform   *ocispec.Platform    // nil: the host's
+	Auth       *registry.AuthConfig // nil: anonymous
+	Registries Registries
+	Progress   *Progress
+}
+
+// Result is what was pulled.
+type Result struct {
+	Target   ocispec.Descriptor // what the name stands for: an index or a manifest
+	Manifest ocispec.Descriptor
+	ChainID  digest.Digest // name of the snapshot with all layers; "" if there is none
+}
+
+// Fetch brings an image for one platform into the store and unpacks it. The
+// context must come from the store and carry a lease, which alone keeps the
+// content until the caller names it. After an error the caller ends the lease.
+func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
+	hosts, err := r.Registries.hosts(ctx, p.clients, reference.Domain(r.Ref), r.Auth)
+	if err != nil {
+		return Result{}, err
+	}
+	resolver := docker.NewResolver(docker.ResolverOptions{
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
+		Headers: http.Header{"User-Agent": {"berth"}},
+	})
+	_, target, err := resolver.Resolve(ctx, r.Ref.String())
+	if err != nil {
+		withheld := ""
+		if a, ok := hosts[len(hosts)-1].Authorizer.(*authorizer); ok && a.withheld.Load() != nil {
+			withheld = *a.withheld.Load()
+		}
+		return Result{}, resolveError(r.Ref, err, withheld)
+	}
+	fetcher, err := resolver.Fetcher(ctx, r.Ref.String())
+	if err != nil {
+		return Result{}, err
+	}
+	j := &job{
+		content: p.db.Content, snapshots: p.db.Snapshots, fetcher: fetcher,
+		ref: r.Ref, platform: r.Platform, progress: r.Progress,
+		depth: map[digest.Digest]int{target.Digest: 0}, layers: map[digest.Digest]*layer{},
+	}
+	tag := r.Ref.String()
+	switch named := r.Ref.(type) {
+	case reference.Digested:
+		tag = named.Digest().String()
+	case reference.Tagged:
+		tag = named.Tag()
+	}
+	r.Progress.Line(tag, "Pulling from "+reference.Path(r.Ref))
+	if err := p.dispatch(ctx, j, target); err != nil {
+		return Result{}, err
+	}
+	return j.result(target)
+}
+
+// dispatch walks the image from its target down. The unpacker takes the layers
+// out of the walk: it fetches them all and unpacks them in order meanwhile.
+func (p *Puller) dispatch(ctx context.Context, j *job, target ocispec.Descriptor) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	unpacker, err := unpack.NewUnpacker(ctx, p.db.Content,
+		unpack.WithUnpackPlatform(unpack.Platform{
+			Platform:    platforms.All, // the walk has chosen already
+			Snapshotter: watchedSnapshotter{Snapshotter: p.db.Snapshots, committed: j.committed}, SnapshotterKey: store.Snapshotter,
+			Applier:   p.db.Applier,
+			ApplyOpts: []diff.ApplyOpt{diff.WithProgress(j.extracting)},
+		}),
+		unpack.WithLimiter(p.limit),
+		unpack.WithDuplicationSuppressor(p.db.Locks),
+		unpack.WithFetchAllContent(),
+	)
+	if err != nil {
+		return err
+	}
+	err = images.Dispatch(ctx, unpacker.Unpack(j), nil, target)
+	if err != nil {
+		cancel()
+	}
+	if _, unpackErr := unpacker.Wait(); err == nil {
+		err = unpackErr
+	}
+	return err
+}
+
+// Unpack makes the snapshots of an image whose content is in the store.
+func (p *Puller) Unpack(ctx context.Context, manifest ocispec.Descriptor) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	unpacker, err := unpack.NewUnpacker(ctx, p.db.Content,
+		unpack.WithUnpackPlatform(unpack.Platform{
+			Platform: platforms.All, Snapshotter: p.db.Snapshots, SnapshotterKey: store.Snapshotter, Applier: p.db.Applier,
+		}),
+		unpack.WithDuplicationSuppressor(p.db.Locks),
+	)
+	if err != nil {
+		return err
+	}
+	err = images.Dispatch(ctx, unpacker.Unpack(images.ChildrenHandler(p.db.Content)), nil, manifest)
+	if err != nil {
+		cancel()
+	}
+	if _, unpackErr := unpacker.Wait(); err == nil {
+		err = unpackErr
+	}
+	return err
+}
+
+func (j *job) result(target ocispec.Descriptor) (Result, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.manifest.Digest == "" {
+		return Result{}, fmt.Errorf("%s has no image manifest: %w", reference.FamiliarString(j.ref), errdefs.ErrInvalidArgument)
+	}
+	for _, d := range j.order {
+		if l := j.layers[d]; !l.finished {
+			l.finished = true
+			status := "Pull complete"
+			if l.existed {
+				status = "Already exists"
+			}
+			j.progress.layer(d, status, jsonstream.Progress{HideCounts: true})
+		}
+	}
+	return Result{Target: target, Manifest: j.manifest, ChainID: j.chainID}, nil
+}

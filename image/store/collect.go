@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// ballastSize is enough for the database pages that one collection writes.
+const ballastSize = 256 << 10
+
+// collector runs garbage collections, one at a time, in one goroutine.
+type collector struct {
+	wake  chan struct{}
+	quit  chan struct{}
+	ended chan struct{}
+	waits chan chan struct{}
+}
+
+func (c *collector) start(db *DB) {
+	c.wake = make(chan struct{}, 1)
+	c.quit = make(chan struct{})
+	c.ended = make(chan struct{})
+	c.waits = make(chan chan struct{})
+	go func() {
+		defer close(c.ended)
+		for {
+			select {
+			case <-c.wake:
+				db.collect()
+			case done := <-c.waits:
+				db.collect()
+				close(done)
+			case <-c.quit:
+				select {
+				case <-c.wake:
+					db.collect()
+				default:
+				}
+				return
+			}
+		}
+	}()
+}
+
+func (c *collector) stop() {
+	close(c.quit)
+	<-c.ended
+}
+
+// Collect asks for a collection of garbage and returns at once.
+func (db *DB) Collect() {
+	select {
+	case db.gc.wake <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// CollectNow returns when what was garbage at the call is gone.
+func (db *DB) CollectNow(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case db.gc.waits <- done:
+	case <-db.gc.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (db *DB) collect() {
+	ctx := db.Context(context.Background())
+	_, err := db.meta.GarbageCollect(ctx)
+	if errors.Is(err, syscall.ENOSPC) {
+		db.FreeBallast()
+		_, err = db.meta.GarbageCollect(ctx)
+	}
+	if err != nil {
+		db.log.Warn("image garbage collection failed", "error", err)
+		return
+	}
+	db.keepBallast()
+}
+
+// The ballast is a file that is there to be removed when the disk is full:
+// without a few pages for the database nothing else could be removed.
+
+func (db *DB) ballast() string { return filepath.Join(db.root, "ballast") }
+
+// FreeBallast makes a little room on a full disk, enough to record removals.
+func (db *DB) FreeBallast() {
+	if err := os.Remove(db.ballast()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		db.log.Warn("image store: cannot free the reserve", "error", err)
+	}
+}
+
+func (db *DB) keepBallast() {
+	if fi, err := os.Stat(db.ballast()); err == nil && fi.Size() == ballastSize {
+		return
+	}
+	data := make([]byte, ballastSize)
+	rand.Read(data) // so that a compressing file system gives real blocks
+	if err := os.WriteFile(db.ballast(), data, 0o600); err != nil {
+		os.Remove(db.ballast()) // no room now; the next collection tries again
+	}
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/metadata/boltutil"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/errdefs"
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	// Namespace is the namespace of everything in the metadata database.
+	Namespace = "berth"
+	// Snapshotter is the name that content labels and the API know the
+	// snapshotter by; it is Docker's.
+	Snapshotter = "overlayfs"
+	// UpperLabel is the label on a snapshot's Info that holds its directory.
+	UpperLabel = "containerd.io/snapshot/overlay.upperdir"
+)
+
+// Options configures Open.
+type Options struct {
+	Root string       // made with mode 0700 if absent
+	Log  *slog.Logger // nil: silent
+}
+
+// DB is an open store. Contexts given to its parts must come from Context.
+type DB struct {
+	Content   content.Store
+	Images    images.Store
+	Snapshots snapshots.Snapshotter
+	Leases    leases.Manager
+	Applier   *Applier
+	Locks     *KeyedLock // serialises work on one blob or snapshot
+
+	root    string
+	log     *slog.Logger
+	bolt    *bolt.DB
+	meta    *metadata.DB
+	overlay snapshots.Snapshotter
+	gc      collector
+}
+
+// Open opens the store below o.Root, or makes it, and removes what a process
+// that was killed left behind.
+func Open(ctx context.Context, o Options) (_ *DB, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	root, err := filepath.Abs(o.Root)
+	if err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	if strings.ContainsAny(root, ":,\\\"") {
+		return nil, fmt.Errorf("open image store: %q: overlayfs cannot have ':', ',', '\"' or '\\' in a path: %w", root, errdefs.ErrInvalidArgument)
+	}
+	forwardLogs(o.Log)
+	for _, dir := range []string{root, filepath.Join(root, "content")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open image store: %w", err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(root, "empty"), 0o755); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	var undo []io.Closer
+	defer func() {
+		if err != nil {
+			for i := range undo {
+				err = errors.Join(err, undo[len(undo)-1-i].Close())
+			}
+		}
+	}()
+
+	boltDB, err := bolt.Open(filepath.Join(root, "metadata.db"), 0o600, &bolt.Options{
+		NoFreelistSync: true, FreelistType: bolt.FreelistMapType, Timeout: time.Second,
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("open image store: %s is in use by another process: %w", root, errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	undo = append(undo, boltDB)
+	blobs, err := local.NewStore(filepath.Join(root, "content"))
+	if err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	sn, err := overlay.NewSnapshotter(filepath.Join(root, "overlay"), overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
+	if err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	undo = append(undo, sn)
+	meta := metadata.NewDB(boltDB, blobs, map[string]snapshots.Snapshotter{Snapshotter: sn})
+	if err := meta.Init(ctx); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	db := &DB{
+		Content: meta.ContentStore(), Images: metadata.NewImageStore(meta),
+		Snapshots: meta.Snapshotter(Snapshotter), Leases: metadata.NewLeaseManager(meta),
+		Locks: &KeyedLock{},
+		root:  root, log: o.Log, bolt: boltDB, meta: meta, overlay: sn,
+	}
+	db.Applier = &Applier{content: db.Content}
+	db.keepBallast()
+	db.gc.start(db)
+	db.Collect()
+	return db, nil
+}
+
+// Close finishes the collection of garbage and closes the files.
+func (db *DB) Close() error {
+	db.gc.stop()
+	return errors.Join(db.meta.Close(), db.bolt.Close(), db.overlay.Close())
+}
+
+// Context returns ctx for use with the parts of the store.
+func (*DB) Context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
+
+// Update makes what fn writes with its context one transaction: all of it or,
+// if fn fails, nothing. Content and snapshots themselves must not be written.
+func (db *DB) Update(ctx context.Context, fn func(context.Context) error) error {
+	return db.meta.Update(func(tx *bolt.Tx) error {
+		return fn(boltutil.WithTransaction(db.Context(ctx), tx))
+	})
+}
+
+// EmptyDir is the lower directory of images without layers.
+func (db *DB) EmptyDir() string { return filepath.Join(db.root, "empty") }
+
+// SnapshotDir returns the directory with the content of one committed snapshot,
+// without its parents', and its parent's name ("" if it has none).
+func (db *DB) SnapshotDir(ctx context.Context, name string) (dir, parent string, err error) {
+	info, err := db.Snapshots.Stat(db.Context(ctx), name)
+	if err != nil {
+		return "", "", err
+	}
+	dir = info.Labels[UpperLabel]
+	if dir == "" {
+		return "", "", fmt.Errorf("snapshot %s has no directory: %w", name, errdefs.ErrInternal)
+	}
+	return dir, info.Parent, nil
+}
