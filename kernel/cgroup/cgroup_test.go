@@ -1,0 +1,312 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const parent = "/berth-cgroup-test"
+
+func cleanParent(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := Prune(parent + "/deep"); err != nil {
+			t.Error(err)
+		}
+		if err := Prune(parent); err != nil {
+			t.Error(err)
+		}
+		h, err := detected()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range h.dirs {
+			if _, err := os.Stat(filepath.Join(dir, parent)); err == nil {
+				t.Errorf("left: %s%s", dir, parent)
+			}
+		}
+	})
+}
+
+func read(t *testing.T, g *Group, controller, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(g.Path(controller), file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// sleeper starts a process in the group that waits for its standard input.
+func sleeper(t *testing.T, g *Group, args ...string) *exec.Cmd {
+	t.Helper()
+	if args == nil {
+		args = []string{"cat"}
+	}
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for _, dir := range g.JoinDirs() {
+		if err := write(dir, "cgroup.procs", strconv.Itoa(cmd.Process.Pid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	io.WriteString(in, "joined\n")
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "joined\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	return cmd
+}
+
+func TestLife(t *testing.T) {
+	cleanParent(t)
+	g, err := Create(parent+"/deep", "one", &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(128 << 20))},
+		CPU:    &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(50000)), Period: ptr(uint64(100000))},
+		Pids:   &specs.LinuxPids{Limit: ptr(int64(33))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Destroy()
+	if Detect() != V2 {
+		for _, v := range [][3]string{
+			{"memory", "memory.limit_in_bytes", "67108864"}, {"memory", "memory.memsw.limit_in_bytes", "134217728"},
+			{"cpu", "cpu.shares", "512"}, {"cpu", "cpu.cfs_quota_us", "50000"}, {"pids", "pids.max", "33"},
+		} {
+			if got := read(t, g, v[0], v[1]); got != v[2] {
+				t.Errorf("%s: %s", v[1], got)
+			}
+		}
+		if read(t, g, "cpuset", "cpuset.cpus") == "" || read(t, g, "cpuset", "cpuset.mems") == "" {
+			t.Error("empty cpuset")
+		}
+		if list := read(t, g, "devices", "devices.list"); !strings.Contains(list, "c 1:3 rwm") || strings.Contains(list, "a *:*") {
+			t.Errorf("devices: %s", list)
+		}
+		if _, err := g.FD(); !errdefs.IsNotImplemented(err) {
+			t.Errorf("FD: %v", err)
+		}
+	}
+	if _, err := Create(parent+"/deep", "one", nil); err != nil {
+		t.Errorf("an empty group that is left is not replaced: %v", err)
+	}
+	cmd := sleeper(t, g)
+	if pids, err := g.Pids(); err != nil || len(pids) != 1 || pids[0] != cmd.Process.Pid {
+		t.Errorf("%v, %v", pids, err)
+	}
+	if _, err := Create(parent+"/deep", "one", nil); !errdefs.IsAlreadyExists(err) {
+		t.Errorf("second: %v", err)
+	}
+	loaded, err := Load(parent+"/deep", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loaded.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(0))}}); err != nil {
+		t.Error(err)
+	}
+	if got := read(t, g, "pids", "pids.max"); got != "max" {
+		t.Errorf("pids.max: %s", got)
+	}
+	if err := loaded.Destroy(); !errors.Is(err, syscall.EBUSY) {
+		t.Errorf("destroyed with a process: %v", err)
+	}
+	if err := loaded.Kill(); err != nil {
+		t.Error(err)
+	}
+	cmd.Wait()
+	if err := loaded.Destroy(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(parent+"/deep", "one"); !errdefs.IsNotFound(err) {
+		t.Errorf("after removal: %v", err)
+	}
+	if err := g.Destroy(); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if pids, err := g.Pids(); err != nil || pids != nil {
+		t.Errorf("after removal: %v, %v", pids, err)
+	}
+}
+
+func TestNothingStaysOnError(t *testing.T) {
+	cleanParent(t)
+	for name, r := range map[string]*specs.LinuxResources{
+		"shares":  {CPU: &specs.LinuxCPU{Cpus: "1000"}},
+		"device":  {Devices: []specs.LinuxDeviceCgroup{{Type: "x"}}},
+		"access":  {Devices: []specs.LinuxDeviceCgroup{{Type: "c", Access: "q"}}},
+		"unified": {Unified: map[string]string{"no.such": "1"}},
+	} {
+		if _, err := Create(parent, name, r); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if _, err := Load(parent, name); !errdefs.IsNotFound(err) {
+			t.Errorf("%s: something stays: %v", name, err)
+		}
+	}
+	for _, id := range []string{"", ".", "..", "a/b", "a\nb"} {
+		if _, err := Create(parent, id, nil); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	if _, err := Create("system.slice:berth:x", "x", nil); !errdefs.IsNotImplemented(err) {
+		t.Errorf("systemd: %v", err)
+	}
+}
+
+func TestDevices(t *testing.T) {
+	cleanParent(t)
+	g, err := Create(parent, "devices", &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
+		{Allow: false, Access: "rwm"}, {Allow: true, Type: "c", Major: ptr(int64(1)), Minor: ptr(int64(3)), Access: "rwm"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Destroy()
+	// A node of another device cannot be opened from inside the group.
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "read x; : <>/dev/null && echo null; (: </dev/zero) 2>&1; read x")
+	check := func() string {
+		in, _ := cmd.StdinPipe()
+		out, _ := cmd.StdoutPipe()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range g.JoinDirs() {
+			if err := write(dir, "cgroup.procs", strconv.Itoa(cmd.Process.Pid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		io.WriteString(in, "go\nend\n")
+		b, _ := io.ReadAll(out)
+		cmd.Wait()
+		return string(b)
+	}
+	if out := check(); !strings.Contains(out, "null\n") || !strings.Contains(out, "ermi") {
+		t.Errorf("devices:\n%s", out)
+	}
+	if err := g.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}); err != nil {
+		t.Error(err)
+	}
+	if Detect() != V2 {
+		if list := read(t, g, "devices", "devices.list"); list != "c 1:3 rwm" {
+			t.Errorf("after update: %s", list)
+		}
+	}
+}
+
+func TestLone(t *testing.T) {
+	cleanParent(t)
+	g, err := Lone(parent, "monitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Detect() != V2 {
+		if list := read(t, g, "devices", "devices.list"); list != "a *:* rwm" {
+			t.Errorf("devices: %s", list)
+		}
+	}
+	sleeper(t, g).Process.Kill()
+	if err := g.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := g.Destroy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without cgroup.kill, a group whose processes fork without end is killed,
+// too, and so are groups below.
+func TestKillEach(t *testing.T) {
+	cleanParent(t)
+	g, err := Create(parent, "bomb", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(50))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Destroy()
+	cmd := sleeper(t, g, "sh", "-c", "read x; echo joined; while :; do (while :; do (:); done) & done 2>/dev/null")
+	if err := g.killEach(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if err := g.Destroy(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOOMKills(t *testing.T) {
+	cleanParent(t)
+	g, err := Create(parent, "oom", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(16 << 20))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Destroy()
+	if n, err := g.OOMKills(); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+	cmd := sleeper(t, g, "sh", "-c", "read x; echo joined; exec tail /dev/zero")
+	cmd.Wait()
+	if n, err := g.OOMKills(); err != nil || n != 1 {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+func TestParseHost(t *testing.T) {
+	const v1 = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n33 31 0:30 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/x,name=systemd\n"
+	for text, want := range map[string]Mode{
+		v1: V1,
+		v1 + "41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:3 - cgroup2 cgroup2 rw\n": Hybrid,
+		"30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n":                     V2,
+	} {
+		h, err := parseHost(strings.NewReader(text))
+		if err != nil || h.mode != want {
+			t.Errorf("%v, %v", h, err)
+		}
+		if want != V2 && (h.dirs["cpuacct"] != "/sys/fs/cgroup/cpu,cpuacct" || h.dirs["name=systemd"] == "" || len(h.dirs) > 4) {
+			t.Errorf("%v", h.dirs)
+		}
+	}
+	if _, err := parseHost(strings.NewReader("")); err == nil {
+		t.Error("no hierarchies")
+	}
+}
+
+func BenchmarkCreate(b *testing.B) {
+	rules := []specs.LinuxDeviceCgroup{{Access: "rwm"}, {Allow: true, Type: "c", Access: "m"}, {Allow: true, Type: "b", Access: "m"}}
+	for _, d := range [][2]int64{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}} {
+		rules = append(rules, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &d[0], Minor: &d[1], Access: "rwm"})
+	}
+	for b.Loop() {
+		g, err := Create(parent, "bench", &specs.LinuxResources{Devices: rules})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := g.Destroy(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	Prune(parent)
+}

@@ -1,0 +1,16 @@
+// Package cgroup makes, limits, kills and removes the control groups of
+// containers and monitors, on v1, v2 and hybrid hosts.
+//
+// A group is named by a parent and an id and exists under that path in every
+// hierarchy of the host, relative to the hierarchy's root and not to the
+// group of the calling process. On hybrid hosts that includes the unified
+// hierarchy, which has no controllers there but can kill a whole group at
+// once. Nothing is kept in memory: Load finds a group again by its name.
+//
+// Create either returns a group with all limits in place, and no process in
+// it, or leaves nothing. The package manages the file system itself; systemd's
+// notation of paths is errdefs.NotImplemented.
+//
+// Values are written by github.com/opencontainers/cgroups, which knows their
+// units, ranges and order.
+package cgroup

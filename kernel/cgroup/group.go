@@ -1,0 +1,285 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/cgroups"
+	_ "github.com/opencontainers/cgroups/devices" // registers the device filters
+	"github.com/opencontainers/cgroups/fs"
+	"github.com/opencontainers/cgroups/fs2"
+	"golang.org/x/sys/unix"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Resources are the limits of a group.
+type Resources = specs.LinuxResources
+
+// A Group is one control group in all hierarchies. Its methods may be called
+// at the same time.
+type Group struct {
+	host *host
+	name string            // path in every hierarchy
+	dirs map[string]string // by controller
+}
+
+func newGroup(parent, id string) (*Group, error) {
+	switch {
+	case strings.Contains(parent, ":"):
+		return nil, fmt.Errorf("cgroup parent %q: systemd's notation: %w", parent, errdefs.ErrNotImplemented)
+	case id == "" || id == "." || id == ".." || strings.ContainsAny(id, "/\n\x00"):
+		return nil, fmt.Errorf("cgroup %q: %w", id, errdefs.ErrInvalidArgument)
+	}
+	h, err := detected()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
+	}
+	name := path.Join("/", path.Clean("/"+parent), id)
+	return &Group{host: h, name: name, dirs: h.places(name)}, nil
+}
+
+// Create makes the group parent/id and sets its limits; r may be nil. Without
+// rules for devices, those that every container needs are allowed and no
+// other. A group of this name that is left over and empty is replaced; one
+// with processes is errdefs.AlreadyExists.
+func Create(parent, id string, r *Resources) (*Group, error) {
+	if r == nil {
+		r = &Resources{}
+	}
+	return create(parent, id, r)
+}
+
+// Lone makes a group without any limit, for a process that shall live outside
+// of its starter's group.
+func Lone(parent, id string) (*Group, error) {
+	return create(parent, id, nil)
+}
+
+func create(parent, id string, r *Resources) (_ *Group, err error) {
+	g, err := newGroup(parent, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.make(); errors.Is(err, os.ErrExist) {
+		pids, e := g.Pids()
+		if e != nil || len(pids) > 0 {
+			return nil, fmt.Errorf("cgroup %s has processes: %w", g.name, errdefs.ErrAlreadyExists)
+		}
+		if err := g.Destroy(); err != nil {
+			return nil, err
+		}
+		err = g.make()
+		if err != nil {
+			return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	defer func() {
+		if err != nil {
+			g.Destroy()
+		}
+	}()
+	if r == nil {
+		return g, nil
+	}
+	c, err := convert(r, g.host.mode)
+	if err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	if len(c.Devices) == 0 {
+		c.Devices = defaultDevices()
+	}
+	return g, g.set(c)
+}
+
+// make makes the directories, or none.
+func (g *Group) make() (err error) {
+	made := map[string]bool{}
+	defer func() {
+		if err != nil {
+			for dir := range made {
+				unix.Rmdir(dir)
+			}
+		}
+	}()
+	if g.host.mode == V2 {
+		dir := g.dirs[unified]
+		if _, err := os.Lstat(dir); err == nil {
+			return os.ErrExist
+		}
+		return fs2.CreateCgroupPath(dir, &cgroups.Cgroup{Resources: &cgroups.Resources{}})
+	}
+	for controller, dir := range g.dirs {
+		if made[dir] {
+			continue
+		}
+		if err := makeGroup(g.host.dirs[controller], dir, g.isCpuset(dir)); err != nil {
+			return err
+		}
+		made[dir] = true
+	}
+	return nil
+}
+
+func (g *Group) isCpuset(dir string) bool { return g.dirs["cpuset"] == dir }
+
+func (g *Group) set(c *cgroups.Resources) error {
+	// What a v1 hierarchy lacks is refused by the library with the
+	// controller's name.
+	config := &cgroups.Cgroup{Path: g.name, Resources: c}
+	var err error
+	if g.host.mode == V2 {
+		var m *fs2.Manager
+		if m, err = fs2.NewManager(config, g.dirs[unified]); err == nil {
+			err = m.Set(c)
+		}
+	} else {
+		var m *fs.Manager
+		if m, err = fs.NewManager(config, maps.Clone(g.dirs)); err == nil {
+			err = m.Set(c)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	return nil
+}
+
+// Load finds a group that exists, for example after a restart of the daemon.
+// The error is errdefs.NotFound if it is in no hierarchy.
+func Load(parent, id string) (*Group, error) {
+	g, err := newGroup(parent, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.existing()) == 0 {
+		return nil, fmt.Errorf("cgroup %s: %w", g.name, errdefs.ErrNotFound)
+	}
+	return g, nil
+}
+
+// existing returns the group's directories, each once, in a fixed order.
+func (g *Group) existing() []string {
+	var out []string
+	for _, dir := range g.dirs {
+		if _, err := os.Lstat(dir); err == nil {
+			out = append(out, dir)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// JoinDirs returns the directories to whose cgroup.procs a process must be
+// written to be in the group.
+func (g *Group) JoinDirs() []string { return g.existing() }
+
+// Path returns the directory of a controller ("memory", "cpu"; on v2 any name,
+// and "" for the unified hierarchy of a hybrid host). Empty: the host does not
+// have it.
+func (g *Group) Path(controller string) string {
+	if g.host.mode == V2 {
+		return g.dirs[unified]
+	}
+	return g.dirs[controller]
+}
+
+// FD opens the group for CLONE_INTO_CGROUP. The error is errdefs.NotImplemented
+// except on v2.
+func (g *Group) FD() (*os.File, error) {
+	if g.host.mode != V2 {
+		return nil, fmt.Errorf("cloning into a cgroup on a %s host: %w", g.host.mode, errdefs.ErrNotImplemented)
+	}
+	return os.OpenFile(g.dirs[unified], unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+// Update changes limits. What r does not mention stays; without rules for
+// devices, those stay.
+func (g *Group) Update(r *Resources) error {
+	c, err := convert(r, g.host.mode)
+	if err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	c.SkipDevices = len(c.Devices) == 0
+	return g.set(c)
+}
+
+// leader is the directory whose processes are taken for the group's: the one
+// that can kill them, if there is one.
+func (g *Group) leader() string {
+	for _, controller := range []string{unified, "pids", "freezer", "memory"} {
+		if dir, ok := g.dirs[controller]; ok {
+			if _, err := os.Lstat(dir); err == nil {
+				return dir
+			}
+		}
+	}
+	if dirs := g.existing(); len(dirs) > 0 {
+		return dirs[0]
+	}
+	return ""
+}
+
+// Pids returns the processes in the group and in the groups that they may have
+// made below it. A group that is gone has none.
+func (g *Group) Pids() ([]int, error) {
+	dir := g.leader()
+	if dir == "" {
+		return nil, nil
+	}
+	pids, err := cgroups.GetAllPids(dir)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return nil, nil // removed while we read
+	}
+	return pids, err
+}
+
+// OOMKills returns how many of the group's processes the kernel has killed for
+// want of memory.
+func (g *Group) OOMKills() (uint64, error) {
+	dir, file := g.dirs["memory"], "memory.oom_control"
+	if g.host.mode == V2 {
+		dir, file = g.dirs[unified], "memory.events"
+	}
+	if dir == "" {
+		return 0, fmt.Errorf("memory controller: %w", errdefs.ErrNotImplemented)
+	}
+	f, err := os.Open(filepath.Join(dir, file))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if value, ok := strings.CutPrefix(s.Text(), "oom_kill "); ok {
+			return strconv.ParseUint(value, 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("no oom_kill in %s", f.Name())
+}
+
+// Prune removes a parent group if nothing is in it.
+func Prune(parent string) error {
+	g, err := newGroup(path.Dir(path.Clean("/"+parent)), path.Base(path.Clean("/"+parent)))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range g.existing() {
+		err := unix.Rmdir(dir)
+		if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, &os.PathError{Op: "rmdir", Path: dir, Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}
