@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -73,7 +74,10 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	}
 	ended := make(chan error, 1)
 	go func() {
 		if o.tlsCert != "" {

@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 
 	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/api/errcode"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the storage that New configures
-	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus"                                                   //nolint:depguard // distribution logs with it; here it is silenced
 )
 
 // maxEntries bounds how many names one catalogue or tag listing returns,
@@ -23,6 +25,9 @@ const maxEntries = 1000
 type Options struct {
 	// Root is the directory of the store; it is made when missing.
 	Root string
+	// Log is told of failures that are the registry's own, such as a full disk;
+	// nil means slog.Default.
+	Log *slog.Logger
 }
 
 // Registry is an http.Handler for /v2/ and nothing else. Close it to end its
@@ -31,10 +36,13 @@ type Registry struct {
 	app *handlers.App
 }
 
-// New opens the store. It panics never: what distribution panics on is turned
-// into an error.
+// New opens the store. What distribution panics on becomes an error.
 func New(ctx context.Context, o Options) (_ *Registry, err error) {
-	silence()
+	log := o.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	silence(log)
 	config := &configuration.Configuration{
 		Version: "0.1",
 		Storage: configuration.Storage{
@@ -57,10 +65,29 @@ func New(ctx context.Context, o Options) (_ *Registry, err error) {
 	return &Registry{app: handlers.NewApp(ctx, config)}, nil
 }
 
-// silence turns off distribution's own logging: requests are in the access
-// log, and failures are answered to the client.
-func silence() {
+// silence turns off distribution's own logging, which is one for the whole
+// process: requests are in the access log, and what a client did wrong is
+// answered to the client. What remains, the registry's own failures, goes to
+// log.
+func silence(log *slog.Logger) {
 	logrus.SetOutput(io.Discard)
+	logrus.SetLevel(logrus.ErrorLevel)
+	logrus.StandardLogger().ReplaceHooks(logrus.LevelHooks{logrus.ErrorLevel: {failures{log}}})
+}
+
+// failures is a logrus.Hook that forwards the answers without a code of the
+// protocol, which distribution gives when it is itself at fault.
+type failures struct{ log *slog.Logger }
+
+func (failures) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLevel} }
+
+func (f failures) Fire(e *logrus.Entry) error {
+	if e.Data["err.code"] != errcode.ErrorCodeUnknown {
+		return nil
+	}
+	f.log.Error("registry", "method", e.Data["http.request.method"], "uri", e.Data["http.request.uri"],
+		"error", e.Data["err.message"], "detail", e.Data["err.detail"])
+	return nil
 }
 
 // ServeHTTP answers a request of the distribution protocol.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -102,8 +103,13 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: status %d", path, status)
 		}
 	}
-	if status, _ := get(t, s.URL+"/v2/_catalog?n=99999999999", nil); status != http.StatusBadRequest {
-		t.Errorf("catalogue without bound: status %d", status)
+	if err := (oci.Remote{Registry: s.URL, Repository: "x"}).Push(t.Context(), image(t, "x"), "1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []string{"_catalog?n=1001", "_catalog?n=99999999999", "_catalog?n=-1", "x/tags/list?n=-1", "x/tags/list?n=99999999999999999999999"} {
+		if status, body := get(t, s.URL+"/v2/"+list, nil); status != http.StatusBadRequest {
+			t.Errorf("%s: status %d %s", list, status, body)
+		}
 	}
 	bad := image(t, "true")
 	bad.Blobs[0].Data = []byte("false")
@@ -116,6 +122,75 @@ func TestRefused(t *testing.T) {
 	}
 	if len(entries) > 1 {
 		t.Errorf("something was written beside the store: %v", entries)
+	}
+}
+
+// TestBlobsBelongToTheirRepository: a name does not open another's content, and
+// what was deleted is gone (CVE-2024-39897, CVE-2026-35172).
+func TestBlobsBelongToTheirRepository(t *testing.T) {
+	s := serve(t, t.TempDir())
+	i := image(t, "private")
+	if err := (oci.Remote{Registry: s.URL, Repository: "a"}).Push(t.Context(), i, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := (oci.Remote{Registry: s.URL, Repository: "b"}).Push(t.Context(), image(t, "other"), "1"); err != nil {
+		t.Fatal(err)
+	}
+	blob := "/blobs/" + i.Blobs[0].Descriptor.Digest.String()
+	if status, _ := get(t, s.URL+"/v2/a"+blob, nil); status != http.StatusOK {
+		t.Errorf("own blob: status %d", status)
+	}
+	if status, _ := get(t, s.URL+"/v2/b"+blob, nil); status != http.StatusNotFound {
+		t.Errorf("another repository's blob: status %d", status)
+	}
+	for _, path := range []string{"/manifests/" + i.Root().Descriptor.Digest.String(), blob} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.URL+"/v2/a"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusAccepted {
+			t.Errorf("delete %s: status %d", path, resp.StatusCode)
+		}
+		if status, _ := get(t, s.URL+"/v2/a"+path, nil); status != http.StatusNotFound {
+			t.Errorf("deleted %s: status %d", path, status)
+		}
+	}
+	if status, _ := get(t, s.URL+"/v2/a/manifests/1", nil); status != http.StatusNotFound {
+		t.Errorf("tag of a deleted manifest: status %d", status)
+	}
+}
+
+// TestOwnFailureIsLogged puts a file where the store keeps its directories: the
+// client gets a 5xx and the log the reason. A client's own fault is not logged.
+func TestOwnFailureIsLogged(t *testing.T) {
+	root := t.TempDir()
+	var log bytes.Buffer
+	r, err := New(t.Context(), Options{Root: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	answer := func(method, path string) int {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+		return w.Code
+	}
+	if status := answer(http.MethodGet, "/v2/x/manifests/1"); status != http.StatusNotFound || log.Len() > 0 {
+		t.Errorf("unknown name: status %d, logged %q", status, log.String())
+	}
+	if err := os.WriteFile(filepath.Join(root, "docker"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status := answer(http.MethodPost, "/v2/x/blobs/uploads/"); status < 500 {
+		t.Errorf("status %d from a broken store", status)
+	}
+	if !strings.Contains(log.String(), "not a directory") {
+		t.Errorf("logged %q", log.String())
 	}
 }
 

@@ -13,40 +13,61 @@ import (
 	"github.com/berth-engine/berth/oci"
 )
 
-// entries lists the layer's files: busybox first, so that others may replace
-// what it laid.
-func (o *options) entries() ([]oci.Entry, error) {
-	var all []oci.Entry
+// layers lists the files of every layer, lowest first. In the first one,
+// busybox comes first, so that others may replace what it laid.
+func (o *options) layers() ([][]oci.Entry, error) {
+	var first []oci.Entry
 	if o.busybox != "" {
 		entries, err := busybox(o.busybox)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, entries...)
+		first = entries
 	}
 	for _, pair := range o.files {
-		from, to, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, fmt.Errorf("--file %q: want HOSTPATH=PATH", pair)
+		from, to, err := mapping("--file", pair)
+		if err != nil {
+			return nil, err
 		}
 		e, err := file(from, to)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, e)
+		first = append(first, e)
 	}
 	for _, pair := range o.dirs {
-		from, to, ok := strings.Cut(pair, "=")
-		if !ok {
-			return nil, fmt.Errorf("--dir %q: want HOSTPATH=PATH", pair)
-		}
-		entries, err := tree(from, to)
+		entries, err := mappedTree("--dir", pair)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, entries...)
+		first = append(first, entries...)
+	}
+	all := [][]oci.Entry{first}
+	for _, pair := range o.extra {
+		entries, err := mappedTree("--layer", pair)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entries)
 	}
 	return all, nil
+}
+
+// mapping splits HOSTPATH=PATH.
+func mapping(flag, pair string) (from, to string, err error) {
+	from, to, ok := strings.Cut(pair, "=")
+	if !ok {
+		return "", "", fmt.Errorf("%s %q: want HOSTPATH=PATH", flag, pair)
+	}
+	return from, to, nil
+}
+
+func mappedTree(flag, pair string) ([]oci.Entry, error) {
+	from, to, err := mapping(flag, pair)
+	if err != nil {
+		return nil, err
+	}
+	return tree(from, to)
 }
 
 // inLayer turns an absolute path in the image into a tar entry's name.
@@ -57,21 +78,30 @@ func file(from, to string) (oci.Entry, error) {
 	if err != nil {
 		return oci.Entry{}, err
 	}
-	e := oci.Entry{Header: tar.Header{Name: inLayer(to), Mode: int64(info.Mode().Perm())}}
+	var link string
+	var data []byte
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		e.Header.Typeflag = tar.TypeDir
-		e.Header.Name += "/"
 	case mode&fs.ModeSymlink != 0:
-		e.Header.Typeflag = tar.TypeSymlink
-		e.Header.Linkname, err = os.Readlink(from)
+		link, err = os.Readlink(from)
 	case mode.IsRegular():
-		e.Header.Typeflag = tar.TypeReg
-		e.Data, err = os.ReadFile(from)
+		data, err = os.ReadFile(from)
 	default:
 		err = fmt.Errorf("%s: neither file, directory nor symbolic link", from)
 	}
-	return e, err
+	if err != nil {
+		return oci.Entry{}, err
+	}
+	h, err := tar.FileInfoHeader(info, link)
+	if err != nil {
+		return oci.Entry{}, err
+	}
+	name := inLayer(to)
+	if info.IsDir() {
+		name += "/"
+	}
+	// Nothing of the host's owners and times: equal content, equal digest.
+	return oci.Entry{Header: tar.Header{Name: name, Typeflag: h.Typeflag, Mode: h.Mode, Linkname: h.Linkname}, Data: data}, nil
 }
 
 func tree(from, to string) ([]oci.Entry, error) {

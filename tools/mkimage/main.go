@@ -21,10 +21,10 @@ import (
 )
 
 type options struct {
-	busybox                                    string
-	files, dirs, env, cmd, entrypoint, volumes []string
-	labels, ports                              []string
-	workdir, user, platform, compression       string
+	busybox                                           string
+	files, dirs, extra, env, cmd, entrypoint, volumes []string
+	labels, ports                                     []string
+	workdir, user, platform, compression              string
 }
 
 func main() {
@@ -65,6 +65,7 @@ func command() *cobra.Command {
 	f.Lookup("busybox").NoOptDefVal = "/bin/busybox"
 	f.StringArrayVar(&o.files, "file", nil, "HOSTPATH=PATH: add a file; its mode is kept, its owner is root")
 	f.StringArrayVar(&o.dirs, "dir", nil, "HOSTPATH=PATH: add a directory tree")
+	f.StringArrayVar(&o.extra, "layer", nil, "HOSTPATH=PATH: add a directory tree as a layer of its own, above the others")
 	f.StringArrayVar(&o.env, "env", nil, "NAME=VALUE")
 	f.StringArrayVar(&o.cmd, "cmd", nil, "one word of the command; repeat")
 	f.StringArrayVar(&o.entrypoint, "entrypoint", nil, "one word of the entrypoint; repeat")
@@ -95,13 +96,17 @@ func (o *options) image() (oci.Image, error) {
 	if !ok {
 		return oci.Image{}, fmt.Errorf("platform %q: want OS/ARCHITECTURE", o.platform)
 	}
-	entries, err := o.entries()
+	trees, err := o.layers()
 	if err != nil {
 		return oci.Image{}, err
 	}
-	layer, err := oci.NewLayer(entries, oci.Compression(o.compression))
-	if err != nil {
-		return oci.Image{}, err
+	var layers []oci.Layer
+	for _, entries := range trees {
+		layer, err := oci.NewLayer(entries, oci.Compression(o.compression))
+		if err != nil {
+			return oci.Image{}, err
+		}
+		layers = append(layers, layer)
 	}
 	config := ocispec.ImageConfig{
 		Env: o.env, Cmd: o.cmd, Entrypoint: o.entrypoint, WorkingDir: o.workdir, User: o.user,
@@ -117,7 +122,7 @@ func (o *options) image() (oci.Image, error) {
 	if o.busybox != "" && len(o.cmd) == 0 {
 		config.Cmd = []string{"sh"}
 	}
-	return oci.NewImage(ocispec.Platform{OS: goos, Architecture: arch}, config, "COPY files / # buildkit", layer)
+	return oci.NewImage(ocispec.Platform{OS: goos, Architecture: arch}, config, "COPY files / # buildkit", layers...)
 }
 
 func set(names []string) map[string]struct{} {
