@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/berth-engine/berth/cli/format"
+	"github.com/berth-engine/berth/cli/opts"
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+)
+
+type psFlags struct {
+	all, latest, noTrunc, quiet, size bool
+	last                              int
+	format                            string
+	filter                            opts.Filter
+}
+
+// newPs makes "ps", or "ls" below "container".
+func newPs(s *Session, ls bool) *cobra.Command {
+	var o psFlags
+	cmd := &cobra.Command{
+		Use:         "ps [OPTIONS]",
+		Short:       "List containers",
+		Args:        noArgs,
+		Annotations: callable(3, "container ls", "container list", "container ps", "ps"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.ps(cmd.Context(), o, cmd.Flags().Changed("size"))
+		},
+	}
+	if ls {
+		cmd.Use, cmd.Aliases = "ls [OPTIONS]", []string{"ps", "list"}
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.all, "all", "a", false, "Show all containers (default shows just running)")
+	filterFlag(f, &o.filter)
+	f.StringVar(&o.format, "format", "", formatHelp)
+	f.IntVarP(&o.last, "last", "n", -1, "Show n last created containers (includes all states)")
+	f.BoolVarP(&o.latest, "latest", "l", false, "Show the latest created container (includes all states)")
+	f.BoolVar(&o.noTrunc, "no-trunc", false, "Don't truncate output")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "Only display container IDs")
+	f.BoolVarP(&o.size, "size", "s", false, "Display total file sizes")
+	_ = cmd.RegisterFlagCompletionFunc("filter", completeWords(
+		"ancestor=", "before=", "exited=", "expose=", "health=", "id=", "is-task=", "label=", "name=", "network=",
+		"publish=", "since=", "status=created", "status=running", "status=paused", "status=restarting",
+		"status=exited", "status=dead", "volume="))
+	return cmd
+}
+
+func (s *Session) ps(ctx context.Context, o psFlags, sizeGiven bool) error {
+	text := o.format
+	switch {
+	case text == "":
+		text = s.settings().PsFormat
+	case o.quiet:
+		fmt.Fprintln(s.IO.Err, "WARNING: Ignoring custom format, because both --format and --quiet are set.")
+	}
+	if text != "" {
+		if _, err := format.Parse(text); err != nil {
+			return fmt.Errorf("failed to parse template: %w", err)
+		}
+	}
+	// Sizes are costly: they are asked for only when shown.
+	size := o.size || !sizeGiven && !o.quiet && text != "" && text != format.JSON && format.Uses(text, "Size")
+	switch {
+	case o.quiet:
+		text = "{{.ID}}"
+	case text == "" || text == format.Table:
+		text = format.ContainerTable
+		if size {
+			text += "\t{{.Size}}"
+		}
+	}
+	if o.latest && o.last == -1 {
+		o.last = 1
+	}
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := api.ContainerList(ctx, client.ContainerListOptions{All: o.all, Limit: o.last, Size: size, Filters: o.filter.Values})
+	if err != nil {
+		return err
+	}
+	rows := format.Containers(list.Items, !o.noTrunc, time.Now())
+	return format.List(s.IO.Out, text, format.ContainerHeader, rows)
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/berth-engine/berth/cli/opts"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+)
+
+type rmiFlags struct {
+	force, noPrune bool
+	platforms      []string
+}
+
+// newRmi makes "rmi", or "rm" below "image".
+func newRmi(s *Session, rm bool) *cobra.Command {
+	var o rmiFlags
+	cmd := &cobra.Command{
+		Use:               "rmi [OPTIONS] IMAGE [IMAGE...]",
+		Short:             "Remove one or more images",
+		Args:              minArgs(1),
+		Annotations:       callable(0, "image rm", "image remove", "rmi"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return s.rmi(cmd.Context(), args, o) },
+		ValidArgsFunction: s.completeImages(-1),
+	}
+	if rm {
+		cmd.Use, cmd.Aliases = "rm [OPTIONS] IMAGE [IMAGE...]", []string{"rmi", "remove"}
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.force, "force", "f", false, "Force removal of the image")
+	f.BoolVar(&o.noPrune, "no-prune", false, "Do not delete untagged parents")
+	f.StringSliceVar(&o.platforms, "platform", nil, `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
+	return cmd
+}
+
+// rmi removes one after the other: a later name may be the last of an image
+// only when an earlier one is gone.
+func (s *Session) rmi(ctx context.Context, names []string, o rmiFlags) error {
+	call := client.ImageRemoveOptions{Force: o.force, PruneChildren: !o.noPrune}
+	for _, text := range o.platforms {
+		p, err := opts.ParsePlatform(text)
+		if err != nil {
+			return err
+		}
+		call.Platforms = append(call.Platforms, *p)
+	}
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	fatal := false
+	for _, name := range names {
+		r, err := api.ImageRemove(ctx, name, call)
+		if err != nil {
+			fatal = fatal || !cerrdefs.IsNotFound(err)
+			errs = append(errs, err)
+			continue
+		}
+		for _, d := range r.Items {
+			if d.Deleted != "" {
+				fmt.Fprintln(s.IO.Out, "Deleted:", d.Deleted)
+			} else {
+				fmt.Fprintln(s.IO.Out, "Untagged:", d.Untagged)
+			}
+		}
+	}
+	err = errors.Join(errs...)
+	if err != nil && o.force && !fatal {
+		fmt.Fprintln(s.IO.Err, err)
+		return nil
+	}
+	return err
+}

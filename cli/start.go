@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/berth-engine/berth/cli/stream"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+)
+
+func newStart(s *Session) *cobra.Command {
+	var (
+		attach, interactive bool
+		keys                string
+	)
+	cmd := &cobra.Command{
+		Use:         "start [OPTIONS] CONTAINER [CONTAINER...]",
+		Short:       "Start one or more stopped containers",
+		Args:        minArgs(1),
+		Annotations: callable(0, "container start", "start"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !attach && !interactive {
+				return s.startAll(cmd.Context(), args)
+			}
+			if len(args) > 1 {
+				return errors.New("you cannot start and attach multiple containers at once")
+			}
+			return s.startAttached(cmd.Context(), args[0], interactive, keys)
+		},
+		ValidArgsFunction: s.completeContainers(-1, true, func(c container.Summary) bool {
+			return c.State == container.StateExited || c.State == container.StateCreated
+		}),
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&attach, "attach", "a", false, "Attach STDOUT/STDERR and forward signals")
+	f.StringVar(&keys, "detach-keys", "", "Override the key sequence for detaching a container")
+	f.BoolVarP(&interactive, "interactive", "i", false, "Attach container's STDIN")
+	return cmd
+}
+
+// startAll starts one after the other, in the order given, since one may need
+// the other. Errors are told as they come.
+func (s *Session) startAll(ctx context.Context, names []string) error {
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	failed := ""
+	for _, name := range names {
+		if _, err := api.ContainerStart(ctx, name, client.ContainerStartOptions{}); err != nil {
+			fmt.Fprintln(s.IO.Err, s.explain(err))
+			failed += ", " + name
+			continue
+		}
+		fmt.Fprintln(s.IO.Out, name)
+	}
+	if failed != "" {
+		return errors.New("failed to start containers: " + failed[2:])
+	}
+	return nil
+}
+
+func (s *Session) startAttached(ctx context.Context, name string, interactive bool, keys string) error {
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	found, err := api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
+	if err != nil {
+		return err
+	}
+	c := found.Container
+	var signals *stream.Signals
+	if !c.Config.Tty {
+		ctx = context.WithoutCancel(ctx)
+		signals = stream.CatchSignals()
+		defer signals.Stop()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cond := container.WaitConditionNextExit
+	if c.HostConfig.AutoRemove {
+		cond = container.WaitConditionRemoved
+	}
+	a := &stream.Attachment{
+		IO: s.IO, TTY: c.Config.Tty, DetachKeys: s.detachKeys(keys),
+		Stdin: interactive && c.Config.OpenStdin, Stdout: true, Stderr: true,
+	}
+	exit, err := s.attachAndWait(ctx, api, c.ID, a, cond)
+	if err != nil {
+		return err
+	}
+	defer a.Conn.Close()
+	copied := make(chan error, 1)
+	go func() { copied <- a.Run(ctx) }()
+	if _, err := api.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
+		cancel()
+		<-copied
+		if c.HostConfig.AutoRemove {
+			s.awaitRemoval(exit)
+		}
+		return err
+	}
+	if signals != nil {
+		go signals.Forward(ctx, s.killer(api, c.ID))
+	}
+	if c.Config.Tty && s.IO.OutTTY() {
+		go s.IO.FollowSize(ctx, resizer(api, c.ID))
+	}
+	return s.outcome(ctx, cancel, copied, exit, true)
+}
