@@ -9,7 +9,6 @@
 package network
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 )
@@ -25,13 +24,16 @@ const (
 	None Mode = "none"
 )
 
+// DefaultNetwork is the name of the network that always exists.
+const DefaultNetwork = "bridge"
+
 // Desired is what a container asks for.
 type Desired struct {
 	// ID names the sandbox; Detach, Adopt and Prune take the same.
 	ID string
 	// Hostname is not used by the bridge; name resolution will.
 	Hostname string
-	Mode     Mode
+	Mode     Mode // zero: Bridge
 	// Networks lists the endpoints; empty means one on "bridge".
 	Networks []EndpointSpec
 	Ports    []PortSpec
@@ -47,11 +49,13 @@ type EndpointSpec struct {
 // PortSpec asks to publish one port of the container, or, with HostPortEnd,
 // to choose any free host port of a range for it.
 type PortSpec struct {
-	HostIP        netip.Addr // zero: every address
-	HostPort      uint16     // 0: any free port
-	HostPortEnd   uint16     // 0: HostPort alone
+	// HostIP zero: every address of both families; unspecified (0.0.0.0, ::):
+	// every address of that family.
+	HostIP        netip.Addr
+	HostPort      uint16 // 0: any free port
+	HostPortEnd   uint16 // 0: HostPort alone
 	ContainerPort uint16
-	Proto         string // tcp or udp
+	Proto         string // tcp (also if empty) or udp
 }
 
 // Result is what Attach made. It is saved with the container and given back to
@@ -67,6 +71,7 @@ type Endpoint struct {
 	NetworkID  string       `json:"network_id"`
 	EndpointID string       `json:"endpoint_id"`
 	Interface  string       `json:"interface"`
+	HostLink   string       `json:"host_link"` // the other end, on the bridge
 	MAC        string       `json:"mac"`
 	IPv4       netip.Prefix `json:"ipv4"`
 	Gateway    netip.Addr   `json:"gateway"`
@@ -80,27 +85,3 @@ type PortBinding struct {
 	HostIP        netip.Addr `json:"host_ip"`
 	HostPort      uint16     `json:"host_port"`
 }
-
-// PortError says that a host port could not be had. Its text is the part of
-// Docker's message after the name of the endpoint.
-type PortError struct {
-	HostIP        netip.Addr
-	HostPort      uint16
-	ContainerPort uint16
-	Proto         string
-	// Allocated tells that another container of this engine has the port;
-	// otherwise Err says why the host refused it.
-	Allocated bool
-	Err       error
-}
-
-func (e *PortError) Error() string {
-	at := netip.AddrPortFrom(e.HostIP, e.HostPort)
-	if e.Allocated {
-		return fmt.Sprintf("Bind for %s failed: port is already allocated", at)
-	}
-	return fmt.Sprintf("failed to bind host port %s/%s: %v", at, e.Proto, e.Err)
-}
-
-// Unwrap returns the host's reason.
-func (e *PortError) Unwrap() error { return e.Err }
