@@ -229,7 +229,12 @@ func TestLone(t *testing.T) {
 			t.Errorf("devices: %s", list)
 		}
 	}
-	sleeper(t, g).Process.Kill()
+	cmd := sleeper(t, g)
+	if again, err := Lone(parent, "monitor"); err != nil || len(again.JoinDirs()) != len(g.JoinDirs()) {
+		t.Errorf("with a process in it: %v", err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
 	if err := g.Kill(); err != nil {
 		t.Error(err)
 	}

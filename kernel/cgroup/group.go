@@ -53,45 +53,9 @@ func newGroup(parent, id string) (*Group, error) {
 // other. A group of this name that is left over and empty is replaced; one
 // with processes is errdefs.AlreadyExists.
 func Create(parent, id string, r *Resources) (*Group, error) {
-	if r == nil {
-		r = &Resources{}
-	}
-	return create(parent, id, r)
-}
-
-// Lone makes a group without any limit, for a process that shall live outside
-// of its starter's group.
-func Lone(parent, id string) (*Group, error) {
-	return create(parent, id, nil)
-}
-
-func create(parent, id string, r *Resources) (_ *Group, err error) {
 	g, err := newGroup(parent, id)
 	if err != nil {
 		return nil, err
-	}
-	if err := g.make(); errors.Is(err, os.ErrExist) {
-		pids, e := g.Pids()
-		if e != nil || len(pids) > 0 {
-			return nil, fmt.Errorf("cgroup %s has processes: %w", g.name, errdefs.ErrAlreadyExists)
-		}
-		if err := g.Destroy(); err != nil {
-			return nil, err
-		}
-		err = g.make()
-		if err != nil {
-			return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
-	}
-	defer func() {
-		if err != nil {
-			g.Destroy()
-		}
-	}()
-	if r == nil {
-		return g, nil
 	}
 	c, err := convert(r, g.host.mode)
 	if err != nil {
@@ -100,11 +64,50 @@ func create(parent, id string, r *Resources) (_ *Group, err error) {
 	if len(c.Devices) == 0 {
 		c.Devices = defaultDevices()
 	}
-	return g, g.set(c)
+	if err := g.makeFresh(); err != nil {
+		return nil, err
+	}
+	if err := g.set(c); err != nil {
+		return nil, errors.Join(err, g.Destroy())
+	}
+	return g, nil
 }
 
-// make makes the directories, or none.
-func (g *Group) make() (err error) {
+// makeFresh makes the directories, after removing those of an empty group.
+func (g *Group) makeFresh() error {
+	err := g.make(false)
+	if errors.Is(err, os.ErrExist) {
+		pids, e := g.Pids()
+		if e != nil || len(pids) > 0 {
+			return fmt.Errorf("cgroup %s has processes: %w", g.name, errdefs.ErrAlreadyExists)
+		}
+		if err := g.Destroy(); err != nil {
+			return err
+		}
+		err = g.make(false)
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	return nil
+}
+
+// Lone makes a group without any limit, for processes that shall live outside
+// of their starter's group. One that exists is as good: it may be full of
+// monitors that outlived a daemon.
+func Lone(parent, id string) (*Group, error) {
+	g, err := newGroup(parent, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.make(true); err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	return g, nil
+}
+
+// make makes the directories, or none. With reuse, those that exist are fine.
+func (g *Group) make(reuse bool) (err error) {
 	made := map[string]bool{}
 	defer func() {
 		if err != nil {
@@ -115,7 +118,7 @@ func (g *Group) make() (err error) {
 	}()
 	if g.host.mode == V2 {
 		dir := g.dirs[unified]
-		if _, err := os.Lstat(dir); err == nil {
+		if _, err := os.Lstat(dir); err == nil && !reuse {
 			return os.ErrExist
 		}
 		return fs2.CreateCgroupPath(dir, &cgroups.Cgroup{Resources: &cgroups.Resources{}})
@@ -124,10 +127,14 @@ func (g *Group) make() (err error) {
 		if made[dir] {
 			continue
 		}
-		if err := makeGroup(g.host.dirs[controller], dir, g.isCpuset(dir)); err != nil {
+		err := makeGroup(g.host.dirs[controller], dir, g.isCpuset(dir))
+		switch {
+		case err == nil:
+			made[dir] = true
+		case reuse && errors.Is(err, os.ErrExist):
+		default:
 			return err
 		}
-		made[dir] = true
 	}
 	return nil
 }
