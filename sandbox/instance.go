@@ -79,8 +79,12 @@ func (r *Runtime) groupOf(b *Bundle) (parent, name string, err error) {
 // oomFile finds the file with the kernel's count of OOM kills of a group;
 // empty if it has no memory controller.
 func oomFile(g *cgroup.Group) string {
+	dir := g.Path("memory")
+	if dir == "" {
+		return ""
+	}
 	for _, name := range []string{"memory.events", "memory.oom_control"} {
-		file := filepath.Join(g.Path("memory"), name)
+		file := filepath.Join(dir, name)
 		if _, err := os.Stat(file); err == nil {
 			return file
 		}

@@ -58,10 +58,20 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if r.exe, err = ns.SealedMemfd("berth-sandbox", program); err != nil {
 		return nil, fmt.Errorf("monitor program: %w", err)
 	}
-	if r.monitors, err = cgroup.Lone(o.CgroupParent, "monitors"); err != nil {
+	if r.monitors, err = monitorsGroup(o.CgroupParent); err != nil {
 		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close())
 	}
 	return r, nil
+}
+
+// monitorsGroup finds the group in which earlier daemons' monitors may live, or
+// makes it.
+func monitorsGroup(parent string) (*cgroup.Group, error) {
+	g, err := cgroup.Load(parent, "monitors")
+	if errdefs.IsNotFound(err) {
+		g, err = cgroup.Lone(parent, "monitors")
+	}
+	return g, err
 }
 
 // dir is the exec directory of sandbox id; of all of them if id is empty.
