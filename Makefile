@@ -15,7 +15,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build test test-unit test-root test-race e2e test-vm fuzz bench bench-render lint gen demo install check clean setup $(PROGRAMS)
+.PHONY: help build faults test test-unit test-root test-race e2e test-vm fuzz bench bench-render lint gen demo install check clean setup $(PROGRAMS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,12 @@ build: $(HELLO) ## build every program into bin/
 # The program of the hello-world image, for each platform; the Hub embeds them.
 $(SEED)/hello-linux-%: hub/seed/hello/main.go
 	GOOS=linux GOARCH=$* go build -ldflags '-s -w' -o $@ ./hub/seed/hello
+
+# The engine with its fail points compiled in, for the tests of crashes.
+faults: build
+	@mkdir -p bin/faults
+	go build -tags faultpoints -ldflags '$(LDFLAGS)' -o bin/faults/ ./cmd/berthd
+	@for p in berth-sandbox berth-netd; do ln -sf ../$$p bin/faults/$$p; done
 
 test: setup build test-unit test-race test-root e2e ## everything CI runs (as root)
 
@@ -48,10 +54,10 @@ ROOT := ./container/... ./image/... ./kernel/... ./network/... ./sandbox/... ./v
 test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(ROOT) 2>&1 | tools/skips
 
-e2e: build ## stories with the real daemon and real clients, as root
+e2e: faults ## stories with the real daemon and real clients, as root
 	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
-test-vm: build ## the stories on Debian's kernel with cgroup v2 and systemd
+test-vm: faults ## the stories on Debian's kernel with cgroup v2 and systemd
 	@tools/setup vm
 	test/vm/run $(VMARGS)
 

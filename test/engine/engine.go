@@ -156,6 +156,8 @@ func (h *Hub) Stop() error { return h.end(syscall.SIGTERM) }
 // it can be started again.
 type Daemon struct {
 	*process
+	// Bin is the folder of its programs; empty means Bin().
+	Bin    string
 	Dir    string // holds data-root, exec-root, socket and logs
 	Socket string // path of the API socket
 	Bridge string
@@ -189,15 +191,19 @@ func (d *Daemon) Setenv(kv ...string) { d.env = append(d.env, kv...) }
 
 // Start starts the daemon and waits until it answers a ping.
 func (d *Daemon) Start(ctx context.Context, extra ...string) error {
-	bin, err := Bin()
-	if err != nil {
-		return err
+	bin := d.Bin
+	if bin == "" {
+		var err error
+		if bin, err = Bin(); err != nil {
+			return err
+		}
 	}
 	args := append([]string{
 		"--data-root", d.DataRoot(), "--exec-root", d.ExecRoot(), "--host", d.Host(),
 		"--pidfile", filepath.Join(d.Dir, "berth.pid"), "--bridge", d.Bridge,
 		"--config-file", filepath.Join(d.Dir, "daemon.json"), "--debug",
 	}, append(d.args, extra...)...)
+	var err error
 	d.process, err = start(filepath.Join(d.Dir, "berthd.log"), nil, d.env, filepath.Join(bin, "berthd"), args...)
 	if err != nil {
 		return err
@@ -253,14 +259,16 @@ func (d *Daemon) Stop() error { return d.end(syscall.SIGTERM) }
 // Kill ends the daemon without warning.
 func (d *Daemon) Kill() error { return d.end(syscall.SIGKILL) }
 
-// Died waits until the daemon has ended by itself.
-func (d *Daemon) Died(ctx context.Context) error {
-	select {
-	case <-d.done:
-		return d.err
-	case <-ctx.Done():
-		return ctx.Err()
+// Alive tells whether the daemon runs; one that was killed a moment ago counts
+// as dead once its socket is closed.
+func (d *Daemon) Alive() bool {
+	c, err := net.Dial("unix", d.Socket)
+	if err != nil {
+		<-d.done
+		return false
 	}
+	c.Close()
+	return true
 }
 
 // Environ is the environment that points clients at this daemon and puts the
