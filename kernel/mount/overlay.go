@@ -136,30 +136,6 @@ func plain(dir string) (string, *os.File, error) {
 // classic uses mount(2), in a mount namespace that is thrown away, so that the
 // host's table does not show it.
 func classic(l Layers) (*os.File, error) {
-	var held []*os.File
-	defer func() {
-		for _, f := range held {
-			f.Close()
-		}
-	}()
-	names := make([]string, 0, len(l.Lower)+2)
-	for _, dir := range append(slices.Clone(l.Lower), l.Upper, l.Work) {
-		if dir == "" {
-			continue
-		}
-		name, f, err := plain(dir)
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			held = append(held, f)
-		}
-		names = append(names, name)
-	}
-	data := append([]string{"lowerdir=" + strings.Join(names[:len(l.Lower)], ":")}, l.options()...)
-	if l.Upper != "" {
-		data = append(data, "upperdir="+names[len(names)-2], "workdir="+names[len(names)-1])
-	}
 	var tree *os.File
 	err := ns.OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
@@ -168,13 +144,48 @@ func classic(l Layers) (*os.File, error) {
 		if err := MakePrivate(); err != nil {
 			return err
 		}
+		// Only now: descriptors must be of mounts in this namespace.
+		data, held, err := l.classicData()
+		defer closeAll(held)
+		if err != nil {
+			return err
+		}
 		at := l.Lower[0]
-		if err := unix.Mount("overlay", at, "overlay", 0, strings.Join(data, ",")); err != nil {
+		if err := unix.Mount("overlay", at, "overlay", 0, data); err != nil {
 			return os.NewSyscallError("mount overlay", err)
 		}
-		var err error
 		tree, err = Clone(at, false)
 		return err
 	})
 	return tree, err
+}
+
+// classicData returns the options of mount(2), and descriptors that they name.
+func (l Layers) classicData() (data string, held []*os.File, err error) {
+	name := func(dir string) string {
+		if err != nil {
+			return ""
+		}
+		var n string
+		var f *os.File
+		if n, f, err = plain(dir); f != nil {
+			held = append(held, f)
+		}
+		return n
+	}
+	lower := make([]string, len(l.Lower))
+	for i, dir := range l.Lower {
+		lower[i] = name(dir)
+	}
+	options := append([]string{"lowerdir=" + strings.Join(lower, ":")}, l.options()...)
+	if l.Upper != "" {
+		options = append(options, "upperdir="+name(l.Upper), "workdir="+name(l.Work))
+	}
+	return strings.Join(options, ","), held, err
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }

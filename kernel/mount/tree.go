@@ -59,9 +59,7 @@ func fsopen(fstype string) (*fsContext, error) {
 
 func (c *fsContext) close() {
 	unix.Close(c.fd)
-	for _, f := range c.held {
-		f.Close()
-	}
+	closeAll(c.held)
 }
 
 func (c *fsContext) set(key, value string) error {
