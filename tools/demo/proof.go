@@ -6,14 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// clock is how the proof prints times.
+const clock = "15:04:05.000"
 
 // access is what the demonstration reads of the Hub's access log.
 type access struct {
@@ -25,75 +29,84 @@ type access struct {
 	UserAgent string    `json:"user_agent"`
 }
 
-// proof prints the steps of the run since begin, each from what the engine and
-// the Hub recorded, and fails when one of them is not on record.
-func (s *stage) proof(ctx context.Context, begin time.Time) error {
-	recorded, err := s.events(ctx, begin)
-	if err != nil {
-		return err
-	}
+// proof prints the four steps of the run since begin, each from what engine
+// and Hub recorded. It fails when one is not on record, when they are out of
+// order, or when what the client printed is not what the engine logged.
+func (s *stage) proof(ctx context.Context, begin time.Time, printed []byte) error {
 	served, err := s.served(begin)
 	if err != nil {
 		return err
 	}
-	if len(served) == 0 {
-		return errors.New("the Hub's access log shows no request: nothing was pulled")
-	}
-	platform, err := s.platform(ctx)
+	manifest, err := s.pulled(ctx, served)
 	if err != nil {
 		return err
 	}
-	find := func(kind events.Type, action events.Action) (events.Message, error) {
-		for _, e := range recorded {
-			if e.Type == kind && e.Action == action {
-				return e, nil
-			}
-		}
-		return events.Message{}, fmt.Errorf("the engine recorded no event %s %s", kind, action)
-	}
-	pull, err := find(events.ImageEventType, events.ActionPull)
+	recorded, err := s.events(ctx, begin)
 	if err != nil {
 		return err
 	}
-	create, err := find(events.ContainerEventType, events.ActionCreate)
+	steps, err := inOrder(recorded)
 	if err != nil {
 		return err
 	}
-	attach, err := find(events.ContainerEventType, events.ActionAttach)
+	pull, create, attach, start, die := steps[0], steps[1], steps[2], steps[3], steps[4]
+	logged, err := s.ask(ctx, "logs", create.Actor.ID)
 	if err != nil {
 		return err
 	}
-	die, err := find(events.ContainerEventType, events.ActionDie)
-	if err != nil {
-		return err
+	if !bytes.Equal(logged, printed) {
+		return fmt.Errorf("the client printed %d bytes, the engine logged %d, and they differ", len(printed), len(logged))
 	}
-	at := func(e events.Message) string { return time.Unix(0, e.TimeNano).Format("15:04:05.000") }
-	first := served[0]
-	fmt.Printf("client contacted daemon      %s  first request that followed: %s %s by %q\n",
-		first.Time.Local().Format("15:04:05.000"), first.Method, first.Path, first.UserAgent)
-	var bytesSent int64
+
+	fmt.Fprintf(s.out, "1. client contacted daemon     started %s; the engine's first event: %s %s %s\n",
+		begin.Format(clock), at(recorded[0]), recorded[0].Type, recorded[0].Action)
+	fmt.Fprintf(s.out, "2. daemon pulled from the Hub  %s %s for %s/%s (%s)\n",
+		at(pull), pull.Actor.ID, manifest.Platform.OS, manifest.Platform.Architecture, manifest.Digest)
 	for _, a := range served {
-		bytesSent += a.Sent
-		fmt.Printf("  Hub served                 %s  %d %s %s (%d bytes)\n", a.Time.Local().Format("15:04:05.000"), a.Status, a.Method, a.Path, a.Sent)
+		fmt.Fprintf(s.out, "     Hub: %s %d %-4s %s, %d bytes, to %s\n", a.Time.Local().Format(clock), a.Status, a.Method, a.Path, a.Sent, a.UserAgent)
 	}
-	fmt.Printf("daemon pulled from the Hub   %s  %s for %s, %d requests, %d bytes\n", at(pull), pull.Actor.ID, platform, len(served), bytesSent)
-	fmt.Printf("daemon created container     %s  %.12s from %s\n", at(create), create.Actor.ID, create.Actor.Attributes["image"])
-	fmt.Printf("output streamed to client    %s  attached; the program ended at %s with status %s\n", at(attach), at(die), die.Actor.Attributes["exitCode"])
+	fmt.Fprintf(s.out, "3. daemon created container    %s %.12s from %s; started %s\n",
+		at(create), create.Actor.ID, create.Actor.Attributes["image"], at(start))
+	fmt.Fprintf(s.out, "4. output streamed             client attached %s; exit status %s at %s; the %d bytes above are those in the engine's log\n",
+		at(attach), die.Actor.Attributes["exitCode"], at(die), len(printed))
 	return nil
+}
+
+func at(e events.Message) string { return time.Unix(0, e.TimeNano).Format(clock) }
+
+// inOrder finds the events of a run, which must have come one after the other.
+func inOrder(recorded []events.Message) ([]events.Message, error) {
+	var steps []events.Message
+	for _, want := range []struct {
+		kind   events.Type
+		action events.Action
+	}{
+		{events.ImageEventType, events.ActionPull},
+		{events.ContainerEventType, events.ActionCreate},
+		{events.ContainerEventType, events.ActionAttach},
+		{events.ContainerEventType, events.ActionStart},
+		{events.ContainerEventType, events.ActionDie},
+	} {
+		for len(recorded) > 0 && (recorded[0].Type != want.kind || recorded[0].Action != want.action) {
+			recorded = recorded[1:]
+		}
+		if len(recorded) == 0 {
+			return nil, fmt.Errorf("the engine recorded no event %q of a %s in its place", want.action, want.kind)
+		}
+		steps = append(steps, recorded[0])
+	}
+	return steps, nil
 }
 
 // events asks the engine what it recorded since begin.
 func (s *stage) events(ctx context.Context, begin time.Time) ([]events.Message, error) {
-	var out bytes.Buffer
 	stamp := func(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "events", "--format", "json", "--since", stamp(begin), "--until", stamp(time.Now()))
-	cmd.Env = append(os.Environ(), "BERTH_HOST=unix://"+s.socket())
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("berth events: %w", err)
+	out, err := s.ask(ctx, "events", "--format", "json", "--since", stamp(begin), "--until", stamp(time.Now()))
+	if err != nil {
+		return nil, err
 	}
 	var all []events.Message
-	for line := range strings.Lines(out.String()) {
+	for line := range strings.Lines(string(out)) {
 		var e events.Message
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			return nil, fmt.Errorf("event %q: %w", line, err)
@@ -119,13 +132,48 @@ func (s *stage) served(begin time.Time) ([]access, error) {
 			all = append(all, a)
 		}
 	}
+	if len(all) == 0 {
+		return nil, errors.New("the Hub's access log shows no download: nothing was pulled from it")
+	}
 	return all, nil
 }
 
-// platform is what the engine says of the image that it pulled.
-func (s *stage) platform(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), "image", "inspect", "--format", "{{.Os}}/{{.Architecture}}", "hello-world")
-	cmd.Env = append(os.Environ(), "BERTH_HOST=unix://"+s.socket())
-	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err
+// pulled finds which of the index's manifests the Hub has served.
+func (s *stage) pulled(ctx context.Context, served []access) (ocispec.Descriptor, error) {
+	index, err := s.index(ctx, "library/hello-world")
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	for _, m := range index.Manifests {
+		for _, a := range served {
+			if a.Method == http.MethodGet && strings.HasSuffix(a.Path, "/manifests/"+m.Digest.String()) && m.Platform != nil {
+				return m, nil
+			}
+		}
+	}
+	return ocispec.Descriptor{}, errors.New("the Hub's access log shows no download of a manifest of hello-world")
+}
+
+// index asks the Hub for the index behind a name's tag latest.
+func (s *stage) index(ctx context.Context, name string) (ocispec.Index, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.hubAddr+"/v2/"+name+"/manifests/latest", nil)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	req.Header.Set("Accept", ocispec.MediaTypeImageIndex)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return ocispec.Index{}, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return ocispec.Index{}, fmt.Errorf("the Hub answered %s", resp.Status)
+	}
+	var index ocispec.Index
+	err = json.Unmarshal(data, &index)
+	return index, err
 }
