@@ -13,7 +13,7 @@ import (
 // completion is how cobra asks for words.
 type completion = cobra.CompletionFunc
 
-func newCompletion() *cobra.Command {
+func newCompletion(*Session) *cobra.Command {
 	shell := func(name, how string, gen func(root *cobra.Command, cmd *cobra.Command) error) *cobra.Command {
 		return &cobra.Command{
 			Use: name, Short: "Generate the autocompletion script for " + name, Args: noArgs,

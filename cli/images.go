@@ -19,8 +19,14 @@ type imagesFlags struct {
 	filter                       opts.Filter
 }
 
-// newImages makes "images", or "ls" below "image".
-func newImages(s *Session, ls bool) *cobra.Command {
+// newImageLs makes "ls" below "image".
+func newImageLs(s *Session) *cobra.Command {
+	cmd := newImages(s)
+	cmd.Use, cmd.Aliases = "ls [OPTIONS] [REPOSITORY[:TAG]]", []string{"list"}
+	return cmd
+}
+
+func newImages(s *Session) *cobra.Command {
 	var o imagesFlags
 	cmd := &cobra.Command{
 		Use:         "images [OPTIONS] [REPOSITORY[:TAG]]",
@@ -32,9 +38,6 @@ func newImages(s *Session, ls bool) *cobra.Command {
 			return s.images(cmd.Context(), o, name, cmd.CalledAs() == "images")
 		},
 		ValidArgsFunction: s.completeImages(1),
-	}
-	if ls {
-		cmd.Use, cmd.Aliases = "ls [OPTIONS] [REPOSITORY[:TAG]]", []string{"list"}
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "a", false, "Show all images (default hides intermediate images)")

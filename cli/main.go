@@ -26,7 +26,7 @@ func Main(ctx context.Context, args []string, io *stream.IO, b Build) int {
 	defer stop()
 	s := &Session{IO: io, Build: b}
 	defer s.close()
-	root := newRoot(s)
+	root := newRoot(s, args)
 	root.SetArgs(args)
 	root.SetIn(io.In)
 	root.SetOut(io.Out)

@@ -18,8 +18,14 @@ type psFlags struct {
 	filter                            opts.Filter
 }
 
-// newPs makes "ps", or "ls" below "container".
-func newPs(s *Session, ls bool) *cobra.Command {
+// newContainerLs makes "ls" below "container".
+func newContainerLs(s *Session) *cobra.Command {
+	cmd := newPs(s)
+	cmd.Use, cmd.Aliases = "ls [OPTIONS]", []string{"ps", "list"}
+	return cmd
+}
+
+func newPs(s *Session) *cobra.Command {
 	var o psFlags
 	cmd := &cobra.Command{
 		Use:         "ps [OPTIONS]",
@@ -29,9 +35,6 @@ func newPs(s *Session, ls bool) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return s.ps(cmd.Context(), o, cmd.Flags().Changed("size"))
 		},
-	}
-	if ls {
-		cmd.Use, cmd.Aliases = "ls [OPTIONS]", []string{"ps", "list"}
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "a", false, "Show all containers (default shows just running)")

@@ -16,8 +16,14 @@ type rmiFlags struct {
 	platforms      []string
 }
 
-// newRmi makes "rmi", or "rm" below "image".
-func newRmi(s *Session, rm bool) *cobra.Command {
+// newImageRm makes "rm" below "image".
+func newImageRm(s *Session) *cobra.Command {
+	cmd := newRmi(s)
+	cmd.Use, cmd.Aliases = "rm [OPTIONS] IMAGE [IMAGE...]", []string{"rmi", "remove"}
+	return cmd
+}
+
+func newRmi(s *Session) *cobra.Command {
 	var o rmiFlags
 	cmd := &cobra.Command{
 		Use:               "rmi [OPTIONS] IMAGE [IMAGE...]",
@@ -26,9 +32,6 @@ func newRmi(s *Session, rm bool) *cobra.Command {
 		Annotations:       callable(0, "image rm", "image remove", "rmi"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return s.rmi(cmd.Context(), args, o) },
 		ValidArgsFunction: s.completeImages(-1),
-	}
-	if rm {
-		cmd.Use, cmd.Aliases = "rm [OPTIONS] IMAGE [IMAGE...]", []string{"rmi", "remove"}
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&o.force, "force", "f", false, "Force removal of the image")

@@ -8,7 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newRoot(s *Session) *cobra.Command {
+// newRoot makes the tree of commands. When args begin with a verb only that
+// verb is made: all flags of all verbs would cost a good part of the start.
+func newRoot(s *Session, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:                   "berth [OPTIONS] COMMAND [ARG...]",
 		Short:                 "A container engine that starts in milliseconds",
@@ -30,15 +32,29 @@ func newRoot(s *Session) *cobra.Command {
 	root.SetVersionTemplate("Berth version {{.Version}}\n")
 	globals(root, s)
 	setHelp(root)
-	root.AddCommand(
-		newRun(s), newCreate(s), newStart(s), newAttach(s), newWait(s), newLogs(s), newPs(s, false),
-		newStop(s), newKill(s), newRestart(s), newRename(s), newRm(s), newTop(s), newPort(s),
-		newPull(s), newImages(s, false), newRmi(s, false), newTag(s), newHistory(s),
-		newInspect(s), newEvents(s), newInfo(s), newVersion(s), newLogin(s), newLogout(s),
-		newContainer(s), newImage(s), newCompletion(),
-	)
+	all := verbs()
+	if len(args) > 0 && all[args[0]] != nil {
+		root.AddCommand(all[args[0]](s))
+	} else {
+		for _, verb := range all {
+			root.AddCommand(verb(s))
+		}
+	}
 	finish(root)
 	return root
+}
+
+// verbs are the commands by the name they are called.
+func verbs() map[string]func(*Session) *cobra.Command {
+	return map[string]func(*Session) *cobra.Command{
+		"run": newRun, "create": newCreate, "start": newStart, "attach": newAttach, "wait": newWait,
+		"logs": newLogs, "ps": newPs, "stop": newStop, "kill": newKill, "restart": newRestart,
+		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
+		"pull": newPull, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
+		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
+		"login": newLogin, "logout": newLogout,
+		"container": newContainer, "image": newImage, "completion": newCompletion,
+	}
 }
 
 // globals adds the flags before the verb.
@@ -47,7 +63,7 @@ func globals(root *cobra.Command, s *Session) {
 	dir := settings.Dir("")
 	f.StringVar(&g.configDir, "config", "", fmt.Sprintf("Location of client config files (default %q)", dir))
 	f.BoolVarP(&g.debug, "debug", "D", false, "Enable debug mode")
-	f.StringArrayVarP(&g.hosts, "host", "H", nil, "Daemon socket to connect to")
+	f.VarP(&g.hosts, "host", "H", "Daemon socket to connect to")
 	f.BoolVar(&g.startDaemon, "start-daemon", false, "Start the daemon first if it is not running (as root)")
 	f.BoolVar(&g.tls, "tls", false, "Use TLS; implied by --tlsverify")
 	f.StringVar(&g.caFile, "tlscacert", "", fmt.Sprintf("Trust certs signed only by this CA (default %q)", filepath.Join(dir, "ca.pem")))
@@ -90,11 +106,11 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func newContainer(s *Session) *cobra.Command {
 	return group("container", "Manage containers",
-		newAttach(s), newCreate(s), newContainerInspect(s), newKill(s), newLogs(s), newPs(s, true), newPort(s),
+		newAttach(s), newCreate(s), newContainerInspect(s), newKill(s), newLogs(s), newContainerLs(s), newPort(s),
 		newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s), newStop(s), newTop(s), newWait(s))
 }
 
 func newImage(s *Session) *cobra.Command {
 	return group("image", "Manage images",
-		newHistory(s), newImageInspect(s), newImages(s, true), newPull(s), newRmi(s, true), newTag(s))
+		newHistory(s), newImageInspect(s), newImageLs(s), newPull(s), newImageRm(s), newTag(s))
 }

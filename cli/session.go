@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/berth-engine/berth/cli/opts"
 	"github.com/berth-engine/berth/cli/settings"
 	"github.com/berth-engine/berth/cli/stream"
 	"github.com/moby/moby/client"
@@ -33,7 +34,7 @@ type Session struct {
 // globalFlags are those before the verb.
 type globalFlags struct {
 	configDir   string
-	hosts       []string
+	hosts       opts.List
 	tls         bool
 	tlsVerify   bool
 	caFile      string
@@ -70,22 +71,30 @@ func (s *Session) connect(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.host, err = chooseHost(s.flags.hosts, tlsConfig != nil, os.Getenv); err != nil {
+	if s.host, err = chooseHost(s.flags.hosts.Values, tlsConfig != nil, os.Getenv); err != nil {
 		return nil, err
 	}
-	opts := []client.Opt{
-		client.WithHTTPClient(&http.Client{
+	var set []client.Opt
+	if tlsConfig != nil {
+		set = append(set, client.WithHTTPClient(&http.Client{
 			Transport:     &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConns: 6},
 			CheckRedirect: client.CheckRedirect,
-		}),
+		}))
+	}
+	set = append(set,
 		client.WithHost(s.host),
-		client.WithUserAgent("Berth-Client/" + s.Build.Version + " (" + runtime.GOOS + ")"),
+		client.WithUserAgent("Berth-Client/"+s.Build.Version+" ("+runtime.GOOS+")"),
 		client.WithAPIVersionFromEnv(),
+	)
+	if s.flags.debug {
+		set = append(set, client.WithHTTPResponseHook(func(r *http.Response) {
+			fmt.Fprintf(s.IO.Err, "DEBUG: %s %s: %s\n", r.Request.Method, r.Request.URL.RequestURI(), r.Status)
+		}))
 	}
 	if h := s.settings().HTTPHeaders; len(h) > 0 {
-		opts = append(opts, client.WithHTTPHeaders(h))
+		set = append(set, client.WithHTTPHeaders(h))
 	}
-	api, err := client.New(opts...)
+	api, err := client.New(set...)
 	if err != nil {
 		return nil, err
 	}

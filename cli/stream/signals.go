@@ -44,7 +44,7 @@ func (s *Signals) Forward(ctx context.Context, kill func(ctx context.Context, na
 func forwardName(sig os.Signal) string {
 	best := ""
 	for name, n := range mobysignal.SignalMap {
-		if n != sig {
+		if n != sig || name == "IOT" { // IOT is ABRT's name of old
 			continue
 		}
 		// Some numbers have two names; take the shorter, then the first.
