@@ -1,0 +1,152 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/berth-engine/berth/config"
+)
+
+// lockFile in the data-root is locked by the daemon that owns it, and holds its
+// process id.
+const lockFile = "berthd.lock"
+
+// claim makes the directories, takes the data-root for this process alone and
+// writes the pid file. It reads who the engine is.
+func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
+	var undo []func()
+	release = func() {
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	if err := ours(cfg.DataRoot); err != nil {
+		return nil, err
+	}
+	if err := makeDir(cfg.DataRoot, 0o710); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(cfg.DataRoot, lockFile)
+	lock := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the data-root: %w", err)
+	}
+	if !locked {
+		holder, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("data-root %s is in use already, by the daemon with process id %s", cfg.DataRoot, strings.TrimSpace(string(holder)))
+	}
+	undo = append(undo, func() { _ = lock.Unlock() })
+	pid := strconv.Itoa(os.Getpid()) + "\n"
+	if err := os.WriteFile(path, []byte(pid), 0o600); err != nil {
+		return nil, err
+	}
+	if err := makeDir(cfg.ExecRoot, 0o700); err != nil {
+		return nil, err
+	}
+	if cfg.Pidfile != "" {
+		if err := writePidfile(cfg.Pidfile, pid); err != nil {
+			return nil, err
+		}
+		undo = append(undo, func() { _ = os.Remove(cfg.Pidfile) })
+	}
+	if d.id, err = engineID(filepath.Join(cfg.DataRoot, "engine-id")); err != nil {
+		return nil, err
+	}
+	d.name, err = os.Hostname()
+	return release, err
+}
+
+// ours refuses a data-root that belongs to something else: its mode is about to
+// be changed, and a mistyped --data-root should not do that to /home.
+func ours(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	foreign := ""
+	for _, e := range entries {
+		switch e.Name() {
+		case lockFile:
+			return nil
+		case "lost+found":
+		default:
+			foreign = e.Name()
+		}
+	}
+	if foreign != "" {
+		return fmt.Errorf("data-root %s holds something else (%s, ...): choose an empty directory", dir, foreign)
+	}
+	return nil
+}
+
+// makeDir makes a directory with exactly this mode, whatever the umask.
+func makeDir(dir string, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(dir, mode)
+}
+
+// writePidfile writes the process id, unless another daemon that is alive stands
+// in the file.
+func writePidfile(path, pid string) error {
+	if old, err := os.ReadFile(path); err == nil {
+		n, _ := strconv.Atoi(strings.TrimSpace(string(old)))
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n))
+		if n > 0 && n != os.Getpid() && err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "berthd" {
+			return fmt.Errorf("pid file %s: process with PID %d is still running", path, n)
+		}
+	}
+	return replace(path, []byte(pid), 0o644)
+}
+
+// engineID reads the id of this engine, or makes one.
+func engineID(path string) (string, error) {
+	if data, err := os.ReadFile(path); err == nil {
+		if id := strings.TrimSpace(string(data)); id != "" {
+			return id, nil
+		}
+	}
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	id := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return id, replace(path, []byte(id+"\n"), 0o600)
+}
+
+// replace writes a file as a whole, following no link.
+func replace(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

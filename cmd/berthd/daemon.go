@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/config"
+	engine "github.com/berth-engine/berth/container"
+	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/server"
+	"github.com/berth-engine/berth/volume"
+)
+
+// undoTime bounds each step of shutting down that could wait for others.
+const undoTime = 30 * time.Second
+
+// daemon is the wiring: every part is made, used and ended in run.
+type daemon struct {
+	args  []string
+	log   *slog.Logger
+	level *slog.LevelVar
+	cfg   atomic.Pointer[config.Config] // replaced as a whole by a reload
+
+	id, name string
+	events   *event.Bus
+	images   atomic.Pointer[image.Store] // nil until it is open
+}
+
+// run starts everything in order, serves until ctx ends or a part fails, and
+// ends everything in the opposite order. Running containers live on.
+func (d *daemon) run(parent context.Context) (err error) {
+	cfg := d.cfg.Load()
+	ctx, fail := context.WithCancelCause(parent)
+	defer fail(nil)
+
+	sandboxProgram, err := helper("berth-sandbox")
+	if err != nil {
+		return err
+	}
+	netdProgram, err := helper("berth-netd")
+	if err != nil {
+		return err
+	}
+	inherited, err := server.InheritedListeners()
+	if err != nil {
+		return err
+	}
+	release, err := d.claim(cfg)
+	if err != nil {
+		return err
+	}
+	defer release()
+
+	listeners, err := server.Listen(ctx, cfg, inherited)
+	if err != nil {
+		return err
+	}
+	defer closeAll(listeners)
+
+	d.events = event.New(0, d.log)
+	defer d.events.Close()
+	images, err := image.Open(ctx, image.Options{
+		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads,
+	})
+	if err != nil {
+		return fmt.Errorf("open the image store: %w", err)
+	}
+	defer d.closing("image store", images.Close)
+	d.images.Store(images)
+	defer d.images.Store(nil)
+
+	var bip netip.Prefix
+	if cfg.BIP != "" {
+		bip = netip.MustParsePrefix(cfg.BIP) // validated
+	}
+	networks, err := network.New(ctx, network.Options{
+		ExecRoot: cfg.ExecRoot, DataRoot: filepath.Join(cfg.DataRoot, "network"), Bridge: cfg.Bridge, BIP: bip,
+		Netd: network.NetdOptions{Binary: netdProgram}, MTU: cfg.MTU, Events: d.events, Log: d.log,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare the network: %w", err)
+	}
+	defer d.background(ctx, fail, "network", networks.Run)()
+
+	sandboxes, err := sandbox.New(ctx, sandbox.Options{ExecRoot: cfg.ExecRoot, Binary: sandboxProgram, CgroupParent: cfg.CgroupParent, Log: d.log})
+	if err != nil {
+		return fmt.Errorf("prepare the sandboxes: %w", err)
+	}
+	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
+
+	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events)
+	if err != nil {
+		return fmt.Errorf("open the volumes: %w", err)
+	}
+	containers, err := engine.New(ctx, engine.Options{
+		Root: filepath.Join(cfg.DataRoot, "containers"), ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
+		Sandboxes: sandboxes, Volumes: volumes, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
+	})
+	if err != nil {
+		return fmt.Errorf("load the containers: %w", err)
+	}
+	defer d.background(ctx, fail, "containers", containers.Run)()
+	if err := containers.Restore(ctx); err != nil {
+		return fmt.Errorf("restore the containers: %w", err)
+	}
+	defer d.closing("containers", func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		return containers.Shutdown(ctx)
+	})
+
+	api := server.New(server.Options{
+		Containers: containers, Images: images, Events: d.events, Log: d.log,
+		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
+		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
+	})
+	for _, l := range listeners {
+		d.log.Info("API listen on " + l.Addr().String())
+	}
+	d.notify("READY=1")
+	defer context.AfterFunc(ctx, func() { d.notify("STOPPING=1") })()
+	if err := api.Serve(ctx, listeners...); err != nil {
+		return fmt.Errorf("serve the API: %w", err)
+	}
+	if parent.Err() == nil {
+		return context.Cause(ctx)
+	}
+	d.log.Info("daemon shutdown complete; containers keep running")
+	return nil
+}
+
+// background runs a part of the engine until the returned function is called,
+// which waits for it. A part that ends by itself ends the daemon.
+func (d *daemon) background(ctx context.Context, fail context.CancelCauseFunc, name string, run func(context.Context) error) (stop func()) {
+	// Its life ends in the order of undoing, not with everything at once.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := run(ctx)
+		if ctx.Err() == nil {
+			fail(fmt.Errorf("%s ended: %w", name, err))
+		} else if err != nil {
+			d.log.Error("part ended with an error", "part", name, "error", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (d *daemon) closing(name string, closePart func() error) {
+	if err := closePart(); err != nil {
+		d.log.Error("part ended with an error", "part", name, "error", err)
+	}
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // closed by the server already, unless starting failed
+	}
+}
+
+func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
+	a := server.About{
+		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
+		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, Sandbox: sandboxProgram,
+		CgroupVersion: "1",
+	}
+	if cgroup.Detect() == cgroup.V2 {
+		a.CgroupVersion = "2"
+	}
+	for _, h := range cfg.Hosts {
+		if addr, ok := strings.CutPrefix(h, "tcp://"); ok && !cfg.VerifyClients() {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("WARNING: API is accessible on tcp://%s without client certificates: access to it is root access to this host", addr))
+			d.log.Warn("API without client certificates: access to it is root access to this host", "address", addr)
+		}
+	}
+	return a
+}
+
+// settings are those that a reload may change.
+func (d *daemon) settings() server.Settings {
+	cfg := d.cfg.Load()
+	return server.Settings{Debug: cfg.Debug, Labels: cfg.Labels, Registries: registries(cfg)}
+}
+
+func registries(cfg *config.Config) image.Registries {
+	return image.Registries{Mirrors: cfg.Mirrors(), Insecure: cfg.Insecure()}
+}
+
+func containerDefaults(cfg *config.Config) engine.Defaults {
+	return engine.Defaults{
+		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits,
+		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
+	}
+}
+
+// hostnames are the names that clients may call this machine by.
+func hostnames(cfg *config.Config, name string) []string {
+	names := []string{name}
+	for _, text := range cfg.Hosts {
+		if addr, ok := strings.CutPrefix(text, "tcp://"); ok {
+			if host, _, err := net.SplitHostPort(addr); err == nil {
+				names = append(names, host)
+			}
+		}
+	}
+	return slices.Compact(names)
+}
+
+// reload reads the configuration again and applies what can change while
+// running; the rest waits for the next start.
+func (d *daemon) reload() {
+	old := d.cfg.Load()
+	fresh, err := config.Load(d.args)
+	if err != nil {
+		d.log.Error("configuration not reloaded", "error", err)
+		return
+	}
+	next := *old
+	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
+	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
+	d.cfg.Store(&next)
+	d.level.Set(next.Level())
+	images := d.images.Load()
+	if images == nil {
+		return // still starting; it will read the new settings
+	}
+	images.SetRegistries(registries(&next))
+	d.events.Publish(events.Message{
+		Type: events.DaemonEventType, Action: events.ActionReload,
+		Actor: events.Actor{ID: d.id, Attributes: map[string]string{
+			"name": d.name, "debug": fmt.Sprint(next.Debug), "labels": fmt.Sprint(next.Labels),
+			"registry-mirrors": fmt.Sprint(next.RegistryMirrors), "insecure-registries": fmt.Sprint(next.InsecureRegistries),
+		}},
+	})
+	d.log.Info("configuration reloaded", "file", next.File)
+}
+
+// helper finds a program of Berth's beside this one, or where `make install`
+// puts it; never along a search path that others may write to.
+func helper(name string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(self)
+	for _, p := range []string{filepath.Join(dir, name), filepath.Join(filepath.Dir(dir), "libexec", "berth", name)} {
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("%s is missing beside %s", name, self)
+}

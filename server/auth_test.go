@@ -1,0 +1,125 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/client"
+
+	"github.com/berth-engine/berth/image"
+)
+
+// loginRegistry is a registry that knows user and password by Basic, or by a
+// token of its own token service.
+func loginRegistry(t *testing.T, scheme string, tls bool) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	hs := httptest.NewUnstartedServer(mux)
+	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
+		u, p, basic := r.BasicAuth()
+		if scheme == "none" || scheme == "Basic" && basic && u == "user" && p == "pass" || r.Header.Get("Authorization") == "Bearer good" {
+			return
+		}
+		if scheme == "odd" {
+			http.Redirect(w, r, "/elsewhere", http.StatusFound)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", scheme+` realm="`+hs.URL+`/token",service="s"`)
+		if scheme == "evil" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://evil.example/token",service="s"`)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
+		u, p, _ := r.BasicAuth()
+		if r.Method == http.MethodPost && r.PostFormValue("refresh_token") == "refresh" {
+			fmt.Fprint(w, `{"access_token":"good","refresh_token":"refresh"}`)
+			return
+		}
+		if u != "user" || p != "pass" || r.URL.Query().Get("offline_token") != "true" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, `{"token":"good","refresh_token":"refresh"}`)
+	})
+	if tls {
+		hs.StartTLS()
+	} else {
+		hs.Start()
+	}
+	t.Cleanup(hs.Close)
+	return hs
+}
+
+// unkinded errors become 500.
+func unkinded(err error) bool { return status(err) == http.StatusInternalServerError }
+
+func TestLogin(t *testing.T) {
+	insecure := image.Registries{Insecure: []string{"127.0.0.0/8"}}
+	for _, tc := range []struct {
+		scheme   string
+		tls      bool
+		settings image.Registries
+		cfg      registry.AuthConfig
+		token    string
+		fails    string // text of the error; "": none
+		kind     func(error) bool
+	}{
+		{"Basic", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "", "", nil},
+		{"Basic", true, insecure, registry.AuthConfig{Username: "user", Password: "pass"}, "", "", nil},
+		{"Basic", true, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "", "certificate", unkinded},
+		{"Basic", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "wrong"}, "", "401 Unauthorized", errdefs.IsUnauthorized},
+		{"Bearer", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "refresh", "", nil},
+		{"Bearer", true, insecure, registry.AuthConfig{Username: "user", IdentityToken: "refresh"}, "refresh", "", nil},
+		{"Bearer", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "wrong"}, "", "incorrect username or password", errdefs.IsUnauthorized},
+		{"evil", true, insecure, registry.AuthConfig{Username: "user", Password: "pass"}, "", "without TLS", errdefs.IsPermissionDenied},
+		{"odd", false, image.Registries{}, registry.AuthConfig{}, "", "302", errdefs.IsInternal},
+		{"none", false, image.Registries{}, registry.AuthConfig{Username: "a", Password: "b"}, "", "", nil},
+	} {
+		hs := loginRegistry(t, tc.scheme, tc.tls)
+		tc.cfg.ServerAddress = hs.URL + "/v2/"
+		token, err := login(t.Context(), tc.settings, tc.cfg, "test")
+		if tc.fails == "" && (err != nil || token != tc.token) || tc.fails != "" && (err == nil || !strings.Contains(err.Error(), tc.fails) || !tc.kind(err)) {
+			t.Errorf("%s tls=%v %+v: %q %v", tc.scheme, tc.tls, tc.cfg, token, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "pass:") {
+			t.Errorf("leaks: %v", err)
+		}
+	}
+	if _, err := login(t.Context(), image.Registries{}, registry.AuthConfig{ServerAddress: "user@host"}, ""); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("bad address: %v", err)
+	}
+}
+
+func TestRegistryHost(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "docker.io", "https://index.docker.io/v1/": "docker.io", "registry-1.docker.io": "docker.io",
+		"http://h:5000/v2/": "h:5000", "ghcr.io": "ghcr.io",
+	} {
+		if got := registryHost(in); got != want {
+			t.Errorf("%s: %s", in, got)
+		}
+	}
+}
+
+func TestAuthOperation(t *testing.T) {
+	reg := loginRegistry(t, "Basic", false)
+	_, hs := serve(t, nil, nil)
+	cli := mobyClient(t, hs)
+	o := client.RegistryLoginOptions{Username: "user", Password: "pass", ServerAddress: reg.Listener.Addr().String()}
+	if r, err := cli.RegistryLogin(t.Context(), o); err != nil || r.Auth.Status != "Login Succeeded" {
+		t.Errorf("%+v %v", r, err)
+	}
+	o.Password = "no"
+	if _, err := cli.RegistryLogin(t.Context(), o); !errdefs.IsUnauthorized(err) {
+		t.Errorf("%v", err)
+	}
+	if code, body, _ := do(t, hs, http.MethodPost, "/auth", `{"username":`); code != 400 {
+		t.Errorf("%d %s", code, body)
+	}
+}

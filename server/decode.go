@@ -1,0 +1,134 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// maxBody bounds a JSON body, in bytes.
+const maxBody = 8 << 20
+
+// readJSON decodes the body into out: one JSON document, nothing behind it.
+// Unknown fields are tolerated as Docker does; of a key that appears twice, also
+// with other case, the last one counts, for all who read out. An empty body
+// leaves out alone.
+func readJSON(w http.ResponseWriter, r *http.Request, out any) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if err := checkContentType(r); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	if err := dec.Decode(out); err != nil {
+		return jsonError(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			return jsonError(err)
+		}
+		return invalid("unexpected content after JSON")
+	}
+	return nil
+}
+
+func jsonError(err error) error {
+	tooLarge := (*http.MaxBytesError)(nil)
+	switch {
+	case errors.As(err, &tooLarge):
+		return fmt.Errorf("request body is larger than %d bytes: %w", tooLarge.Limit, err)
+	case errors.Is(err, io.EOF):
+		return invalid("invalid JSON: got EOF while reading request body")
+	}
+	return invalid("invalid JSON: " + err.Error())
+}
+
+func checkContentType(r *http.Request) error {
+	ct := r.Header.Get("Content-Type")
+	kind, _, err := mime.ParseMediaType(ct)
+	if err != nil {
+		return invalid(fmt.Sprintf("malformed Content-Type header (%s): %v", ct, err))
+	}
+	if kind != "application/json" {
+		return invalid(fmt.Sprintf("unsupported Content-Type header (%s): must be 'application/json'", ct))
+	}
+	return nil
+}
+
+// writeJSON answers with v.
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client went away
+}
+
+// flag reads a boolean parameter as Docker does: anything but "", 0, no, false
+// and none is true.
+func (r *request) flag(name string) bool {
+	switch strings.ToLower(strings.TrimSpace(r.query.Get(name))) {
+	case "", "0", "no", "false", "none":
+		return false
+	}
+	return true
+}
+
+// flagOr is flag for a parameter whose absence means def.
+func (r *request) flagOr(name string, def bool) bool {
+	if !r.query.Has(name) {
+		return def
+	}
+	return r.flag(name)
+}
+
+// seconds reads an optional number of seconds.
+func (r *request) seconds(name string) (*int, error) {
+	s := r.query.Get(name)
+	if s == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return nil, invalid(fmt.Sprintf("invalid value %q for %s: must be a number of seconds", s, name))
+	}
+	return &n, nil
+}
+
+// platform reads an optional platform in its short form, such as linux/arm64.
+func (r *request) platform(name string) (*ocispec.Platform, error) {
+	s := r.query.Get(name)
+	if s == "" {
+		return nil, nil
+	}
+	p, err := platforms.Parse(s)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	return &p, nil
+}
+
+// platformJSON reads an optional platform written as JSON.
+func (r *request) platformJSON(name string) (*ocispec.Platform, error) {
+	s := r.query.Get(name)
+	if s == "" {
+		return nil, nil
+	}
+	var p ocispec.Platform
+	if err := json.Unmarshal([]byte(s), &p); err != nil {
+		return nil, invalid("failed to parse platform: " + err.Error())
+	}
+	if p.OS == "" || p.Architecture == "" {
+		return nil, invalid("both OS and Architecture must be provided")
+	}
+	return &p, nil
+}

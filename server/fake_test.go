@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	engine "github.com/berth-engine/berth/container"
+	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image"
+)
+
+// fakeContainers answers with what a test sets; its zero value fails everything.
+type fakeContainers struct {
+	err     error // of every method that has no function of its own
+	create  func(o engine.CreateOptions) (container.CreateResponse, error)
+	list    func(o engine.ListOptions) ([]container.Summary, error)
+	wait    func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
+	attach  func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
+	logs    func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
+	inspect container.InspectResponse
+	calls   []string
+}
+
+func (f *fakeContainers) did(call string) error {
+	f.calls = append(f.calls, call)
+	return f.err
+}
+
+func (f *fakeContainers) Create(_ context.Context, o engine.CreateOptions) (container.CreateResponse, error) {
+	if f.create != nil {
+		return f.create(o)
+	}
+	return container.CreateResponse{}, f.err
+}
+func (f *fakeContainers) Start(_ context.Context, ref string) error { return f.did("start " + ref) }
+func (f *fakeContainers) Stop(_ context.Context, ref, signal string, _ *int) error {
+	return f.did("stop " + ref + " " + signal)
+}
+
+func (f *fakeContainers) Restart(_ context.Context, ref, _ string, _ *int) error {
+	return f.did("restart " + ref)
+}
+
+func (f *fakeContainers) Kill(_ context.Context, ref, signal string) error {
+	return f.did("kill " + ref + " " + signal)
+}
+
+func (f *fakeContainers) Rename(_ context.Context, ref, name string) error {
+	return f.did("rename " + ref + " " + name)
+}
+func (f *fakeContainers) Resize(context.Context, string, uint, uint) error { return f.did("resize") }
+func (f *fakeContainers) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
+	return f.did("remove " + ref)
+}
+
+func (f *fakeContainers) Prune(context.Context, engine.Filters) (container.PruneReport, error) {
+	return container.PruneReport{}, f.err
+}
+
+func (f *fakeContainers) Wait(ctx context.Context, _ string, cond container.WaitCondition) (<-chan container.WaitResponse, error) {
+	if f.wait != nil {
+		return f.wait(ctx, cond)
+	}
+	return nil, f.err
+}
+
+func (f *fakeContainers) Attach(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error {
+	if f.attach != nil {
+		return f.attach(ctx, ref, o, hijack)
+	}
+	return f.err
+}
+
+func (f *fakeContainers) Logs(ctx context.Context, _ string, o engine.LogsOptions, open func(bool) io.Writer) error {
+	if f.logs != nil {
+		return f.logs(ctx, o, open)
+	}
+	return f.err
+}
+
+func (f *fakeContainers) List(_ context.Context, o engine.ListOptions) ([]container.Summary, error) {
+	if f.list != nil {
+		return f.list(o)
+	}
+	return nil, f.err
+}
+
+func (f *fakeContainers) Inspect(context.Context, string, bool) (container.InspectResponse, error) {
+	return f.inspect, f.err
+}
+
+func (f *fakeContainers) Top(context.Context, string, string) (container.TopResponse, error) {
+	return container.TopResponse{}, f.err
+}
+func (f *fakeContainers) Counts() (running, paused, stopped int) { return 3, 0, 2 }
+
+// fakeImages is the like for images.
+type fakeImages struct {
+	err  error
+	pull func(ctx context.Context, ref string, o image.PullOptions) error
+	last string
+}
+
+func (f *fakeImages) Pull(ctx context.Context, ref string, o image.PullOptions) error {
+	f.last = ref
+	if f.pull != nil {
+		return f.pull(ctx, ref, o)
+	}
+	return f.err
+}
+
+func (f *fakeImages) List(context.Context, image.ListOptions) ([]imagetypes.Summary, error) {
+	return nil, f.err
+}
+
+func (f *fakeImages) Inspect(_ context.Context, ref string, _ image.InspectOptions) (imagetypes.InspectResponse, error) {
+	f.last = ref
+	return imagetypes.InspectResponse{ID: "sha256:x"}, f.err
+}
+
+func (f *fakeImages) History(context.Context, string, *ocispec.Platform) ([]imagetypes.HistoryResponseItem, error) {
+	return nil, f.err
+}
+
+func (f *fakeImages) Tag(_ context.Context, src, dst string) error {
+	f.last = src + " " + dst
+	return f.err
+}
+
+func (f *fakeImages) Remove(_ context.Context, ref string, _, _ bool) ([]imagetypes.DeleteResponse, error) {
+	f.last = ref
+	return nil, f.err
+}
+
+// serve starts a server over fakes. Without containers given, everything is "no
+// such container".
+func serve(t *testing.T, c *fakeContainers, i *fakeImages) (*Server, *httptest.Server) {
+	t.Helper()
+	if c == nil {
+		c = &fakeContainers{err: errdefs.ErrNotFound.WithMessage("No such container: x")}
+	}
+	if i == nil {
+		i = &fakeImages{}
+	}
+	s := New(Options{Containers: c, Images: i, Events: event.New(0, nil), About: About{Version: "9.9.9", CgroupVersion: "1", ID: "id", Name: "host"}})
+	hs := httptest.NewUnstartedServer(s)
+	hs.Config.ConnContext = withConn
+	hs.Start()
+	t.Cleanup(func() {
+		s.endStreams()
+		hs.Close()
+		s.hijacked.Wait()
+	})
+	return s, hs
+}
+
+// mobyClient is the stock client on a test server.
+func mobyClient(t *testing.T, hs *httptest.Server, opts ...client.Opt) *client.Client {
+	t.Helper()
+	cli, err := client.New(append([]client.Opt{client.WithHost(strings.Replace(hs.URL, "http", "tcp", 1))}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cli.Close() })
+	return cli
+}
+
+// do sends a request and returns status and body.
+func do(t *testing.T, hs *httptest.Server, method, path, body string, header ...string) (int, string, http.Header) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, hs.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := hs.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(data), resp.Header
+}

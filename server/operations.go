@@ -1,0 +1,110 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/containerd/errdefs"
+)
+
+// What an operation's state may be, as docs/api.md shows it.
+const (
+	done   = "done"
+	notYet = "not yet"
+	alone  = "not yet (answers as a node outside a swarm)"
+)
+
+// operations is every operation of the API.
+func (s *Server) operations() []operation {
+	get, head, post, put, del := http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete
+	served := func(method, path string, h handler) operation { return operation{method, path, h, done} }
+	ops := []operation{
+		served(get, "/_ping", s.ping),
+		served(head, "/_ping", s.ping),
+		served(get, "/version", s.version),
+		served(get, "/info", s.info),
+		served(post, "/auth", s.auth),
+		served(get, "/events", s.events),
+
+		served(post, "/images/create", s.imagePull),
+		served(get, "/images/json", s.imageList),
+		served(get, "/images/{name}/json", s.imageInspect),
+		served(get, "/images/{name}/history", s.imageHistory),
+		served(post, "/images/{name}/tag", s.imageTag),
+		served(del, "/images/{name}", s.imageRemove),
+
+		served(post, "/containers/create", s.containerCreate),
+		served(get, "/containers/json", s.containerList),
+		served(post, "/containers/prune", s.containerPrune),
+		served(get, "/containers/{id}/json", s.containerInspect),
+		served(get, "/containers/{id}/top", s.containerTop),
+		served(get, "/containers/{id}/logs", s.containerLogs),
+		served(get, "/containers/{id}/attach/ws", s.containerAttachWS),
+		served(post, "/containers/{id}/attach", s.containerAttach),
+		served(post, "/containers/{id}/wait", s.containerWait),
+		served(post, "/containers/{id}/start", s.containerStart),
+		served(post, "/containers/{id}/stop", s.containerStop),
+		served(post, "/containers/{id}/restart", s.containerRestart),
+		served(post, "/containers/{id}/kill", s.containerKill),
+		served(post, "/containers/{id}/rename", s.containerRename),
+		served(post, "/containers/{id}/resize", s.containerResize),
+		served(del, "/containers/{id}", s.containerRemove),
+	}
+	missing := map[string][]string{
+		get: {
+			"/containers/{id}/changes", "/containers/{id}/export", "/containers/{id}/stats", "/containers/{id}/archive",
+			"/exec/{id}/json", "/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
+			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}", "/volumes", "/volumes/{name}",
+			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
+		},
+		head: {"/containers/{id}/archive"},
+		put:  {"/containers/{id}/archive", "/volumes/{name}"},
+		post: {
+			"/containers/{id}/update", "/containers/{id}/pause", "/containers/{id}/unpause", "/containers/{id}/exec",
+			"/exec/{id}/start", "/exec/{id}/resize", "/commit", "/build", "/build/prune", "/session", "/grpc",
+			"/images/{name}/push", "/images/load", "/images/prune",
+			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
+			"/volumes/create", "/volumes/prune",
+			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
+			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",
+		},
+		del: {"/networks/{id}", "/volumes/{name}", "/plugins/{name}"},
+	}
+	outside := map[string][]string{
+		get: {
+			"/swarm", "/swarm/unlockkey", "/nodes", "/nodes/{id}", "/services", "/services/{id}", "/services/{id}/logs",
+			"/tasks", "/tasks/{id}", "/tasks/{id}/logs", "/secrets", "/secrets/{id}", "/configs", "/configs/{id}",
+		},
+		post: {
+			"/swarm/leave", "/swarm/update", "/swarm/unlock", "/nodes/{id}/update", "/services/create", "/services/{id}/update",
+			"/secrets/create", "/secrets/{id}/update", "/configs/create", "/configs/{id}/update",
+		},
+		del: {"/nodes/{id}", "/services/{id}", "/secrets/{id}", "/configs/{id}"},
+	}
+	for method, paths := range missing {
+		for _, p := range paths {
+			ops = append(ops, operation{method, p, notImplemented(method, p), notYet})
+		}
+	}
+	for method, paths := range outside {
+		for _, p := range paths {
+			ops = append(ops, operation{method, p, outsideSwarm(p), alone})
+		}
+	}
+	return ops
+}
+
+func notImplemented(method, path string) handler {
+	err := errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("%s %s is not supported by this version of Berth yet", method, path))
+	return func(http.ResponseWriter, *request) error { return err }
+}
+
+// outsideSwarm answers as Docker's daemon does when it is not part of a swarm.
+func outsideSwarm(path string) handler {
+	text := `This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`
+	if path == "/swarm/leave" {
+		text = "This node is not part of a swarm"
+	}
+	err := errdefs.ErrUnavailable.WithMessage(text)
+	return func(http.ResponseWriter, *request) error { return err }
+}

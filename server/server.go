@@ -1,0 +1,160 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	imagetypes "github.com/moby/moby/api/types/image"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	engine "github.com/berth-engine/berth/container"
+	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image"
+)
+
+// Containers is what the server asks of the containers; *container.Service is
+// the engine's.
+type Containers interface {
+	Create(ctx context.Context, o engine.CreateOptions) (container.CreateResponse, error)
+	Start(ctx context.Context, ref string) error
+	Stop(ctx context.Context, ref, signal string, timeout *int) error
+	Restart(ctx context.Context, ref, signal string, timeout *int) error
+	Kill(ctx context.Context, ref, signal string) error
+	Rename(ctx context.Context, ref, name string) error
+	Resize(ctx context.Context, ref string, height, width uint) error
+	Remove(ctx context.Context, ref string, o engine.RemoveOptions) error
+	Prune(ctx context.Context, f engine.Filters) (container.PruneReport, error)
+	Wait(ctx context.Context, ref string, cond container.WaitCondition) (<-chan container.WaitResponse, error)
+	Attach(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
+	Logs(ctx context.Context, ref string, o engine.LogsOptions, open func(multiplexed bool) io.Writer) error
+	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
+	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
+	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
+	Counts() (running, paused, stopped int)
+}
+
+// Images is what the server asks of the images; *image.Store is the engine's.
+type Images interface {
+	Pull(ctx context.Context, ref string, o image.PullOptions) error
+	List(ctx context.Context, o image.ListOptions) ([]imagetypes.Summary, error)
+	Inspect(ctx context.Context, ref string, o image.InspectOptions) (imagetypes.InspectResponse, error)
+	History(ctx context.Context, ref string, p *ocispec.Platform) ([]imagetypes.HistoryResponseItem, error)
+	Tag(ctx context.Context, src, dst string) error
+	Remove(ctx context.Context, ref string, force, prune bool) ([]imagetypes.DeleteResponse, error)
+}
+
+// Options is what a server is made of.
+type Options struct {
+	Containers Containers
+	Images     Images
+	Events     *event.Bus
+	About      About
+	// Settings returns those settings that a reload may change. Nil: none.
+	Settings func() Settings
+	Log      *slog.Logger // nil: discarded
+	// ShutdownTimeout is how long open requests may take to end; 0: 15 s,
+	// negative: no limit. Streams are ended at once.
+	ShutdownTimeout time.Duration
+	// Hostnames are the names, beside IP addresses, localhost and names without
+	// a dot, that a request over plain TCP may give as its Host.
+	Hostnames []string
+}
+
+// Settings are the daemon's settings that may change while it runs.
+type Settings struct {
+	Debug      bool
+	Labels     []string
+	Registries image.Registries
+}
+
+// Server answers the Engine API.
+type Server struct {
+	o        Options
+	log      *slog.Logger
+	routes   *router
+	stopping chan struct{} // closed when streams have to end
+	stopOnce sync.Once
+	hijacked sync.WaitGroup
+}
+
+// New makes a server. Nothing runs before Serve.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Settings == nil {
+		o.Settings = func() Settings { return Settings{} }
+	}
+	if o.ShutdownTimeout == 0 {
+		o.ShutdownTimeout = 15 * time.Second
+	}
+	s := &Server{o: o, log: o.Log, stopping: make(chan struct{})}
+	s.routes = newRouter(s.operations())
+	return s
+}
+
+// Serve answers requests on the listeners until ctx ends or one of them fails.
+// Then it ends all streams, waits for open requests as long as
+// Options.ShutdownTimeout, and closes the listeners.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	hs := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       5 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext:       withConn,
+	}
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- hs.Serve(l) }()
+	}
+	var err error
+	left := len(listeners)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		left--
+	}
+	s.endStreams()
+	grace, cancel := context.WithoutCancel(ctx), context.CancelFunc(func() {})
+	if s.o.ShutdownTimeout > 0 {
+		grace, cancel = context.WithTimeout(grace, s.o.ShutdownTimeout)
+	}
+	defer cancel()
+	if stopErr := hs.Shutdown(grace); stopErr != nil {
+		s.log.Warn("requests cut off at shutdown", "error", stopErr)
+		_ = hs.Close()
+	}
+	for range left {
+		<-failed
+	}
+	s.hijacked.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// endStreams ends what would otherwise never end: attached clients, followed
+// logs, events, waits.
+func (s *Server) endStreams() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// stream derives a context that also ends when the server begins to stop.
+func (s *Server) stream(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
