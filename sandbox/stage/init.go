@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -88,7 +87,7 @@ func (s *setup) read() error {
 	if kind != frameConfig {
 		return fmt.Errorf("unexpected message %q", kind)
 	}
-	return json.Unmarshal(body, &s.order)
+	return decode(body, s.order.describe)
 }
 
 func (s *setup) report() error {
@@ -100,15 +99,15 @@ func (s *setup) warn(format string, args ...any) {
 }
 
 func (s *setup) joinNamespaces() error {
-	for path, kinds := range s.Join {
-		f, err := os.Open(path)
+	for _, j := range s.Join {
+		f, err := os.Open(j.Path)
 		if err != nil {
 			return err
 		}
-		err = ns.Enter(f, int(kinds))
+		err = ns.Enter(f, int(j.Kinds))
 		f.Close()
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", j.Path, err)
 		}
 	}
 	if s.NetNS {

@@ -63,8 +63,7 @@ func Spawn(c *Config, f Files) (_ *Process, err error) {
 		Config: *c, NetNS: f.NetNS != nil, Join: plan.join, CgroupNS: plan.cgroup,
 		NewNet: plan.clone&unix.CLONE_NEWNET != 0,
 	}
-	o.Spec = slim(c.Spec)
-	if err := send(ours, frameConfig, &o, nil); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if err := sendFrame(ours, frameConfig, encode(o.describe), nil); err != nil && !errors.Is(err, syscall.EPIPE) {
 		return nil, err
 	}
 	return p, p.created()

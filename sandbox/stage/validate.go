@@ -13,10 +13,10 @@ import (
 
 // namespaces says what happens to each namespace.
 type namespaces struct {
-	clone  uintptr           // flags for clone
-	cgroup bool              // a new cgroup namespace, unshared after joining the groups
-	join   map[string]uint64 // path → CLONE_NEW…, entered by the init stage
-	pid    string            // path of the pid namespace to fork into
+	clone  uintptr  // flags for clone
+	cgroup bool     // a new cgroup namespace, unshared after joining the groups
+	join   []joined // entered by the init stage
+	pid    string   // path of the pid namespace to fork into
 }
 
 var cloneFlags = map[specs.LinuxNamespaceType]uint64{
@@ -29,7 +29,7 @@ var cloneFlags = map[specs.LinuxNamespaceType]uint64{
 }
 
 func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
-	plan := namespaces{join: map[string]uint64{}}
+	var plan namespaces
 	var seen uint64
 	for _, n := range spec.Linux.Namespaces {
 		flag, ok := cloneFlags[n.Type]
@@ -49,7 +49,7 @@ func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
 		case n.Path != "" && flag == unix.CLONE_NEWPID:
 			plan.pid = n.Path
 		case n.Path != "":
-			plan.join[n.Path] |= flag
+			plan.join = append(plan.join, joined{n.Path, flag})
 		case flag == unix.CLONE_NEWCGROUP:
 			plan.cgroup = true
 		default:
@@ -68,12 +68,7 @@ func (n namespaces) owns(flag uint64, netnsGiven bool) bool {
 	if n.clone&uintptr(flag) != 0 || flag == unix.CLONE_NEWNET && netnsGiven {
 		return true
 	}
-	for _, f := range n.join {
-		if f&flag != 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.join, func(j joined) bool { return j.Kinds&flag != 0 })
 }
 
 func invalid(format string, args ...any) error {
@@ -108,11 +103,6 @@ func validate(c *Config, f Files) (namespaces, error) {
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
-	for i := range spec.Mounts {
-		if _, err := parseOptions(&spec.Mounts[i]); err != nil {
-			return plan, err
-		}
-	}
 	return plan, validateSysctls(spec.Linux.Sysctl, plan, f.NetNS != nil)
 }
 
@@ -129,10 +119,16 @@ func unimplemented(spec *specs.Spec) error {
 		"time offsets":         len(l.TimeOffsets) > 0,
 		"network devices":      len(l.NetDevices) > 0,
 		"memory policy":        l.MemoryPolicy != nil,
+		"personality flags":    l.Personality != nil && len(l.Personality.Flags) > 0,
 		"seccomp notification": l.Seccomp != nil && l.Seccomp.ListenerPath != "",
 	} {
 		if asked {
 			return &NotImplementedError{what}
+		}
+	}
+	for i := range spec.Mounts {
+		if _, err := parseOptions(&spec.Mounts[i]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -8,13 +8,12 @@ import (
 	"os"
 
 	"github.com/berth-engine/berth/kernel/task"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Kinds of frames on the control socket. A frame is a kind, four bytes of
-// length (little-endian) and JSON. Both ends are the same binary.
+// length (little-endian) and JSON, or what codec makes. Both ends are the same binary.
 const (
-	frameConfig   = 'c' // parent → stage: order
+	frameConfig   = 'c' // parent → stage: order, in codec's form
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
 	frameReady    = 'r' // stage → parent: ready
 	frameFailed   = 'f' // stage → parent: failure
@@ -29,10 +28,16 @@ const maxFrame = 16 << 20
 // order is what the init stage is told.
 type order struct {
 	Config
-	NetNS    bool              // descriptor fdNetNS is there
-	Join     map[string]uint64 // namespaces to enter, by path
-	CgroupNS bool              // make a cgroup namespace
-	NewNet   bool              // the network namespace is new: bring up lo
+	NetNS    bool     // descriptor fdNetNS is there
+	Join     []joined // namespaces to enter
+	CgroupNS bool     // make a cgroup namespace
+	NewNet   bool     // the network namespace is new: bring up lo
+}
+
+// joined is a namespace at a path; Kinds are CLONE_NEW… bits.
+type joined struct {
+	Path  string
+	Kinds uint64
 }
 
 type ready struct{ Warnings []string }
@@ -49,6 +54,10 @@ func send(socket *os.File, kind byte, v any, file *os.File) error {
 	if err != nil {
 		return err
 	}
+	return sendFrame(socket, kind, body, file)
+}
+
+func sendFrame(socket *os.File, kind byte, body []byte, file *os.File) error {
 	if len(body) > maxFrame {
 		return fmt.Errorf("message of %d bytes", len(body))
 	}
@@ -77,18 +86,4 @@ func receive(socket *os.File) (kind byte, body []byte, file *os.File, err error)
 		file = nil
 	}
 	return head[0], body, file, err
-}
-
-// slim drops from a spec what the init stage has no use for: the seccomp
-// rules (they travel compiled), resources, annotations.
-func slim(spec *specs.Spec) *specs.Spec {
-	s := *spec
-	l := *spec.Linux
-	s.Linux, s.Annotations = &l, nil
-	l.Resources = nil
-	l.Namespaces = nil
-	if l.Seccomp != nil {
-		l.Seccomp = &specs.LinuxSeccomp{Flags: l.Seccomp.Flags}
-	}
-	return &s
 }

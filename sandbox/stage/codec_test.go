@@ -1,0 +1,91 @@
+package stage
+
+import (
+	"os"
+	"reflect"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func fullOrder() *order {
+	score, mode, id := -500, os.FileMode(0o640), uint32(3)
+	spec := defaultSpec("/probe", "a\nb", "")
+	spec.Domainname, spec.Root.Readonly = "d", true
+	spec.Process.OOMScoreAdj, spec.Process.ConsoleSize = &score, &specs.Box{Height: 1, Width: 1 << 40}
+	spec.Process.User = specs.User{UID: 1<<32 - 1, GID: 7, Umask: &id, AdditionalGids: []uint32{1, 0}}
+	spec.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_AS", 1<<64-1, 0)}
+	spec.Process.ApparmorProfile, spec.Process.NoNewPrivileges, spec.Process.Terminal = "p", true, true
+	spec.Linux.Sysctl = map[string]string{"a": "b", "c": ""}
+	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: -1, Minor: 5, FileMode: &mode, UID: &id, GID: &id}, {}}
+	spec.Linux.Seccomp = &specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{"X"}}
+	spec.Linux.RootfsPropagation = "rslave"
+	spec.Linux.Personality = &specs.LinuxPersonality{Domain: "LINUX32"}
+	return &order{
+		Config: Config{Spec: spec, Seccomp: []byte{0, 255}, CgroupDirs: []string{"/x"}, Reaper: true},
+		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true,
+	}
+}
+
+func TestCodec(t *testing.T) {
+	want := fullOrder()
+	b := encode(want.describe)
+	var got order
+	if err := decode(b, got.describe); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(&got, want) {
+		t.Errorf("%+v\n%+v\n%+v\n%+v", got, want, got.Spec.Process, want.Spec.Process)
+	}
+	packed, err := EncodeConfig(&want.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := DecodeConfig(packed); err != nil || !reflect.DeepEqual(c, &want.Config) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	want.Spec.Hooks = &specs.Hooks{}
+	if _, err := EncodeConfig(&want.Config); err == nil {
+		t.Error("hooks are lost")
+	}
+	for i := range b {
+		if err := decode(b[:i], new(order).describe); err == nil {
+			t.Errorf("%d of %d bytes are enough", i, len(b))
+		}
+	}
+	if err := decode(append(b, 0), new(order).describe); err == nil {
+		t.Error("a byte too many")
+	}
+}
+
+// Every field of the types that the stage reads is either described or known
+// to be left out; a new version of the specification must be looked at.
+func TestCodecCoversSpec(t *testing.T) {
+	for typ, n := range map[reflect.Type]int{
+		reflect.TypeFor[specs.Spec]():              14,
+		reflect.TypeFor[specs.Process]():           16,
+		reflect.TypeFor[specs.User]():              5,
+		reflect.TypeFor[specs.Linux]():             17,
+		reflect.TypeFor[specs.Mount]():             6,
+		reflect.TypeFor[specs.LinuxDevice]():       7,
+		reflect.TypeFor[specs.LinuxCapabilities](): 5,
+	} {
+		if typ.NumField() != n {
+			t.Errorf("%s has %d fields, %d are dealt with", typ, typ.NumField(), n)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(fullOrder().describe))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var o order
+		if decode(b, o.describe) == nil {
+			again := encode(o.describe)
+			var p order
+			if err := decode(again, p.describe); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
