@@ -48,6 +48,8 @@ func resolveError(ref reference.Named, err error, withheld string) error {
 			why += fmt.Sprintf(" (the credentials were not sent: the registry's token server %q is another site)", withheld)
 		}
 		return &failure{text + ": " + why, errdefs.ErrNotFound, err}
+	case strings.Contains(err.Error(), "rejecting"): // too large; containerd calls it not found
+		return &failure{fmt.Sprintf("manifest for %s: %v", reference.FamiliarString(ref), err), errdefs.ErrInvalidArgument, errors.New(err.Error())}
 	case errdefs.IsNotFound(err):
 		if why == "" {
 			why = "manifest unknown: manifest unknown"
@@ -66,10 +68,18 @@ func registryMessage(err error) string {
 		return ""
 	}
 	var e docker.Error
-	if errors.As(list[0], &e) {
-		return strings.ToLower(strings.ReplaceAll(e.Code.String(), "_", " ")) + ": " + e.Message
+	var code docker.ErrorCode
+	switch {
+	case errors.As(list[0], &e):
+		return codeText(e.Code) + ": " + e.Message
+	case errors.As(list[0], &code):
+		return codeText(code) + ": " + code.Message()
 	}
 	return list[0].Error()
+}
+
+func codeText(c docker.ErrorCode) string {
+	return strings.ToLower(strings.ReplaceAll(c.String(), "_", " "))
 }
 
 func first(a, b string) string {

@@ -1,0 +1,107 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image/pull"
+	"github.com/berth-engine/berth/image/store"
+)
+
+// Registries says how registries are reached.
+type Registries = pull.Registries
+
+// Driver is the name of the storage driver, as the API gives it.
+const Driver = store.Snapshotter
+
+// Options configures Open.
+type Options struct {
+	Root         string       // directory of the store; made if absent
+	Registries   Registries   // see SetRegistries
+	Events       *event.Bus   // nil: no events
+	Log          *slog.Logger // nil: silent
+	MaxDownloads int          // layers fetched at once over all pulls; 0: 3, as Docker
+}
+
+// Store is the image store. Its methods may be called from several goroutines.
+type Store struct {
+	db     *store.DB
+	puller *pull.Puller
+	events *event.Bus
+	log    *slog.Logger
+	work   sync.WaitGroup // pulls and deferred removals
+
+	// write serialises changes of names, so that each is a decision and its
+	// transaction in one. It is taken before mu.
+	write sync.Mutex
+
+	viewMu sync.Mutex
+	cached *view
+
+	mu         sync.Mutex
+	closed     bool
+	settled    bool // all holders are known, see Sweep
+	registries Registries
+	pulls      map[string]*sharedPull
+	active     map[string]bool // leases of running pulls
+	holders    map[*holder]struct{}
+	chains     map[digest.Digest]*chain
+}
+
+var errClosed = fmt.Errorf("the image store is closed: %w", errdefs.ErrUnavailable)
+
+// Open opens or makes the store below o.Root. A store that another process has
+// open is errdefs.FailedPrecondition.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	db, err := store.Open(ctx, store.Options{Root: o.Root, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		db: db, puller: pull.New(db, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
+		registries: o.Registries,
+		pulls:      map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
+	}, nil
+}
+
+// Close ends pulls under way, waits for the work the store has started and
+// closes its files. Root file systems that were handed out stay valid.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	for _, p := range s.pulls {
+		p.cancel(errClosed)
+	}
+	s.mu.Unlock()
+	s.work.Wait()
+	s.puller.Close()
+	return s.db.Close()
+}
+
+// SetRegistries replaces the registry settings; pulls already under way keep
+// the old ones.
+func (s *Store) SetRegistries(r Registries) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.registries = r
+}
+
+// Registries returns the registry settings in force.
+func (s *Store) Registries() Registries {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registries
+}
