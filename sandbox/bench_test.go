@@ -66,7 +66,6 @@ func BenchmarkMemory(b *testing.B) {
 		s.startTest(b)
 		all = append(all, s)
 	}
-	time.Sleep(3 * time.Second) // past the monitors' trimming
 	for b.Loop() {
 	}
 	pss := 0

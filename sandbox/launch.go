@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/sandbox/monitor"
 	"github.com/berth-engine/berth/sandbox/seccomp"
@@ -53,27 +54,43 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 			err = errors.Join(fmt.Errorf("launch %s: %w", b.ID, err), u.run())
 		}
 	}()
-	if err := r.makeDir(b, &u); err != nil {
+	parent, name, err := r.groupOf(b)
+	if err != nil {
 		return nil, err
 	}
-	l, group, err := r.prepare(b, &u)
-	if err != nil {
+	if err := r.makeDir(b, &u); err != nil {
 		return nil, err
 	}
 	p, err := r.monitor()
 	if err != nil {
 		return nil, err
 	}
-	u.push(func() error { return errors.Join(p.end(true), group.Kill()) })
-	i := &instance{Version: 1, ID: b.ID, Instance: l.Instance, MonitorPid: p.pid, MonitorStart: p.start, Durable: b.Durable}
-	if i.CgroupParent, i.CgroupName, err = r.groupOf(b); err != nil {
+	u.push(func() error { return p.end(true) })
+	// From here on a crash leaves enough to find the rest by.
+	i := &instance{
+		Version: 1, ID: b.ID, Instance: nonce(), MonitorPid: p.pid, MonitorStart: p.start,
+		CgroupParent: parent, CgroupName: name, Durable: b.Durable,
+	}
+	if err := i.write(r.dir(b.ID)); err != nil {
 		return nil, err
 	}
-	if err := i.write(l.Dir); err != nil {
+	group, err := cgroup.Create(parent, name, b.Spec.Linux.Resources)
+	if err != nil {
+		return nil, err
+	}
+	u.push(func() error { return errors.Join(p.end(true), group.Kill(), group.Destroy()) })
+	l, err := r.message(b, i, group)
+	if err != nil {
+		return nil, err
+	}
+	if err := fault.Point("sandbox.launch.prepared"); err != nil {
 		return nil, err
 	}
 	created, err := launch(ctx, p.conn, l, b, group)
 	if err != nil {
+		return nil, err
+	}
+	if err := fault.Point("sandbox.launch.created"); err != nil {
 		return nil, err
 	}
 	for _, w := range created.Warnings {
@@ -105,31 +122,22 @@ func (r *Runtime) makeDir(b *Bundle, u *undo) error {
 	return monitor.RemoveExit(b.StateDir)
 }
 
-// prepare makes the container's group and the launch message.
-func (r *Runtime) prepare(b *Bundle, u *undo) (*monitor.Launch, *cgroup.Group, error) {
+// message makes the launch message.
+func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor.Launch, error) {
 	cfg := &stage.Config{Spec: lean(b.Spec), Reaper: b.Reaper}
 	if sc := b.Spec.Linux.Seccomp; sc != nil {
 		var err error
 		if cfg.Seccomp, err = seccomp.Compile(sc); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	parent, name, err := r.groupOf(b)
-	if err != nil {
-		return nil, nil, err
-	}
-	group, err := cgroup.Create(parent, name, b.Spec.Linux.Resources)
-	if err != nil {
-		return nil, nil, err
-	}
-	u.push(group.Destroy)
 	dirs := group.JoinDirs()
 	return &monitor.Launch{
-		ID: b.ID, Instance: nonce(), Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Config: cfg,
+		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Config: cfg,
 		LogDir: b.LogDir, LogMaxSize: b.LogMaxSize, LogMaxFiles: b.LogMaxFiles,
 		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce,
 		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs,
-	}, group, nil
+	}, nil
 }
 
 // lean leaves out of the spec what is done here and would only travel.

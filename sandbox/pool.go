@@ -36,6 +36,7 @@ type process struct {
 	start uint64   // ns.ProcessStartTime
 	pidfd *os.File // monitor.Pollable
 	conn  *monitor.Conn
+	once  sync.Once // guards end
 }
 
 // fill keeps the pool filled until ctx ends.
@@ -140,8 +141,10 @@ func (r *Runtime) fork(control *os.File) (*process, error) {
 	defer null.Close()
 	pidfd := -1
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), []string{monitor.Name}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"GOMAXPROCS=1"}, // threads cost memory
+		Dir: "/",
+		// Threads cost memory, and so does the first garbage collection: a
+		// launch stays below the size at which it would happen.
+		Env:   []string{"GOMAXPROCS=1", "GOGC=50"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), control.Fd(), r.exe.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
 	})
@@ -197,8 +200,13 @@ func greet(conn *monitor.Conn, instance string) (*monitor.Welcome, error) {
 }
 
 // end ends a monitor: an idle one by closing its connection, any by force. It
-// returns when the process is gone.
-func (p *process) end(kill bool) error {
+// returns when the process is gone, and does nothing when repeated.
+func (p *process) end(kill bool) (err error) {
+	p.once.Do(func() { err = p.stop(kill) })
+	return err
+}
+
+func (p *process) stop(kill bool) error {
 	var errs []error
 	if p.conn != nil {
 		errs = append(errs, p.conn.Close())

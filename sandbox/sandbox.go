@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/sandbox/monitor"
 )
@@ -195,6 +196,9 @@ func (s *Sandbox) Remove(ctx context.Context) error {
 	case <-s.gone: // the monitor is
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if err := fault.Point("sandbox.remove.ended"); err != nil {
+		return err
 	}
 	if err := errors.Join(s.group.Destroy(), os.RemoveAll(s.r.dir(s.id))); err != nil {
 		return fmt.Errorf("remove sandbox %s: %w", s.id, err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -15,10 +14,6 @@ import (
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/sandbox/stage"
 )
-
-// trimAfter is how long a container must run until its monitor gives back the
-// memory that the start took. Short ones are over by then, and never pay.
-const trimAfter = 2 * time.Second
 
 // A container is what the monitor is the monitor of.
 type container struct {
@@ -167,7 +162,6 @@ func (c *container) start() (*Started, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	c.state, c.startedAt = StateRunning, now
-	time.AfterFunc(trimAfter, debug.FreeOSMemory)
 	return &Started{At: now}, nil
 }
 

@@ -81,7 +81,15 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 	}
 	switch m.Op {
 	case OpLaunch:
-		answer, err = s.launch(m, files)
+		// On a stack of its own: decoding makes it grow, and it is to be given
+		// back, not kept for the life of the connection.
+		launched := make(chan *Created)
+		go func() {
+			var created *Created
+			created, err = s.launch(m, files)
+			launched <- created
+		}()
+		answer = <-launched
 		if err != nil {
 			// A monitor whose launch failed has no other use.
 			_ = reply(conn, m.Seq, nil, err)
