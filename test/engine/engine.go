@@ -183,11 +183,12 @@ func (d *Daemon) ExecRoot() string { return filepath.Join(d.Dir, "exec") }
 // Host is the value for BERTH_HOST and DOCKER_HOST.
 func (d *Daemon) Host() string { return "unix://" + d.Socket }
 
-// Setenv adds NAME=value to the environment of later starts.
-// Started tells whether Start was called and the daemon was not forgotten.
+// Started tells whether Start was ever called.
 func (d *Daemon) Started() bool { return d.process != nil }
 
-func (d *Daemon) Setenv(kv ...string) { d.env = append(d.env, kv...) }
+// Setenv says what later starts find in their environment, as NAME=value,
+// beside what the test has.
+func (d *Daemon) Setenv(kv ...string) { d.env = kv }
 
 // Start starts the daemon and waits until it answers a ping.
 func (d *Daemon) Start(ctx context.Context, extra ...string) error {
