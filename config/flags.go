@@ -9,7 +9,7 @@ import (
 // newFlags declares every flag, bound to c.
 func newFlags(c *Config) *pflag.FlagSet {
 	fs := pflag.NewFlagSet("berthd", pflag.ContinueOnError)
-	fs.SetInterspersed(true)
+	fs.Usage = func() {} // Load's caller prints it
 	fs.SortFlags = true
 
 	fs.StringArrayVarP(&c.Hosts, "host", "H", nil, "Listen on this address: unix://PATH, tcp://HOST:PORT, fd://[NAME] (default "+DefaultHost+")")

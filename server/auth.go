@@ -56,7 +56,8 @@ func login(ctx context.Context, settings image.Registries, cfg registry.AuthConf
 	insecure, loopback := reach(settings, name)
 	l := &loginTry{cfg: cfg, agent: agent, client: loginClient(insecure)}
 	token, err := l.try(ctx, "https://"+host)
-	if errors.As(err, new(*url.Error)) && (insecure || loopback) {
+	// A certificate that does not verify is an answer, too.
+	if errors.As(err, new(*url.Error)) && !errors.As(err, new(*tls.CertificateVerificationError)) && (insecure || loopback) {
 		if t, plainErr := l.try(ctx, "http://"+host); !errors.As(plainErr, new(*url.Error)) {
 			return t, plainErr
 		}

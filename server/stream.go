@@ -38,9 +38,15 @@ type hijacked struct {
 
 func (h *hijacked) Read(p []byte) (int, error) { return h.r.Read(p) }
 
+// Close ends what the engine does with the connection: the client sees the end
+// of the output, a Read that waits returns. The rest is up to finish.
 func (h *hijacked) Close() error {
-	h.once.Do(func() { close(h.closed) })
-	return h.Conn.Close()
+	var err error
+	h.once.Do(func() {
+		close(h.closed)
+		err = errors.Join(h.CloseWrite(), h.SetReadDeadline(time.Unix(1, 0)))
+	})
+	return err
 }
 
 // CloseWrite tells the client that nothing more comes.
@@ -49,6 +55,22 @@ func (h *hijacked) CloseWrite() error {
 		return c.CloseWrite()
 	}
 	return nil
+}
+
+// abort drops the connection.
+func (h *hijacked) abort() {
+	_ = h.Close()
+	_ = h.Conn.Close()
+}
+
+// finish closes the connection so that a client gets all that was written:
+// closing at once, with input unread, would throw the rest away on TCP.
+func (h *hijacked) finish() {
+	if h.Close() == nil {
+		_ = h.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.Copy(io.Discard, h.Conn)
+	}
+	_ = h.Conn.Close()
 }
 
 // watch calls gone when the client has closed its connection altogether. A
@@ -87,7 +109,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request) error {
 		}
 		conn = c
 		s.hijacked.Go(func() { c.watch(cancel) })
-		context.AfterFunc(ctx, func() { _ = c.Close() })
+		context.AfterFunc(ctx, c.abort)
 		return c, nil
 	})
 	if conn == nil {
@@ -98,16 +120,6 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request) error {
 	}
 	conn.finish()
 	return nil
-}
-
-// finish closes the connection so that a client gets all that was written:
-// closing at once, with input unread, would throw the rest away on TCP.
-func (h *hijacked) finish() {
-	if h.CloseWrite() == nil {
-		_ = h.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.Copy(io.Discard, h)
-	}
-	_ = h.Close()
 }
 
 func attachOptions(r *request) engine.AttachOptions {

@@ -23,14 +23,14 @@ const lockFile = "berthd.lock"
 // writes the pid file. It reads who the engine is.
 func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 	var undo []func()
-	release = func() {
+	undoAll := func() {
 		for i := len(undo) - 1; i >= 0; i-- {
 			undo[i]()
 		}
 	}
 	defer func() {
 		if err != nil {
-			release()
+			undoAll()
 		}
 	}()
 	if err := ours(cfg.DataRoot); err != nil {
@@ -67,7 +67,7 @@ func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 		return nil, err
 	}
 	d.name, err = os.Hostname()
-	return release, err
+	return undoAll, err
 }
 
 // ours refuses a data-root that belongs to something else: its mode is about to

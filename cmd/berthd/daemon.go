@@ -90,8 +90,8 @@ func (d *daemon) run(parent context.Context) (err error) {
 		bip = netip.MustParsePrefix(cfg.BIP) // validated
 	}
 	networks, err := network.New(ctx, network.Options{
-		ExecRoot: cfg.ExecRoot, DataRoot: filepath.Join(cfg.DataRoot, "network"), Bridge: cfg.Bridge, BIP: bip,
-		Netd: network.NetdOptions{Binary: netdProgram}, MTU: cfg.MTU, Events: d.events, Log: d.log,
+		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: bip,
+		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: cfg.CgroupParent}, MTU: cfg.MTU, Events: d.events, Log: d.log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the network: %w", err)
