@@ -36,10 +36,11 @@ type Reader struct {
 	end          position
 	bounded      bool // do not read behind end
 
-	seg  *segment
-	off  int64 // in seg, of the next frame
-	buf  []byte
-	held int // bytes of seg from off on that are in buf
+	seg   *segment
+	off   int64 // in seg, of the next frame
+	buf   []byte
+	held  int   // bytes of seg from off on that are in buf
+	stuck int64 // off at which the last look found nothing whole
 
 	cur   frame // being split into lines
 	asm   [Stderr + 1]assembler
@@ -244,17 +245,50 @@ func (r *Reader) readFrame() (frame, bool, error) {
 		// Nothing whole here. The writer is done with a segment before it makes
 		// the next, so look once more when there is a next one.
 		later, err := segmentAfter(r.dir, r.seg.seq)
-		if err != nil || later == 0 {
+		if err != nil {
 			return frame{}, false, err
 		}
 		r.held = 0
 		if f, ok := r.parse(); ok {
 			return f, true, nil
 		}
+		// A frame that is on its way is whole at the next look; one that is not
+		// is damaged, and what was written behind it counts.
+		if (later != 0 || r.bounded || r.final || r.stuck == r.off) && r.resync() {
+			continue
+		}
+		r.stuck = r.off
+		if later == 0 {
+			return frame{}, false, nil
+		}
 		if more, err := r.nextSegment(later); err != nil || !more {
 			return frame{}, false, err
 		}
 	}
+}
+
+// resync steps over damage, to the first of the frames that hang together up
+// to the end of the segment; false: there are none.
+func (r *Reader) resync() bool {
+	end := r.seg.size()
+	if r.bounded && r.seg.seq == r.end.seq {
+		end = r.end.off
+	}
+	first := end
+	var buf []byte
+	for first > r.off {
+		_, off, b, ok := r.seg.frameBefore(first, buf)
+		buf = b
+		if !ok || off <= r.off {
+			break
+		}
+		first = off
+	}
+	if first >= end || first <= r.off {
+		return false
+	}
+	r.off, r.held = first, 0
+	return true
 }
 
 // parse decodes the frame at off from the buffer, filling it at need.
@@ -309,7 +343,7 @@ func (r *Reader) nextSegment(seq uint64) (bool, error) {
 			if r.seg != nil {
 				_ = r.seg.f.Close() // only read
 			}
-			r.seg, r.off, r.held = s, s.head, 0
+			r.seg, r.off, r.held, r.stuck = s, s.head, 0, 0
 			return true, nil
 		}
 		if !errors.Is(err, errFormat) && !errors.Is(err, fs.ErrNotExist) {
