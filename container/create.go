@@ -1,0 +1,307 @@
+package container
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	mounttypes "github.com/moby/moby/api/types/mount"
+	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/volume"
+)
+
+// Directories and files of one container, below its directory.
+const (
+	upperDir = "upper"
+	workDir  = "work"
+	logDir   = "log"
+)
+
+// Create makes a container: it validates the request, resolves the image, and
+// saves the record. On an error nothing is left.
+func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.CreateResponse, err error) {
+	if o.Request == nil || o.Request.Config == nil {
+		return container.CreateResponse{}, invalid("config cannot be empty in order to create a container")
+	}
+	r, img, warnings, err := s.draft(ctx, &o)
+	if err != nil {
+		return container.CreateResponse{}, err
+	}
+	e := newEntry(r)
+	e.image = img
+
+	var u undo
+	defer func() {
+		if err != nil {
+			u.run(ctx)
+		}
+	}()
+	if err := s.claim(r, o.Name); err != nil {
+		return container.CreateResponse{}, err
+	}
+	u.push(func(context.Context) { s.report(r.ID, s.names.release(r.Name, r.ID)) })
+	if err := fault.Point("container.create.claimed"); err != nil {
+		return container.CreateResponse{}, err
+	}
+	u.push(func(context.Context) { s.report(r.ID, s.records.remove(r.ID)) })
+	if err := s.makeDirs(r.ID); err != nil {
+		return container.CreateResponse{}, err
+	}
+	if err := s.takeVolumes(ctx, e, r, &u); err != nil {
+		return container.CreateResponse{}, err
+	}
+	e.held = append(e.held, s.images.Hold(img, image.Holder{ContainerID: r.ID, Running: func() bool { return e.record().State.live() }}))
+	u.push(func(context.Context) { e.dropHeld() })
+	if err := fault.Point("container.create.dirs"); err != nil {
+		return container.CreateResponse{}, err
+	}
+	if err := s.records.create(r, !r.autoRemove()); err != nil {
+		return container.CreateResponse{}, err
+	}
+	s.index.add(e)
+	u.keep()
+	if err := fault.Point("container.create.saved"); err != nil {
+		s.log.Warn("fault point", "err", err)
+	}
+	s.announce(r, events.ActionCreate)
+	return container.CreateResponse{ID: r.ID, Warnings: warnings}, nil
+}
+
+// draft validates the request and makes the record of it. It changes nothing.
+func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.Image, []string, error) {
+	warnings := []string{} // clients want a list, not null
+	if o.Name != "" {
+		name, err := cleanName(o.Name)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		o.Name = name
+	}
+	if o.Request.Image == "" {
+		return nil, nil, nil, invalid("invalid reference format: no image specified")
+	}
+	img, err := s.images.Resolve(ctx, o.Request.Image, o.Platform)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	config, err := merge(o.Request.Config, img.Config.Config)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	// The image's HEALTHCHECK is not run; the request's would be refused.
+	if err := validateConfig(config); err != nil {
+		return nil, nil, nil, err
+	}
+	host := container.HostConfig{}
+	if o.Request.HostConfig != nil {
+		host = *o.Request.HostConfig
+	}
+	more, err := validateHostConfig(config, &host)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	warnings = append(warnings, more...)
+	s.adapt(&host)
+	endpoints, err := validateEndpoints(&host, o.Request.NetworkingConfig)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.bindOthers(&host); err != nil {
+		return nil, nil, nil, err
+	}
+	mounts, err := planMounts(config, &host)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	id := newID()
+	if err := s.nameHost(id, config, &host); err != nil {
+		return nil, nil, nil, err
+	}
+	r := &Record{
+		Version: RecordVersion, ID: id, Name: o.Name, State: Created, Desired: WantStopped, Created: s.clock.now(),
+		Image:  ImageRef{ID: img.ID, Ref: o.Request.Image, Manifest: img.Manifest, Platform: img.Platform},
+		Config: config, RequestLabels: maps.Clone(o.Request.Labels), HostConfig: &host,
+		Endpoints: endpoints, Mounts: mounts,
+	}
+	return r, img, warnings, nil
+}
+
+func newID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// adapt writes the engine's defaults into the host configuration, where
+// inspect shows them.
+func (s *Service) adapt(h *container.HostConfig) {
+	if isBridge(string(h.NetworkMode)) {
+		h.NetworkMode = nettypes.NetworkBridge
+	}
+	if h.IpcMode.IsEmpty() {
+		h.IpcMode = container.IPCModePrivate
+	}
+	if h.CgroupnsMode.IsEmpty() {
+		h.CgroupnsMode = container.CgroupnsModePrivate
+	}
+	if h.ShmSize == 0 {
+		if h.ShmSize = s.defaults.ShmSize; h.ShmSize == 0 {
+			h.ShmSize = spec.DefaultShmSize
+		}
+	}
+	if h.RestartPolicy.Name == "" {
+		h.RestartPolicy.Name = container.RestartPolicyDisabled
+	}
+	if h.Memory > 0 && h.MemorySwap == 0 {
+		h.MemorySwap = 2 * h.Memory
+	}
+	if h.LogConfig.Type == "" {
+		h.LogConfig = s.defaults.LogConfig
+		if h.LogConfig.Type == "" {
+			h.LogConfig.Type = logJSONFile
+		}
+	}
+	h.MaskedPaths, h.ReadonlyPaths = spec.MaskedPaths(h), spec.ReadonlyPaths(h)
+}
+
+// nameHost decides the host name of the container.
+func (s *Service) nameHost(id string, c *container.Config, h *container.HostConfig) error {
+	if c.Hostname != "" {
+		return nil
+	}
+	if !h.NetworkMode.IsHost() && !h.UTSMode.IsHost() {
+		c.Hostname = short(id)
+		return nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name the container: %w", err)
+	}
+	c.Hostname = name
+	return nil
+}
+
+// claim takes the wanted name, or one that is free.
+func (s *Service) claim(r *Record, name string) error {
+	if name != "" {
+		r.Name = name
+		return s.names.claim(name, r.ID)
+	}
+	for try := range 8 {
+		r.Name = randomName(try)
+		err := s.names.claim(r.Name, r.ID)
+		if !errdefs.IsConflict(err) {
+			return err
+		}
+	}
+	r.Name = short(r.ID)
+	return s.names.claim(r.Name, r.ID)
+}
+
+func (s *Service) makeDirs(id string) error {
+	dir := s.records.dir(id)
+	if err := os.Mkdir(dir, 0o710); err != nil {
+		return fmt.Errorf("create container: %w", err)
+	}
+	if err := fault.Point("container.create.mkdir"); err != nil {
+		return err
+	}
+	for sub, mode := range map[string]os.FileMode{upperDir: 0o755, workDir: 0o700, logDir: 0o700} {
+		if err := os.Mkdir(filepath.Join(dir, sub), mode); err != nil {
+			return fmt.Errorf("create container: %w", err)
+		}
+	}
+	return os.Chmod(filepath.Join(dir, upperDir), 0o755)
+}
+
+// takeVolumes makes the volumes of a container that do not exist yet, names
+// the anonymous ones, and marks all as used.
+func (s *Service) takeVolumes(ctx context.Context, e *entry, r *Record, u *undo) error {
+	for i := range r.Mounts {
+		m := &r.Mounts[i]
+		if m.Type != mounttypes.TypeVolume {
+			continue
+		}
+		_, err := s.volumes.Get(m.Name)
+		fresh := m.Name == "" || errdefs.IsNotFound(err)
+		v, err := s.volumes.Create(ctx, volume.CreateOptions{Name: m.Name, Labels: volumeLabels(r, m)})
+		if err != nil {
+			return err
+		}
+		m.Name = v.Name
+		if fresh {
+			u.push(func(ctx context.Context) { s.report(r.ID, s.volumes.Remove(ctx, v.Name)) })
+		}
+		release, err := s.volumes.Use(v.Name, r.ID)
+		if err != nil {
+			return err
+		}
+		e.held = append(e.held, release)
+		u.push(func(context.Context) { release() })
+	}
+	return nil
+}
+
+// volumeLabels are the labels that --mount gives a volume it makes.
+func volumeLabels(r *Record, m *Mount) map[string]string {
+	for _, a := range r.HostConfig.Mounts {
+		if a.Type == mounttypes.TypeVolume && a.Source == m.Name && a.VolumeOptions != nil {
+			return a.VolumeOptions.Labels
+		}
+	}
+	return nil
+}
+
+// bindOthers resolves the containers that the modes name to their IDs, so that
+// a later rename changes nothing.
+func (s *Service) bindOthers(h *container.HostConfig) error {
+	resolve := func(ref string) (string, error) {
+		e, err := s.find(ref)
+		if err != nil {
+			return "", err
+		}
+		return "container:" + e.id, nil
+	}
+	if h.NetworkMode.IsContainer() {
+		mode, err := resolve(h.NetworkMode.ConnectedContainer())
+		if err != nil {
+			return err
+		}
+		h.NetworkMode = container.NetworkMode(mode)
+	}
+	if h.PidMode.IsContainer() {
+		mode, err := resolve(h.PidMode.Container())
+		if err != nil {
+			return err
+		}
+		h.PidMode = container.PidMode(mode)
+	}
+	return nil
+}
+
+// dropHeld gives back the container's share of image and volumes.
+func (e *entry) dropHeld() {
+	for _, release := range e.held {
+		release()
+	}
+	e.held = nil
+}
+
+// report logs an error of cleaning up that nobody else can hear of.
+func (s *Service) report(id string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Warn("cleaning up after a failure", "container", id, "err", err)
+	}
+}

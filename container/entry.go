@@ -1,0 +1,72 @@
+package container
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/sandbox"
+)
+
+// entry is one container in memory.
+type entry struct {
+	id string
+
+	// lock is held by whoever changes the container.
+	lock chan struct{}
+	// rec is the current record; a record is never changed, only replaced by
+	// the holder of lock.
+	rec atomic.Pointer[Record]
+
+	waits   waiters
+	streams attachments
+
+	// Guarded by lock.
+	image   *image.Image  // nil: to be resolved by the record's ID
+	held    []func()      // released when the container is removed: image, volumes
+	live    *live         // nil: nothing runs
+	pause   time.Duration // of the restart policy, doubled at each restart
+	cancel  func()        // ends the wait for a restart; nil: none
+	settled chan struct{} // closed when the exit of the current run was dealt with
+	gone    bool          // removed: the directory does not exist any more
+}
+
+// live is what exists while a container runs.
+type live struct {
+	box     *sandbox.Sandbox
+	release []func() // the image's directories
+}
+
+func newEntry(r *Record) *entry {
+	e := &entry{id: r.ID, lock: make(chan struct{}, 1)}
+	e.rec.Store(r)
+	return e
+}
+
+// acquire takes the container's lock.
+func (e *entry) acquire(ctx context.Context) error {
+	select {
+	case e.lock <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case e.lock <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *entry) release() { <-e.lock }
+
+func (e *entry) record() *Record { return e.rec.Load() }
+
+// stopRestart ends a wait for the next restart. The caller holds the lock.
+func (e *entry) stopRestart() {
+	if e.cancel != nil {
+		e.cancel()
+		e.cancel = nil
+	}
+}

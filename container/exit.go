@@ -1,0 +1,103 @@
+package container
+
+import (
+	"context"
+	"errors"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/sandbox"
+)
+
+// watch waits for the end of one run and settles it. At the end of the daemon
+// it leaves; Restore of the next one takes the container up again.
+func (s *Service) watch(ctx context.Context, e *entry, box *sandbox.Sandbox) {
+	exit, err := box.Wait(ctx)
+	if err != nil {
+		if ctx.Err() == nil && !errdefs.IsUnavailable(err) {
+			s.log.Error("cannot learn how a container ends", "container", e.id, "err", err)
+		}
+		return
+	}
+	if err := e.acquire(ctx); err != nil {
+		return
+	}
+	defer e.release()
+	if e.live == nil || e.live.box != box {
+		return
+	}
+	if err := s.settleExit(ctx, e, box, exit); err != nil {
+		s.log.Error("cannot settle the end of a container", "container", e.id, "err", err)
+	}
+}
+
+// settleExit brings the end of a run into the record, tells everybody, gives
+// back what the run had, and decides what comes next. The caller holds the
+// lock.
+func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox, exit sandbox.Exit) error {
+	if err := fault.Point("container.exit.learned"); err != nil {
+		return err
+	}
+	defer close(e.settled)
+	if exit.OOMKilled {
+		s.announce(e.record(), events.ActionOOM)
+	}
+	r, err := s.step(e, Exited, outcome(exit), func(r *Record) { r.Network = nil })
+	if err != nil {
+		return err
+	}
+	s.announceDie(r)
+	if err := fault.Point("container.exit.saved"); err != nil {
+		return err
+	}
+	s.letGo(ctx, e, r, box)
+	e.streams.close()
+	return s.afterRun(ctx, e)
+}
+
+// outcome is the exit as the record has it.
+func outcome(x sandbox.Exit) *Outcome {
+	return &Outcome{ExitCode: x.Code, OOMKilled: x.OOMKilled, At: x.FinishedAt.UTC(), Error: x.Reason}
+}
+
+// letGo gives back the network, the image's directories and the sandbox.
+func (s *Service) letGo(ctx context.Context, e *entry, r *Record, box *sandbox.Sandbox) {
+	var errs []error
+	if m := r.HostConfig.NetworkMode; !m.IsHost() && !m.IsContainer() {
+		errs = append(errs, s.networks.Detach(ctx, e.id))
+	}
+	if box != nil {
+		errs = append(errs, box.Remove(ctx))
+	}
+	if e.live != nil {
+		for _, f := range e.live.release {
+			f()
+		}
+		e.live = nil
+	}
+	s.report(e.id, errors.Join(errs...))
+}
+
+// afterRun wakes who waited for the end, and restarts or removes. The caller
+// holds the lock; the state is Exited.
+func (s *Service) afterRun(ctx context.Context, e *entry) error {
+	r := e.record()
+	again := s.wantsRestart(r)
+	if again {
+		next, err := s.step(e, Restarting, nil, func(r *Record) { r.RestartCount++ })
+		if err != nil {
+			return err
+		}
+		r = next
+	}
+	e.waits.wake(exitResponse(r), endOfRun...)
+	switch {
+	case again:
+		s.restartLater(e, r.FinishedAt.Sub(r.StartedAt))
+	case r.autoRemove():
+		return s.remove(ctx, e, true)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package container
+
+import (
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+)
+
+// This file refuses the fields of a request that this engine does not honour
+// yet, by name. A field is either used somewhere or stands here: a test
+// enumerates all of them.
+
+// refuseConfig refuses fields of container.Config. A HEALTHCHECK of the image
+// is not the user's wish: it is not run and the health is reported as none.
+func refuseConfig(c *container.Config) error {
+	switch {
+	case c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE":
+		return notImplemented("Healthcheck")
+	case c.ArgsEscaped:
+		return invalid("ArgsEscaped is only for Windows containers")
+	}
+	return nil
+}
+
+// refuseHostConfig refuses fields of container.HostConfig.
+func refuseHostConfig(h *container.HostConfig) error {
+	for field, set := range map[string]bool{
+		"VolumesFrom":                        len(h.VolumesFrom) > 0,
+		"Links":                              len(h.Links) > 0,
+		"Cgroup":                             h.Cgroup != "",
+		"StorageOpt":                         len(h.StorageOpt) > 0,
+		"DeviceRequests":                     len(h.DeviceRequests) > 0,
+		"CpuRealtimePeriod":                  h.CPURealtimePeriod != 0,
+		"CpuRealtimeRuntime":                 h.CPURealtimeRuntime != 0,
+		"UsernsMode " + string(h.UsernsMode): h.UsernsMode != "" && !h.UsernsMode.IsHost(),
+		"IpcMode " + string(h.IpcMode):       h.IpcMode.IsShareable() || h.IpcMode.IsContainer(),
+	} {
+		if set {
+			return notImplemented(field)
+		}
+	}
+	for field, set := range map[string]bool{
+		"CpuCount":           h.CPUCount != 0,
+		"CpuPercent":         h.CPUPercent != 0,
+		"IOMaximumIOps":      h.IOMaximumIOps != 0,
+		"IOMaximumBandwidth": h.IOMaximumBandwidth != 0,
+	} {
+		if set {
+			return invalid("%s is only for Windows containers", field)
+		}
+	}
+	if !h.Isolation.IsDefault() {
+		return invalid("invalid isolation '%s' on linux", h.Isolation)
+	}
+	switch h.Runtime {
+	case "", "berth", "runc", "io.containerd.runc.v2":
+		// runc is how clients and Compose files name the default.
+	default:
+		return invalid("unknown or invalid runtime name: %s", h.Runtime)
+	}
+	if h.VolumeDriver != "" && h.VolumeDriver != "local" {
+		return fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", h.VolumeDriver, h.VolumeDriver)
+	}
+	return refuseLogConfig(&h.LogConfig)
+}
+
+// Log drivers that a request may name. json-file is what clients name as the
+// default; it is served from the engine's own log, as local is.
+const (
+	logJSONFile = "json-file"
+	logLocal    = "local"
+	logNone     = "none"
+)
+
+func refuseLogConfig(l *container.LogConfig) error {
+	switch l.Type {
+	case "", logJSONFile, logLocal:
+	case logNone:
+		return nil
+	default:
+		return invalid("logger: no log driver named '%s' is registered", l.Type)
+	}
+	for key, value := range l.Config {
+		switch key {
+		case "max-size", "max-file", "labels", "env", "tag":
+		case "mode":
+			if value != string(container.LogModeBlocking) {
+				return notImplemented("LogConfig: mode " + value)
+			}
+		case "labels-regex", "env-regex", "compress", "max-buffer-size":
+			return notImplemented("LogConfig: " + key)
+		default:
+			return invalid("unknown log opt '%s' for %s log driver", key, strings.TrimSpace(l.Type))
+		}
+	}
+	_, _, err := logLimits(l)
+	return err
+}

@@ -1,0 +1,152 @@
+package container
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	mounttypes "github.com/moby/moby/api/types/mount"
+	nettypes "github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/storage"
+)
+
+// driver names the kind of root file systems, as the API spells it.
+const driver = "overlayfs"
+
+// Inspect returns all that is known of a container.
+func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error) {
+	e, err := s.find(ref)
+	if err != nil {
+		return container.InspectResponse{}, err
+	}
+	r := e.record()
+	dir := s.records.dir(r.ID)
+	config, host := *r.Config, *r.HostConfig
+	resp := container.InspectResponse{
+		ID: r.ID, Name: "/" + r.Name, Created: r.Created.Format(time.RFC3339Nano),
+		State: state(r), Image: r.Image.ID.String(), RestartCount: r.RestartCount,
+		Driver: driver, Platform: r.Image.Platform.OS, ImageManifestDescriptor: &r.Image.Manifest,
+		GraphDriver: &storage.DriverData{Name: driver, Data: map[string]string{
+			"UpperDir": filepath.Join(dir, upperDir), "WorkDir": filepath.Join(dir, workDir),
+		}},
+		Storage: &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: driver}}},
+		Config:  &config, HostConfig: &host, Mounts: s.mountPoints(r),
+		NetworkSettings: s.networkSettings(r),
+	}
+	if argv := slices.Concat(config.Entrypoint, config.Cmd); len(argv) > 0 {
+		resp.Path, resp.Args = argv[0], argv[1:]
+	}
+	if r.Run > 0 {
+		resp.HostnamePath = filepath.Join(dir, "hostname")
+		resp.HostsPath = filepath.Join(dir, "hosts")
+		resp.ResolvConfPath = filepath.Join(dir, "resolv.conf")
+	}
+	if host.LogConfig.Type != logNone {
+		resp.LogPath = filepath.Join(dir, logDir)
+	}
+	if size {
+		rw, root := s.sizes(ctx, r)
+		resp.SizeRw, resp.SizeRootFs = &rw, &root
+	}
+	return resp, nil
+}
+
+func state(r *Record) *container.State {
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "0001-01-01T00:00:00Z"
+		}
+		return t.UTC().Format(time.RFC3339Nano)
+	}
+	return &container.State{
+		Status:  r.State.docker(),
+		Running: r.State.live() || r.State == Restarting,
+		Paused:  r.State == Paused, Restarting: r.State == Restarting, Dead: r.State == Dead,
+		OOMKilled: r.OOMKilled, Pid: r.Pid, ExitCode: r.ExitCode, Error: r.Error,
+		StartedAt: at(r.StartedAt), FinishedAt: at(r.FinishedAt),
+	}
+}
+
+func (s *Service) mountPoints(r *Record) []container.MountPoint {
+	out := []container.MountPoint{}
+	for i := range r.Mounts {
+		m := &r.Mounts[i]
+		p := container.MountPoint{
+			Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Destination, Mode: m.Mode,
+			RW: !m.ReadOnly, Propagation: m.Propagation,
+		}
+		switch m.Type {
+		case mounttypes.TypeTmpfs:
+			if _, ok := r.HostConfig.Tmpfs[m.Destination]; ok {
+				continue // shown in HostConfig.Tmpfs
+			}
+			p.Mode = ""
+		case mounttypes.TypeVolume:
+			p.Driver = "local"
+			if v, err := s.volumes.Get(m.Name); err == nil {
+				p.Source = v.Path
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (s *Service) networkSettings(r *Record) *container.NetworkSettings {
+	ns := &container.NetworkSettings{Ports: nettypes.PortMap{}, Networks: s.endpoints(r)}
+	if !r.State.live() {
+		return ns
+	}
+	ns.SandboxID = r.ID
+	ns.SandboxKey = "/proc/" + strconv.Itoa(r.Pid) + "/ns/net"
+	for p := range r.Config.ExposedPorts {
+		ns.Ports[p] = nil
+	}
+	if r.Network == nil {
+		return ns
+	}
+	for _, b := range r.Network.Ports {
+		p, ok := nettypes.PortFrom(b.ContainerPort, nettypes.IPProtocol(b.Proto))
+		if ok {
+			ns.Ports[p] = append(ns.Ports[p], nettypes.PortBinding{HostIP: b.HostIP, HostPort: strconv.Itoa(int(b.HostPort))})
+		}
+	}
+	return ns
+}
+
+// endpoints are the networks of a container: what was asked for, with what
+// there is.
+func (s *Service) endpoints(r *Record) map[string]*nettypes.EndpointSettings {
+	out := map[string]*nettypes.EndpointSettings{}
+	mode := r.HostConfig.NetworkMode
+	if mode.IsContainer() {
+		return out
+	}
+	name := mode.NetworkName()
+	out[name] = &nettypes.EndpointSettings{}
+	for _, asked := range r.Endpoints {
+		if asked != nil {
+			out[name] = asked.Copy()
+		}
+	}
+	if r.Network == nil {
+		return out
+	}
+	for _, e := range r.Network.Endpoints {
+		es := out[e.Network]
+		if es == nil {
+			es = &nettypes.EndpointSettings{}
+			out[e.Network] = es
+		}
+		es.NetworkID, es.EndpointID, es.Gateway = e.NetworkID, e.EndpointID, e.Gateway
+		es.IPAddress, es.IPPrefixLen = e.IPv4.Addr(), e.IPv4.Bits()
+		if mac, err := net.ParseMAC(e.MAC); err == nil {
+			es.MacAddress = nettypes.HardwareAddr(mac)
+		}
+	}
+	return out
+}

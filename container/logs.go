@@ -1,0 +1,38 @@
+package container
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/container/logs"
+)
+
+// Logs writes the container's log to what open returns, which it calls once
+// the request is known to be good. Following ends with the run.
+func (s *Service) Logs(ctx context.Context, ref string, o LogsOptions, open func(multiplexed bool) io.Writer) error {
+	if !o.Stdout && !o.Stderr {
+		return invalid("Bad parameters: you must choose at least one stream")
+	}
+	e, err := s.find(ref)
+	if err != nil {
+		return err
+	}
+	r := e.record()
+	if r.HostConfig.LogConfig.Type == logNone {
+		return fail(errdefs.ErrNotImplemented, "configured logging driver does not support reading")
+	}
+	lo := logs.Options{
+		Stdout: o.Stdout, Stderr: o.Stderr, Timestamps: o.Timestamps, Since: o.Since, Until: o.Until,
+		Tail: o.Tail, Follow: o.Follow, Framed: !r.Config.Tty,
+	}
+	if o.Details {
+		lo.Details = logAttrs(r)
+	}
+	if o.Follow {
+		lo.Done = e.streams.ended()
+	}
+	return logs.Copy(ctx, filepath.Join(s.records.dir(e.id), logDir), lo, open(lo.Framed))
+}

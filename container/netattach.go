@@ -1,0 +1,103 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/network"
+)
+
+// netPlace is where a container's network is.
+type netPlace struct {
+	ns     *os.File        // nil: the host's
+	result *network.Result // nil: not the engine's to manage
+	owner  string          // ID of the container whose /etc files hold
+}
+
+// connect gives the container its network, or opens the one it shares.
+func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, error) {
+	p := netPlace{owner: r.ID}
+	mode := r.HostConfig.NetworkMode
+	switch {
+	case mode.IsHost():
+		return p, nil
+	case mode.IsContainer():
+		p.owner = mode.ConnectedContainer()
+		f, err := s.openNamespace(p.owner, "net", r.Name)
+		if err != nil {
+			return p, err
+		}
+		p.ns = f
+	default:
+		d, err := s.desired(r)
+		if err != nil {
+			return p, err
+		}
+		f, res, err := s.networks.Attach(ctx, d)
+		if err != nil {
+			return p, networkError(r, err)
+		}
+		u.push(func(ctx context.Context) { s.report(r.ID, s.networks.Detach(ctx, r.ID)) })
+		p.ns, p.result = f, &res
+	}
+	u.push(func(context.Context) { _ = p.ns.Close() })
+	return p, fault.Point("container.start.network")
+}
+
+// networkError words a failed attachment as Docker does.
+func networkError(r *Record, err error) error {
+	var port *network.PortError
+	if errors.As(err, &port) {
+		return fmt.Errorf("failed to set up container networking: driver failed programming external connectivity on endpoint %s (%s): %w",
+			r.Name, r.ID, err)
+	}
+	return fmt.Errorf("failed to set up container networking: %w", err)
+}
+
+func (s *Service) desired(r *Record) (network.Desired, error) {
+	d := network.Desired{ID: r.ID, Hostname: r.Config.Hostname, Mode: network.Bridge}
+	if r.HostConfig.NetworkMode.IsNone() || r.Config.NetworkDisabled {
+		d.Mode = network.None
+		return d, nil
+	}
+	at := network.EndpointSpec{Name: "bridge"}
+	for _, e := range r.Endpoints {
+		if e != nil && len(e.MacAddress) > 0 {
+			at.MAC = net.HardwareAddr(e.MacAddress)
+		}
+	}
+	d.Networks = []network.EndpointSpec{at}
+	var err error
+	d.Ports, err = portSpecs(r.Config, r.HostConfig)
+	return d, err
+}
+
+// openNamespace opens a namespace of another container and makes sure that it
+// is that container's: its process 1 may have ended, and its number may have
+// been given to another process, while the file was opened.
+func (s *Service) openNamespace(id, kind, joiner string) (*os.File, error) {
+	other := s.index.get(id)
+	if other == nil {
+		return nil, notFound("joining %s namespace of container: No such container: %s", kind, id)
+	}
+	box := other.streams.current()
+	if box == nil || !other.record().State.live() {
+		return nil, conflict("cannot join %s namespace of a non running container: container %s is %s",
+			strings.ToUpper(kind), strings.TrimPrefix(other.record().Name, "/"), other.record().State.docker())
+	}
+	f, err := os.Open("/proc/" + strconv.Itoa(box.Pid()) + "/ns/" + kind)
+	if err == nil && !box.Running() {
+		_ = f.Close()
+		err = errors.New("it has just ended")
+	}
+	if err != nil {
+		return nil, conflict("cannot join %s namespace of container %s for %s: %w", kind, short(id), joiner, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,130 @@
+package container
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	mounttypes "github.com/moby/moby/api/types/mount"
+
+	"github.com/berth-engine/berth/fault"
+)
+
+// Remove deletes a container with its file system and log. One that runs is a
+// conflict, unless Force kills it first.
+func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error {
+	if o.Link {
+		return notImplemented("removing a link")
+	}
+	e, err := s.findLocked(ctx, ref)
+	if err != nil {
+		return err
+	}
+	r := e.record()
+	if r.State.live() || r.State == Restarting {
+		if !o.Force {
+			e.release()
+			if r.State == Paused {
+				return conflict("cannot remove container %q: container is paused and must be unpaused first", "/"+r.Name)
+			}
+			return conflict("cannot remove container %q: container is %s: stop the container before removing or force remove",
+				"/"+r.Name, r.State.docker())
+		}
+		if e, err = s.killFirst(context.WithoutCancel(ctx), e); err != nil || e == nil {
+			return err
+		}
+	}
+	defer e.release()
+	return s.remove(context.WithoutCancel(ctx), e, o.Volumes)
+}
+
+// killFirst ends the container that the caller has locked, and locks it again.
+// It returns nil if the container went with its end (--rm).
+func (s *Service) killFirst(ctx context.Context, e *entry) (*entry, error) {
+	name := e.record().Name
+	box, settled, err := s.endRestarts(e)
+	if err != nil {
+		return nil, err
+	}
+	if box != nil {
+		if err := s.awaitExit(ctx, e, box, settled, 0); err != nil {
+			return nil, fmt.Errorf("cannot remove container %q: could not kill container: %w", "/"+name, err)
+		}
+	}
+	again, err := s.findLocked(ctx, e.id)
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	return again, err
+}
+
+// remove deletes a container that does not run. The caller holds the lock.
+// A removal that fails half way leaves it dead, and may be repeated.
+func (s *Service) remove(ctx context.Context, e *entry, volumes bool) error {
+	r := e.record()
+	if r.State == Removing {
+		return conflict("removal of container %s is already in progress", e.id)
+	}
+	_, err := s.step(e, Removing, nil, func(r *Record) {
+		if volumes {
+			r.Desired = WantPurged
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if err := fault.Point("container.remove.saved"); err != nil {
+		return s.dead(e, err)
+	}
+	return s.delete(ctx, e, volumes)
+}
+
+// delete takes away a container whose record says that it is being removed.
+func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
+	r := e.record()
+	if err := s.records.remove(e.id); err != nil {
+		return s.dead(e, err)
+	}
+	e.gone = true
+	if err := s.names.release(r.Name, r.ID); err != nil {
+		s.log.Warn("cannot release a name", "container", e.id, "err", err)
+	}
+	s.index.remove(e.id)
+	e.dropHeld()
+	if volumes {
+		s.removeVolumes(ctx, r)
+	}
+	e.streams.close()
+	s.announce(r, events.ActionDestroy)
+	e.waits.wake(exitResponse(r), append(endOfRun, container.WaitConditionRemoved)...)
+	return nil
+}
+
+// dead records that a removal failed.
+func (s *Service) dead(e *entry, cause error) error {
+	cause = fmt.Errorf("cannot remove container %q: %w", "/"+e.record().Name, cause)
+	r, err := s.step(e, Dead, &Outcome{Error: cause.Error()}, nil)
+	if err != nil {
+		s.log.Error("cannot record a failed removal", "container", e.id, "err", err)
+		r = e.record()
+	}
+	resp := exitResponse(r)
+	resp.Error = &container.WaitExitError{Message: cause.Error()}
+	e.waits.wake(resp, container.WaitConditionRemoved)
+	return cause
+}
+
+// removeVolumes removes the anonymous volumes that nobody else uses.
+func (s *Service) removeVolumes(ctx context.Context, r *Record) {
+	for _, m := range r.Mounts {
+		if m.Type != mounttypes.TypeVolume || !m.Anonymous {
+			continue
+		}
+		err := s.volumes.Remove(ctx, m.Name)
+		if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
+			s.log.Warn("cannot remove a volume", "container", r.ID, "volume", m.Name, "err", err)
+		}
+	}
+}

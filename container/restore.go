@@ -1,0 +1,251 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/containerd/errdefs"
+	mounttypes "github.com/moby/moby/api/types/mount"
+
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/sandbox"
+)
+
+// Codes of runs whose end nobody saw: killed with the monitor, and never
+// really begun.
+const lostExit = 128 + int(syscall.SIGKILL)
+
+// Restore brings records and reality together after a start of the daemon,
+// however the last one ended: what runs is adopted, what ended is settled,
+// --rm and restart policies are honoured, and what belongs to nobody is swept
+// away. It must return before requests are served.
+func (s *Service) Restore(ctx context.Context) error {
+	var live []string
+	for _, e := range s.index.all() {
+		if err := e.acquire(ctx); err != nil {
+			return err
+		}
+		err := s.restore(ctx, e)
+		if e.live != nil {
+			live = append(live, e.id)
+		}
+		e.release()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err != nil {
+			// One broken container must not keep the others from running.
+			s.log.Error("cannot restore a container", "container", e.id, "err", err)
+		}
+	}
+	s.sweepSandboxes(ctx, live)
+	if err := s.networks.Prune(ctx, live); err != nil {
+		return fmt.Errorf("restore containers: %w", err)
+	}
+	return nil
+}
+
+// restore settles one container. The caller holds the lock.
+func (s *Service) restore(ctx context.Context, e *entry) error {
+	s.holdAgain(ctx, e)
+	switch e.record().State {
+	case Running, Paused, Stopping:
+		if err := s.adopt(ctx, e); err != nil {
+			return err
+		}
+	case Starting:
+		if err := s.finishStart(ctx, e); err != nil {
+			return err
+		}
+	case Removing:
+		return s.delete(ctx, e, e.record().Desired == WantPurged)
+	case Created, Exited, Restarting, Dead:
+	}
+	if e.gone || e.live != nil {
+		return nil
+	}
+	switch r := e.record(); {
+	case r.State == Exited && r.autoRemove():
+		return s.remove(ctx, e, true)
+	case (r.State == Exited || r.State == Restarting) && e.cancel == nil && restartAtBoot(r, s.wantsRestart(r)):
+		return s.restartAtBoot(e)
+	case r.State == Restarting && e.cancel == nil:
+		_, err := s.step(e, Exited, nil, nil)
+		return err
+	}
+	return nil
+}
+
+// restartAtBoot: "always" means after a restart of the daemon even what was
+// stopped by hand before.
+func restartAtBoot(r *Record, wanted bool) bool {
+	return wanted || r.Run > 0 && r.HostConfig.RestartPolicy.IsAlways()
+}
+
+func (s *Service) restartAtBoot(e *entry) error {
+	if e.record().State == Exited {
+		if _, err := s.step(e, Restarting, nil, func(r *Record) { r.RestartCount, r.Desired = 0, WantRunning }); err != nil {
+			return err
+		}
+	}
+	s.restartLater(e, 0)
+	return nil
+}
+
+// holdAgain tells the image store and the volumes of the container's use.
+func (s *Service) holdAgain(ctx context.Context, e *entry) {
+	r := e.record()
+	if img, err := s.imageOf(ctx, e); err == nil {
+		e.held = append(e.held, s.images.Hold(img, image.Holder{ContainerID: r.ID, Running: func() bool { return e.record().State.live() }}))
+	} else {
+		s.log.Warn("the image of a container is gone", "container", r.ID, "image", r.Config.Image, "err", err)
+	}
+	for _, m := range r.Mounts {
+		if m.Type != mounttypes.TypeVolume {
+			continue
+		}
+		release, err := s.volumes.Use(m.Name, r.ID)
+		if err != nil {
+			s.log.Warn("a volume of a container is gone", "container", r.ID, "volume", m.Name, "err", err)
+			continue
+		}
+		e.held = append(e.held, release)
+	}
+}
+
+// adopt takes a container that should run, or settles its end.
+func (s *Service) adopt(ctx context.Context, e *entry) error {
+	box, err := s.sandboxes.Adopt(ctx, e.id, s.records.dir(e.id))
+	if errdefs.IsNotFound(err) {
+		return s.settleLost(ctx, e)
+	}
+	if err != nil {
+		return err
+	}
+	return s.takeOver(ctx, e, box)
+}
+
+// takeOver continues a run with a sandbox that was adopted.
+func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) error {
+	e.live = &live{box: box}
+	e.settled = make(chan struct{})
+	e.streams.open(ctx, box)
+	if !box.Running() {
+		exit, err := box.Wait(ctx)
+		if err != nil {
+			return err
+		}
+		return s.settleExit(ctx, e, box, exit)
+	}
+	r := e.record()
+	if img, err := s.imageOf(ctx, e); err == nil {
+		layers, err := s.images.Rootfs(ctx, img)
+		if err != nil {
+			return err
+		}
+		e.live.release = append(e.live.release, layers.Release)
+	}
+	if r.Network != nil {
+		if err := s.networks.Adopt(ctx, e.id, *r.Network); err != nil {
+			s.log.Error("cannot adopt the network of a container", "container", e.id, "err", err)
+		}
+	}
+	if r.Pid != box.Pid() {
+		next := *r
+		next.Pid = box.Pid()
+		if err := s.save(e, &next); err != nil {
+			return err
+		}
+	}
+	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
+	return nil
+}
+
+// settleLost settles a run whose monitor is gone.
+func (s *Service) settleLost(ctx context.Context, e *entry) error {
+	exit, err := sandbox.ReadExit(s.records.dir(e.id))
+	if errdefs.IsNotFound(err) {
+		exit = &sandbox.Exit{Code: lostExit, FinishedAt: s.clock.now(), Reason: "the container ended while the engine was not running (the host was restarted, or its monitor was killed)"}
+	} else if err != nil {
+		return err
+	}
+	e.settled = make(chan struct{})
+	return s.settleExit(ctx, e, nil, *exit)
+}
+
+// finishStart decides about a start in the middle of which the daemon died. If
+// the program runs, the start has happened; otherwise it has failed.
+func (s *Service) finishStart(ctx context.Context, e *entry) error {
+	box, err := s.sandboxes.Adopt(ctx, e.id, s.records.dir(e.id))
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	if box != nil && !box.StartedAt().IsZero() {
+		_, err := s.step(e, Running, nil, func(r *Record) { r.Pid, r.StartedAt = box.Pid(), box.StartedAt().UTC() })
+		if err != nil {
+			return err
+		}
+		return s.takeOver(ctx, e, box)
+	}
+	if box != nil {
+		s.report(e.id, s.destroy(ctx, box))
+	}
+	out := &Outcome{ExitCode: lostExit, Error: "the engine ended while it started the container"}
+	if _, err = s.step(e, Exited, out, func(r *Record) { r.Network = nil }); err != nil {
+		return err
+	}
+	s.letGo(ctx, e, e.record(), nil)
+	return nil
+}
+
+// sweepSandboxes ends sandboxes that no container knows of.
+func (s *Service) sweepSandboxes(ctx context.Context, live []string) {
+	ids, err := s.sandboxes.IDs()
+	if err != nil {
+		s.log.Warn("cannot list sandboxes", "err", err)
+		return
+	}
+	known := map[string]bool{}
+	for _, id := range live {
+		known[id] = true
+	}
+	for _, id := range ids {
+		if known[id] {
+			continue
+		}
+		s.log.Info("ending a sandbox that no container knows of", "container", id)
+		if err := s.sweepSandbox(ctx, id); err != nil {
+			s.log.Warn("cannot end a sandbox", "container", id, "err", err)
+		}
+	}
+}
+
+func (s *Service) sweepSandbox(ctx context.Context, id string) (err error) {
+	// Its exit record has to go somewhere.
+	dir := filepath.Join(s.records.root, gonePrefix+id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	box, err := s.sandboxes.Adopt(ctx, id, dir)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.destroy(ctx, box)
+}
+
+// Shutdown sends away clients that wait for containers to start. Running
+// containers live on, and are found by the next daemon.
+func (s *Service) Shutdown(context.Context) error {
+	for _, e := range s.index.all() {
+		e.streams.dismiss()
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/mount"
+)
+
+// emptyDir is the lower layer of images without layers.
+const emptyDir = "empty"
+
+// imageOf resolves the image of the container again after a restart of the
+// daemon. The caller holds the lock.
+func (s *Service) imageOf(ctx context.Context, e *entry) (*image.Image, error) {
+	if e.image != nil {
+		return e.image, nil
+	}
+	r := e.record()
+	img, err := s.images.Resolve(ctx, r.Image.ID.String(), &r.Image.Platform)
+	if err != nil {
+		return nil, err
+	}
+	e.image = img
+	return img, nil
+}
+
+// mountRoot makes the container's root file system as one detached mount:
+// it is in nobody's mount table and goes with its descriptor.
+func (s *Service) mountRoot(ctx context.Context, e *entry, u *undo) (root *os.File, release func(), err error) {
+	img, err := s.imageOf(ctx, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	layers, err := s.images.Rootfs(ctx, img)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.push(func(context.Context) { layers.Release() })
+	lower := layers.Lower
+	if len(lower) == 0 {
+		dir := filepath.Join(s.records.root, emptyDir)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, nil, fmt.Errorf("mount root file system: %w", err)
+		}
+		lower = []string{dir}
+	}
+	dir := s.records.dir(e.id)
+	upper, work := filepath.Join(dir, upperDir), filepath.Join(dir, workDir)
+	if e.record().Run == 0 {
+		if err := likeImage(upper, lower[0]); err != nil {
+			return nil, nil, fmt.Errorf("mount root file system: %w", err)
+		}
+	}
+	root, err = mount.Overlay(mount.Layers{Lower: lower, Upper: upper, Work: work})
+	if err != nil {
+		return nil, nil, fmt.Errorf("mount root file system: %w", err)
+	}
+	u.push(func(context.Context) { s.report(e.id, root.Close()) })
+	return root, layers.Release, nil
+}
+
+// likeImage gives the upper directory owner and mode of the image's root: the
+// merged root shows the upper's.
+func likeImage(upper, lower string) error {
+	info, err := os.Stat(lower)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		if err := os.Lchown(upper, int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(upper, info.Mode())
+}
+
+// settleIn resolves in the root file system what the image decides: the user,
+// and the working directory, which is made if it is missing.
+func settleIn(root *os.File, r *Record) (spec.User, error) {
+	u, err := spec.ResolveUser(root, r.Config.User, r.HostConfig.GroupAdd)
+	if err != nil {
+		return u, err
+	}
+	dir := spec.WorkingDir(r.Config)
+	if dir == "/" {
+		return u, nil
+	}
+	if err := mount.MkdirAllInRoot(root, dir, 0o755, 0, 0); err != nil {
+		return u, invalid("mkdir %s in the container: %w", dir, err)
+	}
+	return u, nil
+}

@@ -1,0 +1,174 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/moby/sys/capability"
+
+	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/volume"
+)
+
+// Service is all containers of this host. Its verbs may be called from several
+// goroutines, after Restore; Run must be running for what happens by itself
+// (exits, restarts) to be seen.
+type Service struct {
+	images    *image.Store
+	networks  *network.Manager
+	sandboxes *sandbox.Runtime
+	volumes   *volume.Store
+	events    *event.Bus
+	log       *slog.Logger
+	defaults  Defaults
+
+	records records
+	names   *names
+	index   index
+	tasks   tasks
+	clock   clock
+	caps    []string // that the kernel knows
+}
+
+// clock is replaced by tests.
+type clock struct {
+	now   func() time.Time
+	after func(time.Duration) <-chan time.Time
+}
+
+// New opens the directory of containers and loads their records. Directories
+// that a killed daemon left half made are removed.
+func New(ctx context.Context, o Options) (*Service, error) {
+	if err := os.MkdirAll(o.Root, 0o710); err != nil {
+		return nil, fmt.Errorf("open containers: %w", err)
+	}
+	s := &Service{
+		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes,
+		events: o.Events, log: o.Log, defaults: o.Defaults,
+		records: records{root: o.Root},
+		index:   index{byID: map[string]*entry{}},
+		clock:   clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.caps, err = kernelCaps(); err != nil {
+		return nil, fmt.Errorf("open containers: %w", err)
+	}
+	if s.volumes == nil {
+		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events); err != nil {
+			return nil, err
+		}
+	}
+	if s.names, err = openNames(o.Root); err != nil {
+		return nil, err
+	}
+	return s, s.load(ctx)
+}
+
+// load reads the records. One that cannot be read is left alone and logged:
+// its container is not there for this daemon, and its data stays.
+func (s *Service) load(ctx context.Context) error {
+	if err := s.records.sweep(); err != nil {
+		return fmt.Errorf("load containers: %w", err)
+	}
+	ids, err := s.records.ids()
+	if err != nil {
+		return fmt.Errorf("load containers: %w", err)
+	}
+	named := map[string]string{}
+	for _, id := range ids {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := s.records.load(id)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			s.log.Info("removing a half-made container", "container", id)
+			if err := os.RemoveAll(s.records.dir(id)); err != nil {
+				return fmt.Errorf("load containers: %w", err)
+			}
+			continue
+		case err != nil:
+			s.log.Error("cannot read the record of a container; it is left as it is", "container", id, "err", err)
+			continue
+		}
+		s.index.add(newEntry(r))
+		named[id] = r.Name
+	}
+	return s.names.settle(named)
+}
+
+// Run owns what happens in the background until ctx ends, and then waits for
+// it. Running containers live on.
+func (s *Service) Run(ctx context.Context) error {
+	s.tasks.run(ctx)
+	return nil
+}
+
+// Counts returns how many containers there are, by what `info` shows.
+func (s *Service) Counts() (running, paused, stopped int) {
+	for _, e := range s.index.all() {
+		switch e.record().State {
+		case Running, Stopping:
+			running++
+		case Paused:
+			paused++
+		case Created, Starting, Exited, Restarting, Removing, Dead:
+			stopped++
+		}
+	}
+	return running, paused, stopped
+}
+
+// save makes r the record of e: on disk, then in memory. The caller holds the
+// lock and announces what changed afterwards.
+func (s *Service) save(e *entry, r *Record) error {
+	if err := s.records.replace(r); err != nil {
+		return err
+	}
+	e.rec.Store(r)
+	if !r.autoRemove() {
+		// A power loss between here and there costs the last state, not the
+		// container: nothing runs after one anyway.
+		s.tasks.do(func(context.Context) {
+			if err := s.records.persist(r.ID); err != nil && !errors.Is(err, os.ErrNotExist) {
+				s.log.Warn("cannot make a record durable", "container", r.ID, "err", err)
+			}
+		})
+	}
+	return nil
+}
+
+// step advances the record of e and saves it.
+func (s *Service) step(e *entry, to State, out *Outcome, change func(*Record)) (*Record, error) {
+	r, err := e.record().advance(to, s.clock.now(), out)
+	if err != nil {
+		return nil, err
+	}
+	if change != nil {
+		change(&r)
+	}
+	if err := s.save(e, &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+func kernelCaps() ([]string, error) {
+	known, err := capability.ListSupported()
+	if err != nil {
+		return nil, err
+	}
+	return spec.CapNames(known), nil
+}

@@ -1,0 +1,95 @@
+package spec
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// unconfined names the absence of a profile.
+const unconfined = "unconfined"
+
+// Security is what the security options of a request say.
+type Security struct {
+	NoNewPrivs *bool
+	// Seccomp is "" (default profile), "unconfined", or a profile as JSON.
+	Seccomp string
+}
+
+// ParseSecurity reads HostConfig.SecurityOpt. Options for what this engine
+// does not have (SELinux labels, AppArmor profiles) are refused: silence would
+// promise a confinement that is not there.
+func ParseSecurity(opts []string) (Security, error) {
+	var s Security
+	for _, o := range opts {
+		if o == "no-new-privileges" {
+			yes := true
+			s.NoNewPrivs = &yes
+			continue
+		}
+		key, value, ok := strings.Cut(o, "=")
+		if !ok {
+			key, value, ok = strings.Cut(o, ":")
+		}
+		if !ok {
+			return s, invalid("invalid --security-opt 1: %q", o)
+		}
+		switch key {
+		case "no-new-privileges":
+			b, err := strconv.ParseBool(value)
+			if err != nil {
+				return s, invalid("invalid --security-opt 2: %q", o)
+			}
+			s.NoNewPrivs = &b
+		case "seccomp":
+			if s.Seccomp = value; value == "builtin" {
+				s.Seccomp = ""
+			}
+			if s.Seccomp != "" && s.Seccomp != unconfined && !json.Valid([]byte(value)) {
+				return s, invalid("Decoding seccomp profile failed: not JSON")
+			}
+		case "apparmor":
+			if value != unconfined {
+				return s, &unsupportedError{"SecurityOpt: AppArmor profiles are not supported yet"}
+			}
+		case "label":
+			return s, &unsupportedError{"SecurityOpt: SELinux labels are not supported yet"}
+		default:
+			return s, invalid("invalid --security-opt 2: %q", o)
+		}
+	}
+	return s, nil
+}
+
+// defaults remembers the default profile by bounding set: making it costs more
+// than the rest of the specification. The profiles are shared and not changed.
+var defaults sync.Map // string → *specs.LinuxSeccomp
+
+func seccompProfile(sec Security, privileged bool, s *specs.Spec) (*specs.LinuxSeccomp, error) {
+	switch {
+	case sec.Seccomp == unconfined, privileged && sec.Seccomp == "":
+		return nil, nil
+	case sec.Seccomp != "":
+		p, err := seccomp.LoadProfile(sec.Seccomp, s)
+		if err != nil {
+			return nil, invalid("%v", err)
+		}
+		return p, nil
+	}
+	set := slices.Sorted(slices.Values(s.Process.Capabilities.Bounding))
+	key := strings.Join(set, " ")
+	if p, ok := defaults.Load(key); ok {
+		return p.(*specs.LinuxSeccomp), nil
+	}
+	p, err := seccomp.GetDefaultProfile(s)
+	if err != nil {
+		return nil, err
+	}
+	defaults.Store(key, p)
+	return p, nil
+}

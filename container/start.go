@@ -1,0 +1,256 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/moby/moby/api/types/events"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/sandbox"
+)
+
+// Start runs the container's command. It returns when the program runs, or
+// with an error that says why it does not. ErrAlreadyStarted: it runs already.
+func (s *Service) Start(ctx context.Context, ref string) error {
+	e, err := s.findLocked(ctx, ref)
+	if err != nil {
+		return err
+	}
+	defer e.release()
+	switch r := e.record(); {
+	case r.State == Paused:
+		return conflict("cannot start a paused container, try unpause instead")
+	case r.State.live():
+		return ErrAlreadyStarted
+	case r.State == Removing || r.State == Dead:
+		return conflict("container is marked for removal and cannot be started")
+	}
+	e.stopRestart()
+	e.pause = 0
+	return s.start(ctx, e, func(r *Record) { r.RestartCount = 0 })
+}
+
+// start makes a run of a container, whoever wants it. The caller holds the
+// lock. A client that goes away does not leave half a start.
+func (s *Service) start(ctx context.Context, e *entry, change func(*Record)) error {
+	ctx = context.WithoutCancel(ctx)
+	err := s.tryStart(ctx, e, change)
+	if err == nil {
+		return nil
+	}
+	return s.failStart(ctx, e, err)
+}
+
+func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) (err error) {
+	var u undo
+	defer func() {
+		if err != nil {
+			u.run(ctx)
+		}
+	}()
+	before := e.record()
+	root, release, err := s.mountRoot(ctx, e, &u)
+	if err != nil {
+		return err
+	}
+	user, err := settleIn(root, before)
+	if err != nil {
+		return err
+	}
+	if err := fault.Point("container.start.rootfs"); err != nil {
+		return err
+	}
+	mounts, closeMounts, err := s.hostMounts(root, before, &u)
+	if err != nil {
+		return err
+	}
+	place, err := s.connect(ctx, before, &u)
+	if err != nil {
+		return err
+	}
+	if place.owner == e.id {
+		if err := s.writeEtc(before, place.result); err != nil {
+			return err
+		}
+	}
+	// On disk from here on: what a daemon after this one must look for.
+	r, err := s.step(e, Starting, nil, func(r *Record) {
+		r.Network, r.Desired = place.result, WantRunning
+		change(r)
+	})
+	if err != nil {
+		return err
+	}
+	mounts = append(mounts, s.etcMounts(r, place.owner)...)
+	sp, closeNamespaces, err := s.specify(r, user, mounts, place)
+	u.push(func(context.Context) { closeNamespaces() })
+	if err != nil {
+		return err
+	}
+	box, err := s.launch(ctx, r, sp, root, place)
+	if err != nil {
+		return err
+	}
+	u.push(func(ctx context.Context) { s.report(e.id, s.destroy(ctx, box)) })
+	e.streams.open(ctx, box)
+	u.push(func(context.Context) { e.streams.close() })
+	if err := fault.Point("container.start.launched"); err != nil {
+		return err
+	}
+	if err := box.Start(ctx); err != nil {
+		return err
+	}
+	if err := fault.Point("container.start.started"); err != nil {
+		return err
+	}
+	r, err = s.step(e, Running, nil, func(r *Record) {
+		r.Pid, r.StartedAt = box.Pid(), box.StartedAt().UTC()
+	})
+	if err != nil {
+		return err
+	}
+	u.keep()
+	closeMounts()
+	closeNamespaces()
+	s.report(e.id, errors.Join(root.Close(), closeFile(place.ns)))
+	e.live = &live{box: box, release: []func(){release}}
+	e.settled = make(chan struct{})
+	s.announce(r, events.ActionStart)
+	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
+	return nil
+}
+
+func closeFile(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}
+
+// specify builds the specification of this run. The namespaces of others stay
+// open, and so theirs, until done is called.
+func (s *Service) specify(r *Record, user spec.User, mounts []specs.Mount, place netPlace) (sp *specs.Spec, done func(), err error) {
+	var files []*os.File
+	done = func() {
+		for _, f := range files {
+			_ = f.Close() // handles only
+		}
+		files = nil
+	}
+	in := &spec.Input{
+		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: user, Mounts: mounts,
+		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs,
+	}
+	in.Namespaces.NetGiven = place.ns != nil
+	if r.HostConfig.PidMode.IsContainer() {
+		f, err := s.openNamespace(r.HostConfig.PidMode.Container(), "pid", r.Name)
+		if err != nil {
+			return nil, done, err
+		}
+		files = append(files, f)
+		in.Namespaces.PID = descriptorPath(f)
+	}
+	if in.Devices, err = devices(r.HostConfig); err != nil {
+		return nil, done, err
+	}
+	if in.Blkio, err = blkio(r.HostConfig); err != nil {
+		return nil, done, err
+	}
+	if parent := s.cgroupParent(r); parent != "" {
+		in.CgroupsPath = path.Join(parent, r.ID)
+	}
+	sp, err = spec.Build(in)
+	return sp, done, err
+}
+
+func (s *Service) cgroupParent(r *Record) string {
+	parent := r.HostConfig.CgroupParent
+	if parent == "" {
+		parent = s.defaults.CgroupParent
+	}
+	if parent == "" {
+		return ""
+	}
+	return path.Join("/", parent)
+}
+
+// launch has the sandbox made: everything but the execution of the program.
+func (s *Service) launch(ctx context.Context, r *Record, sp *specs.Spec, root *os.File, place netPlace) (*sandbox.Sandbox, error) {
+	size, files, err := logLimits(&r.HostConfig.LogConfig)
+	if err != nil {
+		return nil, err
+	}
+	dir := s.records.dir(r.ID)
+	b := &sandbox.Bundle{
+		ID: r.ID, Spec: sp, Rootfs: root, NetNS: place.ns, StateDir: dir,
+		LogMaxSize: size, LogMaxFiles: files,
+		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce,
+		Reaper: s.wantsInit(r), Durable: !r.autoRemove(),
+	}
+	if r.HostConfig.LogConfig.Type != logNone {
+		b.LogDir = filepath.Join(dir, logDir)
+	}
+	return s.sandboxes.Launch(ctx, b)
+}
+
+func (s *Service) wantsInit(r *Record) bool {
+	if r.HostConfig.PidMode.IsHost() || r.HostConfig.PidMode.IsContainer() {
+		return false
+	}
+	if r.HostConfig.Init != nil {
+		return *r.HostConfig.Init
+	}
+	return s.defaults.Init
+}
+
+// destroy ends a sandbox by force and takes away what is left of it.
+func (s *Service) destroy(ctx context.Context, box *sandbox.Sandbox) error {
+	if err := box.Kill(ctx); err != nil {
+		return err
+	}
+	if _, err := box.Wait(ctx); err != nil {
+		return err
+	}
+	return box.Remove(ctx)
+}
+
+// startFailed is the exit code of a container whose start failed before its
+// program was looked for.
+const startFailed = 128
+
+// failStart settles a start that failed: the record says why, clients that
+// wait hear of it, and a container with --rm goes.
+func (s *Service) failStart(ctx context.Context, e *entry, cause error) error {
+	code := startFailed
+	var exec *sandbox.StartError
+	if errors.As(cause, &exec) {
+		code = exec.ExitCode
+		cause = invalid("failed to create task for container: failed to start the container's process: %w", exec)
+	}
+	out := &Outcome{ExitCode: code, Error: cause.Error()}
+	if e.record().State != Starting {
+		// It failed early; the record has not moved yet.
+		if _, err := s.step(e, Starting, nil, func(r *Record) { r.Desired = WantRunning }); err != nil {
+			return errors.Join(cause, err)
+		}
+	}
+	r, err := s.step(e, Exited, out, func(r *Record) { r.Network = nil })
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("settle the failed start: %w", err))
+	}
+	e.streams.close()
+	e.waits.wake(exitResponse(r), endOfRun...)
+	if r.autoRemove() {
+		if err := s.remove(ctx, e, true); err != nil {
+			s.log.Warn("cannot remove a container whose start failed", "container", e.id, "err", err)
+		}
+	}
+	return cause
+}

@@ -1,0 +1,30 @@
+package container
+
+import (
+	"context"
+	"time"
+)
+
+// undoTime bounds how long cleaning up after a failure may take.
+const undoTime = 30 * time.Second
+
+// undo collects what takes back the steps done so far, the last first.
+type undo struct {
+	steps []func(context.Context)
+}
+
+func (u *undo) push(f func(context.Context)) { u.steps = append(u.steps, f) }
+
+// run takes everything back. It works when ctx has ended, too: that may be why
+// it is called.
+func (u *undo) run(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	for i := len(u.steps) - 1; i >= 0; i-- {
+		u.steps[i](ctx)
+	}
+	u.steps = nil
+}
+
+// keep forgets the steps: all went well.
+func (u *undo) keep() { u.steps = nil }
