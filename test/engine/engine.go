@@ -199,10 +199,17 @@ func (d *Daemon) Start(ctx context.Context, extra ...string) error {
 			return err
 		}
 	}
+	// An empty configuration of its own keeps the machine's out.
+	config := filepath.Join(d.Dir, "daemon.json")
+	if _, err := os.Stat(config); errors.Is(err, os.ErrNotExist) {
+		if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+			return err
+		}
+	}
 	args := append([]string{
 		"--data-root", d.DataRoot(), "--exec-root", d.ExecRoot(), "--host", d.Host(),
 		"--pidfile", filepath.Join(d.Dir, "berth.pid"), "--bridge", d.Bridge,
-		"--config-file", filepath.Join(d.Dir, "daemon.json"), "--debug",
+		"--config-file", config, "--debug",
 	}, append(d.args, extra...)...)
 	var err error
 	d.process, err = start(filepath.Join(d.Dir, "berthd.log"), nil, d.env, filepath.Join(bin, "berthd"), args...)

@@ -78,9 +78,14 @@ func (s *stage) startHub() error {
 // startDaemon starts the engine, with the Hub as docker.io's mirror, and waits
 // until its socket takes connections.
 func (s *stage) startDaemon(ctx context.Context) (err error) {
+	// An empty configuration of its own keeps the machine's out.
+	config := filepath.Join(s.dir, "daemon.json")
+	if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+		return err
+	}
 	s.daemon, err = s.start(nil, "berthd", "--host", s.host(), "--data-root", filepath.Join(s.dir, "data"),
 		"--exec-root", filepath.Join(s.dir, "exec"), "--pidfile", filepath.Join(s.dir, "berth.pid"),
-		"--config-file", filepath.Join(s.dir, "daemon.json"), "--bridge", fmt.Sprintf("bd%d", os.Getpid()),
+		"--config-file", config, "--bridge", fmt.Sprintf("bd%d", os.Getpid()),
 		"--registry-mirror", "http://"+s.hubAddr)
 	if err != nil {
 		return err
