@@ -2,14 +2,26 @@ package network
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
-
-	"github.com/containerd/errdefs"
+	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/bridge"
+	"github.com/berth-engine/berth/network/dns"
+	"github.com/berth-engine/berth/network/ipam"
+	"github.com/berth-engine/berth/network/nft"
+	"github.com/berth-engine/berth/network/ports"
 )
+
+// DefaultBridge is the name of the default network's link.
+const DefaultBridge = "berth0"
 
 // Options says how the Manager works.
 type Options struct {
@@ -30,11 +42,9 @@ type Options struct {
 	// default route, at most 1500.
 	MTU int
 	// Pool is how many namespaces are kept ready. 0: 4; negative: none.
-	Pool int
-	// ResolvConf is the host's resolver configuration. "": /etc/resolv.conf.
-	ResolvConf string
-	Events     *event.Bus
-	Log        *slog.Logger // nil: discarded
+	Pool   int
+	Events *event.Bus
+	Log    *slog.Logger // nil: discarded
 }
 
 // NetdOptions says how to start berth-netd.
@@ -46,41 +56,204 @@ type NetdOptions struct {
 
 // Manager connects containers. Its methods may be called from several
 // goroutines.
-type Manager struct{}
+type Manager struct {
+	log    *slog.Logger
+	events *event.Bus
+	id     string // of the default network
+	conn   *netlink.Conn
+	bridge *bridge.Bridge
+	pool   *bridge.Pool
+	ipam   *ipam.Pool
+	table  *nft.Table
+	ports  *ports.Keeper
+	apart  []string
 
-// New makes or adopts the bridge, the firewall's table and berth-netd.
-func New(ctx context.Context, o Options) (*Manager, error) { return nil, errdefs.ErrNotImplemented }
+	mu       sync.Mutex
+	attached map[string]*attachment
+	// inherited is what an earlier Manager published; it stays until Prune.
+	inherited []nft.Port
+}
 
-// Run does the background work: it keeps namespaces ready and repairs what
+// attachment is what one container has. While Attach works on it, it is
+// reserved and nothing else.
+type attachment struct {
+	result  Result
+	rules   []nft.Port
+	adopted bool
+}
+
+// New makes or adopts the bridge, the firewall's table and berth-netd. They
+// belong to the network namespace of the calling thread, which must be that of
+// all threads that use the Manager.
+func New(ctx context.Context, o Options) (_ *Manager, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Bridge == "" {
+		o.Bridge = DefaultBridge
+	}
+	m := &Manager{log: o.Log, events: o.Events, attached: map[string]*attachment{}}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.id, err = identity(filepath.Join(o.DataRoot, "network")); err != nil {
+		return nil, fmt.Errorf("network's identity: %w", err)
+	}
+	if m.conn, err = netlink.Open(); err != nil {
+		return nil, err
+	}
+	if m.apart, err = forward(m.conn, filepath.Join(o.ExecRoot, "forwarding.json")); err != nil {
+		return nil, fmt.Errorf("switch on forwarding: %w", err)
+	}
+	m.bridge, err = bridge.Open(m.conn, bridge.Options{Name: o.Bridge, Address: o.BIP, MTU: o.MTU, Avoid: dns.Host().Servers, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	address := m.bridge.Address()
+	if m.ipam, err = ipam.New(address.Masked(), address.Addr()); err != nil {
+		return nil, err
+	}
+	m.pool = bridge.NewPool(m.bridge, o.Pool)
+	if m.table, err = nft.Open(tableName(o.Bridge)); err != nil {
+		return nil, err
+	}
+	if m.inherited, err = m.table.Ports(); err != nil {
+		return nil, err
+	}
+	if err := m.replace(m.inherited); err != nil {
+		return nil, err
+	}
+	m.ports, err = ports.Open(ctx, ports.Options{
+		Socket: filepath.Join(o.ExecRoot, "netd.sock"), Binary: o.Netd.Binary,
+		CgroupParent: o.Netd.CgroupParent, CgroupID: "netd-" + o.Bridge, Log: o.Log,
+	})
+	return m, err
+}
+
+// tableName gives every engine on a host a table of its own.
+func tableName(bridge string) string {
+	if bridge == DefaultBridge {
+		return "berth"
+	}
+	return "berth-" + bridge
+}
+
+func (m *Manager) replace(ports []nft.Port) error {
+	n := nft.Network{Bridge: m.bridge.Name(), Subnet: m.bridge.Address().Masked(), Apart: m.apart}
+	return m.table.Replace(n, ports)
+}
+
+// close ends connections; what exists stays.
+func (m *Manager) close() error {
+	var errs []error
+	if m.ports != nil {
+		errs = append(errs, m.ports.Close())
+	}
+	if m.table != nil {
+		errs = append(errs, m.table.Close())
+	}
+	if m.conn != nil {
+		m.conn.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// Run does the background work: it keeps namespaces ready, and repairs what
 // somebody else removed from the host. It returns when ctx ends and all it
-// started has ended. If no container is attached then, it also removes the
-// bridge, the table and berth-netd.
-func (m *Manager) Run(ctx context.Context) error { return errdefs.ErrNotImplemented }
-
-// Attach makes the network that d wants. The caller owns the namespace.
-func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, error) {
-	return nil, Result{}, errdefs.ErrNotImplemented
+// started has ended; the Manager is then of no use any more. If no container is
+// attached, Run also removes the bridge, the table and berth-netd.
+func (m *Manager) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { m.pool.Run(ctx) })
+	wg.Go(func() { m.ports.Run(ctx) })
+	wg.Go(func() {
+		if err := netlink.WatchRules(ctx, m.table.Name(), m.repair); err != nil {
+			m.log.Error("watch the firewall", "error", err)
+		}
+	})
+	<-ctx.Done()
+	wg.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.attached) > 0 || len(m.inherited) > 0 {
+		return m.close()
+	}
+	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.bridge.Remove())
+	m.conn.Close()
+	return err
 }
 
-// Detach gives back what Attach took: addresses, ports, rules. It is no error
-// if there is nothing.
-func (m *Manager) Detach(ctx context.Context, id string) error { return errdefs.ErrNotImplemented }
-
-// Adopt takes over a running container that an earlier Manager attached.
-func (m *Manager) Adopt(ctx context.Context, id string, r Result) error {
-	return errdefs.ErrNotImplemented
+// repair puts the table back after somebody, such as a firewall that was
+// reloaded, removed some of it.
+func (m *Manager) repair() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ok, err := m.table.Intact()
+	if err == nil && ok {
+		return
+	}
+	if err == nil {
+		m.log.Warn("rules were removed from the firewall's table; putting them back", "table", m.table.Name())
+		err = m.replace(m.published())
+	}
+	if err != nil {
+		m.log.Error("repair the firewall's table", "error", err)
+	}
 }
 
-// Prune drops everything that belongs to none of the containers live.
-func (m *Manager) Prune(ctx context.Context, live []string) error { return errdefs.ErrNotImplemented }
+// published is everything that the table should lead on; m.mu is held.
+func (m *Manager) published() []nft.Port {
+	type key struct {
+		ip    netip.Addr
+		port  uint16
+		proto uint8
+	}
+	seen := map[key]bool{}
+	var out []nft.Port
+	add := func(p nft.Port) {
+		k := key{p.HostIP, p.HostPort, p.Proto}
+		if !seen[k] {
+			seen[k] = true
+			out = append(out, p)
+		}
+	}
+	for _, a := range m.attached {
+		for _, p := range a.rules {
+			add(p)
+		}
+	}
+	for _, p := range m.inherited {
+		add(p)
+	}
+	return out
+}
 
 // DNS returns what a container's /etc/resolv.conf should say: name servers,
 // search domains and options.
-func (m *Manager) DNS() (servers, search, options []string) { return nil, nil, nil }
+func (m *Manager) DNS() (servers, search, options []string) {
+	c := dns.Host()
+	for _, a := range c.Servers {
+		servers = append(servers, a.String())
+	}
+	return servers, c.Search, c.Options
+}
 
 // Warnings tells what on this host will disturb containers' networking, for
 // users to read.
-func (m *Manager) Warnings() []string { return nil }
+func (m *Manager) Warnings() []string {
+	out := m.ports.Warnings()
+	foreign, err := m.table.Foreign()
+	if err != nil {
+		m.log.Error("look for other firewalls", "error", err)
+	}
+	if len(foreign) > 0 {
+		out = append(out, fmt.Sprintf("Forwarded packets are dropped by %s unless a rule there accepts them: accept those from and to %s for containers to reach the network",
+			strings.Join(foreign, ", "), m.bridge.Name()))
+	}
+	return out
+}
 
 // Network describes a network.
 type Network struct {
@@ -92,4 +265,24 @@ type Network struct {
 }
 
 // Default returns the network that always exists.
-func (m *Manager) Default() Network { return Network{} }
+func (m *Manager) Default() Network {
+	a := m.bridge.Address()
+	return Network{ID: m.id, Name: DefaultNetwork, Driver: "bridge", Link: m.bridge.Name(), Subnet: a.Masked(), Gateway: a.Addr(), MTU: m.bridge.MTU()}
+}
+
+// identity reads the default network's id, or makes one.
+func identity(dir string) (string, error) {
+	path := filepath.Join(dir, "bridge.id")
+	data, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(data)); err == nil && len(id) == 64 {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	id := newID()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+}

@@ -20,6 +20,7 @@ var version = "unknown"
 
 func main() {
 	path := flag.String("socket", "", "path of the control socket")
+	ready := flag.Int("ready-fd", -1, "descriptor to which \"ready\", or an error, is written")
 	show := flag.Bool("version", false, "print the version and end")
 	flag.Parse()
 	if *show {
@@ -31,7 +32,17 @@ func main() {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *path, log); err != nil {
+	say := func(string) {}
+	if *ready >= 0 {
+		syscall.CloseOnExec(*ready)
+		f := os.NewFile(uintptr(*ready), "ready")
+		say = func(text string) {
+			f.WriteString(text)
+			f.Close()
+		}
+	}
+	if err := run(ctx, *path, log, func() { say("ready") }); err != nil {
+		say(err.Error())
 		fmt.Fprintln(os.Stderr, "berth-netd:", err)
 		os.Exit(1)
 	}
@@ -40,7 +51,7 @@ func main() {
 // run takes over from a server that listens on the socket, if there is one.
 // The new socket replaces the old in one step, so that there is always one to
 // connect to.
-func run(ctx context.Context, path string, log *slog.Logger) error {
+func run(ctx context.Context, path string, log *slog.Logger, ready func()) error {
 	s := netd.NewServer(log)
 	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
@@ -62,5 +73,10 @@ func run(ctx context.Context, path string, log *slog.Logger) error {
 	if err := os.Rename(fresh, path); err != nil {
 		return err
 	}
-	return s.Run(ctx, l)
+	ready()
+	err = s.Run(ctx, l)
+	if !s.Superseded() {
+		os.Remove(path)
+	}
+	return err
 }

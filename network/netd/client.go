@@ -16,8 +16,6 @@ type Client struct {
 	mu   sync.Mutex
 	conn *net.UnixConn
 	pid  int
-	gone chan struct{}
-	once sync.Once
 }
 
 // Dial connects and agrees on a version. A socket on which nobody listens is
@@ -28,7 +26,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	if err != nil {
 		return nil, errors.Join(err, errdefs.ErrUnavailable)
 	}
-	client := &Client{conn: c.(*net.UnixConn), gone: make(chan struct{})}
+	client := &Client{conn: c.(*net.UnixConn)}
 	r, err := client.call(&request{Op: opHello, Version: Version})
 	if err == nil && r.Version != Version {
 		err = fmt.Errorf("netd speaks version %d of its protocol, this engine %d: %w", r.Version, Version, errdefs.ErrFailedPrecondition)
@@ -44,8 +42,12 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 // Pid is netd's process id.
 func (c *Client) Pid() int { return c.pid }
 
-// Gone is closed when the connection broke: netd has ended.
-func (c *Client) Gone() <-chan struct{} { return c.gone }
+// Watch returns when netd has ended, or ctx has. A client that watches must not
+// be used for anything else.
+func (c *Client) Watch(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
+	c.conn.Read(make([]byte, 1)) // netd never says anything unasked
+}
 
 // Reserve holds all ports for owner, or none; why not is a *Refusal.
 func (c *Client) Reserve(owner string, ports []Port) ([]Binding, error) {
@@ -71,19 +73,14 @@ func (c *Client) List() (map[string][]Binding, error) {
 	return r.Held, nil
 }
 
-// Quit ends netd with everything that it holds.
+// Quit ends a netd that holds nothing; one that does refuses.
 func (c *Client) Quit() error {
 	_, err := c.call(&request{Op: opQuit})
 	return err
 }
 
 // Close ends the connection; netd goes on.
-func (c *Client) Close() error {
-	c.lost()
-	return c.conn.Close()
-}
-
-func (c *Client) lost() { c.once.Do(func() { close(c.gone) }) }
+func (c *Client) Close() error { return c.conn.Close() }
 
 func (c *Client) call(req *request) (*response, error) {
 	c.mu.Lock()
@@ -95,7 +92,6 @@ func (c *Client) call(req *request) (*response, error) {
 	}
 	switch {
 	case err != nil:
-		c.lost()
 		return nil, fmt.Errorf("netd: %w: %w", err, errdefs.ErrUnavailable)
 	case r.Refusal != nil:
 		return nil, r.Refusal

@@ -40,6 +40,7 @@ func (s *Server) handover(c *net.UnixConn) error {
 	if err := readFrame(c, &done); err != nil {
 		return fmt.Errorf("successor did not take over: %w", err)
 	}
+	s.heir = true
 	s.quit()
 	return nil
 }
@@ -52,7 +53,7 @@ func (h *held) file() (*os.File, error) {
 }
 
 // TakeOver asks the server behind c for its sockets and serves them from now
-// on. Connections that the old server splices end with it.
+// on. The old server serves the connections that it has to their end.
 func (s *Server) TakeOver(c *net.UnixConn) error {
 	if err := writeFrame(c, &request{Op: opHandover, Version: Version}); err != nil {
 		return err

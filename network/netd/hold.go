@@ -15,14 +15,19 @@ type held struct {
 	Binding
 	listener net.Listener   // tcp
 	packets  net.PacketConn // udp
+	spliced  connections
 }
 
+// close stops listening; what is connected stays so.
 func (h *held) close() error {
 	if h.listener != nil {
 		return h.listener.Close()
 	}
 	return h.packets.Close()
 }
+
+// cut ends what is connected.
+func (h *held) cut() { h.spliced.close() }
 
 // hold binds the sockets for one port: one for an address, one in each family
 // for the wildcard. It binds all or none.

@@ -37,22 +37,24 @@ func (h *held) serveTCP() {
 			time.Sleep(10 * time.Millisecond) // out of descriptors: others must end first
 			continue
 		}
-		wg.Go(func() { splice(c.(*net.TCPConn), h.target()) })
+		wg.Go(func() { h.splice(c.(*net.TCPConn)) })
 	}
 }
 
 // splice joins two connections until both directions have ended. Go moves the
 // bytes with splice(2).
-func splice(client *net.TCPConn, target netip.AddrPort) {
+func (h *held) splice(client *net.TCPConn) {
 	defer client.Close()
+	defer h.spliced.add(client)()
 	dialer := net.Dialer{Timeout: connectIn}
-	c, err := dialer.Dial("tcp", target.String())
+	c, err := dialer.Dial("tcp4", h.target().String())
 	if err != nil {
 		client.SetLinger(0) // a reset is what a refused connection looks like
 		return
 	}
 	server := c.(*net.TCPConn)
 	defer server.Close()
+	defer h.spliced.add(server)()
 	var wg sync.WaitGroup
 	pass := func(to, from *net.TCPConn) {
 		io.Copy(to, from)
@@ -61,6 +63,42 @@ func splice(client *net.TCPConn, target netip.AddrPort) {
 	wg.Go(func() { pass(server, client) })
 	wg.Go(func() { pass(client, server) })
 	wg.Wait()
+}
+
+// connections are those that can be ended from outside.
+type connections struct {
+	mu  sync.Mutex
+	all map[net.Conn]struct{}
+	end bool
+}
+
+// add registers a connection; the result takes it back. One that comes after
+// the end is closed at once.
+func (s *connections) add(c net.Conn) func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end {
+		c.Close()
+		return func() {}
+	}
+	if s.all == nil {
+		s.all = map[net.Conn]struct{}{}
+	}
+	s.all[c] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.all, c)
+	}
+}
+
+func (s *connections) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = true
+	for c := range s.all {
+		c.Close()
+	}
 }
 
 // Bounds of the datagram relay: how many clients it remembers, and for how

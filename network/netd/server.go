@@ -22,6 +22,7 @@ type Server struct {
 	held map[string][]*held // by owner
 	wg   sync.WaitGroup     // the sockets' relays
 	quit context.CancelFunc
+	heir bool // a successor has the sockets
 }
 
 // NewServer returns a server that holds nothing.
@@ -30,8 +31,9 @@ func NewServer(log *slog.Logger) *Server {
 }
 
 // Run serves clients that connect to l until ctx ends, a client asks to quit,
-// or a successor took over. Only root is served. It closes l and everything it
-// holds.
+// or a successor took over; Superseded tells. Only root is served. It closes l
+// and everything it holds. What is spliced when a successor takes over is
+// served to its end.
 func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 	ctx, s.quit = context.WithCancel(ctx)
 	defer s.quit()
@@ -81,10 +83,11 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 		if req.Op == opHandover {
 			return s.handover(c)
 		}
-		if err := writeFrame(c, s.answer(ctx, &req)); err != nil {
+		r := s.answer(ctx, &req)
+		if err := writeFrame(c, r); err != nil {
 			return err
 		}
-		if req.Op == opQuit {
+		if req.Op == opQuit && r.Error == "" {
 			s.quit()
 			return nil
 		}
@@ -102,6 +105,9 @@ func (s *Server) answer(ctx context.Context, req *request) *response {
 	case opList:
 		return &response{Held: s.list()}
 	case opQuit:
+		if len(s.list()) > 0 {
+			return &response{Error: "ports are held"}
+		}
 		return &response{}
 	default:
 		return &response{Error: fmt.Sprintf("unknown operation %q", req.Op)}
@@ -169,9 +175,19 @@ func (s *Server) release(owner string) *response {
 		if err := h.close(); err != nil {
 			s.log.Error("close", "port", h.HostPort, "error", err)
 		}
+		if !s.heir {
+			h.cut()
+		}
 	}
 	delete(s.held, owner)
 	return &response{}
+}
+
+// Superseded tells, after Run, that a successor has the sockets.
+func (s *Server) Superseded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heir
 }
 
 func (s *Server) list() map[string][]Binding {

@@ -1,9 +1,11 @@
 package nft
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -24,15 +26,18 @@ var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
 // chains adds the chains and rules for one bridge. `nft list table` shows them
 // as docs/networking.md explains them.
-func (t *Table) chains(n Network) {
+func (t *Table) chains(n Network) error {
 	accept := nftables.ChainPolicyAccept
+	t.rules = map[string]int{}
 	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority) *nftables.Chain {
 		return t.conn.AddChain(&nftables.Chain{Name: name, Table: t.table, Type: kind, Hooknum: hook, Priority: p, Policy: &accept})
 	}
 	raw := chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
 	// route_localnet is on for the bridge, so that answers to the host's
-	// loopback come back; a container must not use it to reach the host's.
+	// loopback come back; a container must not use it to reach the host's, nor
+	// to pass for the host itself (CVE-2020-8558).
 	t.rule(raw, iif(n.Bridge), daddr(loopback), drop())
+	t.rule(raw, iif(n.Bridge), saddr(loopback), drop())
 
 	pre := chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
 	// Ports bound to loopback are for local processes, whose packets do not
@@ -52,16 +57,43 @@ func (t *Table) chains(n Network) {
 	// From the host's loopback to a container: it could not answer 127.0.0.1.
 	t.rule(post, oif(n.Bridge), saddr(loopback), masquerade())
 	// A container that calls a published port of its own network: the answer
-	// must come back through here.
-	t.rule(post, iif(n.Bridge), oif(n.Bridge), ctStatus(statusDNAT), masquerade())
+	// must come back through here. (The input link cannot be asked for: with
+	// br_netfilter, it is not known at this point.)
+	t.rule(post, oif(n.Bridge), saddr(n.Subnet), ctStatus(statusDNAT), masquerade())
 
 	forward := chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	if len(n.Apart) > 0 {
+		apart := &nftables.Set{Table: t.table, Name: "apart", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
+		var links []nftables.SetElement
+		for _, name := range n.Apart {
+			links = append(links, nftables.SetElement{Key: ifname(name)})
+		}
+		if err := t.conn.AddSet(apart, links); err != nil {
+			return fmt.Errorf("nftables set %s: %w", apart.Name, err)
+		}
+		t.rule(forward, among(expr.MetaKeyIIFNAME, apart), among(expr.MetaKeyOIFNAME, apart), drop())
+	}
 	t.rule(forward, oifNot(n.Bridge), verdict(expr.VerdictAccept))
 	t.rule(forward, iif(n.Bridge), verdict(expr.VerdictAccept))
 	t.rule(forward, ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), verdict(expr.VerdictAccept))
 	t.rule(forward, ctStatus(statusDNAT), verdict(expr.VerdictAccept))
 	// Nobody reaches a port that was not published.
 	t.rule(forward, drop())
+	return nil
+}
+
+// among matches packets of a link whose name is in the set.
+func among(key expr.MetaKey, set *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: key, Register: reg0},
+		&expr.Lookup{SourceRegister: reg0, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+func ifname(name string) []byte {
+	data := make([]byte, unix.IFNAMSIZ)
+	copy(data, name)
+	return data
 }
 
 // lookup leads the packet to what the map answers for it, or goes on.
@@ -88,9 +120,7 @@ func local() []expr.Any {
 }
 
 func device(key expr.MetaKey, op expr.CmpOp, name string) []expr.Any {
-	data := make([]byte, unix.IFNAMSIZ)
-	copy(data, name)
-	return []expr.Any{&expr.Meta{Key: key, Register: reg0}, &expr.Cmp{Op: op, Register: reg0, Data: data}}
+	return []expr.Any{&expr.Meta{Key: key, Register: reg0}, &expr.Cmp{Op: op, Register: reg0, Data: ifname(name)}}
 }
 
 func iif(name string) []expr.Any    { return device(expr.MetaKeyIIFNAME, expr.CmpOpEq, name) }

@@ -9,8 +9,11 @@
 package nft
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
@@ -22,6 +25,9 @@ import (
 type Network struct {
 	Bridge string
 	Subnet netip.Prefix
+	// Apart lists links between which the host forwarded nothing before the
+	// engine switched forwarding on. It shall not do so now.
+	Apart []string
 }
 
 // Port leads from an address and port of the host to one of a container.
@@ -38,8 +44,9 @@ type Table struct {
 	mu       sync.Mutex
 	conn     *nftables.Conn
 	table    *nftables.Table
-	specific *nftables.Set // address . protocol . port
-	wildcard *nftables.Set // protocol . port
+	specific *nftables.Set  // address . protocol . port
+	wildcard *nftables.Set  // protocol . port
+	rules    map[string]int // how many each chain has
 }
 
 // Open connects to the kernel; nothing is changed yet.
@@ -63,6 +70,9 @@ func Open(name string) (*Table, error) {
 	return t, nil
 }
 
+// Name of the table.
+func (t *Table) Name() string { return t.table.Name }
+
 // Close ends the connection; the table stays.
 func (t *Table) Close() error { return t.conn.CloseLasting() }
 
@@ -81,11 +91,112 @@ func (t *Table) Replace(n Network, ports []Port) error {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
-	t.chains(n)
+	if err := t.chains(n); err != nil {
+		return err
+	}
 	if err := t.elements(ports, t.conn.SetAddElements); err != nil {
 		return err
 	}
 	return t.flush("replace table " + t.table.Name)
+}
+
+// Ports reads from the kernel what is published; nothing if there is no table.
+func (t *Table) Ports() ([]Port, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	there, err := t.there()
+	if err != nil || !there {
+		return nil, err
+	}
+	var out []Port
+	for _, set := range []*nftables.Set{t.specific, t.wildcard} {
+		elements, err := t.conn.GetSetElements(set)
+		if errors.Is(err, unix.ENOENT) {
+			continue // a table of another make
+		}
+		if err != nil {
+			return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
+		}
+		for _, e := range elements {
+			if p, ok := parse(e, set == t.specific); ok {
+				out = append(out, p)
+			}
+		}
+	}
+	return out, nil
+}
+
+func parse(e nftables.SetElement, specific bool) (Port, bool) {
+	p := Port{HostIP: netip.IPv4Unspecified()}
+	key := e.Key
+	if specific {
+		if len(key) < 4 {
+			return p, false
+		}
+		p.HostIP, key = netip.AddrFrom4([4]byte(key)), key[4:]
+	}
+	if len(key) < 8 || len(e.Val) < 8 {
+		return p, false
+	}
+	p.Proto = key[0]
+	p.HostPort = binary.BigEndian.Uint16(key[4:])
+	p.ContainerIP = netip.AddrFrom4([4]byte(e.Val))
+	p.ContainerPort = binary.BigEndian.Uint16(e.Val[4:])
+	return p, true
+}
+
+// There tells whether the table exists.
+func (t *Table) There() (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.there()
+}
+
+func (t *Table) there() (bool, error) {
+	tables, err := t.conn.ListTablesOfFamily(t.table.Family)
+	if err != nil {
+		return false, fmt.Errorf("nftables: list tables: %w", err)
+	}
+	return slices.ContainsFunc(tables, func(x *nftables.Table) bool { return x.Name == t.table.Name }), nil
+}
+
+// Intact tells whether the chains have the rules that Replace gave them.
+func (t *Table) Intact() (bool, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, want := range t.rules {
+		rules, err := t.conn.GetRules(t.table, &nftables.Chain{Name: name, Table: t.table})
+		if errors.Is(err, unix.ENOENT) || err == nil && len(rules) != want {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("nftables: read chain %s: %w", name, err)
+		}
+	}
+	return true, nil
+}
+
+// Foreign lists chains of others that drop forwarded packets unless one of
+// their own rules accepts them: "ip filter FORWARD".
+func (t *Table) Foreign() ([]string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	chains, err := t.conn.ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("nftables: list chains: %w", err)
+	}
+	families := map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyINet: "inet"}
+	var out []string
+	for _, c := range chains {
+		family, ours := families[c.Table.Family]
+		if !ours || c.Table.Name == t.table.Name || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
+			continue
+		}
+		if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+			out = append(out, family+" "+c.Table.Name+" "+c.Name)
+		}
+	}
+	return out, nil
 }
 
 // Add publishes ports; on an error none of them is.
@@ -177,5 +288,6 @@ func (t *Table) rule(chain *nftables.Chain, parts ...[]expr.Any) {
 	for _, p := range parts {
 		all = append(all, p...)
 	}
+	t.rules[chain.Name]++
 	t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: all})
 }

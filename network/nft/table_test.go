@@ -43,7 +43,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	network := Network{Bridge: "berth0", Subnet: netip.MustParsePrefix("172.17.0.0/16")}
+	network := Network{Bridge: "berth0", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Apart: []string{"eth0", "wlan0"}}
 	port := func(host string, hostPort uint16, proto uint8, n uint16) Port {
 		return Port{netip.MustParseAddr(host), hostPort, proto, netip.MustParseAddr("172.17.0.2"), n}
 	}
@@ -71,6 +71,21 @@ func TestTable(t *testing.T) {
 		t.Errorf("the table is\n%s\nwant\n%s", got, want)
 	}
 
+	back, err := table.Ports()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(back, []Port{ports[1], ports[0]}) {
+		t.Errorf("read back %v", back)
+	}
+	if foreign, err := table.Foreign(); err != nil || len(foreign) != 0 {
+		t.Errorf("foreign %v, %v", foreign, err)
+	}
+
+	if ok, err := table.Intact(); err != nil || !ok {
+		t.Errorf("intact %v, %v", ok, err)
+	}
+
 	more := []Port{port("0.0.0.0", 443, unix.IPPROTO_TCP, 443)}
 	if err := table.Add(more); err != nil {
 		t.Fatal(err)
@@ -87,6 +102,12 @@ func TestTable(t *testing.T) {
 	if err := table.Delete(); err != nil {
 		t.Fatal(err)
 	}
+	if ok, err := table.Intact(); err != nil || ok {
+		t.Errorf("without a table: intact %v, %v", ok, err)
+	}
+	if back, err := table.Ports(); err != nil || len(back) != 0 {
+		t.Errorf("without a table: ports %v, %v", back, err)
+	}
 	if got := ruleset(t); got != "" {
 		t.Errorf("left: %s", got)
 	}
@@ -100,7 +121,7 @@ func TestManyPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	if err := table.Replace(Network{"berth0", netip.MustParsePrefix("10.0.0.0/24")}, nil); err != nil {
+	if err := table.Replace(Network{Bridge: "berth0", Subnet: netip.MustParsePrefix("10.0.0.0/24")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var ports []Port

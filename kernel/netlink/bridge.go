@@ -1,0 +1,97 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+)
+
+// AddBridge makes a bridge that is down. A bridge with its own mtu keeps it,
+// whatever ports it gets.
+func (c *Conn) AddBridge(name string, mtu int) (Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = name, mtu
+	if err := c.h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		return Link{}, fmt.Errorf("make bridge %s: %w", name, err)
+	}
+	return c.Link(name)
+}
+
+// Veth is a pair of interfaces: one here, as a port of a bridge, the other in
+// another namespace.
+type Veth struct {
+	Name   string
+	Master int // index of the bridge
+	MTU    int
+	Peer   string   // name of the other end
+	PeerNS *os.File // where it is born
+}
+
+// AddVeth makes the pair with one message: this end is up and on the bridge,
+// the other one is down, so that it can be configured before it hears anything.
+func (c *Conn) AddVeth(v Veth) error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.Sockets = c.raw
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(v.Name)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(v.MTU))))
+	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(v.Master))))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
+	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
+	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
+	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(v.Peer))
+	peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(v.MTU)))
+	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(v.PeerNS.Fd())))
+	req.AddData(info)
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	runtime.KeepAlive(v.PeerNS)
+	if err != nil {
+		return fmt.Errorf("make veth %s: %w", v.Name, err)
+	}
+	return nil
+}
+
+// SetHairpin makes a bridge send frames back through the port that they came
+// from, if that is where they belong.
+func (c *Conn) SetHairpin(index int) error { return c.h.LinkSetHairpin(at(index), true) }
+
+// ForgetMAC makes a bridge forget behind which of its ports (index) it last
+// saw a hardware address. Nothing to forget is no error.
+func (c *Conn) ForgetMAC(index int, mac net.HardwareAddr) error {
+	err := c.h.NeighDel(&netlink.Neigh{LinkIndex: index, Family: unix.AF_BRIDGE, HardwareAddr: mac, Flags: netlink.NTF_MASTER})
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
+}
+
+// NewNamespace makes a network namespace and runs setup on a thread in it.
+func NewNamespace(setup func(f *os.File) error) (*os.File, error) {
+	var f *os.File
+	err := ns.OnThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return os.NewSyscallError("unshare network namespace", err)
+		}
+		var err error
+		if f, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return err
+		}
+		return setup(f)
+	})
+	if err != nil && f != nil {
+		f.Close()
+		f = nil
+	}
+	return f, err
+}

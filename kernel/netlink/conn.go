@@ -1,0 +1,185 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/containerd/errdefs"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Conn is a lasting connection to the kernel. It is safe for concurrent use.
+type Conn struct {
+	h   *netlink.Handle
+	raw map[int]*nl.SocketHandle // for the requests that the library has not
+}
+
+// Open connects to the network namespace of the calling thread.
+func Open() (*Conn, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("rtnetlink: %w", err)
+	}
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		h.Close()
+		return nil, fmt.Errorf("rtnetlink: %w", err)
+	}
+	return &Conn{h, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() {
+	c.h.Close()
+	c.raw[unix.NETLINK_ROUTE].Close()
+}
+
+// Link is a network interface.
+type Link struct {
+	Index int
+	Name  string
+	Kind  string // "bridge", "veth", …; "device" for hardware
+	Alias string
+	MTU   int
+	Up    bool
+}
+
+// LoopbackIndex is the number that lo has in every namespace.
+const LoopbackIndex = 1
+
+func convert(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}
+}
+
+// at is a link by number, which is all that most requests need.
+func at(index int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+// Link finds an interface by name.
+func (c *Conn) Link(name string) (Link, error) {
+	l, err := c.h.LinkByName(name)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return Link{}, fmt.Errorf("link %s: %w", name, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("link %s: %w", name, err)
+	}
+	return convert(l), nil
+}
+
+// Links lists the namespace's interfaces.
+func (c *Conn) Links() ([]Link, error) {
+	all, err := dump(c.h.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	out := make([]Link, len(all))
+	for i, l := range all {
+		out[i] = convert(l)
+	}
+	return out, nil
+}
+
+// dump repeats a listing that changed while it was read.
+func dump[T any](list func() ([]T, error)) (out []T, err error) {
+	for range 8 {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return out, err
+		}
+	}
+	return out, err
+}
+
+// SetUp brings a link up.
+func (c *Conn) SetUp(index int) error { return c.h.LinkSetUp(at(index)) }
+
+// SetMAC changes a link's hardware address.
+func (c *Conn) SetMAC(index int, mac net.HardwareAddr) error {
+	return c.h.LinkSetHardwareAddr(at(index), mac)
+}
+
+// SetAlias attaches a note to a link, which `ip link` shows.
+func (c *Conn) SetAlias(index int, alias string) error { return c.h.LinkSetAlias(at(index), alias) }
+
+// Delete removes a link. It is synchronous and takes tens of milliseconds; a
+// link in a namespace goes by itself with the namespace.
+func (c *Conn) Delete(index int) error { return c.h.LinkDel(at(index)) }
+
+// Addr is an address of a link.
+type Addr struct {
+	Index  int
+	Prefix netip.Prefix
+}
+
+// Addrs lists the IPv4 addresses of all links.
+func (c *Conn) Addrs() ([]Addr, error) {
+	all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var out []Addr
+	for _, a := range all {
+		if p, ok := prefix(a.IPNet); ok {
+			out = append(out, Addr{a.LinkIndex, p})
+		}
+	}
+	return out, nil
+}
+
+// AddAddr gives a link an address.
+func (c *Conn) AddAddr(index int, p netip.Prefix) error {
+	return c.h.AddrAdd(at(index), &netlink.Addr{IPNet: ipnet(p)})
+}
+
+// DelAddr takes an address away.
+func (c *Conn) DelAddr(index int, p netip.Prefix) error {
+	return c.h.AddrDel(at(index), &netlink.Addr{IPNet: ipnet(p)})
+}
+
+// Route is an IPv4 route of the main table.
+type Route struct {
+	Index int
+	To    netip.Prefix // 0.0.0.0/0: the default route
+}
+
+// Routes lists the IPv4 routes of the main table.
+func (c *Conn) Routes() ([]Route, error) {
+	all, err := dump(func() ([]netlink.Route, error) { return c.h.RouteList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	var out []Route
+	for _, r := range all {
+		p, ok := prefix(r.Dst)
+		if !ok {
+			p = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		}
+		out = append(out, Route{r.LinkIndex, p})
+	}
+	return out, nil
+}
+
+// AddDefaultRoute sends what is not local to gateway.
+func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr) error {
+	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice()})
+}
+
+func ipnet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func prefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a.Unmap(), bits), ok
+}

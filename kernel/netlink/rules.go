@@ -1,0 +1,77 @@
+package netlink
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// groupRules is NFNLGRP_NFTABLES: what changes in nftables.
+const groupRules = 7
+
+// WatchRules calls removed whenever something of the nftables table was
+// removed, and when it cannot be known, until ctx ends. It watches the calling
+// thread's namespace.
+func WatchRules(ctx context.Context, table string, removed func()) error {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return os.NewSyscallError("nftables socket", err)
+	}
+	f := os.NewFile(uintptr(fd), "nftables events")
+	defer f.Close()
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (groupRules - 1)}); err != nil {
+		return os.NewSyscallError("subscribe to nftables", err)
+	}
+	defer context.AfterFunc(ctx, func() { f.Close() })()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			removed() // messages were lost
+		case err != nil:
+			return fmt.Errorf("nftables events: %w", err)
+		case removes(buf[:n], table):
+			removed()
+		}
+	}
+}
+
+// removes tells whether one of the messages says that the table, or a chain or
+// rule of it, was removed. In all of them attribute 1 is the table's name.
+func removes(messages []byte, table string) bool {
+	const header, generic, attr = unix.SizeofNlMsghdr, 4, unix.SizeofNlAttr
+	found := false
+	for len(messages) >= header {
+		n := int(binary.NativeEndian.Uint32(messages))
+		if n < header || n > len(messages) {
+			break
+		}
+		kind, body := binary.NativeEndian.Uint16(messages[4:]), messages[header:n]
+		messages = messages[min(len(messages), (n+3)&^3):]
+		switch kind {
+		case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE,
+			unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELCHAIN,
+			unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELRULE:
+		default:
+			continue
+		}
+		if len(body) < generic+attr {
+			continue
+		}
+		body = body[generic:]
+		size := int(binary.NativeEndian.Uint16(body))
+		if size < attr || size > len(body) || binary.NativeEndian.Uint16(body[2:]) != 1 {
+			continue
+		}
+		found = found || string(bytes.TrimRight(body[attr:size], "\x00")) == table
+	}
+	return found
+}

@@ -1,0 +1,41 @@
+package netlink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+)
+
+// Sysctl reads a setting below /proc/sys/net, such as "ipv4/ip_forward", of the
+// calling thread's network namespace.
+func Sysctl(name string) (string, error) {
+	b, err := os.ReadFile("/proc/sys/net/" + name)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("sysctl net/%s: %w", name, errdefs.ErrNotFound)
+	}
+	return string(bytes.TrimSpace(b)), err
+}
+
+// SetSysctl writes a setting, unless it has the value already: on hosts where
+// /proc/sys is read-only somebody else has set what is needed.
+func SetSysctl(name, value string) error {
+	got, err := Sysctl(name)
+	if err != nil || got == value {
+		return err
+	}
+	return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
+}
+
+// DisableIPv6 makes a link deaf to IPv6. Do it before the link is up, or it may
+// have taken an address from a router's advertisement. A kernel without IPv6 is
+// fine as it is.
+func DisableIPv6(link string) error {
+	err := SetSysctl("ipv6/conf/"+link+"/disable_ipv6", "1")
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,199 @@
+// Package bridge makes the link that containers' interfaces are ports of, and
+// namespaces that are plugged into it.
+//
+// A bridge has an IPv4 address and no IPv6: the host would believe what a
+// container advertises as a router (CVE-2020-13401).
+package bridge
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/netlink"
+)
+
+// alias marks links that were made here, and may be removed here.
+const alias = "berth"
+
+// Options says what the bridge is to be.
+type Options struct {
+	Name string
+	// Address of the host on the bridge and the size of the network. Zero: that
+	// of an existing link, or a free one.
+	Address netip.Prefix
+	MTU     int          // 0: that of the default route, at most 1500
+	Avoid   []netip.Addr // which a chosen network must not contain
+	Log     *slog.Logger
+}
+
+// Bridge is a link of the host, up, with an address.
+type Bridge struct {
+	conn    *netlink.Conn
+	log     *slog.Logger
+	link    netlink.Link
+	address netip.Prefix
+	mtu     int
+	ours    bool
+}
+
+// Open makes the bridge, or takes over one that exists. It belongs to the
+// network namespace of the calling thread, and conn must, too.
+func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
+	b := &Bridge{conn: conn, log: o.Log, mtu: o.MTU}
+	if b.mtu == 0 {
+		var err error
+		if b.mtu, err = uplinkMTU(conn); err != nil {
+			return nil, err
+		}
+	}
+	link, err := conn.Link(o.Name)
+	if errdefs.IsNotFound(err) {
+		link, err = b.create(o.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.link, b.ours = link, link.Alias == alias
+	if link.Kind != "bridge" {
+		return nil, fmt.Errorf("link %s is not a bridge but a %s: %w", o.Name, link.Kind, errdefs.ErrFailedPrecondition)
+	}
+	if err := b.setAddress(o); err != nil {
+		return nil, fmt.Errorf("address of bridge %s: %w", o.Name, err)
+	}
+	// Answers to the host's loopback come back through the bridge. Package nft
+	// keeps containers from using it.
+	if err := netlink.SetSysctl("ipv4/conf/"+o.Name+"/route_localnet", "1"); err != nil {
+		return nil, err
+	}
+	if err := conn.SetUp(link.Index); err != nil {
+		return nil, fmt.Errorf("bring up bridge %s: %w", o.Name, err)
+	}
+	return b, nil
+}
+
+func (b *Bridge) create(name string) (netlink.Link, error) {
+	link, err := b.conn.AddBridge(name, b.mtu)
+	if err != nil {
+		return link, err
+	}
+	undo := func(err error) (netlink.Link, error) {
+		b.conn.Delete(link.Index)
+		return link, err
+	}
+	if err := b.conn.SetAlias(link.Index, alias); err != nil {
+		return undo(err)
+	}
+	if err := netlink.DisableIPv6(name); err != nil {
+		return undo(err)
+	}
+	link.Alias = alias
+	return link, nil
+}
+
+// setAddress sees to it that the bridge has its address and no other.
+func (b *Bridge) setAddress(o Options) error {
+	all, err := b.conn.Addrs()
+	if err != nil {
+		return err
+	}
+	var has []netip.Prefix
+	for _, a := range all {
+		if a.Index == b.link.Index {
+			has = append(has, a.Prefix)
+		}
+	}
+	if !o.Address.IsValid() {
+		if len(has) > 0 {
+			b.address = has[0]
+			return nil
+		}
+		return b.choose(o.Avoid)
+	}
+	b.address = o.Address
+	found := false
+	for _, p := range has {
+		if p == o.Address {
+			found = true
+			continue
+		}
+		if err := b.conn.DelAddr(b.link.Index, p); err != nil {
+			return err
+		}
+	}
+	if found {
+		return nil
+	}
+	return b.take(o.Address)
+}
+
+// take gives the bridge its address, and a hardware address that does not
+// change with its ports.
+func (b *Bridge) take(p netip.Prefix) error {
+	if b.ours {
+		if err := b.conn.SetMAC(b.link.Index, MAC(p.Addr())); err != nil {
+			return err
+		}
+	}
+	return b.conn.AddAddr(b.link.Index, p)
+}
+
+// MAC is the hardware address that belongs to an IPv4 address, as Docker has it.
+func MAC(a netip.Addr) net.HardwareAddr {
+	return append(net.HardwareAddr{0x02, 0x42}, a.AsSlice()...)
+}
+
+// uplinkMTU is the MTU of the way to the outside.
+func uplinkMTU(conn *netlink.Conn) (int, error) {
+	mtu := 1500
+	routes, err := conn.Routes()
+	if err != nil {
+		return 0, err
+	}
+	links, err := conn.Links()
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range routes {
+		for _, l := range links {
+			if r.To.Bits() == 0 && l.Index == r.Index {
+				return min(mtu, l.MTU), nil
+			}
+		}
+	}
+	return mtu, nil
+}
+
+// Name of the link.
+func (b *Bridge) Name() string { return b.link.Name }
+
+// Address is the host's address on the bridge with the network's size.
+func (b *Bridge) Address() netip.Prefix { return b.address }
+
+// MTU of containers' interfaces.
+func (b *Bridge) MTU() int { return b.mtu }
+
+// Remove removes the link, if Open or an earlier Open made it.
+func (b *Bridge) Remove() error {
+	if !b.ours {
+		return nil
+	}
+	return b.conn.Delete(b.link.Index)
+}
+
+// Forget makes the bridge forget where it saw a container that has ended, so
+// that the next one with its address is found at once. The kernel removes the
+// old port only some time after its namespace.
+func (b *Bridge) Forget(hostLink string, mac net.HardwareAddr) error {
+	link, err := b.conn.Link(hostLink)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.conn.ForgetMAC(link.Index, mac)
+}

@@ -1,0 +1,95 @@
+package bridge
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// candidates are Docker's default address pools.
+func candidates() []netip.Prefix {
+	var out []netip.Prefix
+	for n := byte(17); n <= 31; n++ {
+		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, n, 0, 0}), 16))
+	}
+	for n := 0; n < 256; n += 16 {
+		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(n), 0}), 20))
+	}
+	return out
+}
+
+// settle is how long another engine that chose the same network at the same
+// moment has to give way.
+const settle = 50 * time.Millisecond
+
+// choose takes the first network that overlaps with nothing on the host.
+func (b *Bridge) choose(avoid []netip.Addr) error {
+	for _, p := range candidates() {
+		if holdsAny(p, avoid) {
+			continue
+		}
+		if other, err := b.overlap(p); err != nil || other != 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		address := netip.PrefixFrom(p.Addr().Next(), p.Bits())
+		if err := b.take(address); err != nil {
+			return err
+		}
+		// Another engine may have looked before we took it. The one with the
+		// younger bridge gives way.
+		other, err := b.overlap(p)
+		if err == nil && other > b.link.Index {
+			time.Sleep(settle)
+			other, err = b.overlap(p)
+		}
+		if err != nil {
+			return err
+		}
+		if other == 0 {
+			b.address = address
+			return nil
+		}
+		if err := b.conn.DelAddr(b.link.Index, address); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("all predefined address pools have been fully subnetted: %w", errdefs.ErrResourceExhausted)
+}
+
+func holdsAny(p netip.Prefix, addrs []netip.Addr) bool {
+	for _, a := range addrs {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlap returns the index of another link with an address or a route in p,
+// or 0.
+func (b *Bridge) overlap(p netip.Prefix) (int, error) {
+	addrs, err := b.conn.Addrs()
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range addrs {
+		if a.Index != b.link.Index && a.Prefix.Overlaps(p) {
+			return a.Index, nil
+		}
+	}
+	routes, err := b.conn.Routes()
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range routes {
+		if r.Index != b.link.Index && r.To.Bits() > 0 && r.To.Overlaps(p) {
+			return max(r.Index, 1), nil // a blackhole route has no link
+		}
+	}
+	return 0, nil
+}

@@ -1,0 +1,78 @@
+package bridge
+
+import (
+	"context"
+	"time"
+)
+
+// DefaultPool is how many namespaces are kept ready.
+const DefaultPool = 4
+
+// Pool keeps namespaces ready.
+type Pool struct {
+	bridge *Bridge
+	ready  chan *Namespace
+	taken  chan struct{}
+}
+
+// NewPool makes a pool for size namespaces, which Run fills. 0: DefaultPool;
+// negative: none.
+func NewPool(b *Bridge, size int) *Pool {
+	if size == 0 {
+		size = DefaultPool
+	}
+	return &Pool{b, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1)}
+}
+
+// Take returns a ready namespace, or makes one.
+func (p *Pool) Take() (*Namespace, error) {
+	select {
+	case n := <-p.ready:
+		select {
+		case p.taken <- struct{}{}:
+		default:
+		}
+		return n, nil
+	default:
+		return p.bridge.Plug()
+	}
+}
+
+// retry is how long to wait after the kernel refused a namespace.
+const retry = time.Second
+
+// Run fills the pool, one namespace at a time because the kernel makes them one
+// at a time, until ctx ends; then it drops what is left.
+func (p *Pool) Run(ctx context.Context) {
+	defer p.drop()
+	for ctx.Err() == nil {
+		if len(p.ready) == cap(p.ready) {
+			select {
+			case <-p.taken:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		n, err := p.bridge.Plug()
+		if err == nil {
+			p.ready <- n // there is room, and nobody else fills it
+			continue
+		}
+		p.bridge.log.Error("prepare a network namespace", "error", err)
+		select {
+		case <-time.After(retry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (p *Pool) drop() {
+	for {
+		select {
+		case n := <-p.ready:
+			n.Close()
+		default:
+			return
+		}
+	}
+}

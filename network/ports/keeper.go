@@ -1,0 +1,257 @@
+// Package ports keeps host ports for containers, in berth-netd: it starts that
+// program, or takes over one that runs already, and should it die, starts
+// another and has it hold the same ports again.
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os/exec"
+	"slices"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/netd"
+)
+
+// Options says where netd is.
+type Options struct {
+	Socket       string
+	Binary       string // absolute path of berth-netd
+	CgroupParent string // "": /berth
+	CgroupID     string // name of netd's own group below it
+	Log          *slog.Logger
+}
+
+// Keeper is the engine's side of netd. It is safe for concurrent use.
+type Keeper struct {
+	o Options
+
+	mu      sync.Mutex
+	client  *netd.Client
+	started *exec.Cmd                 // nil: an earlier engine started it
+	held    map[string][]netd.Binding // what we want held, by owner
+	lost    []string                  // what could not be held again, for users to read
+}
+
+// Open takes over the running netd, or starts one. A running one of another
+// version, or whose program was replaced since, hands its sockets to a new one.
+func Open(ctx context.Context, o Options) (*Keeper, error) {
+	k := &Keeper{o: o, held: map[string][]netd.Binding{}}
+	client, err := netd.Dial(ctx, o.Socket)
+	switch {
+	case err == nil && !k.outdated(client.Pid()):
+		k.client = client
+		return k, nil
+	case err == nil:
+		client.Close()
+	case !errdefs.IsUnavailable(err) && !errdefs.IsFailedPrecondition(err):
+		return nil, fmt.Errorf("netd: %w", err)
+	}
+	if err := k.start(ctx); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Reserve holds all ports for owner, or none; why not is a *netd.Refusal.
+func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([]netd.Binding, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var got []netd.Binding
+	err := k.call(ctx, func(c *netd.Client) (err error) {
+		got, err = c.Reserve(owner, want)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.held[owner] = got
+	return got, nil
+}
+
+// Release lets go of what owner has.
+func (k *Keeper) Release(ctx context.Context, owner string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.held[owner]; !ok {
+		return nil
+	}
+	delete(k.held, owner)
+	return k.call(ctx, func(c *netd.Client) error { return c.Release(owner) })
+}
+
+// Adopt makes sure that owner has exactly these, as it had before the engine
+// was restarted.
+func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.call(ctx, func(c *netd.Client) error {
+		all, err := c.List()
+		if err != nil {
+			return err
+		}
+		have := all[owner]
+		if sameBindings(have, want) {
+			k.held[owner] = want
+			return nil
+		}
+		if len(have) > 0 {
+			if err := c.Release(owner); err != nil {
+				return err
+			}
+		}
+		if len(want) == 0 {
+			return nil
+		}
+		k.held[owner] = want
+		return hold(c, owner, want)
+	})
+}
+
+func sameBindings(a, b []netd.Binding) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			return false
+		}
+	}
+	return true
+}
+
+// hold reserves very specific bindings.
+func hold(c *netd.Client, owner string, bindings []netd.Binding) error {
+	want := make([]netd.Port, len(bindings))
+	for i, b := range bindings {
+		want[i] = netd.Port{HostIP: b.HostIP, HostPort: b.HostPort, Proto: b.Proto, ContainerIP: b.ContainerIP, ContainerPort: b.ContainerPort}
+	}
+	_, err := c.Reserve(owner, want)
+	return err
+}
+
+// Prune lets go of everything that was neither reserved nor adopted here.
+func (k *Keeper) Prune(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.call(ctx, func(c *netd.Client) error {
+		all, err := c.List()
+		if err != nil {
+			return err
+		}
+		for owner := range all {
+			if _, ok := k.held[owner]; !ok {
+				err = errors.Join(err, c.Release(owner))
+			}
+		}
+		return err
+	})
+}
+
+// Warnings tells which ports are published but no longer held.
+func (k *Keeper) Warnings() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.lost)
+}
+
+// call does something with netd, once more with a new one if netd has died;
+// k.mu is held.
+func (k *Keeper) call(ctx context.Context, do func(*netd.Client) error) error {
+	err := do(k.client)
+	if !errdefs.IsUnavailable(err) {
+		return err
+	}
+	if err := k.recover(ctx); err != nil {
+		return err
+	}
+	return do(k.client)
+}
+
+// recover connects again, to a new netd if there is none, and has it hold what
+// we want held; k.mu is held. A port that somebody took meanwhile is still led
+// to its container by the firewall.
+func (k *Keeper) recover(ctx context.Context) error {
+	k.client.Close()
+	client, err := netd.Dial(ctx, k.o.Socket)
+	switch {
+	case err == nil:
+		k.client = client // another netd took over by itself
+	case errdefs.IsUnavailable(err):
+		k.o.Log.Warn("berth-netd has ended; starting another")
+		k.reap()
+		if err := k.start(ctx); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	all, err := k.client.List()
+	if err != nil {
+		return err
+	}
+	k.lost = nil
+	for _, owner := range slices.Sorted(maps.Keys(k.held)) {
+		if all[owner] != nil {
+			continue
+		}
+		for _, b := range k.held[owner] {
+			k.o.Log.Debug("hold again", "owner", owner, "address", b.HostIP, "port", b.HostPort, "protocol", b.Proto)
+		}
+		if err := hold(k.client, owner, k.held[owner]); err != nil {
+			k.lost = append(k.lost, fmt.Sprintf("The published ports of container %s are no longer reserved: %v", owner, err))
+			k.o.Log.Error("hold ports again", "container", owner, "error", err)
+		}
+	}
+	return nil
+}
+
+// Run watches netd until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		watch, err := netd.Dial(ctx, k.o.Socket)
+		if err == nil {
+			watch.Watch(ctx)
+			watch.Close()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err := k.check(ctx); err != nil && ctx.Err() == nil {
+			k.o.Log.Error("berth-netd", "error", err)
+			pause(ctx)
+		}
+	}
+}
+
+func (k *Keeper) check(ctx context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.call(ctx, func(c *netd.Client) error {
+		_, err := c.List()
+		return err
+	})
+}
+
+// Close leaves netd running.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.client.Close()
+}
+
+// End ends netd, which must hold nothing, and the connection.
+func (k *Keeper) End() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err := k.client.Quit()
+	if err == nil {
+		k.awaitEnd()
+	}
+	return errors.Join(err, k.client.Close())
+}
