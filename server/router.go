@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/berth-engine/berth/server/compat"
 )
@@ -106,7 +107,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &answer{ResponseWriter: rw}
+	w, began := &answer{ResponseWriter: rw}, time.Now()
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -128,6 +129,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	err := s.serve(w, r)
 	switch {
 	case err == nil:
+		s.log.Debug("request served", "method", r.Method, "path", r.URL.Path, "took", time.Since(began))
 	case w.started:
 		s.log.Debug("answer broken off", "method", r.Method, "path", r.URL.Path, "error", err)
 	default:

@@ -82,6 +82,8 @@ type Server struct {
 	stopping chan struct{} // closed when streams have to end
 	stopOnce sync.Once
 	hijacked sync.WaitGroup
+
+	goneEvery time.Duration // goneInterval, but for tests
 }
 
 // New makes a server. Nothing runs before Serve.
@@ -95,7 +97,7 @@ func New(o Options) *Server {
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = 15 * time.Second
 	}
-	s := &Server{o: o, log: o.Log, stopping: make(chan struct{})}
+	s := &Server{o: o, log: o.Log, stopping: make(chan struct{}), goneEvery: goneInterval}
 	s.routes = newRouter(s.operations())
 	return s
 }

@@ -76,12 +76,12 @@ func (h *hijacked) finish() {
 // watch calls gone when the client has closed its connection altogether. A
 // client that only closed its sending side, as one without input does at once,
 // is still there: reading cannot tell the two apart, an empty write can.
-func (h *hijacked) watch(gone func()) {
+func (h *hijacked) watch(every time.Duration, gone func()) {
 	raw := h.Conn
 	if t, ok := raw.(*tls.Conn); ok {
 		raw = t.NetConn()
 	}
-	tick := time.NewTicker(goneInterval)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -108,7 +108,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request) error {
 			return nil, err
 		}
 		conn = c
-		s.hijacked.Go(func() { c.watch(cancel) })
+		s.hijacked.Go(func() { c.watch(s.goneEvery, cancel) })
 		context.AfterFunc(ctx, c.abort)
 		return c, nil
 	})

@@ -126,6 +126,7 @@ func TestAttachNoticesTheClientLeaving(t *testing.T) {
 			return nil
 		}}
 		s, _ := serve(t, c, nil)
+		s.goneEvery = 10 * time.Millisecond
 		addr := "127.0.0.1:0"
 		if network == "unix" {
 			addr = t.TempDir() + "/s"
@@ -152,7 +153,7 @@ func TestAttachNoticesTheClientLeaving(t *testing.T) {
 		select {
 		case <-ended:
 			t.Error("half closing ended the attach")
-		case <-time.After(2 * goneInterval):
+		case <-time.After(10 * s.goneEvery):
 		}
 		if network == "tcp" {
 			_ = conn.(*net.TCPConn).SetLinger(0) // as when it is killed with data unread

@@ -45,7 +45,7 @@ type daemon struct {
 // run starts everything in order, serves until ctx ends or a part fails, and
 // ends everything in the opposite order. Running containers live on.
 func (d *daemon) run(parent context.Context) (err error) {
-	cfg := d.cfg.Load()
+	cfg, began := d.cfg.Load(), time.Now()
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 
@@ -130,6 +130,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
 	})
+	d.log.Debug("daemon ready", "after", time.Since(began))
 	for _, l := range listeners {
 		d.log.Info("API listen on " + l.Addr().String())
 	}

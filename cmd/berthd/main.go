@@ -55,8 +55,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	d.cfg.Store(cfg)
 	defer d.handleSignals(cancel)()
 	if err := d.run(ctx); err != nil {
-		log.Error("daemon failed", "error", err)
-		fmt.Fprintf(stderr, "berthd: %v\n", err)
+		if cfg.LogFormat == "json" {
+			log.Error("daemon failed", "error", err)
+		} else {
+			fmt.Fprintf(stderr, "berthd: %v\n", err)
+		}
 		return 1
 	}
 	return 0

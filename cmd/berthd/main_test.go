@@ -104,7 +104,6 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-
 func TestForeignDirectoriesAreLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

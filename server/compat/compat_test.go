@@ -93,7 +93,7 @@ func TestLiftCreate(t *testing.T) {
 	hc := req.HostConfig
 	ep := req.NetworkingConfig.EndpointsConfig["bridge"]
 	if len(req.Cmd) != 1 || req.Cmd[0] != "echo hi" || hc.AutoRemove || hc.PidsLimit != nil || hc.ConsoleSize != [2]uint{} ||
-		hc.Annotations != nil || hc.IpcMode != "shareable" || hc.CgroupnsMode != "host" || hc.NetworkMode != "bridge" ||
+		hc.Annotations != nil || hc.IpcMode != "" || hc.CgroupnsMode != "host" || hc.NetworkMode != "bridge" ||
 		len(hc.Sysctls) != 1 || hc.Mounts[0].VolumeOptions != nil || hc.Mounts[0].BindOptions.NonRecursive || !hc.Mounts[0].BindOptions.ReadOnlyNonRecursive {
 		t.Errorf("%+v", hc)
 	}

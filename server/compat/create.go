@@ -119,9 +119,8 @@ func liftHost(v Version, h Host, hc *container.HostConfig) {
 	if v.before(25) {
 		hc.AutoRemove = false // the client removed the container itself
 	}
-	if v.before(40) && hc.IpcMode.IsEmpty() {
-		hc.IpcMode = container.IPCModeShareable
-	}
+	// Before 1.40 the default IpcMode was shareable. No container can join
+	// another's IPC namespace yet, so the tighter default tells no difference.
 	if v.before(41) && hc.CgroupnsMode.IsEmpty() && !h.CgroupV2 {
 		hc.CgroupnsMode = container.CgroupnsModeHost
 	}
