@@ -152,13 +152,13 @@ func (s *Store) pull(ctx context.Context, r pull.Request) error {
 		s.abandon(context.WithoutCancel(ctx), err, stale)
 		return err
 	}
+	s.announce(ctx, events.ActionPull, reference.FamiliarString(r.Ref), reference.FamiliarName(r.Ref), result.Target)
 	r.Progress.Line("", "Digest: "+result.Target.Digest.String())
 	if newer {
 		r.Progress.Line("", "Status: Downloaded newer image for "+reference.FamiliarString(r.Ref))
 	} else {
 		r.Progress.Line("", "Status: Image is up to date for "+reference.FamiliarString(r.Ref))
 	}
-	s.announce(ctx, events.ActionPull, reference.FamiliarString(r.Ref), reference.FamiliarName(r.Ref), result.Target)
 	s.db.Collect()
 	return nil
 }

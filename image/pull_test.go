@@ -198,9 +198,13 @@ func TestHostileContent(t *testing.T) {
 			bad[len(bad)/2] ^= 1
 			w.Write(bad)
 		}), "unexpected commit digest"},
-		"too many bytes":  {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(append(slices.Clone(data), 'x')) }), "past expected size"},
-		"too few bytes":   {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(data[:9]) }), "short read"},
-		"broken off":      {onLayer(func(w http.ResponseWriter, data []byte) { w.Header().Set("Content-Length", fmt.Sprint(len(data))); w.Write(data[:9]); panic(http.ErrAbortHandler) }), "EOF"},
+		"too many bytes": {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(append(slices.Clone(data), 'x')) }), "past expected size"},
+		"too few bytes":  {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(data[:9]) }), "short read"},
+		"broken off": {onLayer(func(w http.ResponseWriter, data []byte) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			w.Write(data[:9])
+			panic(http.ErrAbortHandler)
+		}), "EOF"},
 		"server error":    {onLayer(func(w http.ResponseWriter, _ []byte) { http.Error(w, "no", http.StatusInternalServerError) }), "500 Internal Server Error"},
 		"layer missing":   {onLayer(func(w http.ResponseWriter, _ []byte) { http.Error(w, "{}", http.StatusNotFound) }), "not found"},
 		"not JSON":        {forged(ocispec.MediaTypeImageManifest, "{"), "unexpected end of JSON input"},

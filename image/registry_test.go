@@ -236,7 +236,7 @@ func leftovers(t *testing.T, s *Store) []string {
 		list = append(list, "lease "+l.ID)
 	}
 	for _, pattern := range []string{"content/blobs/sha256/*", "content/ingest/*", "overlay/snapshots/*"} {
-		files, err := filepath.Glob(filepath.Join(s.db.EmptyDir(), "..", pattern))
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(s.db.EmptyDir()), pattern))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,8 +34,8 @@ const leasePrefix = "rootfs-"
 // Rootfs returns the directories of an image's layers. They stay until Release,
 // whatever happens to the image. Of img only ChainID is needed, and Manifest if
 // the layers are not unpacked yet: the file system of a container whose image
-// was removed by force can be had by the chain ID it remembers. The first call
-// for a chain writes a lease; later ones touch no disk.
+// was removed by force can be had by the chain ID it remembers. After a
+// pull no call writes, and after the first for a chain none reads the disk.
 func (s *Store) Rootfs(ctx context.Context, img *Image) (*Rootfs, error) {
 	if img.ChainID == "" {
 		return &Rootfs{Lower: []string{s.db.EmptyDir()}, Release: func() {}}, nil
@@ -75,10 +75,15 @@ func (s *Store) openChain(ctx context.Context, c *chain, img *Image) ([]string, 
 	if lower != nil {
 		return lower, nil
 	}
-	if err := s.db.Update(ctx, func(ctx context.Context) error { return s.lease(ctx, img.ChainID) }); err != nil {
+	// While refs counts, nobody deletes the lease: looking first saves a write.
+	_, err := s.db.Leases.ListResources(s.db.Context(ctx), leases.Lease{ID: leasePrefix + img.ChainID.String()})
+	if errdefs.IsNotFound(err) {
+		err = s.db.Update(ctx, func(ctx context.Context) error { return s.lease(ctx, img.ChainID) })
+	}
+	if err != nil {
 		return nil, err
 	}
-	lower, err := s.directories(ctx, img.ChainID)
+	lower, err = s.directories(ctx, img.ChainID)
 	if errdefs.IsNotFound(err) && img.Manifest.Digest != "" {
 		// The image is here but not unpacked: the lease is to own the result.
 		ctx := leases.WithLease(s.db.Context(ctx), leasePrefix+img.ChainID.String())

@@ -32,6 +32,10 @@ func (c *collector) start(db *DB) {
 			case <-c.wake:
 				db.collect()
 			case done := <-c.waits:
+				select {
+				case <-c.wake: // covered by this one
+				default:
+				}
 				db.collect()
 				close(done)
 			case <-c.quit:

@@ -108,12 +108,12 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	undo = append(undo, sn)
-	meta := metadata.NewDB(boltDB, blobs, map[string]snapshots.Snapshotter{Snapshotter: sn})
+	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: sn})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	db := &DB{
-		Content: meta.ContentStore(), Images: metadata.NewImageStore(meta),
+		Content: guarded{meta.ContentStore(), blobs}, Images: metadata.NewImageStore(meta),
 		Snapshots: meta.Snapshotter(Snapshotter), Leases: metadata.NewLeaseManager(meta),
 		Locks: &KeyedLock{},
 		root:  root, log: o.Log, bolt: boltDB, meta: meta, overlay: sn,
@@ -160,3 +160,6 @@ func (db *DB) SnapshotDir(ctx context.Context, name string) (dir, parent string,
 	}
 	return dir, info.Parent, nil
 }
+
+// Writes counts the page writes of the database's transactions since Open.
+func (db *DB) Writes() int64 { stats := db.bolt.Stats(); return stats.TxStats.GetWrite() }

@@ -1,0 +1,225 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/oci"
+)
+
+// large makes a layer of random content, which does not compress.
+func large(t *testing.T, size int) oci.Image {
+	t.Helper()
+	return newImage(t, amd64, ocispec.ImageConfig{},
+		newLayer(t, oci.Gzip, file("small", "s")), newLayer(t, oci.Gzip, file("data", string(randomBytes(size)))))
+}
+
+const childRoot = "BERTH_TEST_PULL_ROOT"
+
+// TestMain is also the process that TestKilledWhilePulling kills.
+func TestMain(m *testing.M) {
+	if root := os.Getenv(childRoot); root != "" {
+		ctx := context.Background()
+		s, err := Open(ctx, Options{Root: root})
+		if err == nil {
+			err = s.Pull(ctx, os.Getenv("BERTH_TEST_PULL_REF"), PullOptions{})
+		}
+		fmt.Fprintln(os.Stderr, "the pull was to be killed:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestKilledWhilePulling kills a process in the middle of a layer. The next pull
+// asks only for the rest, and afterwards nothing of the first is left.
+func TestKilledWhilePulling(t *testing.T) {
+	img := large(t, 4<<20)
+	layer := img.Blobs[1]
+	reg := newRegistry(t)
+	reg.put("big:1", img)
+	ref := reg.host() + "/big:1"
+	half := make(chan struct{})
+	var first atomic.Bool
+	var resumedAt atomic.Value
+	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/blobs/"+layer.Descriptor.Digest.String()) {
+			return false
+		}
+		if !first.CompareAndSwap(false, true) {
+			resumedAt.Store(r.Header.Get("Range"))
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(layer.Data)))
+		w.Write(layer.Data[:len(layer.Data)/2])
+		w.(http.Flusher).Flush()
+		close(half)
+		<-r.Context().Done() // the kill closes the connection
+		return true
+	})
+	root := t.TempDir()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.CommandContext(t.Context(), exe)
+	child.Env = append(os.Environ(), childRoot+"="+root, "BERTH_TEST_PULL_REF="+ref)
+	child.Stderr = os.Stderr
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-half
+	waitFor(t, func() bool { return ingested(t, root) >= int64(len(layer.Data)/4) })
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	child.Wait()
+
+	s, _ := openStore(t, root)
+	if list, err := s.List(t.Context(), ListOptions{}); err != nil || len(list) > 0 {
+		t.Errorf("a killed pull left a name: %v %v", list, err)
+	}
+	if err := s.db.CollectNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustPull(t, s, ref)
+	if r, _ := resumedAt.Load().(string); !strings.HasPrefix(r, "bytes=") || r == "bytes=0-" {
+		t.Errorf("the second pull asked for %q, not for the rest", r)
+	}
+	got, err := s.Resolve(t.Context(), ref, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs, err := s.Rootfs(t.Context(), got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := digest.FromString(readLower(t, fs.Lower, "data")); d != digest.FromBytes(randomBytes(4<<20)) {
+		t.Error("the file is not what the registry sent")
+	}
+	fs.Release()
+	if _, err := s.Remove(t.Context(), ref, false, true); err != nil {
+		t.Fatal(err)
+	}
+	wantEmpty(t, s)
+}
+
+// TestSpoiledPartialBlob: what a killed pull left may be damaged; then the blob
+// is fetched again from the start.
+func TestSpoiledPartialBlob(t *testing.T) {
+	img := large(t, 1<<20)
+	layer := img.Blobs[1]
+	reg := newRegistry(t)
+	reg.put("big:1", img)
+	s, _ := openStore(t, t.TempDir())
+	ctx := s.db.Context(t.Context())
+	w, err := s.db.Content.Writer(ctx, content.WithRef("blob-"+layer.Descriptor.Digest.String()), content.WithDescriptor(layer.Descriptor))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(bytes.Repeat([]byte("x"), 5000)); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	mustPull(t, s, reg.host()+"/big:1")
+}
+
+// TestFullDisk fills disks of many sizes, so that there is no room at many
+// points of a pull. The error says so and nothing stays; with more room the same
+// store takes the image.
+func TestFullDisk(t *testing.T) {
+	reg := newRegistry(t)
+	reg.put("big:1", large(t, 8<<20))
+	reg.put("zeros:1", newImage(t, amd64, ocispec.ImageConfig{}, newLayer(t, oci.Gzip, file("z", string(make([]byte, 8<<20))))))
+	failed := 0
+	for size := 400; size < 16000; size += 100 + size/6 {
+		root := t.TempDir()
+		limit := func(flags uintptr, kib int) {
+			if err := syscall.Mount("tmpfs", root, "tmpfs", flags, fmt.Sprintf("size=%dk", kib)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		limit(0, size)
+		s, err := Open(t.Context(), Options{Root: filepath.Join(root, "images")})
+		if err != nil {
+			if !strings.Contains(err.Error(), "no space left on device") {
+				t.Errorf("open with %d KiB: %v", size, err)
+			}
+			syscall.Unmount(root, syscall.MNT_DETACH)
+			continue
+		}
+		for _, name := range []string{"/big:1", "/zeros:1"} {
+			if err := s.Pull(t.Context(), reg.host()+name, PullOptions{}); err != nil {
+				failed++
+				if !strings.Contains(err.Error(), "no space left on device") {
+					t.Errorf("pull with %d KiB: %v", size, err)
+				}
+			} else if _, err := s.Remove(t.Context(), reg.host()+name, false, true); err != nil {
+				t.Errorf("remove with %d KiB: %v", size, err)
+			}
+			wantEmpty(t, s)
+		}
+		limit(syscall.MS_REMOUNT, 64<<10)
+		mustPull(t, s, reg.host()+"/big:1")
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		// Detached: a descriptor that containerd leaves to the garbage
+		// collector may still be open.
+		if err := syscall.Unmount(root, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}
+	if failed < 10 {
+		t.Errorf("only %d pulls met a full disk", failed)
+	}
+}
+
+// waitFor polls what another process does.
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func ingested(t *testing.T, root string) int64 {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, "content/ingest/*/data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var most int64
+	for _, f := range files {
+		if fi, err := os.Stat(f); err == nil {
+			most = max(most, fi.Size())
+		}
+	}
+	return most
+}
+
+func randomBytes(n int) []byte {
+	data := make([]byte, n)
+	rand.NewChaCha8([32]byte{1}).Read(data)
+	return data
+}
