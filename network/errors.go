@@ -24,7 +24,7 @@ type PortError struct {
 
 // Detail is the text without the endpoint.
 func (e *PortError) Detail() string {
-	at := netip.AddrPortFrom(e.HostIP, e.HostPort)
+	at := fmt.Sprintf("%s:%d", e.HostIP, e.HostPort)
 	if e.Allocated {
 		return fmt.Sprintf("Bind for %s failed: port is already allocated", at)
 	}

@@ -63,10 +63,18 @@ func in(t *testing.T, f *os.File, line string) string {
 	return string(out)
 }
 
-// state is what a test must leave as it was.
+// state is the host as a test must leave it.
 func state(t *testing.T) string {
 	t.Helper()
-	return sh(t, "ip -br link | grep -v '^lo' | cut -d' ' -f1 || true; ip -4 -o addr | cut -d' ' -f2-7; nft list ruleset; ss -Hltnu | cut -d' ' -f1,5")
+	return settled(t) + sh(t, "ip -br link | grep -o '^veth[^@ ]*' || true")
+}
+
+// settled is the state without the links of prepared namespaces, which come
+// and go in the background.
+func settled(t *testing.T) string {
+	t.Helper()
+	return sh(t, `ip -br link | grep -v '^lo\|^veth' | cut -d' ' -f1 || true; ip -4 -o addr | cut -d' ' -f2-7
+		nft list ruleset; ss -Hltnu | awk '{print $1, $5}' | sort`)
 }
 
 func newWorld(t *testing.T, set ...func(*Options)) *world {

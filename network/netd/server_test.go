@@ -1,0 +1,296 @@
+package netd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// serve runs a server on a socket until the test ends or it is told to quit.
+func serve(t *testing.T, s *Server) (socket string, done <-chan error) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "netd.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, l)
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range ended {
+		}
+	})
+	return socket, ended
+}
+
+func dial(t *testing.T, socket string) *Client {
+	t.Helper()
+	c, err := Dial(t.Context(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+var loopback = netip.MustParseAddr("127.0.0.1")
+
+// free returns a port that nobody has.
+func free(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+// TestProtocol talks to a server byte by byte. The golden file is the contract:
+// docs/contracts/netd.md quotes it.
+func TestProtocol(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	port := free(t)
+	names := strings.NewReplacer("PORT", fmt.Sprint(port))
+	back := strings.NewReplacer(fmt.Sprintf(":%d,", port), ":PORT,", fmt.Sprintf(`"pid":%d`, os.Getpid()), `"pid":PID`)
+	var transcript bytes.Buffer
+	for _, line := range []string{
+		`{"op":"hello","version":1}`,
+		`{"op":"reserve","owner":"c1","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
+		`{"op":"reserve","owner":"c2","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.3","container_port":80}]}`,
+		`{"op":"reserve","owner":"c3","ports":[{"host_ip":"192.0.2.99","host_port":PORT,"proto":"udp","container_ip":"127.0.0.3","container_port":53}]}`,
+		`{"op":"reserve","owner":"c1","ports":[]}`,
+		`{"op":"list"}`,
+		`{"op":"quit"}`,
+		`{"op":"dance"}`,
+		`{"op":"release","owner":"c1"}`,
+		`{"op":"list"}`,
+		`{"op":"quit"}`,
+	} {
+		if err := writeFrame(c, json.RawMessage(names.Replace(line))); err != nil {
+			t.Fatal(err)
+		}
+		var answer json.RawMessage
+		if err := readFrame(c, &answer); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&transcript, "> %s\n< %s\n", line, back.Replace(string(answer)))
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after quit: %v", err)
+	}
+	const golden = "testdata/protocol.txt"
+	if *update {
+		if err := os.WriteFile(golden, transcript.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transcript.String() != string(want) {
+		t.Errorf("got\n%swant\n%s", transcript.String(), want)
+	}
+}
+
+// TestBadPeers: what a peer sends cannot hurt.
+func TestBadPeers(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	for _, data := range []string{"\xff\xff\xff\xff", "\x00\x00\x00\x05hello", "\x00\x00\x00\x02[]", "\x00\x00"} {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, data); err != nil {
+			t.Fatal(err)
+		}
+		if len(data) == 2 {
+			c.(*net.UnixConn).CloseWrite()
+		}
+		if b, err := io.ReadAll(c); len(b) != 0 && err == nil {
+			t.Errorf("%q was answered %q", data, b)
+		}
+		c.Close()
+	}
+	if _, err := dial(t, socket).List(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Dial(t.Context(), filepath.Join(t.TempDir(), "nosuch")); !errdefs.IsUnavailable(err) {
+		t.Errorf("no server: %v", err)
+	}
+}
+
+// echo is a container: it answers what it is sent.
+func echo(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// TestHandover: the successor serves the same sockets; a connection that the
+// predecessor splices goes on until it is closed.
+func TestHandover(t *testing.T) {
+	old := NewServer(slog.New(slog.DiscardHandler))
+	socket, done := serve(t, old)
+	target := echo(t)
+	client := dial(t, socket)
+	want := []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()},
+		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1}}
+	got, err := client.Reserve("c1", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := netip.AddrPortFrom(got[0].HostIP, got[0].HostPort).String()
+	early := connect(t, address)
+
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir := NewServer(slog.New(slog.DiscardHandler))
+	if err := heir.TakeOver(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	newSocket, _ := serve(t, heir)
+	held, err := dial(t, newSocket).List()
+	if err != nil || fmt.Sprint(held["c1"]) != fmt.Sprint(got) {
+		t.Errorf("the successor holds %v, %v; want %v", held, err, got)
+	}
+	say(t, connect(t, address), "late")
+	say(t, early, "early")
+	if !old.Superseded() || heir.Superseded() {
+		t.Error("who is superseded?")
+	}
+	early.Close()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the old server does not end")
+	}
+}
+
+func connect(t *testing.T, address string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	say(t, c, "hello")
+	return c
+}
+
+func say(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, text); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, len(text))
+	if _, err := io.ReadFull(c, buf); err != nil || string(buf) != text {
+		t.Errorf("echo of %q: %q, %v", text, buf, err)
+	}
+}
+
+// TestReleaseCuts: with the port go its connections, of a container that is
+// gone.
+func TestReleaseCuts(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	target := echo(t)
+	client := dial(t, socket)
+	got, err := client.Reserve("c1", []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, netip.AddrPortFrom(got[0].HostIP, got[0].HostPort).String())
+	if err := client.Release("c1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection still lives")
+	}
+}
+
+// TestHalfClose: a client that has said everything still hears the answer.
+func TestHalfClose(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	target := echo(t)
+	got, err := dial(t, socket).Reserve("c1", []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", netip.AddrPortFrom(got[0].HostIP, got[0].HostPort).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	big := strings.Repeat("berth", 200_000)
+	go func() {
+		io.WriteString(c, big)
+		c.(*net.TCPConn).CloseWrite()
+	}()
+	back, err := io.ReadAll(c)
+	if err != nil || string(back) != big {
+		t.Errorf("%d of %d bytes came back, %v", len(back), len(big), err)
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte("\x00\x00\x00\x0d{\"op\":\"list\"}"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r request
+		if err := readFrame(bytes.NewReader(data), &r); err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := writeFrame(&out, &r); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
