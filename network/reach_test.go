@@ -1,9 +1,13 @@
 package network
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 func TestReach(t *testing.T) {
@@ -54,15 +58,47 @@ func TestLoopbackIsLocal(t *testing.T) {
 	a.serve(81, "a")
 	listenHost(t, "127.0.0.1:8082", "host")
 	w.want(nil, "tcp", "127.0.0.1:8081", "a 172.17.0.1")
-	for file, gateway := range map[*os.File]string{w.outside: hostOutside, b.ns: "172.17.0.1"} {
-		in(t, file, `
-			ip link set lo down
-			ip route flush table local 127.0.0.0/8 2>/dev/null || true
-			ip route del local 127.0.0.0/8 dev lo table local 2>/dev/null || true
+	w.want(nil, "tcp", "127.0.0.1:8082", "host")
+	for f, gateway := range map[*os.File]string{w.outside: hostOutside, b.ns: "172.17.0.1"} {
+		got := in(t, f, `
+			ip addr flush dev lo
 			echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet
-			ip route add 127.0.0.1/32 via `+gateway+` dev eth0`)
-		w.refused(file, "tcp", "127.0.0.1:8081")
-		w.refused(file, "tcp", "127.0.0.1:8082")
+			ip route add 127.0.0.1/32 via `+gateway+` dev eth0
+			ip route get 127.0.0.1`)
+		if !strings.Contains(got, gateway) {
+			t.Fatalf("the attack does not leave: %s", got)
+		}
+		w.refused(f, "tcp", "127.0.0.1:8081")
+		w.refused(f, "tcp", "127.0.0.1:8082")
+	}
+
+	heard, err := net.ListenPacket("udp4", "172.17.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heard.Close()
+	in(t, b.ns, "ip addr add 127.0.0.1/32 dev eth0")
+	send := func(from string) {
+		t.Helper()
+		err := ns.WithNetNS(b.ns, func() error {
+			c, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.ParseIP("172.17.0.1"), Port: 9})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = c.Write([]byte("hello"))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("127.0.0.1")
+	send(b.ip())
+	heard.SetReadDeadline(time.Now().Add(long))
+	_, from, err := heard.ReadFrom(make([]byte, 9))
+	if err != nil || from.(*net.UDPAddr).IP.String() != b.ip() {
+		t.Errorf("the first datagram heard is from %v, %v", from, err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (k *Keeper) awaitEnd() {
 	}
 	g, err := cgroup.Load(k.parent(), k.o.CgroupID)
 	if err == nil {
-		err = g.Destroy()
+		err = errors.Join(g.Destroy(), cgroup.Prune(k.parent()))
 	}
 	if err != nil {
 		k.o.Log.Debug("control group of berth-netd", "error", err)
