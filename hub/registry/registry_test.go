@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -52,9 +53,7 @@ func get(t *testing.T, url string, header http.Header) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +200,9 @@ func TestAccessLogCountsBytes(t *testing.T) {
 			t.Error(err)
 		}
 		w.WriteHeader(http.StatusTeapot)
-		io.WriteString(w, "four")
+		if _, err := io.WriteString(w, "four"); err != nil {
+			t.Error(err)
+		}
 	}))
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v2/x?secret=1", strings.NewReader("sixsix"))
 	h.ServeHTTP(httptest.NewRecorder(), req)

@@ -41,6 +41,10 @@ func (s *stage) proof(ctx context.Context, begin time.Time, printed []byte) erro
 	if err != nil {
 		return err
 	}
+	requests, err := s.requests(begin)
+	if err != nil {
+		return err
+	}
 	recorded, err := s.events(ctx, begin)
 	if err != nil {
 		return err
@@ -58,8 +62,10 @@ func (s *stage) proof(ctx context.Context, begin time.Time, printed []byte) erro
 		return fmt.Errorf("the client printed %d bytes, the engine logged %d, and they differ", len(printed), len(logged))
 	}
 
-	fmt.Fprintf(s.out, "1. client contacted daemon     started %s; the engine's first event: %s %s %s\n",
-		begin.Format(clock), at(recorded[0]), recorded[0].Type, recorded[0].Action)
+	fmt.Fprintf(s.out, "1. client contacted daemon     %s\n", requests[0].Time.Format(clock))
+	for _, r := range requests {
+		fmt.Fprintf(s.out, "     engine: %s %s, %-4s %s\n", r.Time.Format(clock), r.Message, r.Method, strings.ReplaceAll(r.Path, create.Actor.ID, create.Actor.ID[:12]))
+	}
 	fmt.Fprintf(s.out, "2. daemon pulled from the Hub  %s %s for %s/%s (%s)\n",
 		at(pull), pull.Actor.ID, manifest.Platform.OS, manifest.Platform.Architecture, manifest.Digest)
 	for _, a := range served {
@@ -112,6 +118,36 @@ func (s *stage) events(ctx context.Context, begin time.Time) ([]events.Message, 
 			return nil, fmt.Errorf("event %q: %w", line, err)
 		}
 		all = append(all, e)
+	}
+	return all, nil
+}
+
+// request is what the demonstration reads of a line in the engine's log.
+type request struct {
+	Time    time.Time `json:"time"`
+	Message string    `json:"msg"`
+	Method  string    `json:"method"`
+	Path    string    `json:"path"`
+}
+
+// requests reads from the engine's log what its API was asked since begin.
+func (s *stage) requests(begin time.Time) ([]request, error) {
+	data, err := os.ReadFile(s.daemon.log)
+	if err != nil {
+		return nil, err
+	}
+	var all []request
+	for line := range strings.Lines(string(data)) {
+		var r request
+		if json.Unmarshal([]byte(line), &r) != nil {
+			continue // a helper's own words
+		}
+		if r.Method != "" && r.Time.After(begin) {
+			all = append(all, r)
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the engine's log shows no request")
 	}
 	return all, nil
 }

@@ -86,7 +86,7 @@ func (s *stage) startDaemon(ctx context.Context) (err error) {
 	s.daemon, err = s.start(nil, "berthd", "--host", s.host(), "--data-root", filepath.Join(s.dir, "data"),
 		"--exec-root", filepath.Join(s.dir, "exec"), "--pidfile", filepath.Join(s.dir, "berth.pid"),
 		"--config-file", config, "--bridge", fmt.Sprintf("bd%d", os.Getpid()),
-		"--registry-mirror", "http://"+s.hubAddr)
+		"--registry-mirror", "http://"+s.hubAddr, "--debug", "--log-format", "json")
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,10 +16,10 @@ import (
 
 // layers lists the files of every layer, lowest first. In the first one,
 // busybox comes first, so that others may replace what it laid.
-func (o *options) layers() ([][]oci.Entry, error) {
+func (o *options) layers(ctx context.Context) ([][]oci.Entry, error) {
 	var first []oci.Entry
 	if o.busybox != "" {
-		entries, err := busybox(o.busybox)
+		entries, err := busybox(ctx, o.busybox)
 		if err != nil {
 			return nil, err
 		}
@@ -125,12 +126,12 @@ func tree(from, to string) ([]oci.Entry, error) {
 }
 
 // busybox lays a small root file system around a static busybox.
-func busybox(program string) ([]oci.Entry, error) {
+func busybox(ctx context.Context, program string) ([]oci.Entry, error) {
 	binary, err := file(program, "/bin/busybox")
 	if err != nil {
 		return nil, fmt.Errorf("busybox (Debian package busybox-static): %w", err)
 	}
-	list, err := exec.Command(program, "--list").Output()
+	list, err := exec.CommandContext(ctx, program, "--list").Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s --list: %w", program, err)
 	}

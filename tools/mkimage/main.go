@@ -49,7 +49,7 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			image, err := o.image()
+			image, err := o.image(c.Context())
 			if err != nil {
 				return err
 			}
@@ -91,12 +91,12 @@ func parseTarget(s string) (oci.Remote, string, error) {
 	return oci.Remote{Registry: u.Scheme + "://" + u.Host, Repository: name}, tag, nil
 }
 
-func (o *options) image() (oci.Image, error) {
+func (o *options) image(ctx context.Context) (oci.Image, error) {
 	goos, arch, ok := strings.Cut(o.platform, "/")
 	if !ok {
 		return oci.Image{}, fmt.Errorf("platform %q: want OS/ARCHITECTURE", o.platform)
 	}
-	trees, err := o.layers()
+	trees, err := o.layers(ctx)
 	if err != nil {
 		return oci.Image{}, err
 	}

@@ -33,7 +33,7 @@ func TestReproducible(t *testing.T) {
 				files: []string{script + "=/bin/app"}, dirs: []string{sub + "=/srv"}, extra: []string{sub + "=/"},
 				labels: []string{"b=2", "a=1"}, platform: "linux/arm64", compression: compression,
 			}
-			image, err := o.image()
+			image, err := o.image(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +66,7 @@ func TestFileKeepsModeAndDropsOwner(t *testing.T) {
 }
 
 func TestBusyboxHasAShell(t *testing.T) {
-	entries, err := busybox("/bin/busybox")
+	entries, err := busybox(t.Context(), "/bin/busybox")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestBadArguments(t *testing.T) {
 		{platform: "linux/amd64", files: []string{"/nowhere/at/all=/x"}},
 		{platform: "linux/amd64", files: []string{"/dev/null=/x"}},
 	} {
-		if _, err := o.image(); err == nil {
+		if _, err := o.image(t.Context()); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
 	}
