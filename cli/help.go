@@ -116,8 +116,10 @@ func aliases(cmd *cobra.Command) string {
 
 func flagUsages(cmd *cobra.Command) string {
 	width := 80
-	if w, _, err := term.GetSize(int(os.Stdin.Fd())); err == nil && w > 0 {
-		width = w
+	if f, ok := cmd.InOrStdin().(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			width = w
+		}
 	}
 	return strings.TrimRight(cmd.Flags().FlagUsagesWrapped(width-1), " \n")
 }

@@ -71,6 +71,9 @@ func (c *containerFlags) config(f *pflag.FlagSet) (*container.Config, error) {
 	}
 	// A container made for one attached input ends when that client goes.
 	cfg.StdinOnce = cfg.OpenStdin && cfg.AttachStdin
+	if len(c.args) == 0 {
+		cfg.Cmd = nil // the image's
+	}
 	switch {
 	case c.entrypoint != "":
 		cfg.Entrypoint = []string{c.entrypoint}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/container"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // ContainerTable is the default format of ps.
@@ -111,17 +113,18 @@ func (r ContainerRow) Status() string { return r.c.Status }
 func (r ContainerRow) Ports() string { return Ports(r.c.Ports) }
 
 // Platform is the platform of the image, if the daemon told it.
-func (r ContainerRow) Platform() *string {
+func (r ContainerRow) Platform() *Platform {
 	d := r.c.ImageManifestDescriptor
 	if d == nil || d.Platform == nil {
 		return nil
 	}
-	s := d.Platform.OS + "/" + d.Platform.Architecture
-	if v := d.Platform.Variant; v != "" {
-		s += "/" + v
-	}
-	return &s
+	return &Platform{*d.Platform}
 }
+
+// Platform is an object in JSON and os/arch/variant in text.
+type Platform struct{ ocispec.Platform }
+
+func (p Platform) String() string { return path.Join(p.OS, p.Architecture, p.Variant) }
 
 // Size is what the container has written, and with its image.
 func (r ContainerRow) Size() string {

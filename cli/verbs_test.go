@@ -1,0 +1,324 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/api/types/system"
+)
+
+func inspected(tty bool) http.HandlerFunc {
+	return answer(container.InspectResponse{
+		ID: "c1full", Name: "/c1", State: &container.State{Running: true}, Config: &container.Config{Tty: tty}, HostConfig: &container.HostConfig{},
+		NetworkSettings: &container.NetworkSettings{Ports: network.PortMap{
+			network.MustParsePort("80/tcp"):  {{HostIP: netip.MustParseAddr("0.0.0.0"), HostPort: "8080"}, {HostIP: netip.MustParseAddr("::"), HostPort: "8080"}},
+			network.MustParsePort("9/udp"):   {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "99"}},
+			network.MustParsePort("443/tcp"): nil,
+		}},
+	})
+}
+
+// TestVerbs runs each verb's common use against fixed answers.
+func TestVerbs(t *testing.T) {
+	routes := map[string]http.HandlerFunc{
+		"GET /containers/c1/json":  inspected(false),
+		"GET /containers/tty/json": inspected(true),
+		"GET /containers/c1full/logs": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "\x01\x00\x00\x00\x00\x00\x00\x03out\x02\x00\x00\x00\x00\x00\x00\x03err")
+		},
+		"POST /containers/c1/stop":         status(204),
+		"POST /containers/c2/stop":         fail(500, "cannot stop"),
+		"POST /containers/c1/restart":      status(204),
+		"POST /containers/c1/kill":         status(204),
+		"POST /containers/c1/rename":       status(204),
+		"POST /containers/c2/rename":       fail(409, "Conflict"),
+		"POST /containers/c1/start":        status(204),
+		"DELETE /containers/c1":            status(204),
+		"DELETE /containers/gone":          fail(404, "No such container: gone"),
+		"POST /containers/c1/wait":         answer(container.WaitResponse{StatusCode: 3}),
+		"GET /containers/c1/top":           answer(container.TopResponse{Titles: []string{"PID", "CMD"}, Processes: [][]string{{"1", "sh"}}}),
+		"POST /containers/prune":           answer(container.PruneReport{ContainersDeleted: []string{"a", "b"}, SpaceReclaimed: 1500}),
+		"DELETE /images/i1":                answer([]image.DeleteResponse{{Untagged: "i1:latest"}, {Deleted: "sha256:1"}}),
+		"DELETE /images/none":              fail(404, "No such image: none"),
+		"POST /images/i1/tag":              status(201),
+		"GET /images/i1/json":              answer(map[string]any{"Id": "sha256:1", "RepoTags": []string{"i1:latest"}}),
+		"GET /containers/json":             answer([]container.Summary{{ID: "0123456789abcdef", Names: []string{"/one"}, Image: "i", State: "running"}}),
+		"GET /images/json":                 answer([]image.Summary{{ID: "sha256:0123456789abcdef", RepoTags: []string{"i:1"}}}),
+		"POST /containers/c2/start":        fail(404, "No such container: c2"),
+		"GET /containers/nothing/json":     fail(404, "No such container: nothing"),
+		"GET /images/nothing/json":         fail(404, "No such image: nothing"),
+		"GET /containers/i1/json":          fail(404, "No such container: i1"),
+		"POST /containers/missing/restart": fail(404, "No such container: missing"),
+	}
+	for _, tc := range []struct {
+		args      string
+		code      int
+		out, errs string
+		call      string // that must have been made
+	}{
+		{args: "ps -q", out: "0123456789ab\n", call: "GET /containers/json"},
+		{args: "ps -q --no-trunc -l", out: "0123456789abcdef\n", call: "GET /containers/json?limit=1"},
+		{args: "container ls -aqs", out: "0123456789ab\n", call: "GET /containers/json?all=1&size=1"},
+		{args: "ps --format {{.Names}}", out: "one\n"},
+		{args: "ps --format {{.Size}}", out: "0B\n", call: "GET /containers/json?size=1"},
+		{args: "ps --format {{.Size}} --size=false", out: "0B\n", call: "GET /containers/json"},
+		{args: "ps --format {{.None}}", code: 1, errs: "template parsing error"},
+		{args: "ps --format {{", code: 1, errs: "failed to parse template"},
+		{args: "ps -f status=exited -f status=created -q", out: "0123456789ab\n", call: "GET /containers/json?filters=%7B%22status%22%3A%7B%22created%22%3Atrue%2C%22exited%22%3Atrue%7D%7D"},
+		{args: "images -q", out: "0123456789ab\n"},
+		{args: "images --format {{.Repository}}:{{.Tag}} i", out: "i:1\n", call: "GET /images/json?filters=%7B%22reference%22%3A%7B%22i%22%3Atrue%7D%7D"},
+		{args: "logs c1", out: "out", errs: "err", call: "GET /containers/c1full/logs?stderr=1&stdout=1"},
+		{args: "logs -ft -n 5 c1", out: "out", errs: "err", call: "GET /containers/c1full/logs?follow=1&stderr=1&stdout=1&tail=5&timestamps=1"},
+		{args: "stop c1 c2", code: 1, out: "c1\n", errs: "Error response from daemon: cannot stop\n"},
+		{args: "stop -t 3 -s INT c1", out: "c1\n", call: "POST /containers/c1/stop?signal=INT&t=3"},
+		{args: "stop -t 3 --time 4 c1", code: 1, errs: "conflicting options: cannot specify both --timeout and --time"},
+		{args: "restart c1 missing", code: 1, out: "c1\n", errs: "Error response from daemon: No such container: missing\n"},
+		{args: "kill -s HUP c1", out: "c1\n", call: "POST /containers/c1/kill?signal=HUP"},
+		{args: "rename c1 new", call: "POST /containers/c1/rename?name=new"},
+		{args: "rename c2 new", code: 1, errs: "Error response from daemon: Conflict\nError: failed to rename container named c2\n"},
+		{args: "start c1 c2", code: 1, out: "c1\n", errs: "Error response from daemon: No such container: c2\nfailed to start containers: c2\n"},
+		{args: "rm /c1 gone", code: 1, out: "/c1\n", errs: "Error response from daemon: No such container: gone\n"},
+		{args: "rm -fv c1 gone", out: "c1\n", errs: "Error response from daemon: No such container: gone\n", call: "DELETE /containers/c1?force=1&v=1"},
+		{args: "wait c1 c1", out: "3\n3\n"},
+		{args: "top c1 -o pid", out: "PID                 CMD\n1                   sh\n", call: "GET /containers/c1/top?ps_args=-o+pid"},
+		{args: "port c1", out: "9/udp -> 127.0.0.1:99\n80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"},
+		{args: "port c1 80", out: "0.0.0.0:8080\n[::]:8080\n"},
+		{args: "port c1 443/tcp", code: 1, errs: "Error: No public port '443/tcp' published for c1\n"},
+		{args: "port c1 x", code: 1, errs: "Error: invalid port (x)"},
+		{args: "container prune -f", out: "Deleted Containers:\na\nb\n\nTotal reclaimed space: 1.5kB\n"},
+		{args: "container prune", code: 1, errs: "container prune has been cancelled\n"},
+		{args: "rmi i1", out: "Untagged: i1:latest\nDeleted: sha256:1\n"},
+		{args: "rmi none", code: 1, errs: "Error response from daemon: No such image: none\n"},
+		{args: "rmi -f none i1", out: "Untagged: i1:latest\nDeleted: sha256:1\n", errs: "No such image: none\n", call: "DELETE /images/i1?force=1"},
+		{args: "tag i1 reg/x:2", call: "POST /images/i1/tag?repo=docker.io%2Freg%2Fx&tag=2"},
+		{args: "inspect -f {{.Name}} c1", out: "/c1\n"},
+		{args: "inspect --type image -f {{.Id}} i1", out: "sha256:1\n"},
+		{args: "inspect -f {{.RepoTags}} i1", out: "[i1:latest]\n"},
+		{args: "inspect i1", out: "[\n    {\n        \"Id\": \"sha256:1\",\n        \"RepoTags\": [\n            \"i1:latest\"\n        ]\n    }\n]\n"},
+		{args: "inspect nothing", code: 1, out: "[]\n", errs: "Error: No such object: nothing\n"},
+		{args: "inspect --type container nothing", code: 1, out: "[]\n", errs: "Error response from daemon: No such container: nothing\n"},
+		{args: "inspect --type volume x", code: 1, errs: `unknown type: "volume": must be one of "container", "image"`},
+		{args: "inspect -f {{ c1", code: 64, errs: "template parsing error"},
+		{args: "attach tty", code: 1, errs: "the input device is not a TTY\n"},
+		{args: "-D tag i1 reg/x:2", errs: "DEBUG: POST /v1.51/images/i1/tag?repo=docker.io%2Freg%2Fx&tag=2: 201 Created\n"},
+	} {
+		d := newFake(t, routes)
+		args := strings.Split(tc.args, " ")
+		code, out, errs := d.run("", args...)
+		if code != tc.code || tc.out != "" && out != tc.out || !strings.Contains(errs, tc.errs) || tc.errs == "" && errs != "" {
+			t.Errorf("%s: got %d, %q, %q", tc.args, code, out, errs)
+		}
+		if tc.call != "" && !d.called(tc.call) {
+			t.Errorf("%s: %q is not among %q", tc.args, tc.call, d.calls)
+		}
+	}
+}
+
+func TestAttach(t *testing.T) {
+	b := &box{out: "hi", code: 4}
+	b.request.Config = &container.Config{}
+	routes := b.routes()
+	routes["GET /containers/c1/json"] = answer(container.InspectResponse{ID: "c1", State: &container.State{Running: true}, Config: &container.Config{}, HostConfig: &container.HostConfig{}})
+	routes["GET /containers/off/json"] = answer(container.InspectResponse{ID: "off", State: &container.State{}, Config: &container.Config{}})
+	close(b.started)
+	d := newFake(t, routes)
+	if code, out, errs := d.run("", "attach", "c1"); code != 4 || out != "hi" {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+	if code, _, errs := d.run("", "attach", "off"); code != 1 || errs != "You cannot attach to a stopped container, start it first\n" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestStartAttached(t *testing.T) {
+	b := &box{out: "hi", code: 5}
+	b.request.Config = &container.Config{AttachStdout: true}
+	routes := b.routes()
+	routes["GET /containers/c1/json"] = answer(container.InspectResponse{ID: "c1", State: &container.State{}, Config: &container.Config{}, HostConfig: &container.HostConfig{AutoRemove: true}})
+	d := newFake(t, routes)
+	if code, out, errs := d.run("", "start", "-a", "c1"); code != 5 || out != "hi" || !d.called("POST /containers/c1/wait?condition=removed") {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+	if code, _, errs := d.run("", "start", "-a", "c1", "c2"); code != 1 || errs != "you cannot start and attach multiple containers at once\n" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestPull(t *testing.T) {
+	var auth string
+	d := newFake(t, map[string]http.HandlerFunc{"POST /images/create": func(w http.ResponseWriter, r *http.Request) {
+		auth = r.Header.Get("X-Registry-Auth")
+		fmt.Fprintln(w, `{"status":"Pulling from x","id":"latest"}`)
+		fmt.Fprintln(w, `{"errorDetail":{"message":"manifest unknown"},"error":"manifest unknown"}`)
+	}})
+	code, out, errs := d.run("", "pull", "reg.example/x")
+	if code != 1 || out != "Using default tag: latest\nlatest: Pulling from x\n" || errs != "manifest unknown\n" || auth != "" {
+		t.Errorf("got %d, %q, %q, auth %q", code, out, errs, auth)
+	}
+	d.routes["POST /images/create"] = func(w http.ResponseWriter, r *http.Request) {
+		auth = r.Header.Get("X-Registry-Auth")
+		fmt.Fprintln(w, `{"status":"Status: Image is up to date for reg.example/x:1"}`)
+	}
+	cfg := filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json")
+	if err := os.WriteFile(cfg, []byte(`{"auths":{"reg.example":{"auth":"YTpi"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ = d.run("", "pull", "-q", "--platform", "linux/arm64", "reg.example/x:1")
+	if code != 0 || out != "reg.example/x:1\n" || auth == "" || !d.called("POST /images/create?fromImage=reg.example%2Fx&platform=linux%2Farm64&tag=1") {
+		t.Errorf("got %d, %q, auth %q, %q", code, out, auth, d.calls)
+	}
+	if code, _, _ = d.run("", "pull", "other.example/x:1"); code != 0 || auth != "" {
+		t.Errorf("credentials went to another registry: %q", auth)
+	}
+	if code, _, errs = d.run("", "pull", "-a", "x:1"); code != 1 || errs != "tag can't be used with --all-tags/-a\n" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	d := newFake(t, map[string]http.HandlerFunc{"GET /events": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, `{"Type":"container","Action":"die","Actor":{"ID":"c1","Attributes":{"name":"x","exitCode":"0"}},"scope":"local","time":1700000000,"timeNano":1700000000123456789}`)
+	}})
+	t.Setenv("TZ", "UTC")
+	code, out, errs := d.run("", "events", "--since", "1", "--until", "2", "-f", "type=container")
+	if code != 0 || !strings.HasSuffix(out, " container die c1 (exitCode=0, name=x)\n") || !strings.Contains(out, ".123456789") {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+	if code, out, _ = d.run("", "events", "--format", "{{.Action}} {{.Actor.ID}}"); code != 0 || out != "die c1\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+	if code, out, _ = d.run("", "events", "--format", "json"); code != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("got %d, %q", code, out)
+	}
+	if code, _, errs = d.run("", "events", "--format", "{{.Nope}}"); code != 64 || !strings.HasPrefix(errs, "Error parsing format: ") {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestVersionAndInfo(t *testing.T) {
+	d := newFake(t, map[string]http.HandlerFunc{
+		"GET /version": answer(system.VersionResponse{
+			Platform: system.PlatformInfo{Name: "Berth"}, Version: "1.0", APIVersion: "1.51", MinAPIVersion: "1.24", Os: "linux", Arch: "amd64",
+			Components: []system.ComponentVersion{
+				{Name: "Engine", Version: "1.0", Details: map[string]string{"ApiVersion": "1.51", "MinAPIVersion": "1.24", "GitCommit": "abc", "GoVersion": "go1.26", "Os": "linux", "Arch": "amd64", "BuildTime": "2026-01-02T03:04:05.000000000+00:00", "Experimental": "false"}},
+				{Name: "berth-sandbox", Version: "1.0", Details: map[string]string{"GitCommit": "abc"}},
+			},
+		}),
+		"GET /info": answer(system.Info{
+			Containers: 3, ContainersRunning: 1, Images: 2, ServerVersion: "1.0", Driver: "overlayfs", DriverStatus: [][2]string{{"driver-type", "x"}},
+			SecurityOptions: []string{"name=seccomp,profile=builtin"}, NCPU: 2, MemTotal: 4 << 30, DockerRootDir: "/var/lib/berth", OSType: "linux",
+			Warnings:       []string{"WARNING: careful"},
+			RegistryConfig: &registry.ServiceConfig{Mirrors: []string{"http://m/"}, InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		}),
+	})
+	code, out, errs := d.run("", "version")
+	if code != 0 || errs != "" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+	lines := strings.Split(out, "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, " Go version:") {
+			lines[i] = " Go version:        X"
+		}
+	}
+	golden(t, "version.golden", strings.Join(lines, "\n"))
+	if code, out, _ = d.run("", "version", "-f", "{{.Client.Version}} {{.Server.APIVersion}} {{.Server.GitCommit}}"); code != 0 || out != "1.2 1.51 abc\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+	code, out, errs = d.run("", "info")
+	if code != 0 || errs != "WARNING: careful\n" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+	golden(t, "info.golden", out)
+	if code, out, _ = d.run("", "info", "-f", "{{.ServerVersion}} {{.ClientInfo.Version}}"); code != 0 || out != "1.0 1.2\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+}
+
+func TestVersionWithoutDaemon(t *testing.T) {
+	newFake(t, nil)
+	code, out, errs := runCLI(t, "", "-H", "unix:///nonexistent", "version")
+	if code != 1 || !strings.HasPrefix(out, "Client: Berth\n Version:           1.2\n") || !strings.HasPrefix(errs, "Cannot connect to the Berth daemon") {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	var got registry.AuthConfig
+	d := newFake(t, map[string]http.HandlerFunc{"POST /auth": func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		if got.Password != "pw" {
+			fail(401, "unauthorized: incorrect username or password")(w, r)
+			return
+		}
+		answer(registry.AuthResponse{Status: "Login Succeeded"})(w, r)
+	}})
+	code, out, errs := d.run("pw\n", "login", "-u", "me", "--password-stdin", "https://reg.example/")
+	if code != 0 || out != "Login Succeeded\n" || !strings.Contains(errs, "stored unencrypted in") || got.Username != "me" || got.ServerAddress != "reg.example" {
+		t.Errorf("got %d, %q, %q, %+v", code, out, errs, got)
+	}
+	cfg := filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json")
+	if data, err := os.ReadFile(cfg); err != nil || !strings.Contains(string(data), `"reg.example"`) {
+		t.Errorf("got %s, %v", data, err)
+	}
+	// Again, with what is stored.
+	if code, out, _ = d.run("", "login", "reg.example"); code != 0 || out != "Login Succeeded\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+	if code, out, _ = d.run("", "logout", "reg.example"); code != 0 || out != "Removing login credentials for reg.example\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+	for want, args := range map[string][]string{
+		"Error response from daemon: unauthorized: incorrect username or password\n": {"login", "-u", "me", "-p", "wrong", "reg.example"},
+		"Error: Cannot perform an interactive login from a non TTY device\n":         {"login", "reg.example"},
+		"the --password-stdin option requires --username to be set\n":                {"login", "--password-stdin"},
+		"conflicting options: cannot specify both --password and --password-stdin\n": {"login", "-u", "x", "-p", "y", "--password-stdin"},
+	} {
+		if code, _, errs = d.run("", args...); code != 1 || !strings.HasSuffix(errs, want) {
+			t.Errorf("%q: got %d, %q", args, code, errs)
+		}
+	}
+}
+
+func TestBrokenConfig(t *testing.T) {
+	d := newFake(t, map[string]http.HandlerFunc{"GET /containers/json": answer([]container.Summary{})})
+	if err := os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := d.run("", "ps", "-q"); code != 0 || !strings.HasPrefix(errs, "WARNING: Error loading config file: ") {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	newFake(t, nil)
+	for name, args := range map[string][]string{
+		"help.golden": {"--help"}, "help-container.golden": {"container", "--help"}, "help-ps.golden": {"ps", "--help"},
+		"help-run.golden": {"run", "--help"}, "help-image.golden": {"help", "image"},
+	} {
+		t.Setenv("DOCKER_CONFIG", "/root/.docker")
+		code, out, errs := runCLI(t, "", args...)
+		if code != 0 || errs != "" {
+			t.Errorf("%q: got %d, %q", args, code, errs)
+		}
+		golden(t, name, out)
+	}
+	if code, out, _ := runCLI(t, "", "--version"); code != 0 || out != "Berth version 1.2, build abc\n" {
+		t.Errorf("got %d, %q", code, out)
+	}
+	if code, out, errs := runCLI(t, ""); code != 0 || out != "" || !strings.HasPrefix(errs, "Usage:  berth [OPTIONS] COMMAND\n") {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+}
