@@ -131,7 +131,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	r := &Record{
 		Version: RecordVersion, ID: id, Name: o.Name, State: Created, Desired: WantStopped, Created: s.clock.now(),
-		Image:  ImageRef{ID: img.ID, Ref: o.Request.Image, Manifest: img.Manifest, Platform: img.Platform},
+		Image:  ImageRef{ID: img.ID, Ref: o.Request.Image, Manifest: img.Manifest, ChainID: img.ChainID, Platform: img.Platform},
 		Config: config, RequestLabels: maps.Clone(o.Request.Labels), HostConfig: &host,
 		Endpoints: endpoints, Mounts: mounts,
 	}

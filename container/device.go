@@ -133,9 +133,6 @@ func blkio(h *container.HostConfig) (b spec.Blkio, err error) {
 		{h.BlkioDeviceReadIOps, &b.ReadIOps}, {h.BlkioDeviceWriteIOps, &b.WriteIOps},
 	} {
 		for _, d := range t.from {
-			if d == nil {
-				return b, invalid("invalid throttle device: empty")
-			}
 			major, minor, err := number(d.Path)
 			if err != nil {
 				return b, err

@@ -63,7 +63,7 @@ func state(r *Record) *container.State {
 		return t.UTC().Format(time.RFC3339Nano)
 	}
 	return &container.State{
-		Status:  r.State.docker(),
+		Status:  r.shown(),
 		Running: r.State.live() || r.State == Restarting,
 		Paused:  r.State == Paused, Restarting: r.State == Restarting, Dead: r.State == Dead,
 		OOMKilled: r.OOMKilled, Pid: r.Pid, ExitCode: r.ExitCode, Error: r.Error,

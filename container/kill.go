@@ -41,7 +41,10 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 	if number == syscall.SIGKILL {
 		return s.awaitExit(ctx, e, box, settled, 0)
 	}
-	return s.signal(ctx, e, box, number)
+	if err := s.signal(ctx, e, box, number); err != nil && !s.endsNow(settled) {
+		return err
+	}
+	return nil
 }
 
 // prepareKill notes what the signal means for the restart policy. It gives the

@@ -68,7 +68,7 @@ func (s *Service) summary(r *Record) container.Summary {
 		ImageManifestDescriptor: &r.Image.Manifest,
 		Command:                 commandLine(r.Config), Created: r.Created.Unix(),
 		Ports: portSummaries(r), Labels: r.Config.Labels,
-		State: r.State.docker(), Status: status(r, s.clock.now()),
+		State: r.shown(), Status: status(r, s.clock.now()),
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: s.endpoints(r)},
 		Mounts:          s.mountPoints(r),
 	}
@@ -83,14 +83,17 @@ func status(r *Record, now time.Time) string {
 	switch r.State {
 	case Created, Starting:
 		return "Created"
+	case Exited:
+		if r.StartedAt.IsZero() {
+			return "Created"
+		}
+		return fmt.Sprintf("Exited (%d) %s ago", r.ExitCode, ago(r.FinishedAt))
 	case Running, Stopping:
 		return "Up " + ago(r.StartedAt)
 	case Paused:
 		return "Up " + ago(r.StartedAt) + " (Paused)"
 	case Restarting:
 		return fmt.Sprintf("Restarting (%d) %s ago", r.ExitCode, ago(r.FinishedAt))
-	case Exited:
-		return fmt.Sprintf("Exited (%d) %s ago", r.ExitCode, ago(r.FinishedAt))
 	case Removing:
 		return "Removal In Progress"
 	case Dead:

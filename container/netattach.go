@@ -54,8 +54,7 @@ func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, er
 func networkError(r *Record, err error) error {
 	var port *network.PortError
 	if errors.As(err, &port) {
-		return fmt.Errorf("failed to set up container networking: driver failed programming external connectivity on endpoint %s (%s): %w",
-			r.Name, r.ID, err)
+		port.Name = r.Name
 	}
 	return fmt.Errorf("failed to set up container networking: %w", err)
 }

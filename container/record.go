@@ -62,6 +62,7 @@ type ImageRef struct {
 	ID       digest.Digest
 	Ref      string // what the request said
 	Manifest ocispec.Descriptor
+	ChainID  digest.Digest // of its layers: they stay while the container is there
 	Platform ocispec.Platform
 }
 

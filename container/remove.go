@@ -30,7 +30,7 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error
 				return conflict("cannot remove container %q: container is paused and must be unpaused first", "/"+r.Name)
 			}
 			return conflict("cannot remove container %q: container is %s: stop the container before removing or force remove",
-				"/"+r.Name, r.State.docker())
+				"/"+r.Name, r.shown())
 		}
 		if e, err = s.killFirst(context.WithoutCancel(ctx), e); err != nil || e == nil {
 			return err

@@ -46,6 +46,9 @@ func (s *Service) Restore(ctx context.Context) error {
 	if err := s.networks.Prune(ctx, live); err != nil {
 		return fmt.Errorf("restore containers: %w", err)
 	}
+	if err := s.images.Sweep(ctx); err != nil {
+		s.log.Warn("cannot sweep the image store", "err", err)
+	}
 	return nil
 }
 

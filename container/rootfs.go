@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/mount"
@@ -23,6 +25,10 @@ func (s *Service) imageOf(ctx context.Context, e *entry) (*image.Image, error) {
 	}
 	r := e.record()
 	img, err := s.images.Resolve(ctx, r.Image.ID.String(), &r.Image.Platform)
+	if errdefs.IsNotFound(err) {
+		// Removed by force meanwhile. Its layers stay while containers hold them.
+		img, err = &image.Image{ID: r.Image.ID, Manifest: r.Image.Manifest, ChainID: r.Image.ChainID, Platform: r.Image.Platform}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

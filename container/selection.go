@@ -111,7 +111,7 @@ func (q *selection) wants(r *Record) bool {
 	return f.labels(r.Config.Labels) &&
 		matchAny(f.values("id"), func(v string) bool { return strings.HasPrefix(r.ID, v) }) &&
 		q.wantsName(r) &&
-		matchAny(f.values("status"), func(v string) bool { return v == string(r.State.docker()) }) &&
+		matchAny(f.values("status"), func(v string) bool { return v == string(r.shown()) }) &&
 		(q.exited == nil || r.Run > 0 && !r.State.live() && slices.Contains(q.exited, r.ExitCode)) &&
 		matchAny(q.images, func(v string) bool { return v == r.Image.ID.String() || v == r.Config.Image }) &&
 		matchAny(f.values("health"), func(v string) bool { return v == "none" }) &&

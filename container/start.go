@@ -149,6 +149,9 @@ func (s *Service) specify(r *Record, user spec.User, mounts []specs.Mount, place
 		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs,
 	}
 	in.Namespaces.NetGiven = place.ns != nil
+	if _, err := os.Stat("/dev/mqueue"); err != nil {
+		in.NoMqueue = true
+	}
 	if r.HostConfig.PidMode.IsContainer() {
 		f, err := s.openNamespace(r.HostConfig.PidMode.Container(), "pid", r.Name)
 		if err != nil {

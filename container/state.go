@@ -87,6 +87,15 @@ func (s *State) UnmarshalText(b []byte) error {
 // live reports whether process 1 exists.
 func (s State) live() bool { return s == Running || s == Paused || s == Stopping }
 
+// shown is the state as the API names it. A container whose program never ran
+// counts as created, whatever was tried.
+func (r *Record) shown() container.ContainerState {
+	if r.State == Exited && r.StartedAt.IsZero() {
+		return container.StateCreated
+	}
+	return r.State.docker()
+}
+
 // docker is the state as the API names it.
 func (s State) docker() container.ContainerState {
 	switch s {

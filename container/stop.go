@@ -86,7 +86,7 @@ func (s *Service) stop(ctx context.Context, e *entry, sig syscall.Signal, timeou
 	if err := fault.Point("container.stop.saved"); err != nil {
 		return err
 	}
-	if err := s.signal(ctx, e, box, sig); err != nil {
+	if err := s.signal(ctx, e, box, sig); err != nil && !s.endsNow(settled) {
 		return err
 	}
 	if err := s.awaitExit(ctx, e, box, settled, s.patience(r, timeout)); err != nil {
@@ -138,7 +138,7 @@ func (s *Service) awaitExit(ctx context.Context, e *entry, box *sandbox.Sandbox,
 	case <-late:
 	}
 	if err := s.signal(ctx, e, box, syscall.SIGKILL); err != nil {
-		return err
+		s.log.Debug("cannot kill process 1", "container", e.id, "err", err)
 	}
 	// All of it: process 1 may share its PID namespace, and then the others
 	// would stay.
@@ -152,6 +152,18 @@ func (s *Service) awaitExit(ctx context.Context, e *entry, box *sandbox.Sandbox,
 		return context.Cause(ctx)
 	case <-s.clock.after(killWait):
 		return fmt.Errorf("container %s: tried to kill container, but did not receive an exit event", e.id)
+	}
+}
+
+// endsNow tells whether a run whose process could not be signalled is at its
+// end: between the death of a process and the news of it, the kernel has more
+// than one way to refuse.
+func (s *Service) endsNow(settled <-chan struct{}) bool {
+	select {
+	case <-settled:
+		return true
+	case <-s.clock.after(time.Second):
+		return false
 	}
 }
 

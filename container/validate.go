@@ -160,6 +160,15 @@ func validateNames(h *container.HostConfig) error {
 			return invalid("invalid DNS server address")
 		}
 	}
+	for k, v := range h.Sysctls {
+		// Which names are allowed, the sandbox knows.
+		if k == "" || strings.ContainsAny(k+v, "\n\x00") {
+			return invalid("invalid sysctl %q: empty, or more than one line", k)
+		}
+		if strings.HasPrefix(k, "net.") && h.NetworkMode.IsHost() {
+			return invalid("sysctl %q not allowed in host network namespace", k)
+		}
+	}
 	for k := range h.Annotations {
 		if k == "" {
 			return invalid("invalid Annotations: the empty string is not permitted as an annotation key")

@@ -3,6 +3,7 @@ package container
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,6 +126,11 @@ func checkBlkio(h *container.HostConfig) error {
 	for _, w := range h.BlkioWeightDevice {
 		if w == nil || (w.Weight > 0 && (w.Weight < 10 || w.Weight > 1000)) {
 			return invalid("Range of blkio weight is from 10 to 1000")
+		}
+	}
+	for _, d := range slices.Concat(h.BlkioDeviceReadBps, h.BlkioDeviceWriteBps, h.BlkioDeviceReadIOps, h.BlkioDeviceWriteIOps) {
+		if d == nil || d.Path == "" {
+			return invalid("invalid throttle device: no path")
 		}
 	}
 	return nil

@@ -88,22 +88,36 @@ func Open(root string, bus *event.Bus) (*Store, error) {
 // CheckName reports whether name may name a volume, as Docker words it.
 func CheckName(name string) error {
 	if len(name) == 1 {
-		return fmt.Errorf("volume name is too short, names should be at least two alphanumeric characters: %w", errdefs.ErrInvalidArgument)
+		return fail(errdefs.ErrInvalidArgument, "volume name is too short, names should be at least two alphanumeric characters")
 	}
 	if !namePattern.MatchString(name) || len(name) > 255 {
-		return fmt.Errorf("%q includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. "+
-			"If you intended to pass a host directory, use absolute path: %w", name, errdefs.ErrInvalidArgument)
+		return fail(errdefs.ErrInvalidArgument, "%q includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. "+
+			"If you intended to pass a host directory, use absolute path", name)
 	}
 	return nil
+}
+
+// failure is an error of one of errdefs' kinds whose text is only what a user
+// should read.
+type failure struct {
+	kind error
+	text string
+}
+
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() error { return f.kind }
+
+func fail(kind error, format string, args ...any) error {
+	return &failure{kind, fmt.Sprintf(format, args...)}
 }
 
 // Create makes a volume, or returns the one that has this name already.
 func (s *Store) Create(_ context.Context, o CreateOptions) (Volume, error) {
 	if o.Driver != "" && o.Driver != LocalDriver {
-		return Volume{}, fmt.Errorf("error looking up volume plugin %s: plugin %q not found: %w", o.Driver, o.Driver, errdefs.ErrNotFound)
+		return Volume{}, fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", o.Driver, o.Driver)
 	}
 	if len(o.Options) > 0 {
-		return Volume{}, fmt.Errorf("options of the local volume driver are not supported yet: %w", errdefs.ErrNotImplemented)
+		return Volume{}, fail(errdefs.ErrNotImplemented, "options of the local volume driver are not supported yet")
 	}
 	v := Volume{Name: o.Name, Driver: LocalDriver, Labels: o.Labels, Options: o.Options, CreatedAt: time.Now().UTC()}
 	if v.Name == "" {
@@ -166,7 +180,7 @@ func (s *Store) get(name string) (Volume, error) {
 	}
 	b, err := os.ReadFile(filepath.Join(s.root, name, optsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return Volume{}, fmt.Errorf("get %s: no such volume: %w", name, errdefs.ErrNotFound)
+		return Volume{}, fail(errdefs.ErrNotFound, "get %s: no such volume", name)
 	}
 	if err != nil {
 		return Volume{}, fmt.Errorf("get %s: %w", name, err)
@@ -212,7 +226,7 @@ func (s *Store) Remove(_ context.Context, name string) error {
 		for u := range s.users[name] {
 			users = append(users, u)
 		}
-		err = fmt.Errorf("remove %s: volume is in use - [%s]: %w", name, strings.Join(users, ", "), errdefs.ErrConflict)
+		err = fail(errdefs.ErrConflict, "remove %s: volume is in use - [%s]", name, strings.Join(users, ", "))
 	}
 	if err != nil {
 		s.mu.Unlock()

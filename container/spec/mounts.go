@@ -48,7 +48,8 @@ func ShmSize(h *container.HostConfig) int64 {
 	return DefaultShmSize
 }
 
-func defaultMounts(h *container.HostConfig) []specs.Mount {
+func defaultMounts(in *Input) []specs.Mount {
+	h := in.Host
 	ro := "ro"
 	if h.Privileged {
 		ro = "rw"
@@ -62,9 +63,10 @@ func defaultMounts(h *container.HostConfig) []specs.Mount {
 	}
 	if h.IpcMode.IsHost() {
 		opts := []string{"rbind", "nosuid", "noexec", "nodev"}
-		return append(all,
-			specs.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: opts},
-			specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: opts})
+		if !in.NoMqueue {
+			all = append(all, specs.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: opts})
+		}
+		return append(all, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: opts})
 	}
 	all = append(all, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}})
 	if h.IpcMode.IsNone() {
@@ -83,7 +85,7 @@ func mounts(in *Input) []specs.Mount {
 		taken[path.Clean(m.Destination)] = true
 	}
 	var all []specs.Mount
-	for _, m := range defaultMounts(in.Host) {
+	for _, m := range defaultMounts(in) {
 		if taken[m.Destination] || taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/") {
 			continue
 		}

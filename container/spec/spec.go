@@ -32,6 +32,8 @@ type Input struct {
 	CgroupsPath string
 	// Ulimits are the daemon's, used where the request has none of the name.
 	Ulimits map[string]*container.Ulimit
+	// NoMqueue: the host has no /dev/mqueue to share with --ipc=host.
+	NoMqueue bool
 	// NoNewPrivs is the daemon's default; the request's option wins.
 	NoNewPrivs bool
 }
