@@ -33,9 +33,13 @@ func SetSysctl(name, value string) error {
 // have taken an address from a router's advertisement. A kernel without IPv6 is
 // fine as it is.
 func DisableIPv6(link string) error {
-	err := SetSysctl("ipv6/conf/"+link+"/disable_ipv6", "1")
-	if errdefs.IsNotFound(err) {
+	name := "ipv6/conf/" + link + "/disable_ipv6"
+	err := os.WriteFile("/proc/sys/net/"+name, []byte{'1'}, 0) // a new link: no need to look first
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return SetSysctl(name, "1")
+	}
+	return nil
 }

@@ -23,8 +23,9 @@ type Namespace struct {
 	File     *os.File
 	HostLink string // the interface's other end
 
-	conn *netlink.Conn // in the namespace
-	eth0 int
+	hostIndex int
+	conn      *netlink.Conn // in the namespace
+	eth0      int
 }
 
 // Plug makes a namespace: lo is up, eth0 is up without an address, so that the
@@ -45,7 +46,7 @@ func (b *Bridge) Plug() (*Namespace, error) {
 		if err != nil {
 			return err
 		}
-		n.eth0 = link.Index
+		n.eth0, n.hostIndex = link.Index, link.Peer
 		if err := netlink.DisableIPv6(Interface); err != nil {
 			return err
 		}
@@ -59,7 +60,7 @@ func (b *Bridge) Plug() (*Namespace, error) {
 		err = netlink.DisableIPv6(n.HostLink)
 	}
 	if err == nil {
-		err = b.hairpin(n.HostLink)
+		err = b.hairpin(n.hostIndex)
 	}
 	if err != nil {
 		n.Close()
@@ -71,7 +72,7 @@ func (b *Bridge) Plug() (*Namespace, error) {
 // hairpin lets a container reach its own published port where bridged packets
 // pass the firewall (br_netfilter): there, the packet is led back to the port
 // that it came from without leaving the bridge.
-func (b *Bridge) hairpin(hostLink string) error {
+func (b *Bridge) hairpin(hostIndex int) error {
 	on, err := netlink.Sysctl("bridge/bridge-nf-call-iptables")
 	if errdefs.IsNotFound(err) || err == nil && on != "1" {
 		return nil
@@ -79,11 +80,7 @@ func (b *Bridge) hairpin(hostLink string) error {
 	if err != nil {
 		return err
 	}
-	link, err := b.conn.Link(hostLink)
-	if err != nil {
-		return err
-	}
-	return b.conn.SetHairpin(link.Index)
+	return b.conn.SetHairpin(hostIndex)
 }
 
 // Configure gives the interface its addresses and the way out.
