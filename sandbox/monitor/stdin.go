@@ -43,20 +43,18 @@ func (s *stdin) send(p []byte) {
 	}
 }
 
-// leave ends the input if c was the writer whose end is its end.
+// leave ends the input if c was the writer whose end is its end. A terminal has
+// no such writer: who detached from it may come back, as under Docker.
 func (s *stdin) leave(c *Conn) {
 	s.mu.Lock()
-	last := s.once && s.first == c
+	last := s.once && s.first == c && !s.tty
 	s.mu.Unlock()
-	switch {
-	case !last:
-	case s.tty:
-		s.send([]byte{4}) // what a terminal sends at the end of input
-	default:
-		s.write.Lock() // behind a chunk on its way
-		s.close()
-		s.write.Unlock()
+	if !last {
+		return
 	}
+	s.write.Lock() // behind a chunk on its way
+	s.close()
+	s.write.Unlock()
 }
 
 // close ends the input. A blocked send ends too.

@@ -1,9 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ func newDaemon(t *testing.T, args ...string) *engine.Daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := hostState(t, dir)
+	before := hostState(t)
 	d := engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + hub.Addr}, args...)...)
 	t.Cleanup(func() { finish(t, d, before) })
 	return d
@@ -36,6 +37,12 @@ func finish(t *testing.T, d *engine.Daemon, before leak.State) {
 		t.Logf("berthd's log:\n%s", tail(d.Log(), 120))
 	}
 	if d.Started() {
+		// Containers outlive their daemon, those of a failed story, too.
+		if ids := strings.Fields(mustList(t, d)); len(ids) > 0 {
+			if out, err := client(t, d, append([]string{"berth", "rm", "-f"}, ids...)...); err != nil {
+				t.Errorf("remove what the story left: %v\n%s", err, out)
+			}
+		}
 		if err := d.Stop(); err != nil {
 			t.Errorf("stop the daemon: %v", err)
 		}
@@ -48,46 +55,48 @@ func finish(t *testing.T, d *engine.Daemon, before leak.State) {
 		t.Errorf("something in the engine's folder is in use: %v", err)
 	}
 	eventually(t, "the host to look as before", func() []string {
-		return leak.Diff(before, hostState(t, d.Dir))
+		return leak.Diff(before, hostState(t))
 	})
 }
 
-// hostState reads everything that an engine below dir could leave behind. What
-// other processes of the machine do to links and mounts is not filtered out:
-// stories do not run beside other work.
-func hostState(t *testing.T, dir string) leak.State {
+// mustList lists all containers, starting the daemon when a story left it down.
+func mustList(t *testing.T, d *engine.Daemon) string {
 	t.Helper()
-	s, err := leak.Read(t.Context(), nil, nil)
+	if !d.Alive() {
+		d.Bin = ""
+		d.Setenv()
+		if err := d.Start(context.Background()); err != nil {
+			t.Error(err)
+			return ""
+		}
+	}
+	out, err := client(t, d, "berth", "ps", "-aq")
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+		return ""
+	}
+	return out
+}
+
+// hostState reads everything that an engine could leave behind outside its own
+// folder. Stories do not run beside other work, so nothing is filtered out but
+// the Hub.
+func hostState(t *testing.T, roots ...string) leak.State {
+	t.Helper()
+	// Clean-ups read it, too, when the test's own context has ended.
+	s, err := leak.Read(context.Background(), roots, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s["process"] = without(s["process"], "berth-hub")
+	s["process"] = slices.DeleteFunc(s["process"], func(name string) bool { return strings.HasPrefix(name, "berth-hub") })
 	return s
-}
-
-func without(names []string, prefix string) []string {
-	var out []string
-	for _, n := range names {
-		if !strings.HasPrefix(n, prefix) {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 // idle is the state of a running daemon's directories and of the host, to be
 // compared before and after a story that must leave nothing.
 func idle(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
-	s, err := leak.Read(t.Context(), []string{d.DataRoot(), d.ExecRoot()}, func(path string) bool {
-		base := filepath.Base(path)
-		return base == "pool" || strings.HasPrefix(base, "new-")
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s["process"] = without(s["process"], "berth-hub")
-	return s
+	return hostState(t, d.DataRoot(), d.ExecRoot())
 }
 
 // noLeak fails when the host or the engine's folders differ from before.

@@ -62,8 +62,8 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			}
 			// The story passes every step of a life; some step meets the point.
 			for _, step := range [][]string{
-				{"run", "-d", "--name", "x", "-p", "127.0.0.1::80", "busybox", "sleep", "1000"},
-				{"stop", "-t", "0", "x"}, {"start", "x"}, {"rm", "-f", "x"},
+				{"run", "-d", "--name", "xx", "-p", "127.0.0.1::80", "busybox", "sleep", "1000"},
+				{"stop", "-t", "0", "xx"}, {"start", "xx"}, {"rm", "-f", "xx"},
 			} {
 				if _, err := client(t, d, append([]string{"berth"}, step...)...); err != nil {
 					break
@@ -84,10 +84,10 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				}
 			}
 			if len(states) == 0 {
-				must(t, d, "berth", "create", "--name", "x", "busybox", "sleep", "1000")
+				must(t, d, "berth", "create", "--name", "xx", "busybox", "sleep", "1000")
 			}
-			must(t, d, "berth", "start", "x")
-			must(t, d, "berth", "rm", "-f", "x")
+			must(t, d, "berth", "start", "xx")
+			must(t, d, "berth", "rm", "-f", "xx")
 			noLeak(t, d, before)
 		})
 	}

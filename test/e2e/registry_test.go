@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -120,7 +121,7 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // client runs a client program against the daemon and returns its output.
 func client(t *testing.T, d *engine.Daemon, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/usr/bin/env", append(d.Environ(), args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), "/usr/bin/env", append(d.Environ(), args...)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

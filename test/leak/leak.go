@@ -102,7 +102,12 @@ func links(context.Context) ([]string, error) {
 	}
 	var out []string
 	for _, e := range entries {
-		out = append(out, e.Name())
+		name := e.Name()
+		// Those of prepared namespaces come and go; their number is what counts.
+		if strings.HasPrefix(name, "veth") {
+			name = "veth"
+		}
+		out = append(out, name)
 	}
 	return out, nil
 }
@@ -117,7 +122,7 @@ func cgroups(context.Context) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && strings.Contains(path, "berth") {
+		if d.IsDir() && strings.Contains(path+"/", "/berth/") {
 			out = append(out, path)
 		}
 		return nil
@@ -161,7 +166,7 @@ func processes(context.Context) ([]string, error) {
 		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		group, _ := os.ReadFile(filepath.Join(dir, "cgroup"))
 		name := strings.TrimSpace(string(comm))
-		if bytes.Contains(group, []byte("berth")) || strings.HasPrefix(name, "berth") {
+		if bytes.Contains(group, []byte("/berth/")) || strings.HasPrefix(name, "berth") {
 			args := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			if pid == os.Getpid() {
