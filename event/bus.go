@@ -74,6 +74,9 @@ func (b *Bus) Publish(m events.Message) {
 	if m.Scope == "" {
 		m.Scope = "local"
 	}
+	if m.Actor.Attributes == nil {
+		m.Actor.Attributes = map[string]string{} // clients index it without asking
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
