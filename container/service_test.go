@@ -164,7 +164,7 @@ func TestStartFails(t *testing.T) {
 				t.Fatalf("error %v", err)
 			}
 			st := e.inspect(id).State
-			if st.Status != container.StateExited || st.ExitCode != c.code || !strings.Contains(st.Error, c.text) {
+			if st.Status != container.StateCreated || st.ExitCode != c.code || !strings.Contains(st.Error, c.text) {
 				t.Errorf("state %+v", st)
 			}
 			r.HostConfig.AutoRemove = true

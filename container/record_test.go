@@ -1,0 +1,148 @@
+package container
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestRecordV1 holds the layout of docs/contracts/record.md: what version 1
+// wrote is read, and written again as it was.
+func TestRecordV1(t *testing.T) {
+	file := filepath.Join("testdata", "record-v1.json")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := decodeRecord(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(got, b) {
+		t.Errorf("version 1 changed; a change needs a new version and a decision record:\n%s", got)
+	}
+	for _, bad := range []string{"", "{}", `{"Version":2}`, strings.Replace(string(b), r.ID, "short", 1)} {
+		if _, err := decodeRecord([]byte(bad)); err == nil {
+			t.Errorf("read %.40q", bad)
+		}
+	}
+}
+
+func testRecord(id string) *Record {
+	return &Record{Version: 1, ID: strings.Repeat(id, 64), Name: "n" + id, State: Created, Config: &container.Config{}, HostConfig: &container.HostConfig{}}
+}
+
+// TestDamagedRecord: after a power loss record.json may be empty; the first
+// version is still there.
+func TestDamagedRecord(t *testing.T) {
+	rs := records{root: t.TempDir()}
+	r := testRecord("a")
+	if err := os.Mkdir(rs.dir(r.ID), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rs.load(r.ID); !os.IsNotExist(err) {
+		t.Errorf("half made: %v", err)
+	}
+	if err := rs.create(r, true); err != nil {
+		t.Fatal(err)
+	}
+	next := *r
+	next.State = Exited
+	if err := rs.replace(&next); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := rs.load(r.ID); err != nil || got.State != Exited {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := os.Truncate(filepath.Join(rs.dir(r.ID), recordFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := rs.load(r.ID); err != nil || got.State != Created {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestNamesSettle: links that no record agrees with go, and missing ones come
+// back, whatever a killed daemon left.
+func TestNamesSettle(t *testing.T) {
+	root := t.TempDir()
+	n, err := openNames(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	for name, id := range map[string]string{"kept": a, "renamed-to": a, "nobodys": strings.Repeat("c", 64)} {
+		if err := n.claim(name, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := openNames(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.settle(map[string]string{a: "kept", b: "lost"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"kept": a, "lost": b, "renamed-to": "", "nobodys": ""} {
+		if got, _ := again.lookup(name); got != want {
+			t.Errorf("%s → %q, want %q", name, got, want)
+		}
+		err := again.claim(name, b)
+		if taken := want != ""; taken != errdefs.IsConflict(err) {
+			t.Errorf("claim of %s: %v", name, err)
+		}
+	}
+}
+
+func TestSyncerGroups(t *testing.T) {
+	dir := t.TempDir()
+	var s syncer
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			if err := s.sync(dir, dir); err != nil {
+				t.Error(err)
+			}
+			if err := s.sync(filepath.Join(dir, "absent"), dir); !os.IsNotExist(err) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if s.busy || len(s.queue) > 0 {
+		t.Error("the syncer did not come to rest")
+	}
+}
+
+func TestCleanName(t *testing.T) {
+	for _, bad := range []string{"", "/", "a", "-x", "a b", "a/b", "ä1", "a\nb", strings.Repeat("x", 256)} {
+		if _, err := cleanName(bad); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for try := range 8 {
+		if _, err := cleanName(randomName(try)); err != nil {
+			t.Error(err)
+		}
+	}
+}
