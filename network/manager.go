@@ -165,6 +165,9 @@ func (m *Manager) close() error {
 // started has ended; the Manager is then of no use any more. If no container is
 // attached, Run also removes the bridge, the table and berth-netd.
 func (m *Manager) Run(ctx context.Context) error {
+	for _, text := range m.Warnings() {
+		m.log.Warn(text)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { m.pool.Run(ctx) })
 	wg.Go(func() { m.ports.Run(ctx) })
