@@ -18,6 +18,9 @@ func BenchmarkAttach(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				if err := m.Prune(b.Context(), nil); err != nil {
+					b.Fatal(err)
+				}
 				ctx, cancel := context.WithCancel(b.Context())
 				done := make(chan error, 1)
 				go func() { done <- m.Run(ctx) }()

@@ -119,7 +119,7 @@ func (m *Manager) Prune(ctx context.Context, live []string) error {
 			dead = append(dead, id)
 		}
 	}
-	m.inherited = nil
+	m.inherited, m.settled = nil, true
 	err := m.replace(m.published())
 	m.mu.Unlock()
 	errs := []error{err}

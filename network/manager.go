@@ -72,6 +72,8 @@ type Manager struct {
 	attached map[string]*attachment
 	// inherited is what an earlier Manager published; it stays until Prune.
 	inherited []nft.Port
+	// settled: Prune was called, so that all that runs is known.
+	settled bool
 }
 
 // attachment is what one container has. While Attach works on it, it is
@@ -163,7 +165,8 @@ func (m *Manager) close() error {
 // Run does the background work: it keeps namespaces ready, and repairs what
 // somebody else removed from the host. It returns when ctx ends and all it
 // started has ended; the Manager is then of no use any more. If no container is
-// attached, Run also removes the bridge, the table and berth-netd.
+// attached, Run also removes the bridge, the table and berth-netd; not before
+// Prune, because an engine that failed at its start does not know who runs.
 func (m *Manager) Run(ctx context.Context) error {
 	for _, text := range m.Warnings() {
 		m.log.Warn(text)
@@ -180,7 +183,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	wg.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.attached) > 0 || len(m.inherited) > 0 {
+	if len(m.attached) > 0 || !m.settled {
 		return m.close()
 	}
 	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.bridge.Remove())

@@ -217,6 +217,20 @@ func TestFirewallFlushed(t *testing.T) {
 	w.want(w.outside, "tcp", hostOutside+":8081", "b "+neighbour)
 }
 
+// TestFailedStart: an engine that ends before it knows who runs takes nothing
+// from them.
+func TestFailedStart(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.attach("a"), w.attach("b")
+	a.serve(80, "a")
+	w.crash()
+	w.start()
+	w.stop()
+	w.want(b.ns, "tcp", a.ip()+":80", "a "+b.ip())
+	w.want(nil, "tcp", a.ip()+":80", "a 172.17.0.1")
+	w.start()
+}
+
 func TestWarnings(t *testing.T) {
 	w := newWorld(t)
 	if got := w.m.Warnings(); len(got) != 0 {

@@ -151,6 +151,9 @@ func (w *world) end() {
 			w.t.Error(err)
 		}
 	}
+	if err := w.m.Prune(context.Background(), nil); err != nil {
+		w.t.Error(err)
+	}
 	w.stop()
 }
 
