@@ -62,7 +62,7 @@ func finish(t *testing.T, d *engine.Daemon, before leak.State) {
 // mustList lists all containers, starting the daemon when a story left it down.
 func mustList(t *testing.T, d *engine.Daemon) string {
 	t.Helper()
-	if !d.Alive() {
+	if !d.Running() {
 		d.Bin = ""
 		d.Setenv()
 		if err := d.Start(context.Background()); err != nil {

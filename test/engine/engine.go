@@ -267,16 +267,25 @@ func (d *Daemon) Stop() error { return d.end(syscall.SIGTERM) }
 // Kill ends the daemon without warning.
 func (d *Daemon) Kill() error { return d.end(syscall.SIGKILL) }
 
-// Alive tells whether the daemon runs; one that was killed a moment ago counts
-// as dead once its socket is closed.
-func (d *Daemon) Alive() bool {
-	c, err := net.Dial("unix", d.Socket)
-	if err != nil {
-		<-d.done
+// Running tells whether the daemon was started and has not been seen to end.
+func (d *Daemon) Running() bool {
+	select {
+	case <-d.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Died waits for the daemon to end by itself, five seconds at most. The kernel
+// takes a moment to bury a process that clients already miss.
+func (d *Daemon) Died() bool {
+	select {
+	case <-d.done:
+		return true
+	case <-time.After(5 * time.Second):
 		return false
 	}
-	c.Close()
-	return true
 }
 
 // Environ is the environment that points clients at this daemon and puts the
