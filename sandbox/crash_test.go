@@ -193,7 +193,7 @@ func TestMonitorKilled(t *testing.T) {
 
 // TestIdleMonitorKilled: a launch takes another one.
 func TestIdleMonitorKilled(t *testing.T) {
-	r := newRuntime(t, Options{Warm: -1})
+	r := newCrashRuntime(t) // the monitor's stage loses its parent
 	p, err := r.startMonitor()
 	if err != nil {
 		t.Fatal(err)

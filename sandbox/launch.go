@@ -1,16 +1,16 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/sandbox/monitor"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
@@ -65,7 +65,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err != nil {
 		return nil, err
 	}
-	u.push(func() error { return p.end(true) })
+	u.push(func() error { return p.end(false) })
 	// From here on a crash leaves enough to find the rest by.
 	i := &instance{
 		Version: 1, ID: b.ID, Instance: nonce(), MonitorPid: p.pid, MonitorStart: p.start,
@@ -78,15 +78,16 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err != nil {
 		return nil, err
 	}
-	u.push(func() error { return errors.Join(p.end(true), group.Kill(), group.Destroy()) })
-	l, err := r.message(b, i, group)
+	u.push(func() error { return errors.Join(group.Kill(), group.Destroy()) })
+	l, order, err := r.message(b, i, group)
 	if err != nil {
 		return nil, err
 	}
 	if err := fault.Point("sandbox.launch.prepared"); err != nil {
 		return nil, err
 	}
-	created, err := launch(ctx, p.conn, l, b, group)
+	u.push(func() error { return p.end(!refused(err)) })
+	created, err := launch(ctx, p.conn, l, order, b, group)
 	if err != nil {
 		return nil, err
 	}
@@ -122,48 +123,48 @@ func (r *Runtime) makeDir(b *Bundle, u *undo) error {
 	return monitor.RemoveExit(b.StateDir)
 }
 
-// message makes the launch message.
-func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor.Launch, error) {
-	cfg := &stage.Config{Spec: lean(b.Spec), Reaper: b.Reaper}
-	if sc := b.Spec.Linux.Seccomp; sc != nil {
-		var err error
-		if cfg.Seccomp, err = seccomp.Compile(sc); err != nil {
-			return nil, err
-		}
-	}
+// message makes the launch message, and the order that goes with it.
+func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor.Launch, []byte, error) {
 	dirs := group.JoinDirs()
+	cfg := &stage.Config{Spec: b.Spec, Reaper: b.Reaper, CgroupDirs: dirs}
+	var err error
+	if cfg.Seccomp, err = seccomp.Compile(b.Spec.Linux.Seccomp); err != nil {
+		return nil, nil, err
+	}
+	plan, order, err := stage.Prepare(cfg, b.NetNS != nil)
+	if err != nil {
+		return nil, nil, err
+	}
 	return &monitor.Launch{
-		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Config: cfg,
+		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Plan: *plan,
 		LogDir: b.LogDir, LogMaxSize: b.LogMaxSize, LogMaxFiles: b.LogMaxFiles,
 		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce,
 		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs,
-	}, nil
+	}, order, nil
 }
 
-// lean leaves out of the spec what is done here and would only travel.
-func lean(spec *specs.Spec) *specs.Spec {
-	s, l := *spec, *spec.Linux
-	s.Linux, s.Annotations = &l, nil
-	l.Resources = nil
-	if l.Seccomp != nil {
-		l.Seccomp = &specs.LinuxSeccomp{Flags: l.Seccomp.Flags}
-	}
-	return &s
+// refused: the monitor took the launch back itself, and is about to end.
+func refused(err error) bool {
+	e := (*monitor.Error)(nil)
+	return errors.As(err, &e)
 }
 
 // launch sends the message with its descriptors and waits for "created". The
 // connection is of no use if ctx ends before.
-func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, b *Bundle, group *cgroup.Group) (*monitor.Created, error) {
-	files := []*os.File{b.Rootfs}
-	l.Files = []string{monitor.FileRootfs}
+func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, order []byte, b *Bundle, group *cgroup.Group) (*monitor.Created, error) {
+	text, err := ns.DataMemfd("order", bytes.NewReader(order))
+	if err != nil {
+		return nil, err
+	}
+	defer text.Close()
+	files := []*os.File{text, b.Rootfs}
+	l.Files = []string{monitor.FileOrder, monitor.FileRootfs}
 	if b.NetNS != nil {
 		l.Files, files = append(l.Files, monitor.FileNetNS), append(files, b.NetNS)
 	}
 	if dir, err := group.FD(); err == nil {
 		defer dir.Close()
 		l.Files, files = append(l.Files, monitor.FileCgroup), append(files, dir)
-	} else {
-		l.Config.CgroupDirs = l.CgroupDirs
 	}
 	m, err := request(2, monitor.OpLaunch, l)
 	if err != nil {

@@ -95,9 +95,11 @@ func newRuntime(t testing.TB, o Options) *Runtime {
 }
 
 // newCrashRuntime is for tests in which processes lose their parent: as the
-// subreaper we are their parent then.
+// subreaper we are their parent then, and wait for their end before anything is
+// looked at.
 func newCrashRuntime(t testing.TB) *Runtime {
 	t.Helper()
+	r := runtimeFor(t, Options{Warm: -1})
 	t.Cleanup(func() {
 		for _, pid := range children(t) {
 			for {
@@ -108,7 +110,7 @@ func newCrashRuntime(t testing.TB) *Runtime {
 			}
 		}
 	})
-	return runtimeFor(t, Options{})
+	return r
 }
 
 func runtimeFor(t testing.TB, o Options) *Runtime {

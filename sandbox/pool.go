@@ -199,8 +199,9 @@ func greet(conn *monitor.Conn, instance string) (*monitor.Welcome, error) {
 	return w, conn.File().SetDeadline(time.Time{})
 }
 
-// end ends a monitor: an idle one by closing its connection, any by force. It
-// returns when the process is gone, and does nothing when repeated.
+// end ends a monitor: one without a container by closing its connection, so
+// that it ends its stage, any by force. It returns when the process is gone,
+// and does nothing when repeated.
 func (p *process) end(kill bool) (err error) {
 	p.once.Do(func() { err = p.stop(kill) })
 	return err

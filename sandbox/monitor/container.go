@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,9 +22,9 @@ type container struct {
 
 	mu        sync.Mutex
 	state     State
-	cfg       *Launch // without Config once created
+	cfg       *Launch
+	ahead     *stage.Process // before a launch, if there is one
 	proc      *stage.Process
-	startTime uint64
 	startedAt time.Time
 	startErr  *stage.ExecError
 	exited    Exited // valid in StateExited
@@ -39,105 +40,127 @@ func newContainer(exe *os.File) *container {
 	return &container{exe: exe, state: StateIdle, done: make(chan struct{}), fan: newFan()}
 }
 
-// launch makes process 1 and all around it. On error nothing is left.
-func (c *container) launch(l *Launch, files []*os.File) (*Created, error) {
+// prepare forks the stage of process 1 before there is an order for it, which
+// is most of the work of a launch. Without one, launch forks its own.
+func (c *container) prepare() (err error) {
+	c.ahead, err = stage.Fork(c.exe, &stage.Usual, nil)
+	return err
+}
+
+// abandon ends the stage that nobody needed.
+func (c *container) abandon() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != StateIdle || c.cfg != nil {
-		closeAll(files)
+	if c.ahead != nil {
+		c.ahead.Abandon()
+		c.ahead = nil
+	}
+}
+
+// launch makes process 1 and all around it. While the stage works, meanwhile
+// is called. On error nothing is left.
+func (c *container) launch(l *Launch, files []*os.File, meanwhile func() error) (*Created, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var rootfs *os.File // its life is the container's
+	defer func() {
+		closeAll(slices.DeleteFunc(files, func(f *os.File) bool { return f == rootfs }))
+	}()
+	if c.state != StateIdle {
 		return nil, fmt.Errorf("launch %s: this is the monitor of %s: %w", l.ID, c.cfg.ID, errdefs.ErrFailedPrecondition)
 	}
-	f, err := named(l.Files, files)
+	f, group, err := named(l.Files, files)
 	if err != nil {
-		closeAll(files)
 		return nil, err
 	}
-	f.Exe = c.exe
-	proc, io, err := spawn(l, f)
-	if f.NetNS != nil {
-		_ = f.NetNS.Close() // process 1 is in it
-	}
-	if f.Cgroup != nil {
-		_ = f.Cgroup.Close() // likewise
-	}
+	proc, io, err := c.spawn(l, f, group, meanwhile)
 	if err != nil {
-		_ = f.Rootfs.Close() // nothing was written
 		return nil, err
-	}
-	c.startTime, err = ns.ProcessStartTime(proc.Pid)
-	if err != nil {
-		// Our child, not reaped: it has an entry unless /proc is broken.
-		return nil, errors.Join(fmt.Errorf("process %d: %w", proc.Pid, err), abandon(proc, io, f.Rootfs))
 	}
 	pidfd, err := Pollable(proc.PidFD)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("process %d: %w", proc.Pid, err), abandon(proc, io, f.Rootfs))
+		proc.Abandon()
+		return nil, errors.Join(fmt.Errorf("process 1: %w", err), io.close())
 	}
-	c.cfg, c.proc, c.io, c.rootfs, c.state = l, proc, io, f.Rootfs, StateCreated
+	rootfs = f.Rootfs
+	c.cfg, c.proc, c.io, c.rootfs, c.state = l, proc, io, rootfs, StateCreated
 	io.pump(c.output)
-	own := ownPids(l)
-	l.Config = nil
-	go c.reap(pidfd, own)
-	return &Created{Pid: proc.Pid, StartTime: c.startTime, Warnings: proc.Warnings}, nil
+	go c.reap(pidfd)
+	return &Created{Pid: proc.Pid, StartTime: proc.StartTime, Warnings: proc.Warnings}, nil
 }
 
 // named sorts the received descriptors.
-func named(names []string, files []*os.File) (f stage.Files, err error) {
+func named(names []string, files []*os.File) (f stage.Files, group *os.File, err error) {
 	if len(names) != len(files) {
-		return f, fmt.Errorf("launch: %d descriptors for %d names: %w", len(files), len(names), errdefs.ErrInvalidArgument)
+		return f, nil, fmt.Errorf("launch: %d descriptors for %d names: %w", len(files), len(names), errdefs.ErrInvalidArgument)
 	}
 	for i, name := range names {
 		switch name {
+		case FileOrder:
+			f.Order = files[i]
 		case FileRootfs:
 			f.Rootfs = files[i]
 		case FileNetNS:
 			f.NetNS = files[i]
 		case FileCgroup:
-			f.Cgroup = files[i]
+			group = files[i]
 		default:
-			return f, fmt.Errorf("launch: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
+			return f, nil, fmt.Errorf("launch: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
 		}
 	}
-	if f.Rootfs == nil {
-		return f, fmt.Errorf("launch: no root file system: %w", errdefs.ErrInvalidArgument)
+	if f.Rootfs == nil || f.Order == nil {
+		return f, nil, fmt.Errorf("launch: no order or no root file system: %w", errdefs.ErrInvalidArgument)
 	}
-	return f, nil
+	return f, group, nil
 }
 
-func spawn(l *Launch, f stage.Files) (*stage.Process, *stdio, error) {
-	if l.Config == nil || l.Config.Spec == nil || l.Config.Spec.Process == nil {
-		return nil, nil, fmt.Errorf("launch: no process: %w", errdefs.ErrInvalidArgument)
+// process takes the stage that was forked ahead if it can serve, or forks one.
+func (c *container) process(plan *stage.Plan, group *os.File) (*stage.Process, error) {
+	proc := c.ahead
+	c.ahead = nil
+	if proc != nil && proc.Fits(plan) && !HasEnded(proc.PidFD) {
+		return proc, nil
 	}
-	io, err := newStdio(l, &f)
+	if proc != nil {
+		proc.Abandon()
+	}
+	return stage.Fork(c.exe, plan, group)
+}
+
+func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile func() error) (_ *stage.Process, _ *stdio, err error) {
+	proc, err := c.process(&l.Plan, group)
 	if err != nil {
 		return nil, nil, err
 	}
-	proc, err := stage.Spawn(l.Config, f)
-	for _, end := range []*os.File{f.Stdin, f.Stdout, f.Stderr} {
-		if end != nil {
-			_ = end.Close() // process 1 has its own
+	io, err := newStdio(l, &f)
+	if err != nil {
+		proc.Abandon()
+		return nil, nil, err
+	}
+	err = proc.Begin(&l.Plan, f)
+	closeAll([]*os.File{f.Stdin, f.Stdout, f.Stderr}) // process 1 has its own
+	if err != nil {
+		return nil, nil, errors.Join(err, io.close())
+	}
+	if err = meanwhile(); err == nil {
+		err = io.openLog(l)
+	}
+	if err != nil {
+		proc.Abandon()
+	} else {
+		err = proc.Created()
+	}
+	if err == nil && proc.Console != nil {
+		err = io.console(proc.Console)
+		proc.Console = nil // not its any more
+		if err != nil {
+			proc.Abandon()
 		}
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, io.close())
 	}
-	if proc.Console != nil {
-		if err := io.console(proc.Console, l.Config.Spec.Process.ConsoleSize); err != nil {
-			return nil, nil, errors.Join(err, abandon(proc, io, nil))
-		}
-		proc.Console = nil // ours now
-	}
 	return proc, io, nil
-}
-
-// abandon undoes a spawn.
-func abandon(proc *stage.Process, io *stdio, rootfs *os.File) error {
-	err := errors.Join(ns.PidfdSignal(proc.PidFD, syscall.SIGKILL), io.close(), proc.Close())
-	_, werr := syscall.Wait4(proc.Pid, nil, 0, nil)
-	if rootfs != nil {
-		err = errors.Join(err, rootfs.Close())
-	}
-	return errors.Join(err, werr)
 }
 
 // start lets process 1 execute its program.
@@ -174,12 +197,12 @@ func (c *container) output(stream byte, buf []byte, n int) {
 func (c *container) status() *Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &Status{State: c.state, StartTime: c.startTime, StartedAt: c.startedAt}
+	s := &Status{State: c.state, StartedAt: c.startedAt}
 	if c.cfg != nil {
 		s.ID, s.Instance = c.cfg.ID, c.cfg.Instance
 	}
 	if c.proc != nil {
-		s.Pid = c.proc.Pid
+		s.Pid, s.StartTime = c.proc.Pid, c.proc.StartTime
 	}
 	if c.state == StateExited {
 		exit := c.exited.Exit

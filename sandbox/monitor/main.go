@@ -45,6 +45,10 @@ func Main() error {
 		return err
 	}
 	s := &server{c: newContainer(os.NewFile(ExeFD, "berth-sandbox")), removed: make(chan struct{})}
+	if err := s.c.prepare(); err != nil {
+		return err
+	}
+	defer s.c.abandon()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -55,6 +55,7 @@ type Welcome struct {
 
 // Names of descriptors that may come with Launch, in Launch.Files' order.
 const (
+	FileOrder  = "order" // stage.Prepare's, which is passed on
 	FileRootfs = "rootfs"
 	FileNetNS  = "netns"
 	FileCgroup = "cgroup"
@@ -62,13 +63,13 @@ const (
 
 // Launch makes an idle monitor the monitor of one container.
 type Launch struct {
-	ID       string        `json:"id"`
-	Instance string        `json:"instance"` // names this launch among all of the same id
-	Dir      string        `json:"dir"`      // of monitor.sock
-	StateDir string        `json:"state_dir"`
-	Durable  bool          `json:"durable,omitempty"`
-	Config   *stage.Config `json:"config"`
-	Files    []string      `json:"files"`
+	ID       string     `json:"id"`
+	Instance string     `json:"instance"` // names this launch among all of the same id
+	Dir      string     `json:"dir"`      // of monitor.sock
+	StateDir string     `json:"state_dir"`
+	Durable  bool       `json:"durable,omitempty"`
+	Plan     stage.Plan `json:"plan"`
+	Files    []string   `json:"files"`
 
 	LogDir      string `json:"log_dir,omitempty"`
 	LogMaxSize  int64  `json:"log_max_size,omitempty"`

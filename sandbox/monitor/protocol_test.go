@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-engine/berth/sandbox/stage"
 )
@@ -36,11 +35,8 @@ func examples() []*Message {
 		{Seq: 1, Body: body(Welcome{Protocol: 1, Pid: 4242, ID: "c1", Instance: "0123456789abcdef"})},
 		{Seq: 2, Op: OpLaunch, Body: body(Launch{
 			ID: "c1", Instance: "0123456789abcdef", Dir: "/run/containers/c1", StateDir: "/lib/containers/c1", Durable: true,
-			Config: &stage.Config{
-				Spec:    &specs.Spec{Version: "1.3.0", Process: &specs.Process{Args: []string{"/bin/true"}, Cwd: "/"}},
-				Seccomp: []byte{1, 2, 3}, CgroupDirs: []string{"/cg/memory/c1"}, Reaper: true,
-			},
-			Files: []string{FileRootfs, FileNetNS, FileCgroup}, LogDir: "/lib/containers/c1/log", LogMaxSize: 20000000, LogMaxFiles: 3,
+			Plan:  stage.Plan{Clone: 0x6c020000, PidNS: "/proc/7/ns/pid", Groups: []string{"/cg/memory/c1"}, Terminal: true},
+			Files: []string{FileOrder, FileRootfs, FileNetNS, FileCgroup}, LogDir: "/lib/containers/c1/log", LogMaxSize: 20000000, LogMaxFiles: 3,
 			OpenStdin: true, StdinOnce: true, OOMFile: "/cg/memory/c1/memory.oom_control", KillFile: "/cg/unified/c1/cgroup.kill",
 			CgroupDirs: []string{"/cg/memory/c1"},
 		})},

@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,28 +15,15 @@ import (
 // container has. It ends at once unless somebody outside has the terminal open.
 const lastOutput = 500 * time.Millisecond
 
-// ownPids tells whether the container's processes end with process 1.
-func ownPids(l *Launch) bool {
-	if l.Config.Spec.Linux == nil {
-		return false
-	}
-	for _, n := range l.Config.Spec.Linux.Namespaces {
-		if n.Type == specs.PIDNamespace {
-			return n.Path == ""
-		}
-	}
-	return false
-}
-
 // reap waits for the end of process 1, brings the container to its end and
 // makes it known.
-func (c *container) reap(pidfd *os.File, own bool) {
+func (c *container) reap(pidfd *os.File) {
 	status, err := Reap(pidfd, c.proc.Pid)
 	now := time.Now()
 	_ = pidfd.Close() // only read
 	c.starting.Lock() // a start that failed says why before we look
 	defer c.starting.Unlock()
-	if !own {
+	if !c.cfg.Plan.OwnPids() {
 		killGroup(c.cfg)
 	}
 	c.fan.lift()

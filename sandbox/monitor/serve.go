@@ -81,16 +81,7 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 	}
 	switch m.Op {
 	case OpLaunch:
-		// On a stack of its own: decoding makes it grow, and it is to be given
-		// back, not kept for the life of the connection.
-		launched := make(chan *Created)
-		go func() {
-			var created *Created
-			created, err = s.launch(m, files)
-			launched <- created
-		}()
-		answer = <-launched
-		if err != nil {
+		if answer, err = s.launch(m, files); err != nil {
 			// A monitor whose launch failed has no other use.
 			_ = reply(conn, m.Seq, nil, err)
 			s.end()
@@ -134,17 +125,8 @@ func (s *server) launch(m *Message, files []*os.File) (*Created, error) {
 		closeAll(files)
 		return nil, err
 	}
-	m.Body = nil // it is large
-	if st := s.c.status(); st.State != StateIdle {
-		closeAll(files)
-		return nil, fmt.Errorf("launch %s: this is the monitor of %s: %w", l.ID, st.ID, errdefs.ErrFailedPrecondition)
-	}
-	// The socket first: it is by it that a new daemon finds us from here on.
-	if err := s.listen(l.Dir); err != nil {
-		closeAll(files)
-		return nil, err
-	}
-	return s.c.launch(&l, files)
+	// It is by the socket that a new daemon finds us.
+	return s.c.launch(&l, files, func() error { return s.listen(l.Dir) })
 }
 
 // wait answers a wait request.

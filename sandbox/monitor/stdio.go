@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/sandbox/logblock"
@@ -36,8 +35,8 @@ type stdio struct {
 	ended   chan struct{} // closed when process 1 has ended
 }
 
-// newStdio opens the log and makes what process 1 gets as its streams. On
-// error nothing stays open.
+// newStdio makes what process 1 gets as its streams. On error nothing stays
+// open.
 func newStdio(l *Launch, f *stage.Files) (_ *stdio, err error) {
 	s := &stdio{ended: make(chan struct{})}
 	s.in.once = l.StdinOnce
@@ -47,13 +46,7 @@ func newStdio(l *Launch, f *stage.Files) (_ *stdio, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if l.LogDir != "" {
-		s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles})
-		if err != nil {
-			return nil, err
-		}
-	}
-	if l.Config.Spec.Process.Terminal {
+	if l.Plan.Terminal {
 		return s, nil
 	}
 	if s.out, f.Stdout, err = pipe(false); err != nil {
@@ -68,6 +61,15 @@ func newStdio(l *Launch, f *stage.Files) (_ *stdio, err error) {
 		f.Stdin, err = os.Open(os.DevNull)
 	}
 	return s, err
+}
+
+// openLog comes before pump.
+func (s *stdio) openLog(l *Launch) (err error) {
+	if l.LogDir == "" {
+		return nil
+	}
+	s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles})
+	return err
 }
 
 // pipe makes a pipe whose end for us, the writing or the reading one, waits
@@ -88,15 +90,12 @@ func pipe(write bool) (ours, theirs *os.File, err error) {
 }
 
 // console takes over the terminal's master, whose file is then ours.
-func (s *stdio) console(master *os.File, size *specs.Box) error {
+func (s *stdio) console(master *os.File) error {
 	tty, err := Pollable(master)
 	if err := errors.Join(err, master.Close()); err != nil {
 		return err
 	}
 	s.tty, s.in.f, s.in.tty = tty, tty, true
-	if size != nil {
-		return s.resize(unix.Winsize{Row: uint16(size.Height), Col: uint16(size.Width)})
-	}
 	return nil
 }
 

@@ -169,25 +169,6 @@ func (o *Config) describe(c *codec) {
 	describeLinux(c, s.Linux)
 }
 
-// EncodeConfig packs a Config for another process of the same binary, such as
-// the monitor: JSON would cost it half a millisecond to read. What Spawn does
-// not implement is refused here already, since it would not travel.
-func EncodeConfig(o *Config) ([]byte, error) {
-	if o.Spec == nil || o.Spec.Process == nil || o.Spec.Linux == nil {
-		return nil, invalid("incomplete spec")
-	}
-	if err := unimplemented(o.Spec); err != nil {
-		return nil, err
-	}
-	return encode(o.describe), nil
-}
-
-// DecodeConfig unpacks it.
-func DecodeConfig(b []byte) (*Config, error) {
-	o := &Config{}
-	return o, decode(b, o.describe)
-}
-
 func describeProcess(c *codec, p *specs.Process) {
 	c.flag(&p.Terminal)
 	option(c, &p.ConsoleSize, func(c *codec, b *specs.Box) { num(c, &b.Height); num(c, &b.Width) })

@@ -37,17 +37,6 @@ func TestCodec(t *testing.T) {
 	if !reflect.DeepEqual(&got, want) {
 		t.Errorf("%+v\n%+v\n%+v\n%+v", got, want, got.Spec.Process, want.Spec.Process)
 	}
-	packed, err := EncodeConfig(&want.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c, err := DecodeConfig(packed); err != nil || !reflect.DeepEqual(c, &want.Config) {
-		t.Errorf("%+v, %v", c, err)
-	}
-	want.Spec.Hooks = &specs.Hooks{}
-	if _, err := EncodeConfig(&want.Config); err == nil {
-		t.Error("hooks are lost")
-	}
 	for i := range b {
 		if err := decode(b[:i], new(order).describe); err == nil {
 			t.Errorf("%d of %d bytes are enough", i, len(b))
@@ -55,6 +44,34 @@ func TestCodec(t *testing.T) {
 	}
 	if err := decode(append(b, 0), new(order).describe); err == nil {
 		t.Error("a byte too many")
+	}
+}
+
+// TestPrepare: what the stage gets is the Config, and what would be lost on
+// the way is refused.
+func TestPrepare(t *testing.T) {
+	want := fullOrder().Config
+	want.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.msgmax": ""}
+	plan, text, err := Prepare(&want, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !plan.OwnPids() || !plan.Terminal || plan.PidNS != "" || !reflect.DeepEqual(plan.Groups, []string{"/x"}) {
+		t.Errorf("%+v", plan)
+	}
+	var got order
+	if err := decode(text, got.describe); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got.Config, want) || !got.NetNS || got.NewNet || !got.CgroupNS {
+		t.Errorf("%+v", got)
+	}
+	if _, text, err = Prepare(&want, false); err != nil || decode(text, got.describe) != nil || got.NetNS || !got.NewNet {
+		t.Errorf("%+v, %v", got, err)
+	}
+	want.Spec.Hooks = &specs.Hooks{}
+	if _, _, err := Prepare(&want, true); err == nil {
+		t.Error("hooks are lost")
 	}
 }
 

@@ -178,5 +178,5 @@ func (s *setup) openConsole() error {
 	if err := task.Control(tty); err != nil {
 		return err
 	}
-	return send(s.control, frameConsole, struct{}{}, master)
+	return send(s.control, frameConsole, nothing, master)
 }

@@ -1,13 +1,14 @@
 // Package stage makes the first process of a container.
 //
-// Spawn, in the container's monitor, clones the sealed berth-sandbox binary
-// into new namespaces, puts it into its cgroups and tells it over a socket
-// what to become. There, Main builds the container around itself: mounts,
-// devices, root, credentials, seccomp. When Spawn returns, all of that is
-// done, and the process waits; Start lets it execute the program.
+// Prepare, in the daemon, checks an OCI config and makes an order of it. Fork,
+// in the container's monitor, clones the sealed berth-sandbox binary into new
+// namespaces, possibly before there is an order; Begin puts it into its cgroups
+// and passes the order on. There, Main builds the container around itself:
+// mounts, devices, root, credentials, seccomp. When Created returns, all of
+// that is done, and the process waits; Start lets it execute the program.
 //
-// Promises: either Spawn returns a process that is completely restricted, or
-// it leaves nothing behind. A path that the container's root file system or a
+// Promises: either Created returns with a process that is completely
+// restricted, or nothing is left. A path that the container's root file system or a
 // volume decides about is resolved inside the root, by descriptor
 // (docs/sandbox.md lists the steps and what each one defends against). The
 // program sees the descriptors 0, 1 and 2 and no other. What a Spec asks for

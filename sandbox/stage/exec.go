@@ -2,7 +2,6 @@ package stage
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"os"
 	"path"
@@ -16,14 +15,18 @@ import (
 	"github.com/berth-engine/berth/kernel/task"
 )
 
-// fdCommand is where the reaper finds its command.
-const fdCommand = fdRoot
-
 // command is what the reaper runs.
 type command struct {
 	Path      string
 	Args, Env []string
 	Terminal  bool
+}
+
+func (c *command) describe(k *codec) {
+	k.str(&c.Path)
+	list(k, &c.Args, (*codec).str)
+	list(k, &c.Env, (*codec).str)
+	k.flag(&c.Terminal)
 }
 
 // exec executes the program; it returns, with the status to exit with, only
@@ -48,13 +51,13 @@ func (s *setup) exec() int {
 		}
 		failed = execError(path, syscall.Exec(path, p.Args, p.Env))
 	}
-	send(s.control, frameExecFail, (*execFailure)(failed), nil)
+	send(s.control, frameExecFail, failed.describe, nil)
 	return failed.ExitCode()
 }
 
 // give reports an error that is not the program's fault.
 func (s *setup) give(err error) int {
-	send(s.control, frameFailed, &failure{"start", err.Error()}, nil)
+	send(s.control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
 	return 1
 }
 
@@ -63,11 +66,8 @@ func (s *setup) give(err error) int {
 // steer it.
 func (s *setup) passCommand(path string) error {
 	p := s.Spec.Process
-	b, err := json.Marshal(&command{Path: path, Args: p.Args, Env: p.Env, Terminal: p.Terminal})
-	if err != nil {
-		return err
-	}
-	f, err := ns.DataMemfd("command", bytes.NewReader(b))
+	c := command{Path: path, Args: p.Args, Env: p.Env, Terminal: p.Terminal}
+	f, err := ns.DataMemfd("command", bytes.NewReader(encode(c.describe)))
 	if err != nil {
 		return err
 	}

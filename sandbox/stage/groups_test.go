@@ -54,7 +54,7 @@ func TestControlGroups(t *testing.T) {
 	spec := defaultSpec("/probe", "read", "/proc/self/cgroup", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max")
 	b := newBox(t, spec)
 	if cgroup.Detect() == cgroup.V2 {
-		b.files.Cgroup, err = g.FD()
+		b.group, err = g.FD()
 		must(t, err)
 	} else {
 		b.config.CgroupDirs = g.JoinDirs()
@@ -71,7 +71,7 @@ func TestControlGroups(t *testing.T) {
 	}
 	spec.Process.Args = []string{"/probe", "create", "/sys/fs/cgroup/x", "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/memory/x/y"}
 	c := newBox(t, spec)
-	c.config.CgroupDirs, c.files.Cgroup = b.config.CgroupDirs, b.files.Cgroup
+	c.config.CgroupDirs, c.group = b.config.CgroupDirs, b.group
 	if out, _ := c.run(); strings.Contains(out, "true") {
 		t.Errorf("writable: %s", out)
 	}
@@ -84,7 +84,7 @@ func TestKilledInSetup(t *testing.T) {
 	if cgroup.Detect() == cgroup.V2 {
 		t.Log("the limit would count from the clone on; the message is the same")
 	}
-	limit := int64(200 << 10)
+	limit := int64(16 << 10)
 	g, err := cgroup.Create("/berth-stage-test", "small", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}})
 	must(t, err)
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"runtime"
@@ -36,6 +37,8 @@ type setup struct {
 	control  *os.File
 	exe      *os.File
 	root     *os.File   // the container's root mount
+	netns    *os.File   // only with order.NetNS
+	unshare  uint64     // namespaces still to be made
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
 	cgroups  []cgroupTree
 	proc     *mount.Proc
@@ -45,13 +48,14 @@ type setup struct {
 }
 
 func initMain(control *os.File) int {
-	s := &setup{control: control, exe: os.NewFile(fdExe, "exe"), root: os.NewFile(fdRoot, "rootfs")}
+	s := &setup{control: control, exe: os.NewFile(fdExe, "exe")}
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
 		{"become undumpable", task.Undumpable},
 		{"read configuration", s.read},
+		{"make namespaces", s.makeNamespaces},
 		{"join namespaces", s.joinNamespaces},
 		{"session keyring", task.NewSessionKeyring},
 		{"set hostname", s.setNames},
@@ -68,7 +72,7 @@ func initMain(control *os.File) int {
 		{"report", s.report},
 	} {
 		if err := step.do(); err != nil {
-			send(control, frameFailed, &failure{step.name, err.Error()}, nil)
+			send(control, frameFailed, (&failure{step.name, err.Error()}).describe, nil)
 			return 1
 		}
 	}
@@ -79,19 +83,86 @@ func initMain(control *os.File) int {
 	return s.exec()
 }
 
+// read waits for the order. An end before it says that the stage was not
+// needed.
 func (s *setup) read() error {
-	kind, body, _, err := receive(s.control)
+	var head [5]byte
+	files, err := task.ReceiveFiles(s.control, head[:], startFiles)
+	if errors.Is(err, io.EOF) {
+		os.Exit(0)
+	}
 	if err != nil {
 		return err
 	}
-	if kind != frameConfig {
-		return fmt.Errorf("unexpected message %q", kind)
+	body, err := receiveBody(s.control, head)
+	if err != nil {
+		return err
 	}
-	return decode(body, s.order.describe)
+	var st start
+	if err := decode(body, st.describe); err != nil || head[0] != frameOrder || len(files) < 2 {
+		return fmt.Errorf("unexpected message %q with %d descriptors (%v)", head[0], len(files), err)
+	}
+	defer files[0].Close()
+	text, err := readAll(files[0])
+	if err != nil {
+		return err
+	}
+	if err := decode(text, s.order.describe); err != nil {
+		return err
+	}
+	s.root, s.unshare = files[1], st.Unshare
+	return s.takeFiles(files[2:])
+}
+
+func readAll(f *os.File) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > maxOrder {
+		return nil, fmt.Errorf("order of %d bytes", info.Size())
+	}
+	b := make([]byte, info.Size())
+	_, err = io.ReadFull(f, b)
+	return b, err
+}
+
+// takeFiles puts the standard streams in their places.
+func (s *setup) takeFiles(files []*os.File) error {
+	streams, want := 3, 3
+	if s.Spec.Process.Terminal {
+		streams, want = 0, 0
+	}
+	if s.NetNS {
+		want++
+	}
+	if len(files) != want {
+		return fmt.Errorf("%d descriptors instead of %d", len(files), want)
+	}
+	for fd, f := range files[:streams] {
+		if err := task.Inherit(f, fd); err != nil {
+			return err
+		}
+		f.Close()
+	}
+	if s.NetNS {
+		s.netns = files[streams]
+	}
+	return nil
+}
+
+// makeNamespaces makes those that a stage forked ahead was not cloned into. It
+// concerns this thread alone; it is the one that executes the program, and the
+// others end with that.
+func (s *setup) makeNamespaces() error {
+	if s.unshare == 0 {
+		return nil
+	}
+	return os.NewSyscallError("unshare", unix.Unshare(int(s.unshare)))
 }
 
 func (s *setup) report() error {
-	return send(s.control, frameReady, &ready{s.warnings}, nil)
+	return send(s.control, frameReady, (&ready{s.warnings}).describe, nil)
 }
 
 func (s *setup) warn(format string, args ...any) {
@@ -111,9 +182,8 @@ func (s *setup) joinNamespaces() error {
 		}
 	}
 	if s.NetNS {
-		f := os.NewFile(fdNetNS, "netns")
-		defer f.Close()
-		if err := ns.Enter(f, unix.CLONE_NEWNET); err != nil {
+		defer s.netns.Close()
+		if err := ns.Enter(s.netns, unix.CLONE_NEWNET); err != nil {
 			return err
 		}
 	}

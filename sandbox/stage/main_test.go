@@ -77,6 +77,7 @@ type box struct {
 	upper   string
 	config  Config
 	files   Files
+	group   *os.File // v2
 	stdout  bytes.Buffer
 	process *Process
 	outputs chan struct{}
@@ -118,7 +119,7 @@ func (b *box) spawn() error {
 	exe, err := ns.SealedMemfd("berth-sandbox", program)
 	must(b.t, err)
 	program.Close()
-	b.files.Exe, b.files.Rootfs = exe, root
+	b.files.Rootfs = root
 	b.t.Cleanup(func() { root.Close(); exe.Close() })
 	b.outputs = make(chan struct{})
 	if !b.config.Spec.Process.Terminal {
@@ -128,11 +129,82 @@ func (b *box) spawn() error {
 		go func() { io.Copy(&b.stdout, r); r.Close(); close(b.outputs) }()
 		defer w.Close()
 	}
-	b.process, err = Spawn(&b.config, b.files)
+	b.process, err = spawn(&b.config, exe, b.files, b.group)
 	if err == nil {
 		b.t.Cleanup(func() { b.end() })
 	}
 	return err
+}
+
+// forkAhead makes the stage before the order.
+var forkAhead bool
+
+// spawn goes all the way from a Config to a created process.
+func spawn(c *Config, exe *os.File, f Files, group *os.File) (p *Process, err error) {
+	if forkAhead {
+		if p, err = Fork(exe, &Usual, nil); err != nil {
+			return nil, err
+		}
+	}
+	plan, text, err := Prepare(c, f.NetNS != nil)
+	if forkAhead && (err != nil || !p.Fits(plan)) {
+		p.Abandon()
+		p = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p == nil {
+		if p, err = Fork(exe, plan, group); err != nil {
+			return nil, err
+		}
+	}
+	if f.Order, err = ns.DataMemfd("order", bytes.NewReader(text)); err != nil {
+		p.Abandon()
+		return nil, err
+	}
+	defer f.Order.Close()
+	if err := p.Begin(plan, f); err != nil {
+		return nil, err
+	}
+	return p, p.Created()
+}
+
+// TestAhead repeats tests with a stage that was made before its order.
+func TestAhead(t *testing.T) {
+	forkAhead = true
+	defer func() { forkAhead = false }()
+	for name, test := range map[string]func(*testing.T){
+		"default": TestDefaultContainer, "nothing of the host": TestNothingOfTheHost, "writable": TestWritable,
+		"masked": TestMasked, "devices": TestDevices, "exec errors": TestExecErrors, "user": TestUser,
+		"limits": TestLimits, "set-up errors": TestSetupErrors, "not implemented": TestNotImplemented,
+		"reaper": TestReaperReapsAndForwards, "reaper's restrictions": TestReaperIsRestricted, "terminal": TestTerminal,
+		"console": TestConsoleDevice, "seccomp": TestSeccomp, "groups": TestControlGroups, "abandoned": TestAbandonedBeforeStart,
+		"killed": TestKilledInSetup,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// TestNeverNeeded: a stage ends with its parent's end of the socket.
+func TestNeverNeeded(t *testing.T) {
+	noLeak(t)
+	program, err := os.Open(probe)
+	must(t, err)
+	exe, err := ns.SealedMemfd("berth-sandbox", program)
+	must(t, err)
+	program.Close()
+	defer exe.Close()
+	p, err := Fork(exe, &Usual, nil)
+	must(t, err)
+	pid := p.Pid
+	must(t, p.Close())
+	var status syscall.WaitStatus
+	_, err = wait(pid, &status)
+	must(t, err)
+	if status.ExitStatus() != 0 {
+		t.Errorf("status %d", status.ExitStatus())
+	}
 }
 
 // end kills what is left.

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"encoding/json"
 	"io"
 	"os"
 	"os/signal"
@@ -24,7 +23,7 @@ func reap() {
 	}
 	var c command
 	if err := readCommand(&c); err != nil {
-		send(control, frameFailed, &failure{"start", err.Error()}, nil)
+		send(control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
 		os.Exit(1)
 	}
 	signals := make(chan os.Signal, 64)
@@ -36,7 +35,7 @@ func reap() {
 	})
 	if err != nil {
 		e := execError(c.Path, err)
-		send(control, frameExecFail, (*execFailure)(e), nil)
+		send(control, frameExecFail, e.describe, nil)
 		os.Exit(e.ExitCode())
 	}
 	control.Close()
@@ -62,7 +61,7 @@ func readCommand(c *command) error {
 	if err != nil {
 		return err
 	}
-	return json.Unmarshal(b, c)
+	return decode(b, c.describe)
 }
 
 func forward(signals <-chan os.Signal, pid int) {

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,84 +26,127 @@ const (
 const (
 	fdControl = 3 + iota
 	fdExe
-	fdRoot
-	fdNetNS
+	fdCommand // the reaper
 )
 
-// Spawn returns when process 1 is set up and waits just before executing its
-// program (the OCI state "created"). On an error nothing is left.
-func Spawn(c *Config, f Files) (_ *Process, err error) {
-	plan, err := validate(c, f)
+// Prepare checks a Config and splits it into what the stage's parent has to
+// know and the order for the stage, which is for a process of this very
+// program. netns: a network namespace will be given. Errors are
+// *NotImplementedError and *InvalidSpecError.
+func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
+	n, err := validate(c, netns)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	o := order{
+		Config: *c, NetNS: netns, Join: n.join, CgroupNS: n.cgroup,
+		NewNet: n.clone&unix.CLONE_NEWNET != 0,
+	}
+	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Groups: c.CgroupDirs, Terminal: c.Spec.Process.Terminal}
+	return p, encode(o.describe), nil
+}
+
+// Usual is what to fork a stage with for which there is no plan yet. The other
+// namespaces depend on the host's mounts of the moment, or are costly.
+var Usual = Plan{Clone: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS}
+
+// Fork makes an init stage, which waits for Begin. exe is the sealed memfd of
+// this program. With group, a v2 directory, the stage starts in that group and
+// Plan.Groups is not looked at. On an error nothing is left.
+func Fork(exe *os.File, plan *Plan, group *os.File) (_ *Process, err error) {
 	ours, theirs, err := task.SocketPair()
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{control: ours}
-	defer func() {
-		if err != nil {
-			p.abandon()
-		}
-	}()
-	err = p.clone(c, f, plan, theirs)
+	p := &Process{control: ours, cloned: plan.Clone, inGroup: group != nil}
+	err = p.clone(exe, plan, group, theirs)
 	theirs.Close()
 	if err != nil {
-		return nil, fmt.Errorf("clone process 1: %w", err)
+		err = fmt.Errorf("clone process 1: %w", err)
+	} else {
+		p.StartTime, err = ns.ProcessStartTime(p.Pid)
 	}
-	// The stage's own start takes longer than this.
-	for _, dir := range c.CgroupDirs {
-		if err := join(dir, p.Pid); err != nil {
-			return nil, err
-		}
-	}
-	o := order{
-		Config: *c, NetNS: f.NetNS != nil, Join: plan.join, CgroupNS: plan.cgroup,
-		NewNet: plan.clone&unix.CLONE_NEWNET != 0,
-	}
-	if err := sendFrame(ours, frameConfig, encode(o.describe), nil); err != nil && !errors.Is(err, syscall.EPIPE) {
+	if err != nil {
+		p.Abandon()
 		return nil, err
 	}
-	return p, p.created()
+	return p, nil
 }
 
-func (p *Process) clone(c *Config, f Files, plan namespaces, theirs *os.File) error {
+// Fits tells whether a stage that was forked as Usual can serve plan: what it
+// was not cloned into it can still make, except a pid namespace.
+func (p *Process) Fits(plan *Plan) bool {
+	return plan.PidNS == "" && p.cloned&^plan.Clone == 0 && plan.Clone&^p.cloned&unix.CLONE_NEWPID == 0
+}
+
+// Begin puts the stage in its groups and gives it its order. The stage then
+// works by itself; Created waits for it. On an error nothing is left.
+func (p *Process) Begin(plan *Plan, f Files) error {
+	err := p.begin(plan, f)
+	if err != nil {
+		p.Abandon()
+	}
+	return err
+}
+
+func (p *Process) begin(plan *Plan, f Files) error {
+	if !p.inGroup {
+		for _, dir := range plan.Groups {
+			if err := join(dir, p.Pid); err != nil {
+				return err
+			}
+		}
+	}
+	files := []*os.File{f.Order, f.Rootfs}
+	if !plan.Terminal {
+		for _, stream := range []*os.File{f.Stdin, f.Stdout, f.Stderr} {
+			if stream == nil {
+				null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+				if err != nil {
+					return err
+				}
+				defer null.Close()
+				stream = null
+			}
+			files = append(files, stream)
+		}
+	}
+	if f.NetNS != nil {
+		files = append(files, f.NetNS)
+	}
+	st := start{Unshare: plan.Clone &^ p.cloned}
+	err := task.SendFiles(p.control, frame(frameOrder, st.describe), files)
+	if errors.Is(err, syscall.EPIPE) {
+		err = nil // why it ended, Created says
+	}
+	return err
+}
+
+func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	files := []*os.File{f.Stdin, f.Stdout, f.Stderr, theirs, f.Exe, f.Rootfs}
-	if f.NetNS != nil {
-		files = append(files, f.NetNS)
-	}
-	fds := make([]uintptr, len(files))
-	for i, file := range files {
-		if file == nil || i < 3 && c.Spec.Process.Terminal {
-			file = null
-		}
-		fds[i] = file.Fd()
-	}
 	pidfd := -1
-	sys := &syscall.SysProcAttr{Cloneflags: plan.clone, Setsid: true, PidFD: &pidfd}
-	if f.Cgroup != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(f.Cgroup.Fd())
+	sys := &syscall.SysProcAttr{Cloneflags: uintptr(plan.Clone), Setsid: true, PidFD: &pidfd}
+	if group != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(group.Fd())
 	}
 	attr := &syscall.ProcAttr{
 		Dir: "/",
 		// One thread does all the work and the heap is never collected: the
 		// stage lives for milliseconds.
 		Env:   []string{"GOMAXPROCS=1", "GOGC=off"},
-		Files: fds,
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd()},
 		Sys:   sys,
 	}
 	fork := func() error {
 		p.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(fdExe), []string{InitName}, attr)
 		return err
 	}
-	if plan.pid != "" {
-		err = inPidNS(plan.pid, fork)
+	if plan.PidNS != "" {
+		err = inPidNS(plan.PidNS, fork)
 	} else {
 		err = fork()
 	}
@@ -146,7 +188,16 @@ func join(dir string, pid int) error {
 	return nil
 }
 
-// created waits for the end of the set-up.
+// Created returns when process 1 is set up and waits just before executing its
+// program (the OCI state "created"). On an error nothing is left.
+func (p *Process) Created() error {
+	err := p.created()
+	if err != nil {
+		p.Abandon()
+	}
+	return err
+}
+
 func (p *Process) created() error {
 	for {
 		kind, body, file, err := receive(p.control)
@@ -158,14 +209,14 @@ func (p *Process) created() error {
 			p.Console = file
 		case frameReady:
 			var r ready
-			if err := json.Unmarshal(body, &r); err != nil {
+			if err := decode(body, r.describe); err != nil {
 				return err
 			}
 			p.Warnings = r.Warnings
 			return nil
 		case frameFailed:
 			var f failure
-			if err := json.Unmarshal(body, &f); err != nil {
+			if err := decode(body, f.describe); err != nil {
 				return err
 			}
 			return fmt.Errorf("container init: %w", &f)
@@ -205,8 +256,8 @@ func wait(pid int, status *syscall.WaitStatus) (int, error) {
 	}
 }
 
-// abandon undoes everything of a process that never got ready.
-func (p *Process) abandon() {
+// Abandon undoes everything of a process that was not started.
+func (p *Process) Abandon() {
 	if p.Pid > 0 {
 		syscall.Kill(p.Pid, syscall.SIGKILL) // our unreaped child: the number is still its own
 		wait(p.Pid, nil)
@@ -216,6 +267,7 @@ func (p *Process) abandon() {
 			f.Close()
 		}
 	}
+	p.Pid, p.control, p.PidFD, p.Console = 0, nil, nil, nil
 }
 
 // Start lets the process execute its program, once. It returns nil when the
@@ -229,7 +281,7 @@ func (p *Process) Start() error {
 		p.control.Close()
 		p.control = nil
 	}()
-	if err := send(p.control, frameGo, struct{}{}, nil); err != nil {
+	if err := send(p.control, frameGo, nothing, nil); err != nil {
 		return fmt.Errorf("start process 1: it has ended: %w", err)
 	}
 	kind, body, _, err := receive(p.control)
@@ -241,14 +293,14 @@ func (p *Process) Start() error {
 	}
 	switch kind {
 	case frameExecFail:
-		var e execFailure
-		if err := json.Unmarshal(body, &e); err != nil {
+		var e ExecError
+		if err := decode(body, e.describe); err != nil {
 			return err
 		}
-		return (*ExecError)(&e)
+		return &e
 	case frameFailed:
 		var f failure
-		if err := json.Unmarshal(body, &f); err != nil {
+		if err := decode(body, f.describe); err != nil {
 			return err
 		}
 		return fmt.Errorf("container init: %w", &f)
@@ -257,7 +309,7 @@ func (p *Process) Start() error {
 	}
 }
 
-// Close drops the descriptors that Spawn made. It does not touch the process,
+// Close drops the descriptors of the process. It does not touch the process,
 // except one that was never started: that one ends.
 func (p *Process) Close() error {
 	var errs []error

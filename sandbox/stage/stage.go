@@ -4,49 +4,69 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Config says how process 1 is made. It travels as JSON from the monitor to
-// the init stage.
+// Config says how process 1 is made.
 type Config struct {
 	Spec *specs.Spec
 	// Seccomp is a classic BPF program (an array of struct sock_filter). Empty:
 	// no filter. The flags to load it with are taken from Spec.
 	Seccomp []byte
-	// CgroupDirs are the directories whose cgroup.procs the process is written
-	// to before it does anything (v1, hybrid). They are also what a mount of
-	// type cgroup shows.
+	// CgroupDirs are the group's directories in v1 hierarchies: Plan.Groups
+	// unless the process is cloned into its group, and what a mount of type
+	// cgroup shows.
 	CgroupDirs []string
 	// Reaper keeps the stage as process 1 (--init): it runs the command as a
 	// child, forwards signals to it and reaps.
 	Reaper bool
 }
 
-// Files are the descriptors that Spawn uses. It closes none of them.
+// A Plan is what the one who forks the init stage has to know of a Config.
+// The rest is in the order, which it passes on as it is.
+type Plan struct {
+	// Clone are the namespaces to make: CLONE_NEW… flags.
+	Clone uint64 `json:"clone"`
+	// PidNS is the path of the pid namespace to fork into; empty: Clone says.
+	PidNS string `json:"pid_ns,omitempty"`
+	// Groups are directories to whose cgroup.procs the process is written
+	// before it does anything.
+	Groups []string `json:"groups,omitempty"`
+	// Terminal: the stage makes a terminal and gets no streams.
+	Terminal bool `json:"terminal,omitempty"`
+}
+
+// OwnPids tells whether the container's processes end with process 1.
+func (p *Plan) OwnPids() bool { return p.Clone&unix.CLONE_NEWPID != 0 }
+
+// Files are the descriptors that Begin sends. It closes none of them.
 type Files struct {
-	Exe    *os.File // sealed memfd of berth-sandbox
+	Order  *os.File // what Prepare made, in a file (ns.DataMemfd)
 	Rootfs *os.File // detached mount; becomes the root, and the descriptor stays usable
-	NetNS  *os.File // nil: what Spec.Linux.Namespaces says
-	Cgroup *os.File // v2: directory for CLONE_INTO_CGROUP; nil: none
+	NetNS  *os.File // nil: what the order says
 
 	// Standard streams of the process; nil: /dev/null. Ignored with
-	// Spec.Process.Terminal.
+	// Plan.Terminal.
 	Stdin, Stdout, Stderr *os.File
 }
 
-// A Process is process 1 of a container. The caller is its parent: it waits
-// for it and reaps it.
+// A Process is process 1 of a container to be. The caller is its parent: it
+// waits for it and reaps it.
 type Process struct {
-	Pid   int
-	PidFD *os.File
-	// Console is the terminal's master, only with Spec.Process.Terminal.
+	Pid       int
+	PidFD     *os.File
+	StartTime uint64 // ns.ProcessStartTime
+	// Console is the terminal's master, only with Plan.Terminal.
 	Console *os.File
 	// Warnings are deviations that Spec's author should hear about, such as a
 	// limit that could be raised only in part.
 	Warnings []string
 
 	control *os.File
+	cloned  uint64 // the namespaces that it was cloned into
+	inGroup bool   // and into its group
 }
 
 // An ExecError says that the program could not be looked up or executed.

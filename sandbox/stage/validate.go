@@ -76,7 +76,7 @@ func invalid(format string, args ...any) error {
 }
 
 // validate refuses what is contradictory or not done here.
-func validate(c *Config, f Files) (namespaces, error) {
+func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	spec := c.Spec
 	switch {
 	case spec == nil || spec.Process == nil || spec.Linux == nil:
@@ -85,8 +85,6 @@ func validate(c *Config, f Files) (namespaces, error) {
 		return namespaces{}, invalid("no command specified")
 	case !path.IsAbs(spec.Process.Cwd):
 		return namespaces{}, invalid("the working directory %q is not absolute", spec.Process.Cwd)
-	case f.Exe == nil || f.Rootfs == nil:
-		return namespaces{}, invalid("no program or no root file system")
 	}
 	if err := unimplemented(spec); err != nil {
 		return namespaces{}, err
@@ -96,14 +94,14 @@ func validate(c *Config, f Files) (namespaces, error) {
 			return namespaces{}, invalid("NUL byte in arguments, environment or working directory")
 		}
 	}
-	plan, err := planNamespaces(spec, f.NetNS != nil)
+	plan, err := planNamespaces(spec, netnsGiven)
 	if err != nil {
 		return plan, err
 	}
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
-	return plan, validateSysctls(spec.Linux.Sysctl, plan, f.NetNS != nil)
+	return plan, validateSysctls(spec.Linux.Sysctl, plan, netnsGiven)
 }
 
 func unimplemented(spec *specs.Spec) error {

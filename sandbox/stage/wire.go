@@ -2,7 +2,6 @@ package stage
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +10,9 @@ import (
 )
 
 // Kinds of frames on the control socket. A frame is a kind, four bytes of
-// length (little-endian) and JSON, or what codec makes. Both ends are the same binary.
+// length (little-endian) and what codec makes. Both ends are the same binary.
 const (
-	frameConfig   = 'c' // parent → stage: order, in codec's form
+	frameOrder    = 'o' // parent → stage: start, and with it descriptors
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
 	frameReady    = 'r' // stage → parent: ready
 	frameFailed   = 'f' // stage → parent: failure
@@ -21,9 +20,23 @@ const (
 	frameExecFail = 'x' // stage or reaper → parent: execFailure
 )
 
-// maxFrame bounds what is read into memory: 16 MiB is far above what fits on
-// a command line.
-const maxFrame = 16 << 20
+// maxFrame bounds what is read into memory.
+const maxFrame = 1 << 20
+
+// start comes with these descriptors: the order, the root, three standard
+// streams unless there is to be a terminal, and the network namespace if the
+// order says that one is given.
+type start struct {
+	Unshare uint64 // CLONE_NEW… namespaces that the stage was not cloned into
+}
+
+const (
+	startFiles = 6
+	// maxOrder is far above what fits on a command line.
+	maxOrder = 16 << 20
+)
+
+func (s *start) describe(c *codec) { num(c, &s.Unshare) }
 
 // order is what the init stage is told.
 type order struct {
@@ -42,29 +55,30 @@ type joined struct {
 
 type ready struct{ Warnings []string }
 
+func (r *ready) describe(c *codec) { list(c, &r.Warnings, (*codec).str) }
+
 // failure is a set-up step that went wrong.
 type failure struct{ Step, Text string }
 
 func (f *failure) Error() string { return f.Step + ": " + f.Text }
 
-type execFailure ExecError
+func (f *failure) describe(c *codec) { c.str(&f.Step); c.str(&f.Text) }
 
-func send(socket *os.File, kind byte, v any, file *os.File) error {
-	body, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return sendFrame(socket, kind, body, file)
+func (e *ExecError) describe(c *codec) { c.str(&e.Path); num(c, &e.Err); c.str(&e.Text) }
+
+func nothing(*codec) {}
+
+// frame packs a message.
+func frame(kind byte, describe func(*codec)) []byte {
+	c := codec{b: make([]byte, 5, 128)}
+	describe(&c)
+	c.b[0] = kind
+	binary.LittleEndian.PutUint32(c.b[1:], uint32(len(c.b)-5))
+	return c.b
 }
 
-func sendFrame(socket *os.File, kind byte, body []byte, file *os.File) error {
-	if len(body) > maxFrame {
-		return fmt.Errorf("message of %d bytes", len(body))
-	}
-	frame := make([]byte, 5, 5+len(body))
-	frame[0] = kind
-	binary.LittleEndian.PutUint32(frame[1:], uint32(len(body)))
-	return task.Send(socket, append(frame, body...), file)
+func send(socket *os.File, kind byte, describe func(*codec), file *os.File) error {
+	return task.Send(socket, frame(kind, describe), file)
 }
 
 // receive returns io.EOF when the other end is closed.
@@ -74,16 +88,23 @@ func receive(socket *os.File) (kind byte, body []byte, file *os.File, err error)
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	size := binary.LittleEndian.Uint32(head[1:])
-	if size > maxFrame {
-		err = fmt.Errorf("message of %d bytes", size)
-	} else {
-		body = make([]byte, size)
-		_, err = io.ReadFull(socket, body)
-	}
+	body, err = receiveBody(socket, head)
 	if err != nil && file != nil {
 		file.Close()
 		file = nil
 	}
 	return head[0], body, file, err
+}
+
+func receiveBody(socket *os.File, head [5]byte) ([]byte, error) {
+	size := binary.LittleEndian.Uint32(head[1:])
+	if size > maxFrame {
+		return nil, fmt.Errorf("message of %d bytes", size)
+	}
+	if size == 0 {
+		return nil, nil
+	}
+	body := make([]byte, size)
+	_, err := io.ReadFull(socket, body)
+	return body, err
 }
