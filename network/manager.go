@@ -109,11 +109,17 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if m.apart, err = forward(m.conn, filepath.Join(o.ExecRoot, "forwarding.json")); err != nil {
 		return nil, fmt.Errorf("switch on forwarding: %w", err)
 	}
-	m.bridge, err = bridge.Open(m.conn, bridge.Options{Name: o.Bridge, Address: o.BIP, MTU: o.MTU, Avoid: dns.Host().Servers, Log: o.Log})
+	home := filepath.Join(o.DataRoot, "network", "bridge.address")
+	m.bridge, err = bridge.Open(m.conn, bridge.Options{
+		Name: o.Bridge, Address: o.BIP, Prefer: lastAddress(home), MTU: o.MTU, Avoid: dns.Host().Servers, Log: o.Log,
+	})
 	if err != nil {
 		return nil, err
 	}
 	address := m.bridge.Address()
+	if err := os.WriteFile(home, []byte(address.String()+"\n"), 0o600); err != nil {
+		return nil, err
+	}
 	if m.ipam, err = ipam.New(address.Masked(), address.Addr()); err != nil {
 		return nil, err
 	}
@@ -274,6 +280,20 @@ type Network struct {
 func (m *Manager) Default() Network {
 	a := m.bridge.Address()
 	return Network{ID: m.id, Name: DefaultNetwork, Driver: "bridge", Link: m.bridge.Name(), Subnet: a.Masked(), Gateway: a.Addr(), MTU: m.bridge.MTU()}
+}
+
+// lastAddress is what the bridge had when an engine last ran here; zero, if
+// there is no such file or it makes no sense.
+func lastAddress(path string) netip.Prefix {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	p, err := netip.ParsePrefix(strings.TrimSpace(string(data)))
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }
 
 // identity reads the default network's id, or makes one.

@@ -6,6 +6,7 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -25,6 +26,9 @@ type Options struct {
 	// Address of the host on the bridge and the size of the network. Zero: that
 	// of an existing link, or a free one.
 	Address netip.Prefix
+	// Prefer is the address to have again if it is free; what the bridge had
+	// before, so that a network does not move from one run to the next.
+	Prefer netip.Prefix
 	MTU     int          // 0: that of the default route, at most 1500
 	Avoid   []netip.Addr // which a chosen network must not contain
 	Log     *slog.Logger
@@ -81,8 +85,7 @@ func (b *Bridge) create(name string) (netlink.Link, error) {
 		return link, err
 	}
 	undo := func(err error) (netlink.Link, error) {
-		b.conn.Delete(link.Index)
-		return link, err
+		return link, errors.Join(err, b.conn.Delete(link.Index))
 	}
 	if err := b.conn.SetAlias(link.Index, alias); err != nil {
 		return undo(err)
@@ -111,7 +114,7 @@ func (b *Bridge) setAddress(o Options) error {
 			b.address = has[0]
 			return nil
 		}
-		return b.choose(o.Avoid)
+		return b.choose(o.Prefer, o.Avoid)
 	}
 	b.address = o.Address
 	found := false

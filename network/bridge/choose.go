@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -24,9 +25,14 @@ func candidates() []netip.Prefix {
 // moment has to give way.
 const settle = 50 * time.Millisecond
 
-// choose takes the first network that overlaps with nothing on the host.
-func (b *Bridge) choose(avoid []netip.Addr) error {
-	for _, p := range candidates() {
+// choose takes the first network that overlaps with nothing on the host,
+// beginning with the preferred one.
+func (b *Bridge) choose(prefer netip.Prefix, avoid []netip.Addr) error {
+	all := candidates()
+	if prefer.IsValid() {
+		all = slices.Insert(all, 0, prefer.Masked())
+	}
+	for _, p := range all {
 		if holdsAny(p, avoid) {
 			continue
 		}
@@ -62,12 +68,7 @@ func (b *Bridge) choose(avoid []netip.Addr) error {
 }
 
 func holdsAny(p netip.Prefix, addrs []netip.Addr) bool {
-	for _, a := range addrs {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(addrs, p.Contains)
 }
 
 // overlap returns the index of another link with an address or a route in p,

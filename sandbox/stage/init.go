@@ -54,6 +54,7 @@ func initMain(control *os.File) int {
 		do   func() error
 	}{
 		{"become undumpable", task.Undumpable},
+		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.read},
 		{"make namespaces", s.makeNamespaces},
 		{"join namespaces", s.joinNamespaces},
