@@ -31,17 +31,15 @@ func exactArgs(n int) cobra.PositionalArgs {
 		if len(args) == n {
 			return nil
 		}
-		return argsError(cmd, fmt.Sprintf("requires %d %s", n, plural("argument", n)))
+		return argsError(cmd, fmt.Sprintf("requires %d %s", n, arguments(n)))
 	}
 }
 
-func minArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) >= n {
-			return nil
-		}
-		return argsError(cmd, fmt.Sprintf("requires at least %d %s", n, plural("argument", n)))
+func someArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return nil
 	}
+	return argsError(cmd, "requires at least 1 argument")
 }
 
 func maxArgs(n int) cobra.PositionalArgs {
@@ -49,7 +47,7 @@ func maxArgs(n int) cobra.PositionalArgs {
 		if len(args) <= n {
 			return nil
 		}
-		return argsError(cmd, fmt.Sprintf("requires at most %d %s", n, plural("argument", n)))
+		return argsError(cmd, fmt.Sprintf("requires at most %d %s", n, arguments(n)))
 	}
 }
 
@@ -58,15 +56,15 @@ func rangeArgs(low, high int) cobra.PositionalArgs {
 		if len(args) >= low && len(args) <= high {
 			return nil
 		}
-		return argsError(cmd, fmt.Sprintf("requires at least %d and at most %d %s", low, high, plural("argument", high)))
+		return argsError(cmd, fmt.Sprintf("requires at least %d and at most %d %s", low, high, arguments(high)))
 	}
 }
 
-func plural(word string, n int) string {
+func arguments(n int) string {
 	if n == 1 {
-		return word
+		return "argument"
 	}
-	return word + "s"
+	return "arguments"
 }
 
 // callable are the annotations of a command with several names. place is its

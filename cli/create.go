@@ -39,7 +39,7 @@ func newCreate(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
 		Short:       "Create a new container",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container create", "create"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.image, c.args = args[0], args[1:]

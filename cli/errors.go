@@ -81,8 +81,7 @@ func (s *Session) explain(err error) error {
 	default:
 		return err
 	}
-	var hint *hintError
-	if errors.As(err, &hint) {
+	if hint, ok := errors.AsType[*hintError](err); ok {
 		return &statusError{125, &hintError{hint.verb, errors.New(say)}}
 	}
 	return errors.New(say)

@@ -195,8 +195,10 @@ func TestWantsDaemon(t *testing.T) {
 		want      bool
 		bad       bool
 	}{
-		{host: defaultHost}, {env: "0", host: defaultHost},
-		{flag: true, host: defaultHost, want: true}, {env: "1", host: defaultHost, want: true},
+		{host: defaultHost},
+		{env: "0", host: defaultHost},
+		{flag: true, host: defaultHost, want: true},
+		{env: "1", host: defaultHost, want: true},
 		{flag: true, host: "tcp://h:1", bad: true},
 	} {
 		t.Setenv("BERTH_AUTOSTART", tc.env)

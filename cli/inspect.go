@@ -23,7 +23,7 @@ func newInspect(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [OPTIONS] NAME|ID [NAME|ID...]",
 		Short: "Return low-level information on objects",
-		Args:  minArgs(1),
+		Args:  someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case kind == "" && cmd.Flags().Changed("type"):
@@ -53,7 +53,7 @@ func newContainerInspect(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [OPTIONS] CONTAINER [CONTAINER...]",
 		Short: "Display detailed information on one or more containers",
-		Args:  minArgs(1),
+		Args:  someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.inspect(cmd.Context(), args, text, func(ctx context.Context, api *client.Client, name string) (format.Found, error) {
 				return inspectContainer(ctx, api, name, size)
@@ -72,7 +72,7 @@ func newImageInspect(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [OPTIONS] IMAGE [IMAGE...]",
 		Short: "Display detailed information on one or more images",
-		Args:  minArgs(1),
+		Args:  someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p *ocispec.Platform
 			if platform != "" {

@@ -11,7 +11,7 @@ func newKill(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "kill [OPTIONS] CONTAINER [CONTAINER...]",
 		Short:       "Kill one or more running containers",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container kill", "kill"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(cmd.Context())

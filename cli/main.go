@@ -41,8 +41,7 @@ func Main(ctx context.Context, args []string, io *stream.IO, b Build) int {
 	if text := s.explain(err).Error(); text != "" {
 		fmt.Fprintln(io.Err, text)
 	}
-	var st *statusError
-	if errors.As(err, &st) {
+	if st, ok := errors.AsType[*statusError](err); ok {
 		return st.code
 	}
 	return 1

@@ -12,7 +12,7 @@ func newRestart(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "restart [OPTIONS] CONTAINER [CONTAINER...]",
 		Short:       "Restart one or more containers",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container restart", "restart"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout, err := o.given(cmd.Flags())

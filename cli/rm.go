@@ -18,7 +18,7 @@ func newRm(s *Session) *cobra.Command {
 		Use:         "rm [OPTIONS] CONTAINER [CONTAINER...]",
 		Aliases:     []string{"remove"},
 		Short:       "Remove one or more containers",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container rm", "container remove", "rm"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(cmd.Context())

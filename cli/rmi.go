@@ -28,7 +28,7 @@ func newRmi(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "rmi [OPTIONS] IMAGE [IMAGE...]",
 		Short:             "Remove one or more images",
-		Args:              minArgs(1),
+		Args:              someArgs,
 		Annotations:       callable(0, "image rm", "image remove", "rmi"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return s.rmi(cmd.Context(), args, o) },
 		ValidArgsFunction: s.completeImages(-1),

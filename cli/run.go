@@ -27,7 +27,7 @@ func newRun(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "run [OPTIONS] IMAGE [COMMAND] [ARG...]",
 		Short:       "Create and run a new container from an image",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(1, "container run", "run"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.image, c.args = args[0], args[1:]
@@ -114,7 +114,7 @@ func (s *Session) foreground(ctx context.Context, api *client.Client, id string,
 	go func() { copied <- a.Run(ctx) }()
 	if _, err := api.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
 		cancel()
-		<-copied // the terminal is as it was
+		<-copied // the terminal is as it was; why it did not start says more
 		if req.HostConfig.AutoRemove {
 			s.awaitRemoval(exit)
 		}
@@ -151,7 +151,7 @@ func (s *Session) outcome(ctx context.Context, cancel func(), copied <-chan erro
 		if !output {
 			cancel()
 		}
-		<-copied
+		<-copied // the exit code says how it went
 		return exitWith(code)
 	}
 }

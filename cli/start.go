@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/berth-engine/berth/cli/stream"
 	"github.com/moby/moby/api/types/container"
@@ -19,7 +20,7 @@ func newStart(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "start [OPTIONS] CONTAINER [CONTAINER...]",
 		Short:       "Start one or more stopped containers",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container start", "start"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !attach && !interactive {
@@ -48,17 +49,17 @@ func (s *Session) startAll(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	failed := ""
+	var failed []string
 	for _, name := range names {
 		if _, err := api.ContainerStart(ctx, name, client.ContainerStartOptions{}); err != nil {
 			fmt.Fprintln(s.IO.Err, s.explain(err))
-			failed += ", " + name
+			failed = append(failed, name)
 			continue
 		}
 		fmt.Fprintln(s.IO.Out, name)
 	}
-	if failed != "" {
-		return errors.New("failed to start containers: " + failed[2:])
+	if len(failed) > 0 {
+		return errors.New("failed to start containers: " + strings.Join(failed, ", "))
 	}
 	return nil
 }
@@ -98,7 +99,7 @@ func (s *Session) startAttached(ctx context.Context, name string, interactive bo
 	go func() { copied <- a.Run(ctx) }()
 	if _, err := api.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
 		cancel()
-		<-copied
+		<-copied // why it did not start says more
 		if c.HostConfig.AutoRemove {
 			s.awaitRemoval(exit)
 		}

@@ -41,7 +41,7 @@ func newStop(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "stop [OPTIONS] CONTAINER [CONTAINER...]",
 		Short:       "Stop one or more running containers",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container stop", "stop"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout, err := o.given(cmd.Flags())

@@ -13,7 +13,7 @@ func newTop(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "top CONTAINER [ps OPTIONS]",
 		Short:       "Display the running processes of a container",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container top", "top"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(cmd.Context())

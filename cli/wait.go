@@ -12,7 +12,7 @@ func newWait(s *Session) *cobra.Command {
 	return &cobra.Command{
 		Use:         "wait CONTAINER [CONTAINER...]",
 		Short:       "Block until one or more containers stop, then print their exit codes",
-		Args:        minArgs(1),
+		Args:        someArgs,
 		Annotations: callable(0, "container wait", "wait"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := s.client(cmd.Context())

@@ -78,7 +78,7 @@ func defaults() *Config {
 		DataRoot: DefaultDataRoot, ExecRoot: DefaultExecRoot, File: DefaultFile,
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
 		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true,
-		ShmSize: 64 * units.MiB, LogDriver: "json-file",
+		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{},
 	}
 }

@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestFlagsAndFile(t *testing.T) {
-	c, err := load(t, "\ufeff"+`{"hosts": ["unix:///tmp/a.sock", "tcp://localhost"], "log-level": "warn", "labels": ["a=b"],
+	_, err := load(t, "\ufeff"+`{"hosts": ["unix:///tmp/a.sock", "tcp://localhost"], "log-level": "warn", "labels": ["a=b"],
 		"registry-mirrors": ["http://127.0.0.1:5000/"], "insecure-registries": ["10.0.0.0/8"], "tls": false,
 		"registries": {"quay.io": {"mirrors": ["https://m"]}, "x:5000": {"insecure": true}, "docker.io": {"mirrors": ["https://n"]}},
 		"default-shm-size": "128M", "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}, "log-opts": {"max-size": "1m"}}`,
@@ -43,7 +43,7 @@ func TestFlagsAndFile(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "default-ulimits: (from flag") {
 		t.Fatalf("no conflict: %v", err)
 	}
-	c, err = load(t, `{"hosts": ["unix:///tmp/a.sock", "tcp://localhost"], "log-level": "warn", "labels": ["a=b"],
+	c, err := load(t, `{"hosts": ["unix:///tmp/a.sock", "tcp://localhost"], "log-level": "warn", "labels": ["a=b"],
 		"registry-mirrors": ["http://127.0.0.1:5000/"], "insecure-registries": ["10.0.0.0/8"],
 		"registries": {"quay.io": {"mirrors": ["https://m"]}, "x:5000": {"insecure": true}, "docker.io": {"mirrors": ["https://n"]}},
 		"default-shm-size": "128M", "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}, "log-opts": {"max-size": "1m"}}`,

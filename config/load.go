@@ -100,8 +100,7 @@ func (c *Config) merge(data []byte, flags *pflag.FlagSet) error {
 		return fmt.Errorf("the following directives are specified both as a flag and in the configuration file: %s", strings.Join(conflicts, ", "))
 	}
 	if err := json.Unmarshal(data, c); err != nil {
-		var t *json.UnmarshalTypeError
-		if errors.As(err, &t) {
+		if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return fmt.Errorf("directive %s: a JSON %s does not fit, want %s", t.Field, t.Value, t.Type)
 		}
 		return err

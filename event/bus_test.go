@@ -51,7 +51,10 @@ func TestUntil(t *testing.T) {
 	b := New(0, nil)
 	b.Publish(msg("a"))
 	n := 0
-	for range b.Subscribe(t.Context(), time.Unix(1, 0), time.Now(), nil) {
+	for _, err := range b.Subscribe(t.Context(), time.Unix(1, 0), time.Now(), nil) {
+		if err != nil {
+			t.Error(err)
+		}
 		n++
 	}
 	if n != 1 {
@@ -119,7 +122,10 @@ func TestConcurrent(t *testing.T) {
 		seq := b.Subscribe(ctx, time.Time{}, time.Time{}, nil) // before any writer
 		readers.Go(func() {
 			n := 0
-			for range seq {
+			for _, err := range seq {
+				if err != nil {
+					t.Error(err)
+				}
 				if n++; n == 400 {
 					return
 				}

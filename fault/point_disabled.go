@@ -3,4 +3,4 @@
 package fault
 
 // Point does nothing in this build.
-func Point(name string) error { return nil }
+func Point(string) error { return nil }

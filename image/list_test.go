@@ -89,8 +89,11 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	for _, bad := range []map[string]map[string]bool{
-		{"nosuch": {"x": true}}, {"dangling": {"maybe": true}}, {"dangling": {"true": true, "false": true}},
-		{"until": {"yesterday": true}}, {"reference": {"[": true}},
+		{"nosuch": {"x": true}},
+		{"dangling": {"maybe": true}},
+		{"dangling": {"true": true, "false": true}},
+		{"until": {"yesterday": true}},
+		{"reference": {"[": true}},
 	} {
 		if _, err := s.List(t.Context(), ListOptions{Filters: bad}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%v: %v", bad, err)

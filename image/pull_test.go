@@ -277,8 +277,10 @@ func TestPullErrors(t *testing.T) {
 		text string
 	}{
 		"unknown": {nil, errdefs.ErrNotFound, "manifest for " + name + ":latest not found: manifest unknown: manifest unknown"},
-		"denied": {answer(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`), errdefs.ErrNotFound,
-			"pull access denied for " + name + ", repository does not exist or may require 'docker login': denied: requested access to the resource is denied"},
+		"denied": {
+			answer(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`), errdefs.ErrNotFound,
+			"pull access denied for " + name + ", repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+		},
 		"unauthorized": {answer(http.StatusUnauthorized, `{}`), errdefs.ErrNotFound, "pull access denied for " + name + ", repository does not exist or may require 'docker login': denied"},
 		"broken":       {answer(http.StatusInternalServerError, ``), nil, "500 Internal Server Error"},
 	} {

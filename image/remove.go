@@ -22,9 +22,9 @@ import (
 // container uses, and an ID with several names. With force the last name of an
 // image that a container uses is removed and the image stays without one.
 //
-// prune is accepted for Docker's sake: there are no parents of their own here.
+// The last parameter, prune, is accepted for Docker's sake: there are no parents of their own here.
 // Content is removed in the background.
-func (s *Store) Remove(ctx context.Context, ref string, force, prune bool) ([]imagetypes.DeleteResponse, error) {
+func (s *Store) Remove(ctx context.Context, ref string, force, _ bool) ([]imagetypes.DeleteResponse, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	v, err := s.view(ctx)

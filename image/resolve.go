@@ -157,7 +157,7 @@ func (kind) Error() string   { return "" }
 func (k kind) Unwrap() error { return k.err }
 
 func notFound(ref string) error {
-	return fmt.Errorf("No such image: %s%w", ref, kind{errdefs.ErrNotFound}) //nolint:staticcheck // Docker's text
+	return fmt.Errorf("No such image: %s%w", ref, kind{errdefs.ErrNotFound}) // Docker's text
 }
 
 func platformNotFound(ref string, p *ocispec.Platform) error {

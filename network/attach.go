@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -37,8 +38,8 @@ func (u *undo) push(f func(context.Context) error) { *u = append(*u, f) }
 func (u *undo) run(ctx context.Context, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoIn)
 	defer cancel()
-	for i := len(*u) - 1; i >= 0; i-- {
-		err = errors.Join(err, (*u)[i](ctx))
+	for _, f := range slices.Backward(*u) {
+		err = errors.Join(err, f(ctx))
 	}
 	return err
 }
@@ -62,8 +63,7 @@ func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, erro
 	}
 	if err != nil {
 		m.leave(d.ID)
-		var port *PortError
-		if errors.As(err, &port) {
+		if _, ok := errors.AsType[*PortError](err); ok {
 			return nil, Result{}, err // its text is Docker's
 		}
 		return nil, Result{}, fmt.Errorf("attach %s: %w", d.ID, err)
@@ -212,8 +212,7 @@ func (m *Manager) reserve(ctx context.Context, id string, e Endpoint, specs []Po
 		want[i] = p
 	}
 	got, err := m.ports.Reserve(ctx, id, want)
-	var no *netd.Refusal
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*netd.RefusalError](err); ok {
 		return nil, &PortError{
 			EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
 			Proto: no.Port.Proto, Allocated: no.Allocated, Err: no,

@@ -114,21 +114,22 @@ func (l *loginTry) try(ctx context.Context, base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.code == http.StatusOK {
 		return "", nil
 	}
-	if resp.StatusCode != http.StatusUnauthorized {
-		return "", failedLogin(base, resp.Status)
+	if resp.code != http.StatusUnauthorized {
+		return "", failedLogin(base, resp.status)
 	}
-	for _, c := range auth.ParseAuthHeader(resp.Header) {
+	for _, c := range auth.ParseAuthHeader(resp.header) {
 		switch c.Scheme {
 		case auth.BearerAuth:
 			return l.bearer(ctx, base, c)
 		case auth.BasicAuth:
 			return "", l.check(ctx, base, func(r *http.Request) { r.SetBasicAuth(l.cfg.Username, l.cfg.Password) })
+		default: // no registry uses another
 		}
 	}
-	return "", failedLogin(base, resp.Status)
+	return "", failedLogin(base, resp.status)
 }
 
 // bearer exchanges the credentials for a token and shows it to the registry.
@@ -170,17 +171,24 @@ func (l *loginTry) check(ctx context.Context, base string, authorize func(*http.
 	if err != nil {
 		return err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return failedLogin(base, resp.Status)
+	if resp.code != http.StatusOK {
+		return failedLogin(base, resp.status)
 	}
 	return nil
 }
 
+// headOnly is a response without its body.
+type headOnly struct {
+	code   int
+	status string
+	header http.Header
+}
+
 // get asks and throws the body away.
-func (l *loginTry) get(ctx context.Context, address string, authorize func(*http.Request)) (*http.Response, error) {
+func (l *loginTry) get(ctx context.Context, address string, authorize func(*http.Request)) (headOnly, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return nil, err
+		return headOnly{}, err
 	}
 	req.Header.Set("User-Agent", l.agent)
 	if authorize != nil {
@@ -188,10 +196,10 @@ func (l *loginTry) get(ctx context.Context, address string, authorize func(*http
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return nil, err // a *url.Error: no answer at all
+		return headOnly{}, err // a *url.Error: no answer at all
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	return resp, resp.Body.Close()
+	return headOnly{resp.StatusCode, resp.Status, resp.Header}, resp.Body.Close()
 }
 
 func failedLogin(base, status string) error {
@@ -204,8 +212,7 @@ func failedLogin(base, status string) error {
 
 // tokenError is the token service's refusal.
 func tokenError(err error) error {
-	var unexpected remoteserrors.ErrUnexpectedStatus
-	if errors.As(err, &unexpected) {
+	if unexpected, ok := errors.AsType[remoteserrors.ErrUnexpectedStatus](err); ok {
 		if unexpected.StatusCode == http.StatusUnauthorized || unexpected.StatusCode == http.StatusForbidden {
 			return errdefs.ErrUnauthenticated.WithMessage("unauthorized: incorrect username or password")
 		}

@@ -83,14 +83,6 @@ func (r *request) flag(name string) bool {
 	return true
 }
 
-// flagOr is flag for a parameter whose absence means def.
-func (r *request) flagOr(name string, def bool) bool {
-	if !r.query.Has(name) {
-		return def
-	}
-	return r.flag(name)
-}
-
 // seconds reads an optional number of seconds.
 func (r *request) seconds(name string) (*int, error) {
 	s := r.query.Get(name)

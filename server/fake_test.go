@@ -58,7 +58,9 @@ func (f *fakeContainers) Kill(_ context.Context, ref, signal string) error {
 func (f *fakeContainers) Rename(_ context.Context, ref, name string) error {
 	return f.did("rename " + ref + " " + name)
 }
+
 func (f *fakeContainers) Resize(context.Context, string, uint, uint) error { return f.did("resize") }
+
 func (f *fakeContainers) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
 	return f.did("remove " + ref)
 }
@@ -165,9 +167,9 @@ func serve(t *testing.T, c *fakeContainers, i *fakeImages) (*Server, *httptest.S
 }
 
 // mobyClient is the stock client on a test server.
-func mobyClient(t *testing.T, hs *httptest.Server, opts ...client.Opt) *client.Client {
+func mobyClient(t *testing.T, hs *httptest.Server) *client.Client {
 	t.Helper()
-	cli, err := client.New(append([]client.Opt{client.WithHost(strings.Replace(hs.URL, "http", "tcp", 1))}, opts...)...)
+	cli, err := client.New(client.WithHost(strings.Replace(hs.URL, "http", "tcp", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,9 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Remove(path)
-	os.WriteFile(path, nil, 0o600)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	ls[0].Close()
 	if _, err := os.Stat(path); err != nil {
 		t.Error("removed what was not its own")
@@ -87,7 +89,7 @@ func TestInheritedChild(t *testing.T) {
 	if os.Getenv("BERTH_TEST_INHERITED") == "" {
 		return // it is only the other test's child
 	}
-	os.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid()))
+	t.Setenv("LISTEN_PID", fmt.Sprint(os.Getpid()))
 	in, err := InheritedListeners()
 	if err != nil || len(in) != 2 || in[0].Name != "one" || in[1].FD != 4 || os.Getenv("LISTEN_FDS") != "" {
 		t.Fatalf("%+v %v", in, err)

@@ -181,8 +181,12 @@ func TestText(t *testing.T) {
 		width int
 		want  string
 	}{
-		{"short", 20, "short"}, {"exactly ten", 11, "exactly ten"}, {"longer than ten", 10, "longer th…"},
-		{"x", 0, ""}, {"日本語テキスト", 7, "日本語…"}, {"äöüäöü", 4, "äöü…"},
+		{"short", 20, "short"},
+		{"exactly ten", 11, "exactly ten"},
+		{"longer than ten", 10, "longer th…"},
+		{"x", 0, ""},
+		{"日本語テキスト", 7, "日本語…"},
+		{"äöüäöü", 4, "äöü…"},
 	} {
 		if got := Ellipsis(tc.in, tc.width); got != tc.want {
 			t.Errorf("%q to %d: got %q", tc.in, tc.width, got)

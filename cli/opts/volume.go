@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,10 +16,8 @@ func ParseVolume(spec string) (bind, anonymous string, err error) {
 		return "", "", errors.New("invalid empty volume spec")
 	}
 	parts := strings.Split(spec, ":")
-	for _, p := range parts {
-		if p == "" {
-			return "", "", fmt.Errorf("invalid spec: %s: empty section between colons", spec)
-		}
+	if slices.Contains(parts, "") {
+		return "", "", fmt.Errorf("invalid spec: %s: empty section between colons", spec)
 	}
 	switch len(parts) {
 	case 1:

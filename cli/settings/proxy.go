@@ -15,8 +15,11 @@ func (f *File) ProxyEnv(host string, env []string) []string {
 	}
 	var out []string
 	for _, v := range []struct{ name, value string }{
-		{"HTTP_PROXY", p.HTTP}, {"HTTPS_PROXY", p.HTTPS}, {"NO_PROXY", p.No},
-		{"FTP_PROXY", p.FTP}, {"ALL_PROXY", p.All},
+		{"HTTP_PROXY", p.HTTP},
+		{"HTTPS_PROXY", p.HTTPS},
+		{"NO_PROXY", p.No},
+		{"FTP_PROXY", p.FTP},
+		{"ALL_PROXY", p.All},
 	} {
 		if v.value == "" {
 			continue

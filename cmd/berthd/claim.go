@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,8 +25,8 @@ const lockFile = "berthd.lock"
 func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 	var undo []func()
 	undoAll := func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
+		for _, u := range slices.Backward(undo) {
+			u()
 		}
 	}
 	defer func() {

@@ -53,7 +53,7 @@ func TestLockHolder(t *testing.T) {
 	defer release()
 	os.Stdout.WriteString("held\n")
 	var buf [1]byte
-	os.Stdin.Read(buf[:]) // until the other side closes
+	_, _ = os.Stdin.Read(buf[:]) // until the other side closes
 }
 
 func TestClaim(t *testing.T) {

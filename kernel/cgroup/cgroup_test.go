@@ -49,8 +49,6 @@ func read(t *testing.T, g *Group, controller, file string) string {
 	return strings.TrimSpace(string(b))
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // sleeper starts a process in the group that waits for its standard input.
 func sleeper(t *testing.T, g *Group, args ...string) *exec.Cmd {
 	t.Helper()
@@ -69,13 +67,18 @@ func sleeper(t *testing.T, g *Group, args ...string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
 	for _, dir := range g.JoinDirs() {
 		if err := write(dir, "cgroup.procs", strconv.Itoa(cmd.Process.Pid)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	io.WriteString(in, "joined\n")
+	if _, err := io.WriteString(in, "joined\n"); err != nil {
+		t.Fatal(err)
+	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "joined\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -85,18 +88,21 @@ func sleeper(t *testing.T, g *Group, args ...string) *exec.Cmd {
 func TestLife(t *testing.T) {
 	cleanParent(t)
 	g, err := Create(parent+"/deep", "one", &specs.LinuxResources{
-		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(128 << 20))},
-		CPU:    &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(50000)), Period: ptr(uint64(100000))},
-		Pids:   &specs.LinuxPids{Limit: ptr(int64(33))},
+		Memory: &specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(128 << 20))},
+		CPU:    &specs.LinuxCPU{Shares: new(uint64(512)), Quota: new(int64(50000)), Period: new(uint64(100000))},
+		Pids:   &specs.LinuxPids{Limit: new(int64(33))},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Destroy()
+	defer func() { _ = g.Destroy() }() // it may be gone
 	if Detect() != V2 {
 		for _, v := range [][3]string{
-			{"memory", "memory.limit_in_bytes", "67108864"}, {"memory", "memory.memsw.limit_in_bytes", "134217728"},
-			{"cpu", "cpu.shares", "512"}, {"cpu", "cpu.cfs_quota_us", "50000"}, {"pids", "pids.max", "33"},
+			{"memory", "memory.limit_in_bytes", "67108864"},
+			{"memory", "memory.memsw.limit_in_bytes", "134217728"},
+			{"cpu", "cpu.shares", "512"},
+			{"cpu", "cpu.cfs_quota_us", "50000"},
+			{"pids", "pids.max", "33"},
 		} {
 			if got := read(t, g, v[0], v[1]); got != v[2] {
 				t.Errorf("%s: %s", v[1], got)
@@ -126,7 +132,7 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(0))}}); err != nil {
+	if err := loaded.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(0))}}); err != nil {
 		t.Error(err)
 	}
 	if got := read(t, g, "pids", "pids.max"); got != "max" {
@@ -138,7 +144,7 @@ func TestLife(t *testing.T) {
 	if err := loaded.Kill(); err != nil {
 		t.Error(err)
 	}
-	cmd.Wait()
+	_ = cmd.Wait() // killed
 	if err := loaded.Destroy(); err != nil {
 		t.Error(err)
 	}
@@ -181,12 +187,12 @@ func TestNothingStaysOnError(t *testing.T) {
 func TestDevices(t *testing.T) {
 	cleanParent(t)
 	g, err := Create(parent, "devices", &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
-		{Allow: false, Access: "rwm"}, {Allow: true, Type: "c", Major: ptr(int64(1)), Minor: ptr(int64(3)), Access: "rwm"},
+		{Allow: false, Access: "rwm"}, {Allow: true, Type: "c", Major: new(int64(1)), Minor: new(int64(3)), Access: "rwm"},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Destroy()
+	defer func() { _ = g.Destroy() }() // it may be gone
 	// A node of another device cannot be opened from inside the group.
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", "read x; : <>/dev/null && echo null; (: </dev/zero) 2>&1; read x")
 	check := func() string {
@@ -200,15 +206,17 @@ func TestDevices(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		io.WriteString(in, "go\nend\n")
+		if _, err := io.WriteString(in, "go\nend\n"); err != nil {
+			t.Fatal(err)
+		}
 		b, _ := io.ReadAll(out)
-		cmd.Wait()
+		_ = cmd.Wait() // what it printed tells
 		return string(b)
 	}
 	if out := check(); !strings.Contains(out, "null\n") || !strings.Contains(out, "ermi") {
 		t.Errorf("devices:\n%s", out)
 	}
-	if err := g.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}); err != nil {
+	if err := g.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(5))}}); err != nil {
 		t.Error(err)
 	}
 	if Detect() != V2 {
@@ -233,8 +241,10 @@ func TestLone(t *testing.T) {
 	if again, err := Lone(parent, "monitor"); err != nil || len(again.JoinDirs()) != len(g.JoinDirs()) {
 		t.Errorf("with a process in it: %v", err)
 	}
-	cmd.Process.Kill()
-	cmd.Wait()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // killed
 	if err := g.Kill(); err != nil {
 		t.Error(err)
 	}
@@ -247,16 +257,16 @@ func TestLone(t *testing.T) {
 // too, and so are groups below.
 func TestKillEach(t *testing.T) {
 	cleanParent(t)
-	g, err := Create(parent, "bomb", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(50))}})
+	g, err := Create(parent, "bomb", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(50))}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Destroy()
+	defer func() { _ = g.Destroy() }() // it may be gone
 	cmd := sleeper(t, g, "sh", "-c", "read x; echo joined; while :; do (while :; do (:); done) & done 2>/dev/null")
 	if err := g.killEach(); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Wait()
+	_ = cmd.Wait() // killed
 	if err := g.Destroy(); err != nil {
 		t.Error(err)
 	}
@@ -264,16 +274,16 @@ func TestKillEach(t *testing.T) {
 
 func TestOOMKills(t *testing.T) {
 	cleanParent(t)
-	g, err := Create(parent, "oom", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(16 << 20))}})
+	g, err := Create(parent, "oom", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: new(int64(16 << 20))}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Destroy()
+	defer func() { _ = g.Destroy() }() // it may be gone
 	if n, err := g.OOMKills(); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}
 	cmd := sleeper(t, g, "sh", "-c", "read x; echo joined; exec tail /dev/zero")
-	cmd.Wait()
+	_ = cmd.Wait() // killed
 	if n, err := g.OOMKills(); err != nil || n != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -313,5 +323,7 @@ func BenchmarkCreate(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	Prune(parent)
+	if err := Prune(parent); err != nil {
+		b.Fatal(err)
+	}
 }

@@ -112,7 +112,7 @@ func (g *Group) make(reuse bool) (err error) {
 	defer func() {
 		if err != nil {
 			for dir := range made {
-				unix.Rmdir(dir)
+				_ = unix.Rmdir(dir) // what failed before says more
 			}
 		}
 	}()

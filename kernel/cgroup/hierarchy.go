@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,8 +125,8 @@ func (h *host) places(name string) map[string]string {
 func makeGroup(root, dir string, cpuset bool) error {
 	parent := filepath.Dir(dir)
 	err := os.Mkdir(dir, 0o755)
-	if os.IsNotExist(err) && len(parent) > len(root) {
-		if err := makeGroup(root, parent, cpuset); err != nil && !os.IsExist(err) {
+	if errors.Is(err, os.ErrNotExist) && len(parent) > len(root) {
+		if err := makeGroup(root, parent, cpuset); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 		err = os.Mkdir(dir, 0o755)
@@ -135,7 +136,7 @@ func makeGroup(root, dir string, cpuset bool) error {
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 		if err := inherit(parent, dir, file); err != nil {
-			unix.Rmdir(dir)
+			_ = unix.Rmdir(dir) // what failed before says more
 			return err
 		}
 	}

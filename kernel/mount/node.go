@@ -92,5 +92,5 @@ func Magic(f *os.File) (int64, error) {
 	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
 		return 0, os.NewSyscallError("fstatfs", err)
 	}
-	return int64(st.Type), nil
+	return st.Type, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -25,25 +26,31 @@ const maxString = 255
 
 // Overlay makes a detached overlay mount; closing it drops it unless it was
 // attached. Lower layers are given one by one where the kernel takes them so
-// (6.8); otherwise all in one option, which ends at one page (about 100
-// layers).
+// (6.8), otherwise all in one option. Either way the limit is the kernel's own
+// of 500 layers.
 func Overlay(l Layers) (*os.File, error) {
 	switch {
 	case len(l.Lower) == 0 || (l.Upper == "") != (l.Work == ""):
 		return nil, errors.New("overlay: incomplete layers")
 	case l.Upper == "" && len(l.Lower) == 1:
 		return single(l.Lower[0])
+	case takesLayers():
+		return stacked(l)
 	}
-	f, err := stacked(l)
-	if errors.Is(err, unix.EINVAL) {
-		// Either the kernel lacks lowerdir+ or something else is wrong, which
-		// the classic call then repeats.
-		if f, e := classic(l); e == nil {
-			return f, nil
-		}
-	}
-	return f, err
+	return classic(l)
 }
+
+// takesLayers tells whether overlayfs knows lowerdir+. Before 6.5 it collects
+// whatever options it is told and complains at the end, in the kernel's log,
+// which would get a line for every container. It is asked once.
+var takesLayers = sync.OnceValue(func() bool {
+	fs, err := fsopen("overlay")
+	if err != nil {
+		return true // stacked says why
+	}
+	defer fs.close()
+	return fs.set("lowerdir+", "/") == nil && fs.flag("no-such-option") != nil
+})
 
 // single is a read-only view of one directory, for which overlayfs wants two.
 func single(dir string) (*os.File, error) {
@@ -145,14 +152,22 @@ func classic(l Layers) (*os.File, error) {
 			return err
 		}
 		// Only now: descriptors must be of mounts in this namespace.
-		data, held, err := l.classicData()
+		data, held, err := l.classicData(plain)
+		if err == nil && len(data) >= os.Getpagesize() {
+			closeAll(held)
+			// The working directory is this thread's own, too.
+			if err := unix.Chdir("/proc/thread-self/fd"); err != nil {
+				return os.NewSyscallError("chdir", err)
+			}
+			data, held, err = l.classicData(numbered)
+		}
 		defer closeAll(held)
 		if err != nil {
 			return err
 		}
 		at := l.Lower[0]
 		if err := unix.Mount("overlay", at, "overlay", 0, data); err != nil {
-			return os.NewSyscallError("mount overlay", err)
+			return fmt.Errorf("mount overlay of %d layers, options %q: %w", len(l.Lower), l.options(), err)
 		}
 		tree, err = Clone(at, false)
 		return err
@@ -160,26 +175,36 @@ func classic(l Layers) (*os.File, error) {
 	return tree, err
 }
 
+// numbered returns the name of a descriptor in the directory that lists them:
+// mount(2) takes one page of options, so names must be short.
+func numbered(dir string) (string, *os.File, error) {
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return strconv.Itoa(int(f.Fd())), f, nil
+}
+
 // classicData returns the options of mount(2), and descriptors that they name.
-func (l Layers) classicData() (data string, held []*os.File, err error) {
-	name := func(dir string) string {
+func (l Layers) classicData(name func(dir string) (string, *os.File, error)) (data string, held []*os.File, err error) {
+	named := func(dir string) string {
 		if err != nil {
 			return ""
 		}
 		var n string
 		var f *os.File
-		if n, f, err = plain(dir); f != nil {
+		if n, f, err = name(dir); f != nil {
 			held = append(held, f)
 		}
 		return n
 	}
 	lower := make([]string, len(l.Lower))
 	for i, dir := range l.Lower {
-		lower[i] = name(dir)
+		lower[i] = named(dir)
 	}
 	options := append([]string{"lowerdir=" + strings.Join(lower, ":")}, l.options()...)
 	if l.Upper != "" {
-		options = append(options, "upperdir="+name(l.Upper), "workdir="+name(l.Work))
+		options = append(options, "upperdir="+named(l.Upper), "workdir="+named(l.Work))
 	}
 	return strings.Join(options, ","), held, err
 }

@@ -65,6 +65,37 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+// However long the paths are, layers are limited by overlayfs alone.
+func TestManyLayers(t *testing.T) {
+	before := mountCount(t)
+	for name, make := range map[string]func(Layers) (*os.File, error){"new": Overlay, "classic": classic} {
+		dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+		l := Layers{Lower: layers(t, dir, 400), Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+		check(t, os.Mkdir(l.Upper, 0o755))
+		check(t, os.Mkdir(l.Work, 0o755))
+		f, err := make(l)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if b, err := ReadFileInRoot(f, "which", 10); err != nil || string(b) != "0" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		if _, err := ReadFileInRoot(f, "f399", 10); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		n, err := OpenInRoot(f, "new", os.O_CREATE|os.O_WRONLY, 0o644)
+		check(t, err)
+		n.Close()
+		f.Close()
+		if _, err := os.Stat(filepath.Join(l.Upper, "new")); err != nil {
+			t.Error(err)
+		}
+	}
+	if after := mountCount(t); after != before {
+		t.Errorf("mounts: %d before, %d after", before, after)
+	}
+}
+
 func TestReadOnlyOverlay(t *testing.T) {
 	for _, n := range []int{1, 2, 150} {
 		f, err := Overlay(Layers{Lower: layers(t, t.TempDir(), n)})
@@ -87,8 +118,11 @@ func TestOverlayErrors(t *testing.T) {
 			t.Errorf("%+v: no error", l)
 		}
 	}
-	if _, err := Overlay(Layers{Lower: layers(t, dir, 2), Options: []string{"nosuchoption=1"}}); err == nil || !strings.Contains(err.Error(), "nosuchoption") {
-		t.Error(err)
+	for _, make := range []func(Layers) (*os.File, error){Overlay, classic} {
+		_, err := make(Layers{Lower: layers(t, dir, 2), Options: []string{"nosuchoption=1"}})
+		if !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), "nosuchoption") {
+			t.Error(err)
+		}
 	}
 }
 
@@ -111,6 +145,9 @@ func TestProc(t *testing.T) {
 		} {
 			if err := p.Write(path, "x"); (err == nil) != ok {
 				t.Errorf("%s: %v", path, err)
+			}
+			if ok && !p.Exists(path) || p.Exists(path+"-not") {
+				t.Errorf("%s: Exists", path)
 			}
 		}
 		return nil

@@ -24,11 +24,22 @@ func NewProc() (*Proc, error) {
 // Close drops the instance.
 func (p *Proc) Close() error { return p.root.Close() }
 
+const inProc = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS
+
+// Exists tells whether the kernel has a file or directory at a relative path.
+func (p *Proc) Exists(path string) bool {
+	f, err := openat2(p.root, path, unix.O_PATH, 0, inProc)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
+
 // Write writes value to a file, in one write. The path is relative
 // ("sys/net/ipv4/ip_forward", "self/oom_score_adj").
 func (p *Proc) Write(path, value string) error {
-	const resolve = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_MAGICLINKS
-	f, err := openat2(p.root, path, os.O_WRONLY, 0, resolve)
+	f, err := openat2(p.root, path, os.O_WRONLY, 0, inProc)
 	if err != nil {
 		return err
 	}

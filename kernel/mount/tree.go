@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,16 +87,16 @@ func (c *fsContext) explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	text := ""
+	var text strings.Builder
 	buf := make([]byte, 256)
 	for range 8 {
 		n, e := unix.Read(c.fd, buf)
 		if e != nil || n <= 2 {
 			break
 		}
-		text += ": " + string(buf[2:n]) // "e message"
+		text.WriteString(": " + string(buf[2:n])) // "e message"
 	}
-	return fmt.Errorf("%s: %s%s: %w", c.fstype, what, text, err)
+	return fmt.Errorf("%s: %s%s: %w", c.fstype, what, text.String(), err)
 }
 
 // Clone makes a detached copy of the mount at path (a bind mount that is not

@@ -94,7 +94,10 @@ func TestRemoves(t *testing.T) {
 		messages []byte
 		want     bool
 	}{
-		{nil, false}, {add, false}, {other, false}, {del, true},
+		{nil, false},
+		{add, false},
+		{other, false},
+		{del, true},
 		{event(unix.NFT_MSG_DELRULE, "berth"), true},
 		{append(append(append([]byte(nil), other...), add...), del...), true},
 		{event(unix.NFT_MSG_DELTABLE, "berth-br1"), false},
@@ -107,5 +110,5 @@ func TestRemoves(t *testing.T) {
 
 func FuzzRemoves(f *testing.F) {
 	f.Add(event(unix.NFT_MSG_DELTABLE, "berth"))
-	f.Fuzz(func(t *testing.T, data []byte) { removes(data, "berth") })
+	f.Fuzz(func(_ *testing.T, data []byte) { removes(data, "berth") })
 }

@@ -87,7 +87,7 @@ func TestProcess(t *testing.T) {
 	if err := PidfdSignal(f, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	cmd.Wait()
+	_ = cmd.Wait() // killed
 	if err := PidfdSignal(f, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package ns
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -43,7 +44,7 @@ func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
 func ProcessStartTime(pid int) (uint64, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		if err, ok := err.(*os.PathError); ok && err.Err == syscall.ESRCH {
+		if errors.Is(err, syscall.ESRCH) {
 			return 0, os.ErrNotExist // it ended between open and read
 		}
 		return 0, err

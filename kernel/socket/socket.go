@@ -65,8 +65,7 @@ func NoFamily(err error) bool {
 
 // Reason is the system's word in err alone, without the call that got it.
 func Reason(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
 	}
 	return err.Error()

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -73,8 +74,11 @@ func SetCaps(effective, permitted, inheritable Caps) error {
 func SetBounding(keep Caps) error {
 	for n := range 64 {
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
-		if err != nil {
+		if errors.Is(err, unix.EINVAL) {
 			return nil // past the last capability of this kernel
+		}
+		if err != nil {
+			return fmt.Errorf("read capability %d of the bounding set: %w", n, err)
 		}
 		if has == 0 || keep&(1<<n) != 0 {
 			continue

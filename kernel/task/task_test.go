@@ -73,7 +73,9 @@ func TestSendFile(t *testing.T) {
 	if err != nil || string(buf) != "with" || f == nil {
 		t.Fatalf("%q, %v", buf, err)
 	}
-	f.WriteString("through")
+	if _, err := f.WriteString("through"); err != nil {
+		t.Fatal(err)
+	}
 	f.Close()
 	if text, err := io.ReadAll(r); err != nil || string(text) != "through" {
 		t.Errorf("%q, %v", text, err)

@@ -29,9 +29,9 @@ type Options struct {
 	// Prefer is the address to have again if it is free; what the bridge had
 	// before, so that a network does not move from one run to the next.
 	Prefer netip.Prefix
-	MTU     int          // 0: that of the default route, at most 1500
-	Avoid   []netip.Addr // which a chosen network must not contain
-	Log     *slog.Logger
+	MTU    int          // 0: that of the default route, at most 1500
+	Avoid  []netip.Addr // which a chosen network must not contain
+	Log    *slog.Logger
 }
 
 // Bridge is a link of the host, up, with an address.

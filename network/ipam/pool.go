@@ -84,7 +84,7 @@ func (p *Pool) Reserve(a netip.Addr) error {
 		return fmt.Errorf("address %s is not one of %s for containers: %w", a, p.subnet, errdefs.ErrInvalidArgument)
 	}
 	if _, taken := p.used[a]; taken {
-		return fmt.Errorf("Address already in use: %s: %w", a, errdefs.ErrAlreadyExists) //nolint:staticcheck // Docker's text
+		return fmt.Errorf("Address already in use: %s: %w", a, errdefs.ErrAlreadyExists) // Docker's text
 	}
 	p.used[a] = struct{}{}
 	return nil

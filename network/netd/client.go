@@ -46,10 +46,10 @@ func (c *Client) Pid() int { return c.pid }
 // be used for anything else.
 func (c *Client) Watch(ctx context.Context) {
 	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
-	c.conn.Read(make([]byte, 1)) // netd never says anything unasked
+	_, _ = c.conn.Read(make([]byte, 1)) // netd never says anything unasked: this fails at the end
 }
 
-// Reserve holds all ports for owner, or none; why not is a *Refusal.
+// Reserve holds all ports for owner, or none; why not is a *RefusalError.
 func (c *Client) Reserve(owner string, ports []Port) ([]Binding, error) {
 	r, err := c.call(&request{Op: opReserve, Owner: owner, Ports: ports})
 	if err != nil {

@@ -44,15 +44,15 @@ type Binding struct {
 	ContainerPort uint16     `json:"container_port"`
 }
 
-// Refusal says which port could not be held and why.
-type Refusal struct {
+// RefusalError says which port could not be held and why.
+type RefusalError struct {
 	Port Binding `json:"port"`
 	// Allocated: held for another owner already.
 	Allocated bool   `json:"allocated,omitempty"`
 	Text      string `json:"text"`
 }
 
-func (r *Refusal) Error() string { return r.Text }
+func (r *RefusalError) Error() string { return r.Text }
 
 // Operations of a request.
 const (
@@ -76,7 +76,7 @@ type response struct {
 	Pid      int                  `json:"pid,omitempty"`
 	Bindings []Binding            `json:"bindings,omitempty"` // reserve
 	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
-	Refusal  *Refusal             `json:"refusal,omitempty"`
+	Refusal  *RefusalError        `json:"refusal,omitempty"`
 	Error    string               `json:"error,omitempty"`
 }
 

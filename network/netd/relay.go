@@ -49,7 +49,7 @@ func (h *held) splice(client *net.TCPConn) {
 	dialer := net.Dialer{Timeout: connectIn}
 	c, err := dialer.Dial("tcp4", h.target().String())
 	if err != nil {
-		client.SetLinger(0) // a reset is what a refused connection looks like
+		_ = client.SetLinger(0) // a reset is what a refused connection looks like
 		return
 	}
 	server := c.(*net.TCPConn)
@@ -57,8 +57,8 @@ func (h *held) splice(client *net.TCPConn) {
 	defer h.spliced.add(server)()
 	var wg sync.WaitGroup
 	pass := func(to, from *net.TCPConn) {
-		io.Copy(to, from)
-		to.CloseWrite()
+		_, _ = io.Copy(to, from) // either side may go away at any time
+		_ = to.CloseWrite()
 	}
 	wg.Go(func() { pass(server, client) })
 	wg.Go(func() { pass(client, server) })
@@ -123,7 +123,7 @@ func (h *held) serveUDP() {
 			continue // an ICMP error about an earlier datagram
 		}
 		if peer := r.peer(from); peer != nil {
-			peer.Write(buf[:n]) // a datagram may be lost, that is its nature
+			_, _ = peer.Write(buf[:n]) // a datagram may be lost, that is its nature
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c := r.peers[from]; c != nil {
-		c.SetReadDeadline(time.Now().Add(peerIdle))
+		_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // closed: its reader is about to forget it
 		return c
 	}
 	if len(r.peers) >= maxPeers {
@@ -150,7 +150,7 @@ func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
 	if err != nil {
 		return nil
 	}
-	c.SetReadDeadline(time.Now().Add(peerIdle))
+	_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // just opened
 	r.peers[from] = c
 	r.wg.Go(func() { r.back(from, c) })
 	return c
@@ -165,7 +165,7 @@ func (r *datagrams) back(to netip.AddrPort, c *net.UDPConn) {
 			break
 		}
 		if err == nil {
-			r.socket.WriteToUDPAddrPort(buf[:n], to)
+			_, _ = r.socket.WriteToUDPAddrPort(buf[:n], to)
 		}
 	}
 	r.mu.Lock()

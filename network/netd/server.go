@@ -150,7 +150,7 @@ func (s *Server) refuse(err error) *response {
 	if !errors.As(err, &b) {
 		return &response{Error: err.Error()}
 	}
-	r := &Refusal{Port: b.binding, Text: socket.Reason(err)}
+	r := &RefusalError{Port: b.binding, Text: socket.Reason(err)}
 	r.Allocated = socket.InUse(err) && s.conflicts(b.binding)
 	return &response{Refusal: r}
 }

@@ -177,8 +177,10 @@ func TestHandover(t *testing.T) {
 	socket, done := serve(t, old)
 	target := echo(t)
 	client := dial(t, socket)
-	want := []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()},
-		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1}}
+	want := []Port{
+		{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()},
+		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1},
+	}
 	got, err := client.Reserve("c1", want)
 	if err != nil {
 		t.Fatal(err)

@@ -58,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Keeper, error) {
 	return k, nil
 }
 
-// Reserve holds all ports for owner, or none; why not is a *netd.Refusal.
+// Reserve holds all ports for owner, or none; why not is a *netd.RefusalError.
 func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([]netd.Binding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -46,8 +46,8 @@ func (k *Keeper) start(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	// Not CommandContext: it is to outlive us.
-	cmd := exec.Command(k.o.Binary, "-socket", k.o.Socket, "-ready-fd", "3")
+	// It is to outlive us.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), k.o.Binary, "-socket", k.o.Socket, "-ready-fd", "3")
 	cmd.Args[0] = filepath.Base(k.o.Binary)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{w}
@@ -62,7 +62,7 @@ func (k *Keeper) start(ctx context.Context) error {
 	said, err := io.ReadAll(r)
 	if string(said) != "ready" || ctx.Err() != nil {
 		killed := cmd.Process.Kill()
-		cmd.Wait()
+		_ = cmd.Wait() // killed
 		return fmt.Errorf("start berth-netd: %q: %w", said, errors.Join(err, ctx.Err(), ignoreDone(killed), os.ErrInvalid))
 	}
 	k.reap()
@@ -106,7 +106,7 @@ func (k *Keeper) move(pid int) error {
 // reap collects a netd that we started and that has ended, or is about to.
 func (k *Keeper) reap() {
 	if k.started != nil {
-		k.started.Wait()
+		_ = k.started.Wait() // how it ended is in its own words in the log
 		k.started = nil
 	}
 }

@@ -1,6 +1,7 @@
 package compat
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/moby/moby/api/types/container"
@@ -118,10 +119,7 @@ func ListContainers(v Version, list []container.Summary) []container.Summary {
 
 // text is an address as it was written when fields were strings: nothing when
 // it is not set.
-func text(a interface {
-	IsValid() bool
-	String() string
-}) string {
+func text(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
 	}

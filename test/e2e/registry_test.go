@@ -27,7 +27,7 @@ type registry struct {
 	blobs    map[digest.Digest][]byte
 	manifest []byte
 	layer    digest.Digest
-	hook hook
+	hook     hook
 }
 
 // hook is what a registry does with a request for a blob; false leaves it to
