@@ -43,6 +43,10 @@ func BenchmarkTrue(b *testing.B) {
 	}
 	defer netns.Close()
 	live(b, r, false, func() *Bundle {
+		r.removals.Wait()
+		for n, _ := r.pool.state(); n < r.o.Warm; n, _ = r.pool.state() {
+			time.Sleep(time.Millisecond) // as if nobody had launched anything before
+		}
 		bd := bundle(b, "true")
 		bd.Spec, bd.NetNS = engineSpec(b, "/bin/true"), netns
 		return bd

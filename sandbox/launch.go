@@ -43,11 +43,11 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	}
 	defer release()
 	if old != nil {
-		if err := old.Remove(ctx); err != nil {
+		if err := old.removed(ctx); err != nil {
 			return nil, err
 		}
 	}
-	defer r.pool.wake()
+	defer r.pool.work()()
 	var u undo
 	defer func() {
 		if err != nil {

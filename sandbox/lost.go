@@ -37,10 +37,10 @@ func (s *Sandbox) exited(m *monitor.Message) {
 func (s *Sandbox) broken() {
 	defer close(s.gone)
 	s.r.mu.Lock()
-	closing := s.r.closing
+	cut := s.r.cut
 	s.r.mu.Unlock()
 	_ = s.conn.Close() // it is of no more use
-	if closing {
+	if cut {
 		_ = s.process.pidfd.Close() // only watched
 		return
 	}

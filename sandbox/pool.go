@@ -21,13 +21,21 @@ const (
 	answerWithin = 10 * time.Second
 	// retryFill is the pause after a monitor could not be started.
 	retryFill = time.Second
+	// Monitors that are started ahead take the processor from launches and
+	// starts: they wait for the end of those, and for a quiet moment if there is
+	// still one to take, but not for ever.
+	quiet    = time.Millisecond
+	patience = 20 * time.Millisecond
 )
 
 // A pool holds monitors that were started ahead and are idle.
 type pool struct {
 	mu   sync.Mutex
 	idle []*process
-	kick chan struct{} // one was taken
+	busy int       // launches and starts under way
+	last time.Time // when one of them ended
+	took time.Time // when a monitor was taken
+	kick chan struct{}
 }
 
 // A process is a monitor.
@@ -42,28 +50,56 @@ type process struct {
 // fill keeps the pool filled until ctx ends.
 func (r *Runtime) fill(ctx context.Context) {
 	for ctx.Err() == nil {
-		var retry <-chan time.Time
-		if r.pool.len() < r.o.Warm {
+		var again <-chan time.Time
+		n, wait := r.pool.state()
+		switch {
+		case n >= r.o.Warm:
+		case wait > 0:
+			again = time.After(wait)
+		default:
 			p, err := r.startMonitor()
 			if err == nil {
 				r.pool.put(p)
 				continue
 			}
 			r.log.Error("cannot start a monitor ahead", "err", err)
-			retry = time.After(retryFill)
+			again = time.After(retryFill)
 		}
 		select {
 		case <-ctx.Done():
 		case <-r.pool.kick:
-		case <-retry:
+		case <-again:
 		}
 	}
 }
 
-func (p *pool) len() int {
+// state tells how many monitors there are, and how long to leave it at that
+// because of other work.
+func (p *pool) state() (n int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.idle)
+	switch n = len(p.idle); {
+	case p.busy > 0:
+		wait = patience - time.Since(p.took)
+	case n > 0:
+		wait = quiet - time.Since(p.last)
+	}
+	return n, wait
+}
+
+// work notes the beginning of a launch or a start; the function that it
+// returns, the end.
+func (p *pool) work() (done func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy++
+	return func() {
+		p.mu.Lock()
+		p.busy--
+		p.last = time.Now()
+		p.mu.Unlock()
+		p.wake()
+	}
 }
 
 func (p *pool) put(m *process) {
@@ -72,10 +108,13 @@ func (p *pool) put(m *process) {
 	p.idle = append(p.idle, m)
 }
 
-// take gives an idle monitor; nil if there is none.
+// take gives an idle monitor; nil if there is none. Either way there is room
+// in the pool.
 func (p *pool) take() *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.wake()
+	p.took = time.Now()
 	n := len(p.idle)
 	if n == 0 {
 		return nil
@@ -85,7 +124,7 @@ func (p *pool) take() *process {
 	return m
 }
 
-// wake tells that there may be room in the pool.
+// wake lets fill look again.
 func (p *pool) wake() {
 	select {
 	case p.kick <- struct{}{}:

@@ -26,8 +26,10 @@ type Runtime struct {
 
 	mu        sync.Mutex
 	sandboxes map[string]*Sandbox // by ID; nil while one is being made
-	closing   bool
-	work      sync.WaitGroup // one for each Sandbox's connection
+	closing   bool                // nothing new is begun
+	cut       bool                // connections are closed by us
+	work      sync.WaitGroup      // one for each Sandbox's connection
+	removals  sync.WaitGroup
 }
 
 // New reads the monitor program and makes the directories. Run keeps monitors
@@ -85,6 +87,10 @@ func (r *Runtime) Run(ctx context.Context) error {
 	r.fill(ctx)
 	r.mu.Lock()
 	r.closing = true
+	r.mu.Unlock()
+	r.removals.Wait() // they need the connections
+	r.mu.Lock()
+	r.cut = true
 	for _, s := range r.sandboxes {
 		if s != nil {
 			_ = s.conn.Close() // its goroutine ends
@@ -97,8 +103,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 	return r.exe.Close()
 }
 
-// IDs lists the sandboxes below ExecRoot, living or dead.
+// IDs lists the sandboxes below ExecRoot, living or dead, except those that
+// Remove is taking away.
 func (r *Runtime) IDs() ([]string, error) {
+	r.mu.Lock() // what is being removed is forgotten when its directory is gone
+	defer r.mu.Unlock()
 	entries, err := os.ReadDir(r.dir(""))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -108,7 +117,8 @@ func (r *Runtime) IDs() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if e.IsDir() && validID(e.Name()) == nil {
+		s := r.sandboxes[e.Name()]
+		if e.IsDir() && validID(e.Name()) == nil && (s == nil || !s.leaving()) {
 			ids = append(ids, e.Name())
 		}
 	}

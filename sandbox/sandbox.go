@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/containerd/errdefs"
-
-	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/sandbox/monitor"
 )
@@ -41,15 +37,14 @@ type Sandbox struct {
 	cut  chan struct{} // the connection to the monitor ended
 	gone chan struct{} // and what follows from that is done
 
-	removing chan struct{} // a lock that a context can be waited with
-	removed  bool
+	removal *removal // under mu; nil until Remove
 }
 
 func (r *Runtime) newSandbox(i *instance, stateDir string, p *process, g *cgroup.Group) *Sandbox {
 	return &Sandbox{
 		r: r, id: i.ID, instance: i.Instance, stateDir: stateDir, durable: i.Durable,
 		process: p, conn: p.conn, group: g, seq: seqWait, calls: map[uint64]chan *monitor.Message{},
-		done: make(chan struct{}), cut: make(chan struct{}), gone: make(chan struct{}), removing: make(chan struct{}, 1),
+		done: make(chan struct{}), cut: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
 
@@ -86,6 +81,7 @@ func (s *Sandbox) over() bool {
 // not: then nothing runs, the exit record is written and Remove is all that is
 // left to do.
 func (s *Sandbox) Start(ctx context.Context) error {
+	defer s.r.pool.work()()
 	var started monitor.Started
 	err := s.call(ctx, monitor.OpStart, nil, &started)
 	if e := (*monitor.Error)(nil); errors.As(err, &e) && e.Exec() {
@@ -170,48 +166,4 @@ func (s *Sandbox) settle(e Exit) {
 	}
 	s.mu.Unlock()
 	close(s.done)
-}
-
-// Remove ends the monitor of a container that has ended, and takes away its
-// group and its exec directory. It may be repeated.
-// errdefs.FailedPrecondition: the container lives.
-func (s *Sandbox) Remove(ctx context.Context) error {
-	select {
-	case s.removing <- struct{}{}:
-		defer func() { <-s.removing }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.isRemoved() {
-		return nil
-	}
-	if !s.over() {
-		return fmt.Errorf("remove sandbox %s: the container has not ended: %w", s.id, errdefs.ErrFailedPrecondition)
-	}
-	err := s.call(ctx, monitor.OpRemove, nil, nil)
-	if err != nil && !errdefs.IsUnavailable(err) {
-		return err
-	}
-	select {
-	case <-s.gone: // the monitor is
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := fault.Point("sandbox.remove.ended"); err != nil {
-		return err
-	}
-	if err := errors.Join(s.group.Destroy(), os.RemoveAll(s.r.dir(s.id))); err != nil {
-		return fmt.Errorf("remove sandbox %s: %w", s.id, err)
-	}
-	s.mu.Lock()
-	s.removed = true
-	s.mu.Unlock()
-	s.r.disown(s)
-	return nil
-}
-
-func (s *Sandbox) isRemoved() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.removed
 }

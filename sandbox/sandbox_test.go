@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -377,4 +378,37 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestRemoveAndLaunch uses one ID again and again: whoever launches need not
+// wait for what Remove does in the background.
+func TestRemoveAndLaunch(t *testing.T) {
+	r := newRuntime(t, Options{})
+	for i := range 8 {
+		b := bundle(t, "again", "exit", fmt.Sprint(i))
+		s, err := r.Launch(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.startTest(t)
+		if e := s.waitTest(t); e.Code != i {
+			t.Errorf("%+v", e)
+		}
+		for range 2 {
+			if err := s.Remove(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if ids, err := r.IDs(); err != nil || len(ids) > 0 {
+			t.Errorf("%q, %v", ids, err)
+		}
+		if i%2 == 0 {
+			if err := s.removed(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(r.dir("again")); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("left: %v", err)
+			}
+		}
+	}
 }

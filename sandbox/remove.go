@@ -1,0 +1,125 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/sandbox/monitor"
+)
+
+// A removal takes away what is left of a container that has ended.
+type removal struct {
+	done chan struct{}
+	err  error // valid when done is closed
+}
+
+func (r *removal) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Remove gives up the sandbox of a container that has ended: its monitor, its
+// group and its exec directory go away. Nobody has to wait for that: Remove
+// returns when it is under way. IDs no longer lists the sandbox, a Launch of
+// the same ID waits for the end of it, and so does the end of Run; should the
+// daemon die before, the directory is there for the next one to find. What goes
+// wrong is logged, and tried again by another Remove or Launch.
+// errdefs.FailedPrecondition: the container lives.
+func (s *Sandbox) Remove(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !s.over() {
+		return fmt.Errorf("remove sandbox %s: the container has not ended: %w", s.id, errdefs.ErrFailedPrecondition)
+	}
+	_, err := s.remove()
+	return err
+}
+
+// remove begins the removal, unless it is under way or done.
+func (s *Sandbox) remove() (*removal, error) {
+	s.r.mu.Lock() // Run's end waits for what began before it
+	defer s.r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.removal; old != nil && (!old.over() || old.err == nil) {
+		return old, nil
+	}
+	if s.r.closing {
+		return nil, errClosed
+	}
+	now := &removal{done: make(chan struct{})}
+	s.removal = now
+	s.r.removals.Go(func() {
+		now.err = s.takeAway()
+		if now.err != nil {
+			s.r.log.Error("remove sandbox", "container", s.id, "err", now.err)
+		}
+		close(now.done)
+		if now.err == nil {
+			s.r.disown(s)
+		}
+	})
+	return now, nil
+}
+
+// removed removes and waits until nothing is left.
+func (s *Sandbox) removed(ctx context.Context) error {
+	r, err := s.remove()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Sandbox) takeAway() error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	err := s.call(ctx, monitor.OpRemove, nil, nil)
+	if err != nil && !errdefs.IsUnavailable(err) {
+		return err
+	}
+	select {
+	case <-s.gone: // the monitor is
+	case <-ctx.Done():
+		return fmt.Errorf("the monitor does not end: %w", ctx.Err())
+	}
+	if err := fault.Point("sandbox.remove.ended"); err != nil {
+		return err
+	}
+	if err := s.group.Destroy(); err != nil {
+		// Somebody put a process there after the end.
+		if err := errors.Join(s.group.Kill(), s.group.Destroy()); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(s.r.dir(s.id)) // last: it is by it that the rest is found
+}
+
+// isRemoved tells whether nothing is left.
+func (s *Sandbox) isRemoved() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removal != nil && s.removal.over() && s.removal.err == nil
+}
+
+// leaving tells whether Remove was called.
+func (s *Sandbox) leaving() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removal != nil
+}
