@@ -53,11 +53,10 @@ func TestControlGroups(t *testing.T) {
 	})
 	spec := defaultSpec("/probe", "read", "/proc/self/cgroup", "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory.max")
 	b := newBox(t, spec)
+	b.config.CgroupDirs = g.JoinDirs() // for a stage that was forked ahead
 	if cgroup.Detect() == cgroup.V2 {
 		b.group, err = g.FD()
 		must(t, err)
-	} else {
-		b.config.CgroupDirs = g.JoinDirs()
 	}
 	must(t, b.spawn())
 	if pids, err := g.Pids(); err != nil || len(pids) != 1 || pids[0] != b.process.Pid {
@@ -69,7 +68,7 @@ func TestControlGroups(t *testing.T) {
 	if !strings.Contains(out, fmt.Sprintf(`"%d\n"`, limit)) || strings.Contains(out, parent) {
 		t.Error(out)
 	}
-	spec.Process.Args = []string{"/probe", "create", "/sys/fs/cgroup/x", "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/memory/x/y"}
+	spec.Process.Args = []string{"/probe", "create", "/sys/fs/cgroup/x", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory/cgroup.procs", "/sys/fs/cgroup/memory/x/y"}
 	c := newBox(t, spec)
 	c.config.CgroupDirs, c.group = b.config.CgroupDirs, b.group
 	if out, _ := c.run(); strings.Contains(out, "true") {

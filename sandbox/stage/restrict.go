@@ -79,12 +79,17 @@ func (s *setup) restrict() error {
 	return s.credentials()
 }
 
+// apparmor sets the profile that comes with execve. On a host without AppArmor
+// everything is unconfined; a profile that is not loaded is an error (ENOENT).
 func (s *setup) apparmor(profile string) error {
-	err := s.proc.Write("thread-self/attr/apparmor/exec", "exec "+profile)
-	if errors.Is(err, os.ErrNotExist) {
-		err = s.proc.Write("thread-self/attr/exec", "exec "+profile)
+	const dir = "thread-self/attr/apparmor"
+	if !s.proc.Exists(dir) {
+		if profile == "unconfined" {
+			return nil
+		}
+		return errors.New("this host has no AppArmor")
 	}
-	return err
+	return s.proc.Write(dir+"/exec", "exec "+profile)
 }
 
 func (s *setup) personality() error {
