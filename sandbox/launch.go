@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/cgroup"
@@ -66,13 +67,16 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		return nil, err
 	}
 	u.push(func() error { return p.end(false) })
-	// From here on a crash leaves enough to find the rest by.
 	i := &instance{
 		Version: 1, ID: b.ID, Instance: nonce(), MonitorPid: p.pid, MonitorStart: p.start,
 		CgroupParent: parent, CgroupName: name, Durable: b.Durable,
 	}
-	if err := i.write(r.dir(b.ID)); err != nil {
-		return nil, err
+	noted := r.note(i, &u)
+	if parent != r.o.CgroupParent || name != b.ID {
+		// Where nobody would look for the group without the note.
+		if err := noted(); err != nil {
+			return nil, err
+		}
 	}
 	group, err := cgroup.Create(parent, name, b.Spec.Linux.Resources)
 	if err != nil {
@@ -81,6 +85,9 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	u.push(func() error { return errors.Join(group.Kill(), group.Destroy()) })
 	l, order, err := r.message(b, i, group)
 	if err != nil {
+		return nil, err
+	}
+	if err := noted(); err != nil {
 		return nil, err
 	}
 	if err := fault.Point("sandbox.launch.prepared"); err != nil {
@@ -121,6 +128,16 @@ func (r *Runtime) makeDir(b *Bundle, u *undo) error {
 	}
 	u.push(func() error { return os.RemoveAll(dir) })
 	return monitor.RemoveExit(b.StateDir)
+}
+
+// note begins to write the instance file, by which whoever comes after a crash
+// finds what there is. It must be there (noted) before anything is launched.
+func (r *Runtime) note(i *instance, u *undo) (noted func() error) {
+	done := make(chan error, 1)
+	go func() { done <- i.write(r.dir(i.ID)) }()
+	noted = sync.OnceValue(func() error { return <-done })
+	u.push(func() error { _ = noted(); return nil }) // before the directory is removed
+	return noted
 }
 
 // message makes the launch message, and the order that goes with it.

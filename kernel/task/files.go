@@ -16,7 +16,7 @@ func SendFiles(socket *os.File, data []byte, files []*os.File) error {
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	n, err := unix.SendmsgN(int(socket.Fd()), data, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+	n, err := sendmsg(socket, data, unix.UnixRights(fds...))
 	runtime.KeepAlive(files)
 	if err != nil {
 		return os.NewSyscallError("sendmsg", err)
@@ -33,14 +33,7 @@ func SendFiles(socket *os.File, data []byte, files []*os.File) error {
 // is io.EOF at the end of the stream.
 func ReceiveFiles(socket *os.File, data []byte, most int) ([]*os.File, error) {
 	oob := make([]byte, unix.CmsgSpace(4*most))
-	var n, oobn, flags int
-	var err error
-	for {
-		n, oobn, flags, _, err = unix.Recvmsg(int(socket.Fd()), data, oob, unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+	n, oobn, flags, err := recvmsg(socket, data, oob)
 	switch {
 	case errors.Is(err, unix.ECONNRESET), err == nil && n == 0:
 		return nil, io.EOF

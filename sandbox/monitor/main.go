@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,16 +22,13 @@ const (
 
 // Main is the monitor. It returns when it is to end.
 func Main() error {
-	// The main goroutine keeps the main thread: a goroutine that enters a
-	// container's namespaces must not get it, /proc/self shows it.
-	runtime.LockOSThread()
 	// Whatever else the daemon was given open when it was started. Nothing here
 	// has opened a file yet.
 	if err := unix.CloseRange(ExeFD+1, math.MaxUint32, 0); err != nil {
 		return os.NewSyscallError("close_range", err)
 	}
-	// Caught, not ignored: what is ignored would stay so in the container.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
+	// Catching them would take a thread. The stage ignores nothing.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
 	unix.Umask(0o022)
 	for _, fd := range []int{ControlFD, ExeFD} {

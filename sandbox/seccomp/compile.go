@@ -1,8 +1,7 @@
 package seccomp
 
 import (
-	"crypto/sha256"
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"unsafe"
@@ -19,7 +18,7 @@ const maxProgram = 4096
 // cache keeps compiled programs; a daemon sees few different profiles.
 var cache struct {
 	sync.Mutex
-	programs map[[sha256.Size]byte][]byte
+	programs map[string][]byte // by key
 }
 
 const maxCached = 64
@@ -33,14 +32,10 @@ func Compile(p *specs.LinuxSeccomp) ([]byte, error) {
 	if p == nil {
 		return nil, nil
 	}
-	text, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	key := sha256.Sum256(text)
+	k := key(p)
 	cache.Lock()
 	defer cache.Unlock()
-	if program, ok := cache.programs[key]; ok {
+	if program, ok := cache.programs[string(k)]; ok {
 		return program, nil
 	}
 	filter, err := compile(p)
@@ -48,12 +43,61 @@ func Compile(p *specs.LinuxSeccomp) ([]byte, error) {
 		return nil, err
 	}
 	if cache.programs == nil || len(cache.programs) >= maxCached {
-		cache.programs = map[[sha256.Size]byte][]byte{}
+		cache.programs = map[string][]byte{}
 	}
 	program := make([]byte, len(filter)*int(unsafe.Sizeof(filter[0])))
 	copy(program, unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), len(program)))
-	cache.programs[key] = program
+	cache.programs[string(k)] = program
 	return program, nil
+}
+
+// key is the whole profile, with lengths before whatever can be of any length.
+// Every container asks for it, so it is made without
+// reflection.
+func key(p *specs.LinuxSeccomp) []byte {
+	b := make([]byte, 0, 16<<10)
+	text := func(s string) {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	number := func(n *uint) {
+		if n == nil {
+			b = append(b, 0)
+			return
+		}
+		b = binary.AppendUvarint(append(b, 1), uint64(*n))
+	}
+	count := func(n int) { b = binary.AppendUvarint(b, uint64(n)) }
+	text(string(p.DefaultAction))
+	number(p.DefaultErrnoRet)
+	count(len(p.Architectures))
+	for _, a := range p.Architectures {
+		text(string(a))
+	}
+	count(len(p.Flags))
+	for _, f := range p.Flags {
+		text(string(f))
+	}
+	text(p.ListenerPath)
+	text(p.ListenerMetadata)
+	count(len(p.Syscalls))
+	for i := range p.Syscalls {
+		s := &p.Syscalls[i]
+		count(len(s.Names))
+		for _, name := range s.Names {
+			text(name)
+		}
+		text(string(s.Action))
+		number(s.ErrnoRet)
+		count(len(s.Args))
+		for _, a := range s.Args {
+			b = binary.AppendUvarint(b, uint64(a.Index))
+			b = binary.AppendUvarint(b, a.Value)
+			b = binary.AppendUvarint(b, a.ValueTwo)
+			text(string(a.Op))
+		}
+	}
+	return b
 }
 
 func compile(p *specs.LinuxSeccomp) ([]unix.SockFilter, error) {

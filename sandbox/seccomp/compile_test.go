@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -205,6 +206,36 @@ func TestCache(t *testing.T) {
 var load1 = flag.Bool("load", false, "be the process under the filter")
 
 // TestKernel loads the default profile for real and makes system calls.
+// TestKeyCoversProfile: a new field must become part of the key.
+func TestKeyCoversProfile(t *testing.T) {
+	for typ, n := range map[reflect.Type]int{
+		reflect.TypeFor[specs.LinuxSeccomp](): 7, reflect.TypeFor[specs.LinuxSyscall](): 4, reflect.TypeFor[specs.LinuxSeccompArg](): 4,
+	} {
+		if typ.NumField() != n {
+			t.Errorf("%s has %d fields, %d are dealt with", typ, typ.NumField(), n)
+		}
+	}
+	keys := map[string]bool{}
+	two := uint(2)
+	for _, p := range []*specs.LinuxSeccomp{
+		{}, {DefaultAction: "a"}, {DefaultErrnoRet: &two}, {Flags: []specs.LinuxSeccompFlag{"a"}},
+		{ListenerPath: "a"}, {ListenerMetadata: "a"}, {Architectures: []specs.Arch{"a"}}, {Architectures: []specs.Arch{"a", ""}},
+		{Syscalls: []specs.LinuxSyscall{{}}}, {Syscalls: []specs.LinuxSyscall{{Names: []string{"ab"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a", "b"}}}}, {Syscalls: []specs.LinuxSyscall{{Action: "a"}}},
+		{Syscalls: []specs.LinuxSyscall{{ErrnoRet: &two}}}, {Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Index: 1}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Value: 1}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{ValueTwo: 1}}}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Op: "a"}}}}},
+	} {
+		k := string(key(p))
+		if keys[k] {
+			t.Errorf("%+v has the key of another", p)
+		}
+		keys[k] = true
+	}
+}
+
 func TestKernel(t *testing.T) {
 	if *load1 {
 		underFilter(t)
