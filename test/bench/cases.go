@@ -114,7 +114,7 @@ func idleDaemon(_ context.Context, own *own, _ *target) (float64, error) {
 // idleContainer starts ten sleeping containers and returns how much the
 // memory of all Berth's processes grew, for each; the containers' own
 // processes do not count.
-func idleContainer(ctx context.Context, own *own, t *target) (_ float64, err error) {
+func idleContainer(ctx context.Context, _ *own, t *target) (_ float64, err error) {
 	const count = 10
 	before, err := enginePSS()
 	if err != nil {

@@ -25,14 +25,16 @@ func pss(pid int) (float64, error) {
 
 // enginePSS is the memory of all of Berth's processes but the Hub and bench.
 func enginePSS() (float64, error) {
-	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err
 	}
 	sum := 0.0
 	for _, name := range names {
-		comm, err := os.ReadFile(name)
-		if err != nil || !strings.HasPrefix(string(comm), "berth") || strings.HasPrefix(string(comm), "berth-hub") {
+		args, err := os.ReadFile(name)
+		first, _, _ := strings.Cut(string(args), "\x00")
+		program := filepath.Base(first)
+		if err != nil || !strings.HasPrefix(program, "berth") || program == "berth-hub" {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))

@@ -118,8 +118,7 @@ func (o *own) floor(ctx context.Context) (float64, error) {
 	}
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-rootfs", o.rootfs, "-n", "3").Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
 		return 0, err

@@ -33,7 +33,7 @@ func main() {
 			if err = f.once(); err != nil {
 				break
 			}
-			fmt.Printf("%.3f\n", float64(time.Since(start).Microseconds())/1000)
+			fmt.Fprintf(os.Stdout, "%.3f\n", float64(time.Since(start).Microseconds())/1000)
 		}
 		err = f.close(err)
 	}

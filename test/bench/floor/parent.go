@@ -142,13 +142,14 @@ func (f *floor) process(root, netns *os.File, joins []string) error {
 	}
 	for _, procs := range joins {
 		if err := os.WriteFile(procs, []byte(strconv.Itoa(p.Pid)), 0); err != nil {
-			p.Kill()
-			p.Wait()
-			return err
+			killed := p.Kill()
+			_, waited := p.Wait()
+			return errors.Join(err, killed, waited)
 		}
 	}
-	w.Write([]byte{1})
+	_, said := w.Write([]byte{1})
 	state, err := p.Wait()
+	err = errors.Join(said, err)
 	if err == nil && !state.Success() {
 		err = errors.New(state.String())
 	}
