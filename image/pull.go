@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/image/pull"
+	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/oci"
 )
 
@@ -251,7 +250,7 @@ func (s *Store) keepDangling(ctx context.Context, r images.Image) error {
 func (s *Store) abandon(ctx context.Context, cause error, list []leases.Lease) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if errors.Is(cause, syscall.ENOSPC) {
+	if mount.Full(cause) {
 		s.db.FreeBallast()
 	}
 	for _, l := range list {

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // ballastSize is enough for the database pages that one collection writes.
@@ -84,7 +85,7 @@ func (db *DB) CollectNow(ctx context.Context) error {
 func (db *DB) collect() {
 	ctx := db.Context(context.Background())
 	_, err := db.meta.GarbageCollect(ctx)
-	if errors.Is(err, syscall.ENOSPC) {
+	if mount.Full(err) {
 		db.FreeBallast()
 		_, err = db.meta.GarbageCollect(ctx)
 	}

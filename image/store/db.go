@@ -72,7 +72,8 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open image store: %q: overlayfs cannot have ':', ',', '\"' or '\\' in a path: %w", root, errdefs.ErrInvalidArgument)
 	}
 	forwardLogs(o.Log)
-	for _, dir := range []string{root, filepath.Join(root, "content")} {
+	// Without the folder of blobs no collection looks at what pulls left behind.
+	for _, dir := range []string{root, filepath.Join(root, "content", "blobs")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open image store: %w", err)
 		}
@@ -89,6 +90,11 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		}
 	}()
 
+	for _, file := range []string{"metadata.db", filepath.Join("overlay", "metadata.db")} {
+		if err := dropTorn(filepath.Join(root, file)); err != nil {
+			return nil, fmt.Errorf("open image store: %w", err)
+		}
+	}
 	boltDB, err := bolt.Open(filepath.Join(root, "metadata.db"), 0o600, &bolt.Options{
 		NoFreelistSync: true, FreelistType: bolt.FreelistMapType, Timeout: time.Second,
 	})
@@ -108,6 +114,11 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	undo = append(undo, sn)
+	// The snapshotter makes its database at its first use: now, while a full
+	// disk is an error of Open and not of a pull.
+	if _, err := sn.Stat(ctx, "none"); err != nil && !errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
 	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: sn})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
@@ -123,6 +134,23 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	db.gc.start(db)
 	db.Collect()
 	return db, nil
+}
+
+// dropTorn removes a database whose making a full disk cut short. It holds
+// nothing yet, and bolt would never open it again.
+func dropTorn(path string) error {
+	const pages = 4 // that bolt writes to a new file
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Size() >= int64(pages*os.Getpagesize()) {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // Close finishes the collection of garbage and closes the files.

@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // The metadata store opens a blob's file inside a transaction. If the
@@ -40,15 +44,30 @@ func (g guarded) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 type underlying struct{ content.Store }
 
 func (u underlying) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	w, err := u.Store.Writer(ctx, opts...)
-	if opened, ok := ctx.Value(guardKey{}).(*guard); ok && err == nil {
-		var o content.WriterOpts
-		for _, opt := range opts {
-			if optErr := opt(&o); optErr != nil {
-				return w, nil //nolint:nilerr // the store below has accepted the options
-			}
+	var o content.WriterOpts
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
 		}
+	}
+	w, err := u.Store.Writer(ctx, opts...)
+	if mount.Full(err) {
+		// What is half made may lack the file by which garbage is found.
+		_ = u.Abort(ctx, o.Ref) // it may not even have been begun
+	}
+	if opened, ok := ctx.Value(guardKey{}).(*guard); ok && err == nil {
 		opened.ref, opened.writer = o.Ref, w
 	}
 	return w, err
+}
+
+// WalkStatusRefs is asked for by the collection of garbage. ListStatuses, which
+// it would use instead, fails as long as one ingest lacks a file.
+func (u underlying) WalkStatusRefs(ctx context.Context, fn func(string) error) error {
+	if w, ok := u.Store.(interface {
+		WalkStatusRefs(context.Context, func(string) error) error
+	}); ok {
+		return w.WalkStatusRefs(ctx, fn)
+	}
+	return fmt.Errorf("content store without references: %w", errdefs.ErrNotImplemented)
 }
