@@ -27,7 +27,9 @@ func newWitness(t *testing.T, secrets ...string) *witness {
 	t.Helper()
 	w := &witness{token: "foreign-token"}
 	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		r.ParseForm()
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.seen++
@@ -103,7 +105,9 @@ func TestBasicAndTokenAuth(t *testing.T) {
 	var got string
 	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/token" {
-			r.ParseForm()
+			if err := r.ParseForm(); err != nil {
+				t.Error(err)
+			}
 			got = r.Form.Get("grant_type") + " " + r.Form.Get("password") + r.Form.Get("refresh_token")
 			fmt.Fprint(w, `{"access_token":"good"}`)
 			return true
@@ -214,7 +218,7 @@ func TestMirrors(t *testing.T) {
 	origin.put("private:1", img)
 	mirror := newWitness(t, secret...)
 	asked := newRegistry(t)
-	asked.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+	asked.setHook(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="`+mirror.URL+`/token",service="s"`)
 		w.WriteHeader(http.StatusUnauthorized)
 		return true

@@ -65,7 +65,7 @@ func TestKilledWhilePulling(t *testing.T) {
 			return false
 		}
 		w.Header().Set("Content-Length", fmt.Sprint(len(layer.Data)))
-		w.Write(layer.Data[:len(layer.Data)/2])
+		_, _ = w.Write(layer.Data[:len(layer.Data)/2])
 		w.(http.Flusher).Flush()
 		close(half)
 		<-r.Context().Done() // the kill closes the connection
@@ -87,7 +87,7 @@ func TestKilledWhilePulling(t *testing.T) {
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	child.Wait()
+	_ = child.Wait() // killed
 
 	s, _ := openStore(t, root)
 	if list, err := s.List(t.Context(), ListOptions{}); err != nil || len(list) > 0 {
@@ -159,7 +159,9 @@ func TestFullDisk(t *testing.T) {
 			if !strings.Contains(err.Error(), "no space left on device") {
 				t.Errorf("open with %d KiB: %v", size, err)
 			}
-			syscall.Unmount(root, syscall.MNT_DETACH)
+			if err := syscall.Unmount(root, syscall.MNT_DETACH); err != nil {
+				t.Fatal(err)
+			}
 			continue
 		}
 		for _, name := range []string{"/big:1", "/zeros:1"} {
@@ -220,6 +222,6 @@ func ingested(t *testing.T, root string) int64 {
 
 func randomBytes(n int) []byte {
 	data := make([]byte, n)
-	rand.NewChaCha8([32]byte{1}).Read(data)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // it never fails
 	return data
 }

@@ -154,7 +154,7 @@ func TestHostileContent(t *testing.T) {
 	good := twoLayers(t, "a")
 	layer := good.Blobs[1].Descriptor.Digest
 	onLayer := func(answer func(w http.ResponseWriter, data []byte)) func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
-		return func(reg *fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
+		return func(*fakeRegistry) func(http.ResponseWriter, *http.Request) bool {
 			return func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.HasSuffix(r.URL.Path, "/blobs/"+layer.String()) {
 					return false
@@ -196,13 +196,13 @@ func TestHostileContent(t *testing.T) {
 		"wrong bytes": {onLayer(func(w http.ResponseWriter, data []byte) {
 			bad := slices.Clone(data)
 			bad[len(bad)/2] ^= 1
-			w.Write(bad)
+			_, _ = w.Write(bad)
 		}), "unexpected commit digest"},
-		"too many bytes": {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(append(slices.Clone(data), 'x')) }), "past expected size"},
-		"too few bytes":  {onLayer(func(w http.ResponseWriter, data []byte) { w.Write(data[:9]) }), "short read"},
+		"too many bytes": {onLayer(func(w http.ResponseWriter, data []byte) { _, _ = w.Write(append(slices.Clone(data), 'x')) }), "past expected size"},
+		"too few bytes":  {onLayer(func(w http.ResponseWriter, data []byte) { _, _ = w.Write(data[:9]) }), "short read"},
 		"broken off": {onLayer(func(w http.ResponseWriter, data []byte) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-			w.Write(data[:9])
+			_, _ = w.Write(data[:9])
 			panic(http.ErrAbortHandler)
 		}), "EOF"},
 		"server error":    {onLayer(func(w http.ResponseWriter, _ []byte) { http.Error(w, "no", http.StatusInternalServerError) }), "500 Internal Server Error"},
@@ -262,7 +262,7 @@ func TestPullErrors(t *testing.T) {
 	reg := newRegistry(t)
 	s, _ := openStore(t, t.TempDir())
 	answer := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
-		return func(w http.ResponseWriter, r *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
 			w.WriteHeader(status)
@@ -313,7 +313,7 @@ func TestSharedPull(t *testing.T) {
 	img := twoLayers(t, "a")
 	reg.put("slow:1", img)
 	entered, release := make(chan struct{}, 10), make(chan struct{})
-	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+	reg.setHook(func(_ http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/blobs/"+img.Blobs[0].Descriptor.Digest.String()) {
 			entered <- struct{}{}
 			select {

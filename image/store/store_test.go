@@ -164,15 +164,21 @@ func TestCompressions(t *testing.T) {
 	if err := w.WriteHeader(&tar.Header{Name: "f", Mode: 0o644, Size: 300_000, Typeflag: tar.TypeReg}); err != nil {
 		t.Fatal(err)
 	}
-	w.Write(bytes.Repeat([]byte("abc"), 100_000))
-	w.Close()
+	write := func(w io.WriteCloser, data []byte) {
+		t.Helper()
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(w, bytes.Repeat([]byte("abc"), 100_000))
 	var zipped bytes.Buffer
 	zw := gzip.NewWriter(&zipped)
-	zw.Write(plain.Bytes()[:1000])
-	zw.Close()
+	write(zw, plain.Bytes()[:1000])
 	zw.Reset(&zipped) // a second member, as estargz has
-	zw.Write(plain.Bytes()[1000:])
-	zw.Close()
+	write(zw, plain.Bytes()[1000:])
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +213,7 @@ func FuzzDecompress(f *testing.F) {
 		if err != nil {
 			return
 		}
-		io.Copy(io.Discard, io.LimitReader(r, 1<<20))
+		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20))
 		r.Close()
 		again, err := decompress(bytes.NewReader(enc.EncodeAll(data, nil)))
 		if err != nil {
