@@ -95,7 +95,9 @@ func TestLoopbackIsLocal(t *testing.T) {
 	}
 	send("127.0.0.1")
 	send(b.ip())
-	heard.SetReadDeadline(time.Now().Add(long))
+	if err := heard.SetReadDeadline(time.Now().Add(long)); err != nil {
+		t.Fatal(err)
+	}
 	_, from, err := heard.ReadFrom(make([]byte, 9))
 	if err != nil || from.(*net.UDPAddr).IP.String() != b.ip() {
 		t.Errorf("the first datagram heard is from %v, %v", from, err)

@@ -85,7 +85,9 @@ func TestNetdDiesUnwatched(t *testing.T) {
 	w.attach("a", tcp("", 8080, 80))
 	for i := range 3 {
 		for _, pid := range w.netds() {
-			syscall.Kill(pid, syscall.SIGKILL)
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
 		}
 		w.attach(fmt.Sprint(i), tcp("", uint16(8081+i), 80))
 	}

@@ -250,7 +250,7 @@ func (c *container) serveUDP(port int, name string) {
 			if err != nil {
 				return
 			}
-			l.WriteTo(append([]byte(name+" "), buf[:n]...), from)
+			_, _ = l.WriteTo(append([]byte(name+" "), buf[:n]...), from)
 		}
 	}()
 }
@@ -272,7 +272,9 @@ func call(f *os.File, network, address string, wait time.Duration) (string, erro
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(wait))
+	if err := c.SetDeadline(time.Now().Add(wait)); err != nil {
+		return "", err
+	}
 	if strings.HasPrefix(network, "udp") {
 		if _, err := io.WriteString(c, "hello"); err != nil {
 			return "", err

@@ -132,7 +132,9 @@ func TestBadPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(data) == 2 {
-			c.(*net.UnixConn).CloseWrite()
+			if err := c.(*net.UnixConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if b, err := io.ReadAll(c); len(b) != 0 && err == nil {
 			t.Errorf("%q was answered %q", data, b)
@@ -163,7 +165,7 @@ func echo(t *testing.T) netip.AddrPort {
 			}
 			go func() {
 				defer c.Close()
-				io.Copy(c, c)
+				_, _ = io.Copy(c, c) // until either side is gone
 			}()
 		}
 	}()
@@ -274,8 +276,8 @@ func TestHalfClose(t *testing.T) {
 	defer c.Close()
 	big := strings.Repeat("berth", 200_000)
 	go func() {
-		io.WriteString(c, big)
-		c.(*net.TCPConn).CloseWrite()
+		_, _ = io.WriteString(c, big) // what comes back tells
+		_ = c.(*net.TCPConn).CloseWrite()
 	}()
 	back, err := io.ReadAll(c)
 	if err != nil || string(back) != big {
