@@ -91,7 +91,9 @@ func TestAttachRaw(t *testing.T) {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(c, "POST %s/containers/x/attach?stream=1&stdin=1 HTTP/1.1\r\nHost: localhost\r\n%s\r\nearly\n", tc.path, tc.upgrade)
-		c.(*net.TCPConn).CloseWrite()
+		if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
 		got, err := io.ReadAll(c)
 		c.Close()
 		want := tc.head + string(frame(1, "hello\n")) + string(frame(2, "early\n")) + string(frame(1, "bye\n"))

@@ -153,8 +153,12 @@ func (h host) warnings() []string {
 		have bool
 		what string
 	}{
-		{h.memory, "memory limit"}, {h.swap, "swap limit"}, {h.cpu, "cpu cfs quota"}, {h.cpuShares, "cpu shares"},
-		{h.cpuset, "cpuset"}, {h.pids, "pids limit"},
+		{h.memory, "memory limit"},
+		{h.swap, "swap limit"},
+		{h.cpu, "cpu cfs quota"},
+		{h.cpuShares, "cpu shares"},
+		{h.cpuset, "cpuset"},
+		{h.pids, "pids limit"},
 	} {
 		if !c.have {
 			w = append(w, "WARNING: No "+c.what+" support")
