@@ -19,8 +19,7 @@ import (
 // is stopped, and the host must look as before.
 func newDaemon(t *testing.T, args ...string) *engine.Daemon {
 	t.Helper()
-	// Unix socket paths are short: t.TempDir would be too long for them.
-	dir, err := os.MkdirTemp("", "be-")
+	dir, err := os.MkdirTemp("", "be-") //nolint:usetesting // t.TempDir is too long for the path of a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer hub.Stop()
+	defer func() {
+		if err := hub.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
 	if err := engine.PushBusybox(context.Background(), hub); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -135,8 +135,7 @@ func (p *terminal) exit(want string) error {
 			p.seen.WriteString(text)
 		case err := <-p.done:
 			code := 0
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 				code = exit.ExitCode()
 			} else if err != nil {
 				return err
@@ -152,7 +151,7 @@ func (p *terminal) exit(want string) error {
 }
 
 func (p *terminal) close() {
-	p.cmd.Process.Signal(syscall.SIGKILL)
+	_ = p.cmd.Process.Signal(syscall.SIGKILL) // it may have ended
 	p.master.Close()
 	for range p.output {
 	}

@@ -137,9 +137,9 @@ func must(t *testing.T, d *engine.Daemon, args ...string) string {
 	return out
 }
 
-func started(t *testing.T, args ...string) *engine.Daemon {
+func started(t *testing.T) *engine.Daemon {
 	t.Helper()
-	d := newDaemon(t, args...)
+	d := newDaemon(t)
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestHostileRegistry(t *testing.T) {
 					return false
 				}
 				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-				w.Write(data[:len(data)/3])
+				_, _ = w.Write(data[:len(data)/3])
 				panic(http.ErrAbortHandler)
 			}
 		}, []string{"EOF", "short read", "unexpected", "reset"}},
@@ -211,7 +211,7 @@ func spoil(change func([]byte) []byte) func(*registry) hook {
 			if d != r.layer {
 				return false
 			}
-			w.Write(change(data))
+			_, _ = w.Write(change(data))
 			return true
 		}
 	}
@@ -229,7 +229,7 @@ func TestKilledWhilePulling(t *testing.T) {
 			return false
 		}
 		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
-		w.Write(data[:len(data)/2])
+		_, _ = w.Write(data[:len(data)/2])
 		w.(http.Flusher).Flush()
 		close(half)
 		<-req.Context().Done() // the daemon's end closes the connection
@@ -237,7 +237,7 @@ func TestKilledWhilePulling(t *testing.T) {
 	}
 	must(t, d, "docker", "pull", "-q", "hello-world") // makes the store's folders
 	before := idle(t, d)
-	go client(t, d, "docker", "pull", r.name())
+	go func() { _, _ = client(t, d, "docker", "pull", r.name()) }() // the kill ends it
 	<-half
 	if err := d.Kill(); err != nil {
 		t.Fatal(err)

@@ -62,7 +62,7 @@ func start(logPath string, stdout io.Writer, env []string, name string, args ...
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(name, args...)
+	cmd := exec.CommandContext(context.Background(), name, args...) // until end
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = log
 	cmd.Stdout = log
@@ -140,7 +140,9 @@ func StartHub(dir, listen string) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.SetReadDeadline(time.Now().Add(readyIn))
+	if err := r.SetReadDeadline(time.Now().Add(readyIn)); err != nil {
+		return nil, errors.Join(err, p.end(syscall.SIGKILL))
+	}
 	line, err := bufio.NewReader(r).ReadString('\n')
 	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
 	if err != nil || !ok {
@@ -301,7 +303,7 @@ func (d *Daemon) Environ() []string {
 
 // FreePort asks the kernel for a TCP port that nobody listens on at loopback.
 func FreePort() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
