@@ -154,7 +154,17 @@ func (s *setup) directory(m *specs.Mount) (*os.File, error) {
 			return at, err
 		}
 	}
-	return mount.MakeDir(s.root, dest, 0o755, 0, 0)
+	if m.Type != "tmpfs" {
+		return mount.MakeDir(s.root, dest, 0o755, 0, 0)
+	}
+	// A tmpfs where there was nothing is for everybody, as a tmpfs is by
+	// default; the directory remembers it for the next start.
+	above, err := mount.MakeDir(s.root, path.Dir(dest), 0o755, 0, 0)
+	if err != nil {
+		return nil, err
+	}
+	above.Close()
+	return mount.MakeDir(s.root, dest, os.ModeSticky|0o777, 0, 0)
 }
 
 // procFiles may be covered by bind mounts although they lie in /proc, which is

@@ -128,9 +128,11 @@ func TestInsideProcRefused(t *testing.T) {
 }
 
 func TestTmpfsKeepsMode(t *testing.T) {
-	spec := defaultSpec("/probe", "stat", "/tmp", "/dev/shm")
-	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/tmp", Options: []string{"size=1m"}})
-	if out, _ := newBox(t, spec).run(); out != "/tmp 41777 0:0\n/dev/shm 41777 0:0\n" {
+	spec := defaultSpec("/probe", "stat", "/tmp", "/dev/shm", "/new", "/new/one")
+	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Type: "tmpfs", Destination: "/tmp", Options: []string{"size=1m"}},
+		specs.Mount{Type: "tmpfs", Destination: "/new/one"})
+	if out, _ := newBox(t, spec).run(); out != "/tmp 41777 0:0\n/dev/shm 41777 0:0\n/new 40755 0:0\n/new/one 41777 0:0\n" {
 		t.Error(out)
 	}
 }
