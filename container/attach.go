@@ -186,7 +186,7 @@ func (a *attachment) copyIn(started <-chan *sandbox.Stream, stopped <-chan struc
 			}
 			if len(data) > 0 {
 				if _, werr := stream.Write(data); werr != nil {
-					return nil // the container has closed its input, or ended
+					return nil //nolint:nilerr // the container has closed its input, or ended
 				}
 			}
 			if detach {

@@ -31,10 +31,7 @@ func FuzzMatcher(f *testing.F) {
 		if len(keys) == 0 || len(keys) > 16 {
 			return
 		}
-		want, detached := in, false
-		if i := bytes.Index(in, keys); i >= 0 {
-			want, detached = in[:i], true
-		}
+		want, _, detached := bytes.Cut(in, keys)
 		m := matcher{keys: keys}
 		var got []byte
 		n := int(cut)%7 + 1

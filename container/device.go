@@ -6,14 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // devices resolves the device nodes that a container gets.
@@ -87,8 +86,11 @@ func devicesBelow(host, in, access string, skipOwn bool) ([]spec.Device, error) 
 			return nil
 		}
 		info, err := entry.Info()
-		if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
 			return nil // it went away
+		}
+		if err != nil {
+			return err
 		}
 		if d, ok := device(info, filepath.Join(in, strings.TrimPrefix(path, host)), access); ok {
 			out = append(out, d)
@@ -99,7 +101,7 @@ func devicesBelow(host, in, access string, skipOwn bool) ([]spec.Device, error) 
 }
 
 func device(info os.FileInfo, in, access string) (spec.Device, bool) {
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := mount.StatOf(info)
 	if !ok || info.Mode()&os.ModeDevice == 0 {
 		return spec.Device{}, false
 	}
@@ -109,8 +111,8 @@ func device(info os.FileInfo, in, access string) (spec.Device, bool) {
 	}
 	mode := info.Mode().Perm()
 	return spec.Device{Access: access, LinuxDevice: specs.LinuxDevice{
-		Path: in, Type: kind, Major: int64(unix.Major(st.Rdev)), Minor: int64(unix.Minor(st.Rdev)),
-		FileMode: &mode, UID: &st.Uid, GID: &st.Gid,
+		Path: in, Type: kind, Major: int64(st.Major), Minor: int64(st.Minor),
+		FileMode: &mode, UID: &st.UID, GID: &st.GID,
 	}}, true
 }
 
@@ -129,8 +131,10 @@ func blkio(h *container.HostConfig) (b spec.Blkio, err error) {
 		from []*blkiodev.ThrottleDevice
 		to   *[]specs.LinuxThrottleDevice
 	}{
-		{h.BlkioDeviceReadBps, &b.ReadBps}, {h.BlkioDeviceWriteBps, &b.WriteBps},
-		{h.BlkioDeviceReadIOps, &b.ReadIOps}, {h.BlkioDeviceWriteIOps, &b.WriteIOps},
+		{h.BlkioDeviceReadBps, &b.ReadBps},
+		{h.BlkioDeviceWriteBps, &b.WriteBps},
+		{h.BlkioDeviceReadIOps, &b.ReadIOps},
+		{h.BlkioDeviceWriteIOps, &b.WriteIOps},
 	} {
 		for _, d := range t.from {
 			major, minor, err := number(d.Path)
@@ -150,9 +154,9 @@ func number(path string) (major, minor int64, err error) {
 	if err != nil {
 		return 0, 0, invalid("%v", err)
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := mount.StatOf(info)
 	if !ok || info.Mode()&os.ModeDevice == 0 {
 		return 0, 0, invalid("%s is not a device", path)
 	}
-	return int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), nil
+	return int64(st.Major), int64(st.Minor), nil
 }

@@ -90,6 +90,7 @@ func (s *Service) mountPoints(r *Record) []container.MountPoint {
 			if v, err := s.volumes.Get(m.Name); err == nil {
 				p.Source = v.Path
 			}
+		default: // nothing to add
 		}
 		out = append(out, p)
 	}

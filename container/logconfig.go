@@ -31,12 +31,12 @@ func logLimits(l *container.LogConfig) (size int64, files int, err error) {
 func logAttrs(r *Record) map[string]string {
 	attrs := map[string]string{}
 	opts := r.HostConfig.LogConfig.Config
-	for _, key := range strings.Split(opts["labels"], ",") {
+	for key := range strings.SplitSeq(opts["labels"], ",") {
 		if v, ok := r.Config.Labels[strings.TrimSpace(key)]; ok && key != "" {
 			attrs[strings.TrimSpace(key)] = v
 		}
 	}
-	for _, key := range strings.Split(opts["env"], ",") {
+	for key := range strings.SplitSeq(opts["env"], ",") {
 		for _, e := range r.Config.Env {
 			if k, v, _ := strings.Cut(e, "="); key != "" && k == strings.TrimSpace(key) {
 				attrs[k] = v

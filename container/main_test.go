@@ -82,8 +82,7 @@ func again() (int, error) {
 	self.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	err = self.Run()
 	removeGroups()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), nil
 	}
 	return 0, err
@@ -171,8 +170,8 @@ func (e *engine) boot() {
 	}
 	e.stop = sync.OnceFunc(func() {
 		_ = e.Service.Shutdown(ctx)
-		for i := len(stops) - 1; i >= 0; i-- {
-			stops[i]()
+		for _, stop := range slices.Backward(stops) {
+			stop()
 		}
 		if err := e.images.Close(); err != nil {
 			t.Error(err)
@@ -203,13 +202,6 @@ func background(t *testing.T, run func(context.Context) error) (stop func()) {
 			t.Error(err)
 		}
 	}
-}
-
-// reboot ends the daemon's parts and starts them again.
-func (e *engine) reboot() {
-	e.t.Helper()
-	e.stop()
-	e.boot()
 }
 
 // pull gets the test image from a registry of this process.

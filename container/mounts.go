@@ -39,7 +39,7 @@ func (s *Service) hostMounts(root *os.File, r *Record, u *undo) ([]specs.Mount, 
 			out = append(out, sm)
 			continue
 		case mounttypes.TypeVolume:
-			src, f, err := s.volumeSource(root, r, m)
+			src, f, err := s.volumeSource(root, m)
 			if f != nil {
 				open = append(open, f)
 			}
@@ -91,7 +91,7 @@ func makeSource(m *Mount) error {
 
 // volumeSource returns the host path of a volume, filled from the image if it
 // is empty.
-func (s *Service) volumeSource(root *os.File, r *Record, m *Mount) (string, *os.File, error) {
+func (s *Service) volumeSource(root *os.File, m *Mount) (string, *os.File, error) {
 	v, err := s.volumes.Get(m.Name)
 	if err != nil {
 		return "", nil, err

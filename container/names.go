@@ -66,8 +66,12 @@ func (n *names) claim(name, id string) error {
 
 // release gives the name back if the container has it.
 func (n *names) release(name, id string) error {
-	if owner, err := n.owner(name); err != nil || owner != id {
+	owner, err := n.owner(name)
+	if errors.Is(err, os.ErrNotExist) || err == nil && owner != id {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("release name %s: %w", name, err)
 	}
 	n.mu.Lock()
 	delete(n.byID, name)

@@ -31,8 +31,11 @@ func TestPortSpecs(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []nettypes.PortMap{
-		{port("80"): {{HostPort: "x"}}}, {port("80"): {{HostPort: "70000"}}}, {port("80"): {{HostPort: "9-8"}}},
-		{port("0"): {{HostPort: "1"}}}, {port("80/icmp"): {{HostPort: "1"}}},
+		{port("80"): {{HostPort: "x"}}},
+		{port("80"): {{HostPort: "70000"}}},
+		{port("80"): {{HostPort: "9-8"}}},
+		{port("0"): {{HostPort: "1"}}},
+		{port("80/icmp"): {{HostPort: "1"}}},
 	} {
 		if _, err := portSpecs(c, &container.HostConfig{PortBindings: bad}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%v: %v", bad, err)

@@ -8,8 +8,9 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // ticks per second of the times in /proc/PID/stat: the same on all systems
@@ -82,8 +83,8 @@ func readProcess(pid int) (*process, error) {
 		return nil, errors.New("short stat file")
 	}
 	p.status = p.stat[0]
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		p.uid = st.Uid
+	if st, ok := mount.StatOf(info); ok {
+		p.uid = st.UID
 	}
 	cmd, err := os.ReadFile(dir + "/cmdline")
 	if err != nil {

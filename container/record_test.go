@@ -3,6 +3,7 @@ package container
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -60,7 +61,7 @@ func TestDamagedRecord(t *testing.T) {
 	if err := os.Mkdir(rs.dir(r.ID), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rs.load(r.ID); !os.IsNotExist(err) {
+	if _, err := rs.load(r.ID); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("half made: %v", err)
 	}
 	if err := rs.create(r, true); err != nil {
@@ -123,7 +124,7 @@ func TestSyncerGroups(t *testing.T) {
 			if err := s.sync(dir, dir); err != nil {
 				t.Error(err)
 			}
-			if err := s.sync(filepath.Join(dir, "absent"), dir); !os.IsNotExist(err) {
+			if err := s.sync(filepath.Join(dir, "absent"), dir); !errors.Is(err, os.ErrNotExist) {
 				t.Error(err)
 			}
 		})

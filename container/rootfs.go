@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/containerd/errdefs"
 
@@ -78,8 +77,8 @@ func likeImage(upper, lower string) error {
 	if err != nil {
 		return err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		if err := os.Lchown(upper, int(st.Uid), int(st.Gid)); err != nil {
+	if st, ok := mount.StatOf(info); ok {
+		if err := os.Lchown(upper, int(st.UID), int(st.GID)); err != nil {
 			return err
 		}
 	}

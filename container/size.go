@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // sizeRw is what the container has written, in bytes: the sum over the upper
@@ -27,14 +27,17 @@ func (s *Service) sizeRw(id string) (int64, error) {
 			return nil
 		}
 		info, err := d.Info()
-		if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
-			if seen[st.Ino] {
+		if err != nil {
+			return err
+		}
+		if st, ok := mount.StatOf(info); ok && st.Linked {
+			if seen[st.Inode] {
 				return nil
 			}
-			seen[st.Ino] = true
+			seen[st.Inode] = true
 		}
 		total += info.Size()
 		return nil

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -20,8 +21,8 @@ func (u *undo) push(f func(context.Context)) { u.steps = append(u.steps, f) }
 func (u *undo) run(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	for i := len(u.steps) - 1; i >= 0; i-- {
-		u.steps[i](ctx)
+	for _, step := range slices.Backward(u.steps) {
+		step(ctx)
 	}
 	u.steps = nil
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -197,17 +198,13 @@ func sysctls(in *Input) map[string]string {
 			all["net.ipv4.ping_group_range"] = "0 2147483647"
 		}
 	}
-	for k, v := range in.Host.Sysctls {
-		all[k] = v
-	}
+	maps.Copy(all, in.Host.Sysctls)
 	return all
 }
 
 func rlimits(asked []*container.Ulimit, defaults map[string]*container.Ulimit) ([]specs.POSIXRlimit, error) {
 	byName := map[string]*container.Ulimit{}
-	for name, u := range defaults {
-		byName[name] = u
-	}
+	maps.Copy(byName, defaults)
 	for _, u := range asked {
 		byName[u.Name] = u
 	}
