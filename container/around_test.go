@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	mounttypes "github.com/moby/moby/api/types/mount"
+	nettypes "github.com/moby/moby/api/types/network"
 )
 
 func TestVolumes(t *testing.T) {
@@ -75,6 +76,29 @@ func TestSharedNetwork(t *testing.T) {
 	}
 	if _, err := e.Top(t.Context(), first, "--sort=pid"); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("top with strange options: %v", err)
+	}
+}
+
+// A "not found" from create makes clients pull the image, so the start says it.
+func TestNothingToJoin(t *testing.T) {
+	e := newEngine(t)
+	for mode, want := range map[string]string{
+		"nosuch": "network nosuch not found", "container:nosuch": "No such container: nosuch", "container:../../x": "No such container: ../../x",
+	} {
+		r := request("true")
+		r.HostConfig.NetworkMode = container.NetworkMode(mode)
+		r.NetworkingConfig = &nettypes.NetworkingConfig{EndpointsConfig: map[string]*nettypes.EndpointSettings{mode: {}}}
+		if strings.Contains(mode, ":") {
+			r.NetworkingConfig = nil
+		}
+		if err := e.Start(t.Context(), e.create(r)); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	r := request("true")
+	r.HostConfig.PidMode = "container:nosuch"
+	if err := e.Start(t.Context(), e.create(r)); !errdefs.IsNotFound(err) {
+		t.Errorf("PID mode: %v", err)
 	}
 }
 

@@ -118,9 +118,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := s.bindOthers(&host); err != nil {
-		return nil, nil, nil, err
-	}
+	s.bindOthers(&host)
 	mounts, err := planMounts(config, &host)
 	if err != nil {
 		return nil, nil, nil, err
@@ -265,30 +263,19 @@ func volumeLabels(r *Record, m *Mount) map[string]string {
 }
 
 // bindOthers resolves the containers that the modes name to their IDs, so that
-// a later rename changes nothing.
-func (s *Service) bindOthers(h *container.HostConfig) error {
-	resolve := func(ref string) (string, error) {
-		e, err := s.find(ref)
-		if err != nil {
-			return "", err
-		}
-		return "container:" + e.id, nil
-	}
+// a later rename changes nothing. Whether they exist is asked at the start, as
+// Docker does: a client takes "not found" here for the image's.
+func (s *Service) bindOthers(h *container.HostConfig) {
 	if h.NetworkMode.IsContainer() {
-		mode, err := resolve(h.NetworkMode.ConnectedContainer())
-		if err != nil {
-			return err
+		if e, err := s.find(h.NetworkMode.ConnectedContainer()); err == nil {
+			h.NetworkMode = container.NetworkMode("container:" + e.id)
 		}
-		h.NetworkMode = container.NetworkMode(mode)
 	}
 	if h.PidMode.IsContainer() {
-		mode, err := resolve(h.PidMode.Container())
-		if err != nil {
-			return err
+		if e, err := s.find(h.PidMode.Container()); err == nil {
+			h.PidMode = container.PidMode("container:" + e.id)
 		}
-		h.PidMode = container.PidMode(mode)
 	}
-	return nil
 }
 
 // dropHeld gives back the container's share of image and volumes.

@@ -53,7 +53,7 @@ func (s *Service) prepareKill(e *entry, ref string, sig syscall.Signal) (*sandbo
 	defer e.release()
 	r := e.record()
 	if e.live == nil {
-		return nil, nil, conflict("cannot kill container: %s: container %s is not running", ref, e.id)
+		return nil, nil, conflict("container %s is not running", e.id)
 	}
 	own, err := stopSignal(r, "")
 	if err != nil {

@@ -28,12 +28,13 @@ func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, er
 	case mode.IsHost():
 		return p, nil
 	case mode.IsContainer():
-		p.owner = mode.ConnectedContainer()
-		f, err := s.openNamespace(p.owner, "net", r.Name)
+		f, owner, err := s.openNamespace(mode.ConnectedContainer(), "net", r.Name)
 		if err != nil {
 			return p, err
 		}
-		p.ns = f
+		p.ns, p.owner = f, owner
+	case mode.IsUserDefined():
+		return p, networkError(r, notFound("network %s not found", mode))
 	default:
 		d, err := s.desired(r)
 		if err != nil {
@@ -77,17 +78,18 @@ func (s *Service) desired(r *Record) (network.Desired, error) {
 	return d, err
 }
 
-// openNamespace opens a namespace of another container and makes sure that it
-// is that container's: its process 1 may have ended, and its number may have
-// been given to another process, while the file was opened.
-func (s *Service) openNamespace(id, kind, joiner string) (*os.File, error) {
-	other := s.index.get(id)
-	if other == nil {
-		return nil, notFound("joining %s namespace of container: No such container: %s", kind, id)
+// openNamespace opens a namespace of another container, returns that one's ID
+// too, and makes sure that the namespace is that container's: its process 1 may
+// have ended, and its number may have been given to another process, while the
+// file was opened.
+func (s *Service) openNamespace(ref, kind, joiner string) (*os.File, string, error) {
+	other, err := s.find(ref)
+	if err != nil {
+		return nil, "", fmt.Errorf("joining %s namespace of container: %w", kind, err)
 	}
 	box := other.streams.current()
 	if box == nil || !other.record().State.live() {
-		return nil, conflict("cannot join %s namespace of a non running container: container %s is %s",
+		return nil, "", conflict("cannot join %s namespace of a non running container: container %s is %s",
 			strings.ToUpper(kind), strings.TrimPrefix(other.record().Name, "/"), other.record().State.docker())
 	}
 	f, err := os.Open("/proc/" + strconv.Itoa(box.Pid()) + "/ns/" + kind)
@@ -96,7 +98,7 @@ func (s *Service) openNamespace(id, kind, joiner string) (*os.File, error) {
 		err = errors.New("it has just ended")
 	}
 	if err != nil {
-		return nil, conflict("cannot join %s namespace of container %s for %s: %w", kind, short(id), joiner, err)
+		return nil, "", conflict("cannot join %s namespace of container %s for %s: %w", kind, short(other.id), joiner, err)
 	}
-	return f, nil
+	return f, other.id, nil
 }

@@ -153,7 +153,7 @@ func (s *Service) specify(r *Record, user spec.User, mounts []specs.Mount, place
 		in.NoMqueue = true
 	}
 	if r.HostConfig.PidMode.IsContainer() {
-		f, err := s.openNamespace(r.HostConfig.PidMode.Container(), "pid", r.Name)
+		f, _, err := s.openNamespace(r.HostConfig.PidMode.Container(), "pid", r.Name)
 		if err != nil {
 			return nil, done, err
 		}

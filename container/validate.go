@@ -211,21 +211,19 @@ func validateSecurity(h *container.HostConfig) error {
 }
 
 // validateEndpoints checks the networks of a request. Only the default bridge
-// exists; Docker allows no chosen address and no alias there.
+// exists; Docker allows no chosen address and no alias there. That another one
+// does not exist is said at the start, as by Docker.
 func validateEndpoints(h *container.HostConfig, n *nettypes.NetworkingConfig) (map[string]*nettypes.EndpointSettings, error) {
 	mode := h.NetworkMode
-	if mode.IsUserDefined() {
-		return nil, notFound("network %s not found", mode)
-	}
 	if n == nil {
 		return nil, nil
 	}
+	if mode.IsUserDefined() {
+		return n.EndpointsConfig, nil
+	}
 	for name, e := range n.EndpointsConfig {
 		if name != string(mode) && !(isBridge(name) && isBridge(string(mode))) {
-			if isBridge(name) || name == nettypes.NetworkHost || name == nettypes.NetworkNone {
-				return nil, invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
-			}
-			return nil, notFound("network %s not found", name)
+			return nil, invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
 		}
 		if e == nil {
 			continue
