@@ -15,9 +15,9 @@ const (
 const (
 	// Version of the format that is written.
 	Version = 1
-	// HeaderSize bytes precede and TrailerSize bytes follow the data of a
-	// frame.
-	HeaderSize  = 20
+	// HeaderSize bytes precede the data of a frame.
+	HeaderSize = 20
+	// TrailerSize bytes follow them.
 	TrailerSize = 4
 	// MaxData is the largest length of a frame's data.
 	MaxData = 1 << 16

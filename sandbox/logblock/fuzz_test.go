@@ -1,6 +1,7 @@
 package logblock
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func drain(t *testing.T, dir string, o ReadOptions) []string {
 	var out []string
 	for {
 		e, err := r.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {

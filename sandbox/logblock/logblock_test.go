@@ -3,6 +3,7 @@ package logblock
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func show(t testing.TB, dir string, o ReadOptions) []string {
 	var out []string
 	for {
 		e, err := r.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {
@@ -80,8 +81,12 @@ func text(e Entry) string {
 }
 
 var story = []chunk{
-	{Stdout, 10, "a\nb"}, {Stderr, 11, "x\n"}, {Stdout, 12, "b\nc\n"}, {Stderr, 13, "y"},
-	{Stdout, 14, "d\n"}, {Stderr, 15, "z\nlast"},
+	{Stdout, 10, "a\nb"},
+	{Stderr, 11, "x\n"},
+	{Stdout, 12, "b\nc\n"},
+	{Stderr, 13, "y"},
+	{Stdout, 14, "d\n"},
+	{Stderr, 15, "z\nlast"},
 }
 
 func TestRead(t *testing.T) {
@@ -276,8 +281,32 @@ func TestFollow(t *testing.T) {
 	if e, err := r.Next(t.Context()); err != nil || string(e.Line) != "end" || !e.Partial {
 		t.Errorf("%q, %v", e.Line, err)
 	}
-	if _, err := r.Next(t.Context()); err != io.EOF {
+	if _, err := r.Next(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("end: %v", err)
+	}
+}
+
+// TestNotDamaged: frames that came after the reader had looked are no damage.
+func TestNotDamaged(t *testing.T) {
+	dir, w := newLog(t, WriterOptions{}, chunk{Stdout, 1, "a\n"})
+	r, err := Open(dir, ReadOptions{Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if more, err := r.nextFrame(); more || err != nil {
+		t.Fatalf("%v, %v", more, err)
+	}
+	write(t, w, chunk{Stdout, 2, "b\n"})
+	write(t, w, chunk{Stdout, 3, "c\n"})
+	r.resync()
+	for _, want := range []string{"b", "c"} {
+		if e, err := r.Next(t.Context()); err != nil || string(e.Line) != want {
+			t.Errorf("%q, %v", e.Line, err)
+		}
 	}
 }
 
@@ -293,7 +322,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(time.Millisecond, cancel)
-	if _, err := r.Next(ctx); err != context.Canceled {
+	if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	u, err := Open(dir, ReadOptions{Follow: true, Tail: -1, Until: time.Now().Add(5 * time.Millisecond)})
@@ -301,7 +330,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	if _, err := u.Next(t.Context()); err != io.EOF {
+	if _, err := u.Next(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("until: %v", err)
 	}
 }

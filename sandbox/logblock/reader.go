@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"time"
 )
@@ -268,7 +267,8 @@ func (r *Reader) readFrame() (frame, bool, error) {
 }
 
 // resync steps over damage, to the first of the frames that hang together up
-// to the end of the segment; false: there are none.
+// to the end of the segment; false: there are none. It steps over nothing if
+// the frame at off has become whole since it was looked at.
 func (r *Reader) resync() bool {
 	end := r.seg.size()
 	if r.bounded && r.seg.seq == r.end.seq {
@@ -279,12 +279,12 @@ func (r *Reader) resync() bool {
 	for first > r.off {
 		_, off, b, ok := r.seg.frameBefore(first, buf)
 		buf = b
-		if !ok || off <= r.off {
+		if !ok || off < r.off {
 			break
 		}
 		first = off
 	}
-	if first >= end || first <= r.off {
+	if first >= end || first < r.off {
 		return false
 	}
 	r.off, r.held = first, 0
@@ -338,7 +338,17 @@ func (r *Reader) nextSegment(seq uint64) (bool, error) {
 		seq = first
 	}
 	for {
+		var later uint64
 		s, err := openSegment(r.dir, seq)
+		if unreadable(err) {
+			var lerr error
+			if later, lerr = segmentAfter(r.dir, seq); lerr != nil || later == 0 {
+				return false, lerr
+			}
+			// It may only have lacked its head; now that there is a next one,
+			// it is as whole as it will be.
+			s, err = openSegment(r.dir, seq)
+		}
 		if err == nil {
 			if r.seg != nil {
 				_ = r.seg.f.Close() // only read
@@ -346,12 +356,8 @@ func (r *Reader) nextSegment(seq uint64) (bool, error) {
 			r.seg, r.off, r.held, r.stuck = s, s.head, 0, 0
 			return true, nil
 		}
-		if !errors.Is(err, errFormat) && !errors.Is(err, fs.ErrNotExist) {
+		if !unreadable(err) {
 			return false, fmt.Errorf("log: %w", err)
-		}
-		later, lerr := segmentAfter(r.dir, seq)
-		if lerr != nil || later == 0 {
-			return false, lerr
 		}
 		seq = later
 	}

@@ -57,7 +57,7 @@ func openSegment(dir string, seq uint64) (*segment, error) {
 	}
 	var b [segmentHead]byte
 	n, err := f.ReadAt(b[:], 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.Join(err, f.Close())
 	}
 	head, created, ok := parseSegment(b[:n])
@@ -68,6 +68,11 @@ func openSegment(dir string, seq uint64) (*segment, error) {
 }
 
 var errFormat = errors.New("not a log segment of a known version")
+
+// unreadable tells whether err is why a segment is to be passed over.
+func unreadable(err error) bool {
+	return errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist)
+}
 
 // size of the file as it is now; 0 if that cannot be told.
 func (s *segment) size() int64 {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"slices"
 )
 
 // start chooses where to begin, without reading what is not wanted.
@@ -44,7 +44,7 @@ func (r *Reader) start() error {
 func (r *Reader) findEnd(seqs []uint64) error {
 	r.end.seq = seqs[len(seqs)-1]
 	s, err := openSegment(r.dir, r.end.seq)
-	if errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist) {
+	if unreadable(err) {
 		return nil
 	}
 	if err != nil {
@@ -73,8 +73,11 @@ func (r *Reader) firstSince(seqs []uint64) (pos position, lost bool, err error) 
 			break
 		}
 		s, err := openSegment(r.dir, seq)
-		if err != nil {
+		if unreadable(err) {
 			break
+		}
+		if err != nil {
+			return pos, false, fmt.Errorf("log: %w", err)
 		}
 		if err := s.f.Close(); err != nil {
 			return pos, false, fmt.Errorf("log: %w", err)
@@ -92,16 +95,16 @@ func (r *Reader) firstSince(seqs []uint64) (pos position, lost bool, err error) 
 func (r *Reader) walkBack(seqs []uint64) (pos position, lost bool, err error) {
 	want, have := max(r.o.Tail, 0)+2, 0
 	var buf []byte
-	for i := len(seqs) - 1; i >= 0; i-- {
-		s, err := openSegment(r.dir, seqs[i])
-		if errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist) {
+	for _, seq := range slices.Backward(seqs) {
+		s, err := openSegment(r.dir, seq)
+		if unreadable(err) {
 			continue
 		}
 		if err != nil {
 			return pos, false, fmt.Errorf("log: %w", err)
 		}
 		end := s.size()
-		if seqs[i] == r.end.seq {
+		if seq == r.end.seq {
 			end = r.end.off
 		}
 		enough := false
@@ -118,7 +121,7 @@ func (r *Reader) walkBack(seqs []uint64) (pos position, lost bool, err error) {
 			}
 			enough = have >= want || f.time < r.since
 		}
-		pos = position{seqs[i], end}
+		pos = position{seq, end}
 		if err := s.f.Close(); err != nil {
 			return pos, false, fmt.Errorf("log: %w", err)
 		}
@@ -142,7 +145,7 @@ func (r *Reader) count(pos position) error {
 	}
 	for {
 		_, err := c.Next(context.Background())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
