@@ -22,7 +22,7 @@ import (
 // killed. Its environment says where.
 func daemon() {
 	die := func(err error) {
-		fmt.Println("error", err)
+		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
 	root, state := os.Getenv(asDaemon), os.Getenv("BERTH_TEST_STATE")
@@ -61,7 +61,7 @@ func daemon() {
 			}
 		}
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	select {}
 }
 

@@ -56,7 +56,7 @@ func (r *Runtime) readInstance(id string) (*instance, error) {
 	}
 	read := *i
 	if json.Unmarshal(data, &read) != nil || read.ID != id || read.Version != 1 {
-		return i, nil // torn by a crash while it was written: nothing was launched yet
+		return i, nil //nolint:nilerr // torn by a crash while it was written: nothing was launched yet
 	}
 	return &read, nil
 }

@@ -177,7 +177,7 @@ func children(t testing.TB) []int {
 		if err != nil {
 			continue // the thread ended
 		}
-		for _, field := range strings.Fields(string(pids)) {
+		for field := range strings.FieldsSeq(string(pids)) {
 			pid, err := strconv.Atoi(field)
 			if err != nil {
 				t.Fatal(err)

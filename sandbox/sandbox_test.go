@@ -26,7 +26,7 @@ func output(t testing.TB, st *Stream) (out, err string) {
 	var b [3]bytes.Buffer
 	for {
 		stream, data, e := st.Next()
-		if e == io.EOF {
+		if errors.Is(e, io.EOF) {
 			return b[1].String(), b[2].String()
 		}
 		if e != nil {
@@ -46,7 +46,7 @@ func logged(t testing.TB, dir string) []string {
 	var lines []string
 	for {
 		e, err := r.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -91,7 +92,7 @@ func TestFlood(t *testing.T) {
 }
 
 func errText(err error) string {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return ""
 	}
 	return " " + err.Error()
@@ -120,7 +121,7 @@ func logHash(t *testing.T, dir string) string {
 	h := sha256.New()
 	for {
 		e, err := r.Next(t.Context())
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return sum(h)
 		}
 		if err != nil {

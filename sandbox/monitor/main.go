@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// ControlFD and ExeFD are the descriptors that a monitor inherits: its
-	// daemon's connection, and the sealed memfd of this program.
+	// ControlFD is inherited: the connection to the daemon.
 	ControlFD = 3
-	ExeFD     = 4
+	// ExeFD is inherited, too: the sealed memfd of this program.
+	ExeFD = 4
 	// Name is the monitor's os.Args[0].
 	Name = "berth-monitor"
 )

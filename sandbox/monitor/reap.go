@@ -106,7 +106,7 @@ func members(dirs []string) []int {
 	var pids []int
 	for _, dir := range dirs {
 		data, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		for _, field := range strings.Fields(string(data)) {
+		for field := range strings.FieldsSeq(string(data)) {
 			if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
 				pids = append(pids, pid)
 			}

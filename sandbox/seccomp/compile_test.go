@@ -218,11 +218,20 @@ func TestKeyCoversProfile(t *testing.T) {
 	keys := map[string]bool{}
 	two := uint(2)
 	for _, p := range []*specs.LinuxSeccomp{
-		{}, {DefaultAction: "a"}, {DefaultErrnoRet: &two}, {Flags: []specs.LinuxSeccompFlag{"a"}},
-		{ListenerPath: "a"}, {ListenerMetadata: "a"}, {Architectures: []specs.Arch{"a"}}, {Architectures: []specs.Arch{"a", ""}},
-		{Syscalls: []specs.LinuxSyscall{{}}}, {Syscalls: []specs.LinuxSyscall{{Names: []string{"ab"}}}},
-		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a", "b"}}}}, {Syscalls: []specs.LinuxSyscall{{Action: "a"}}},
-		{Syscalls: []specs.LinuxSyscall{{ErrnoRet: &two}}}, {Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{}}}}},
+		{},
+		{DefaultAction: "a"},
+		{DefaultErrnoRet: &two},
+		{Flags: []specs.LinuxSeccompFlag{"a"}},
+		{ListenerPath: "a"},
+		{ListenerMetadata: "a"},
+		{Architectures: []specs.Arch{"a"}},
+		{Architectures: []specs.Arch{"a", ""}},
+		{Syscalls: []specs.LinuxSyscall{{}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"ab"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Names: []string{"a", "b"}}}},
+		{Syscalls: []specs.LinuxSyscall{{Action: "a"}}},
+		{Syscalls: []specs.LinuxSyscall{{ErrnoRet: &two}}},
+		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{}}}}},
 		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Index: 1}}}}},
 		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{Value: 1}}}}},
 		{Syscalls: []specs.LinuxSyscall{{Args: []specs.LinuxSeccompArg{{ValueTwo: 1}}}}},
@@ -279,7 +288,7 @@ func underFilter(t *testing.T) {
 		if e != 0 {
 			text = unix.ErrnoName(e)
 		}
-		fmt.Println(c.name, text)
+		fmt.Fprintln(os.Stdout, c.name, text)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // verdict is what happens to a system call: the first rule whose conditions
-// all hold decides, otherwise otherwise does.
+// all hold decides; without one, otherwise does.
 type verdict struct {
 	rules     []rule
 	otherwise uint32 // SECCOMP_RET_…

@@ -25,14 +25,20 @@ type device struct {
 
 // every container has these (OCI runtime specification, default devices).
 var defaultDevices = [...]device{
-	{path: "/dev/null", major: 1, minor: 3}, {path: "/dev/zero", major: 1, minor: 5},
-	{path: "/dev/full", major: 1, minor: 7}, {path: "/dev/random", major: 1, minor: 8},
-	{path: "/dev/urandom", major: 1, minor: 9}, {path: "/dev/tty", major: 5, minor: 0},
+	{path: "/dev/null", major: 1, minor: 3},
+	{path: "/dev/zero", major: 1, minor: 5},
+	{path: "/dev/full", major: 1, minor: 7},
+	{path: "/dev/random", major: 1, minor: 8},
+	{path: "/dev/urandom", major: 1, minor: 9},
+	{path: "/dev/tty", major: 5, minor: 0},
 }
 
 var deviceLinks = [...][2]string{
-	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-	{"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},
+	{"fd", "/proc/self/fd"},
+	{"stdin", "/proc/self/fd/0"},
+	{"stdout", "/proc/self/fd/1"},
+	{"stderr", "/proc/self/fd/2"},
+	{"ptmx", "pts/ptmx"},
 }
 
 // makeDevices fills /dev, unless a directory of the host is mounted there.
@@ -155,7 +161,7 @@ func (s *setup) openConsole() error {
 	}
 	defer master.Close()
 	if magic, err := mount.Magic(master); err != nil || magic != unix.DEVPTS_SUPER_MAGIC {
-		return fmt.Errorf("/dev/pts is not a devpts (%v)", err)
+		return fmt.Errorf("/dev/pts is not a devpts (%v)", err) //nolint:errorlint // err may be nil
 	}
 	tty, err := task.Peer(master)
 	if err != nil {

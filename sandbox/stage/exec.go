@@ -51,13 +51,13 @@ func (s *setup) exec() int {
 		}
 		failed = execError(path, syscall.Exec(path, p.Args, p.Env))
 	}
-	send(s.control, frameExecFail, failed.describe, nil)
+	_ = send(s.control, frameExecFail, failed.describe, nil)
 	return failed.ExitCode()
 }
 
 // give reports an error that is not the program's fault.
 func (s *setup) give(err error) int {
-	send(s.control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
+	_ = send(s.control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
 	return 1
 }
 
@@ -103,7 +103,7 @@ func lookPath(name string, env []string) (string, *ExecError) {
 			paths = v
 		}
 	}
-	for _, dir := range strings.Split(paths, ":") {
+	for dir := range strings.SplitSeq(paths, ":") {
 		if paths == "" || name == "" {
 			break
 		}
@@ -131,7 +131,7 @@ func executable(file string) (syscall.Errno, string) {
 		return syscall.EISDIR, "is a directory"
 	}
 	err = unix.Faccessat(unix.AT_FDCWD, file, unix.X_OK, unix.AT_EACCESS)
-	if err == unix.ENOSYS || err == unix.EPERM { // a filter: go by the bits, as os/exec does
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // a filter: go by the bits, as os/exec does
 		err = nil
 		if info.Mode()&0o111 == 0 {
 			err = unix.EACCES

@@ -73,7 +73,7 @@ func initMain(control *os.File) int {
 		{"report", s.report},
 	} {
 		if err := step.do(); err != nil {
-			send(control, frameFailed, (&failure{step.name, err.Error()}).describe, nil)
+			_ = send(control, frameFailed, (&failure{step.name, err.Error()}).describe, nil)
 			return 1
 		}
 	}
@@ -101,7 +101,7 @@ func (s *setup) read() error {
 	}
 	var st start
 	if err := decode(body, st.describe); err != nil || head[0] != frameOrder || len(files) < 2 {
-		return fmt.Errorf("unexpected message %q with %d descriptors (%v)", head[0], len(files), err)
+		return fmt.Errorf("unexpected message %q with %d descriptors (%v)", head[0], len(files), err) //nolint:errorlint // err may be nil
 	}
 	defer files[0].Close()
 	text, err := readAll(files[0])

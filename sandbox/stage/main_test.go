@@ -38,8 +38,10 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-var defaultCaps = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
-	"CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"}
+var defaultCaps = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
+	"CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+}
 
 // defaultSpec is what container/spec makes for a plain container.
 func defaultSpec(args ...string) *specs.Spec {
@@ -63,8 +65,10 @@ func defaultSpec(args ...string) *specs.Spec {
 			Namespaces: []specs.LinuxNamespace{
 				{Type: "mount"}, {Type: "network"}, {Type: "uts"}, {Type: "pid"}, {Type: "ipc"}, {Type: "cgroup"},
 			},
-			MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-				"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"},
+			MaskedPaths: []string{
+				"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+				"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+			},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
@@ -126,7 +130,11 @@ func (b *box) spawn() error {
 		r, w, err := os.Pipe()
 		must(b.t, err)
 		b.files.Stdout, b.files.Stderr = w, w
-		go func() { io.Copy(&b.stdout, r); r.Close(); close(b.outputs) }()
+		go func() {
+			_, _ = io.Copy(&b.stdout, r) // until the program ends
+			r.Close()
+			close(b.outputs)
+		}()
 		defer w.Close()
 	}
 	b.process, err = spawn(&b.config, exe, b.files, b.group)
@@ -210,8 +218,8 @@ func TestNeverNeeded(t *testing.T) {
 // end kills what is left.
 func (b *box) end() {
 	if b.process.Pid > 0 {
-		syscall.Kill(b.process.Pid, syscall.SIGKILL)
-		wait(b.process.Pid, nil)
+		_ = syscall.Kill(b.process.Pid, syscall.SIGKILL)
+		_, _ = wait(b.process.Pid, nil)
 		b.process.Pid = 0
 	}
 	b.process.Close()

@@ -23,7 +23,7 @@ func (s *setup) openSources() error {
 		return err
 	}
 	if ok, err := mount.IsDevice(s.null, 1, 3); err != nil || !ok {
-		return fmt.Errorf("the host's /dev/null is not the null device (%v)", err)
+		return fmt.Errorf("the host's /dev/null is not the null device (%v)", err) //nolint:errorlint // err may be nil
 	}
 	s.sources = make([]*os.File, len(s.Spec.Mounts))
 	for i := range s.Spec.Mounts {

@@ -42,7 +42,7 @@ func TestBind(t *testing.T) {
 func TestPropagationAndAttributes(t *testing.T) {
 	host := t.TempDir()
 	must(t, unix.Mount("tmpfs", host, "tmpfs", 0, ""))
-	t.Cleanup(func() { unix.Unmount(host, unix.MNT_DETACH) })
+	t.Cleanup(func() { must(t, unix.Unmount(host, unix.MNT_DETACH)) })
 	must(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
 	spec := defaultSpec("/probe", "report")
 	for _, p := range []string{"private", "slave", "shared", "rslave"} {

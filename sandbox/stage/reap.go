@@ -19,11 +19,11 @@ func reap() {
 		os.Exit(1)
 	}
 	if os.Getpid() != 1 {
-		task.Subreaper() // refused by a filter: then orphans are somebody else's
+		_ = task.Subreaper() // refused by a filter: then orphans are somebody else's
 	}
 	var c command
 	if err := readCommand(&c); err != nil {
-		send(control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
+		_ = send(control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
 		os.Exit(1)
 	}
 	signals := make(chan os.Signal, 64)
@@ -35,7 +35,7 @@ func reap() {
 	})
 	if err != nil {
 		e := execError(c.Path, err)
-		send(control, frameExecFail, e.describe, nil)
+		_ = send(control, frameExecFail, e.describe, nil)
 		os.Exit(e.ExitCode())
 	}
 	control.Close()
@@ -70,7 +70,7 @@ func forward(signals <-chan os.Signal, pid int) {
 		case syscall.SIGCHLD, syscall.SIGTTIN, syscall.SIGTTOU:
 		case syscall.SIGURG: // Go's scheduler sends it to itself
 		default:
-			syscall.Kill(pid, s.(syscall.Signal)) // gone: Wait4 will tell
+			_ = syscall.Kill(pid, s.(syscall.Signal)) // gone: Wait4 will tell
 		}
 	}
 }

@@ -75,7 +75,7 @@ func TestReaperIsRestricted(t *testing.T) {
 	b = newBox(t, spec)
 	b.config.Reaper = true
 	out, _ = b.run()
-	for _, fd := range strings.Fields(out) {
+	for fd := range strings.FieldsSeq(out) {
 		// 3 and above: Go's own poller (epoll, eventfd), nothing of ours.
 		if fd > "5" || len(fd) > 1 {
 			t.Errorf("descriptors of the reaper: %s", out)

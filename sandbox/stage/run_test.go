@@ -52,7 +52,7 @@ func TestDefaultContainer(t *testing.T) {
 
 func TestNothingOfTheHost(t *testing.T) {
 	out, _ := newBox(t, defaultSpec("/probe", "list", "/")).run()
-	for _, name := range strings.Fields(out) {
+	for name := range strings.FieldsSeq(out) {
 		switch name {
 		case "bin", "dev", "etc", "probe", "proc", "sys", "tmp":
 		default:

@@ -259,8 +259,8 @@ func wait(pid int, status *syscall.WaitStatus) (int, error) {
 // Abandon undoes everything of a process that was not started.
 func (p *Process) Abandon() {
 	if p.Pid > 0 {
-		syscall.Kill(p.Pid, syscall.SIGKILL) // our unreaped child: the number is still its own
-		wait(p.Pid, nil)
+		_ = syscall.Kill(p.Pid, syscall.SIGKILL) // our unreaped child: the number is still its own
+		_, _ = wait(p.Pid, nil)
 	}
 	for _, f := range []*os.File{p.control, p.PidFD, p.Console} {
 		if f != nil {
