@@ -93,6 +93,9 @@ func record(g *cgroup.Group, stateDir, instance string, startedAt time.Time, dur
 // open opens the pidfd of the process that had this number and start time; nil
 // if it is gone.
 func open(pid int, start uint64) (*os.File, error) {
+	if pid == 0 {
+		return nil, nil // the instance file was not written yet
+	}
 	blocking, err := ns.PidfdOpen(pid)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil, nil
