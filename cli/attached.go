@@ -11,6 +11,85 @@ import (
 	"github.com/moby/moby/client"
 )
 
+// foreground is a container that is started while this command watches.
+type foreground struct {
+	id         string
+	streams    stream.Attachment
+	sigProxy   bool              // signals are passed on
+	autoRemove bool              // its removal is awaited, too
+	failed     func(error) error // words what kept it from starting
+}
+
+// foreground attaches, starts, and stays until the container has ended, been
+// removed if that was asked for, and all its output is shown.
+func (s *Session) foreground(ctx context.Context, api *client.Client, f *foreground) error {
+	var signals *stream.Signals
+	if f.sigProxy {
+		// From here on signals are the container's; they do not end this
+		// command.
+		ctx = context.WithoutCancel(ctx)
+		signals = stream.CatchSignals()
+		defer signals.Stop()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cond := container.WaitConditionNextExit
+	if f.autoRemove {
+		cond = container.WaitConditionRemoved
+	}
+	a := &f.streams
+	exit, err := s.attachAndWait(ctx, api, f.id, a, cond)
+	if err != nil {
+		return err
+	}
+	defer a.Conn.Close()
+
+	copied := make(chan error, 1)
+	go func() { copied <- a.Run(ctx) }()
+	if _, err := api.ContainerStart(ctx, f.id, client.ContainerStartOptions{}); err != nil {
+		cancel()
+		<-copied // the terminal is as it was
+		if f.autoRemove {
+			s.awaitRemoval(exit)
+		}
+		return f.failed(err)
+	}
+	if signals != nil {
+		go signals.Forward(ctx, s.killer(api, f.id))
+	}
+	if a.TTY && s.IO.OutTTY() {
+		go s.IO.FollowSize(ctx, resizer(api, f.id))
+	}
+	return s.outcome(ctx, cancel, copied, exit, a.Stdout || a.Stderr)
+}
+
+// outcome waits for both the copying and the exit, whichever comes first.
+func (s *Session) outcome(ctx context.Context, cancel func(), copied <-chan error, exit <-chan int, output bool) error {
+	select {
+	case err := <-copied:
+		switch {
+		case errors.Is(err, stream.ErrDetached):
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case code := <-exit:
+			return exitWith(code)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	case code := <-exit:
+		// Output may still be on its way. Without output only input is
+		// left, which nobody reads any more.
+		if !output {
+			cancel()
+		}
+		<-copied // the exit code says how it went
+		return exitWith(code)
+	}
+}
+
 // attachAndWait connects the streams and registers for the exit, both at
 // once, before the container starts: nothing it prints and no exit, however
 // quick, can be missed.

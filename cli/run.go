@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -80,78 +79,12 @@ func (s *Session) run(cmd *cobra.Command, c *containerFlags, o *runFlags) error 
 		fmt.Fprintln(s.IO.Out, id)
 		return nil
 	}
-	return s.foreground(ctx, api, id, req, o)
-}
-
-// foreground attaches, starts, and stays until the container has ended, been
-// removed if that was asked for, and all its output is shown.
-func (s *Session) foreground(ctx context.Context, api *client.Client, id string, req *container.CreateRequest, o *runFlags) error {
-	var signals *stream.Signals
-	if o.sigProxy {
-		// From here on signals are the container's; they do not end this
-		// command.
-		ctx = context.WithoutCancel(ctx)
-		signals = stream.CatchSignals()
-		defer signals.Stop()
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cond := container.WaitConditionNextExit
-	if req.HostConfig.AutoRemove {
-		cond = container.WaitConditionRemoved
-	}
-	a := &stream.Attachment{
-		IO: s.IO, TTY: req.Tty, DetachKeys: s.detachKeys(o.detachKeys),
-		Stdin: req.AttachStdin, Stdout: req.AttachStdout, Stderr: req.AttachStderr,
-	}
-	exit, err := s.attachAndWait(ctx, api, id, a, cond)
-	if err != nil {
-		return err
-	}
-	defer a.Conn.Close()
-
-	copied := make(chan error, 1)
-	go func() { copied <- a.Run(ctx) }()
-	if _, err := api.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
-		cancel()
-		<-copied // the terminal is as it was; why it did not start says more
-		if req.HostConfig.AutoRemove {
-			s.awaitRemoval(exit)
-		}
-		return runError("run", err)
-	}
-	if signals != nil {
-		go signals.Forward(ctx, s.killer(api, id))
-	}
-	if req.Tty && s.IO.OutTTY() {
-		go s.IO.FollowSize(ctx, resizer(api, id))
-	}
-	return s.outcome(ctx, cancel, copied, exit, a.Stdout || a.Stderr)
-}
-
-// outcome waits for both the copying and the exit, whichever comes first.
-func (s *Session) outcome(ctx context.Context, cancel func(), copied <-chan error, exit <-chan int, output bool) error {
-	select {
-	case err := <-copied:
-		switch {
-		case errors.Is(err, stream.ErrDetached):
-			return nil
-		case err != nil:
-			return err
-		}
-		select {
-		case code := <-exit:
-			return exitWith(code)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	case code := <-exit:
-		// Output may still be on its way. Without output only input is
-		// left, which nobody reads any more.
-		if !output {
-			cancel()
-		}
-		<-copied // the exit code says how it went
-		return exitWith(code)
-	}
+	return s.foreground(ctx, api, &foreground{
+		id: id, sigProxy: o.sigProxy, autoRemove: req.HostConfig.AutoRemove,
+		failed: func(err error) error { return runError("run", err) },
+		streams: stream.Attachment{
+			IO: s.IO, TTY: req.Tty, DetachKeys: s.detachKeys(o.detachKeys),
+			Stdin: req.AttachStdin, Stdout: req.AttachStdout, Stderr: req.AttachStderr,
+		},
+	})
 }

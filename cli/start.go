@@ -74,42 +74,12 @@ func (s *Session) startAttached(ctx context.Context, name string, interactive bo
 		return err
 	}
 	c := found.Container
-	var signals *stream.Signals
-	if !c.Config.Tty {
-		ctx = context.WithoutCancel(ctx)
-		signals = stream.CatchSignals()
-		defer signals.Stop()
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cond := container.WaitConditionNextExit
-	if c.HostConfig.AutoRemove {
-		cond = container.WaitConditionRemoved
-	}
-	a := &stream.Attachment{
-		IO: s.IO, TTY: c.Config.Tty, DetachKeys: s.detachKeys(keys),
-		Stdin: interactive && c.Config.OpenStdin, Stdout: true, Stderr: true,
-	}
-	exit, err := s.attachAndWait(ctx, api, c.ID, a, cond)
-	if err != nil {
-		return err
-	}
-	defer a.Conn.Close()
-	copied := make(chan error, 1)
-	go func() { copied <- a.Run(ctx) }()
-	if _, err := api.ContainerStart(ctx, c.ID, client.ContainerStartOptions{}); err != nil {
-		cancel()
-		<-copied // why it did not start says more
-		if c.HostConfig.AutoRemove {
-			s.awaitRemoval(exit)
-		}
-		return err
-	}
-	if signals != nil {
-		go signals.Forward(ctx, s.killer(api, c.ID))
-	}
-	if c.Config.Tty && s.IO.OutTTY() {
-		go s.IO.FollowSize(ctx, resizer(api, c.ID))
-	}
-	return s.outcome(ctx, cancel, copied, exit, true)
+	return s.foreground(ctx, api, &foreground{
+		id: c.ID, sigProxy: !c.Config.Tty, autoRemove: c.HostConfig.AutoRemove,
+		failed: func(err error) error { return err },
+		streams: stream.Attachment{
+			IO: s.IO, TTY: c.Config.Tty, DetachKeys: s.detachKeys(keys),
+			Stdin: interactive && c.Config.OpenStdin, Stdout: true, Stderr: true,
+		},
+	})
 }
