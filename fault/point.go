@@ -24,7 +24,7 @@ func Point(name string) error {
 		action, arg, _ := strings.Cut(action, ":")
 		switch action {
 		case "kill":
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		case "error":
 			return &Error{Point: name}

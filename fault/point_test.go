@@ -25,7 +25,7 @@ func TestPoint(t *testing.T) {
 
 func TestKill(t *testing.T) {
 	if os.Getenv("BERTH_FAULT") == "die=kill" {
-		Point("die")
+		_ = Point("die")
 		os.Exit(0)
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKill$")
