@@ -16,12 +16,13 @@ import (
 	"github.com/berth-engine/berth/config"
 )
 
-// lockFile in the data-root is locked by the daemon that owns it, and holds its
-// process id.
+// lockFile in the data-root and in the exec-root is locked by the daemon that
+// owns them, and holds its process id.
 const lockFile = "berthd.lock"
 
-// claim makes the directories, takes the data-root for this process alone and
-// writes the pid file. It reads who the engine is.
+// claim makes the directories, takes them for this process alone and writes the
+// pid file. It reads who the engine is. The exec-root is taken too because a
+// daemon ends the sandboxes there that none of its records know.
 func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 	var undo []func()
 	undoAll := func() {
@@ -40,24 +41,21 @@ func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 	if err := makeDir(cfg.DataRoot, 0o710); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(cfg.DataRoot, lockFile)
-	lock := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
-	locked, err := lock.TryLock()
+	unlock, err := lock("data-root", cfg.DataRoot)
 	if err != nil {
-		return nil, fmt.Errorf("lock the data-root: %w", err)
-	}
-	if !locked {
-		holder, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("data-root %s is in use already, by the daemon with process id %s", cfg.DataRoot, strings.TrimSpace(string(holder)))
-	}
-	undo = append(undo, func() { _ = lock.Unlock() })
-	pid := strconv.Itoa(os.Getpid()) + "\n"
-	if err := os.WriteFile(path, []byte(pid), 0o600); err != nil {
 		return nil, err
 	}
+	undo = append(undo, unlock)
 	if err := makeDir(cfg.ExecRoot, 0o700); err != nil {
 		return nil, err
 	}
+	if filepath.Clean(cfg.ExecRoot) != filepath.Clean(cfg.DataRoot) {
+		if unlock, err = lock("exec-root", cfg.ExecRoot); err != nil {
+			return nil, err
+		}
+		undo = append(undo, unlock)
+	}
+	pid := processID()
 	if cfg.Pidfile != "" {
 		if err := writePidfile(cfg.Pidfile, pid); err != nil {
 			return nil, err
@@ -69,6 +67,27 @@ func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 	}
 	d.name, err = os.Hostname()
 	return undoAll, err
+}
+
+func processID() string { return strconv.Itoa(os.Getpid()) + "\n" }
+
+// lock takes a directory, unless another daemon has it.
+func lock(what, dir string) (unlock func(), err error) {
+	path := filepath.Join(dir, lockFile)
+	l := flock.New(path, flock.SetPermissions(0o600), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	locked, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the %s: %w", what, err)
+	}
+	if !locked {
+		holder, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("%s %s is in use already, by the daemon with process id %s", what, dir, strings.TrimSpace(string(holder)))
+	}
+	if err := os.WriteFile(path, []byte(processID()), 0o600); err != nil {
+		_ = l.Unlock()
+		return nil, err
+	}
+	return func() { _ = l.Unlock() }, nil
 }
 
 // ours refuses a data-root that belongs to something else: its mode is about to

@@ -98,6 +98,11 @@ func TestClaim(t *testing.T) {
 	if pid := cmd.Process.Pid; err == nil || !strings.Contains(err.Error(), "in use already") || !strings.HasSuffix(err.Error(), " "+strconv.Itoa(pid)) {
 		t.Errorf("second daemon (first is %d): %v", pid, err)
 	}
+	// It would end the other's containers.
+	_, err = d.claim(&config.Config{DataRoot: filepath.Join(dir, "b"), ExecRoot: cfg.DataRoot + "-exec"})
+	if err == nil || !strings.HasPrefix(err.Error(), "exec-root ") || !strings.Contains(err.Error(), "in use already") {
+		t.Errorf("second daemon on the same exec-root: %v", err)
+	}
 	in.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
