@@ -34,7 +34,7 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 	if err != nil {
 		return err
 	}
-	box, settled, err := s.prepareKill(e, ref, number)
+	box, settled, err := s.prepareKill(e, number)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 
 // prepareKill notes what the signal means for the restart policy. It gives the
 // lock back.
-func (s *Service) prepareKill(e *entry, ref string, sig syscall.Signal) (*sandbox.Sandbox, <-chan struct{}, error) {
+func (s *Service) prepareKill(e *entry, sig syscall.Signal) (*sandbox.Sandbox, <-chan struct{}, error) {
 	defer e.release()
 	r := e.record()
 	if e.live == nil {

@@ -53,8 +53,7 @@ func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, er
 
 // networkError words a failed attachment as Docker does.
 func networkError(r *Record, err error) error {
-	var port *network.PortError
-	if errors.As(err, &port) {
+	if port, ok := errors.AsType[*network.PortError](err); ok {
 		port.Name = r.Name
 	}
 	return fmt.Errorf("failed to set up container networking: %w", err)

@@ -232,8 +232,7 @@ const startFailed = 128
 // wait hear of it, and a container with --rm goes.
 func (s *Service) failStart(ctx context.Context, e *entry, cause error) error {
 	code := startFailed
-	var exec *sandbox.StartError
-	if errors.As(cause, &exec) {
+	if exec, ok := errors.AsType[*sandbox.StartError](cause); ok {
 		code = exec.ExitCode
 		cause = invalid("failed to create task for container: failed to start the container's process: %w", exec)
 	}
