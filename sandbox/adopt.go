@@ -79,12 +79,8 @@ func (r *Runtime) connect(i *instance, stateDir string) (_ *Sandbox, err error) 
 	if w.ID != i.ID || w.Pid != i.MonitorPid {
 		return nil, fmt.Errorf("socket of %s is answered by process %d of %q", i.ID, w.Pid, w.ID)
 	}
-	ask, err := request(2, monitor.OpStatus, nil)
-	if err != nil {
-		return nil, err
-	}
 	var st monitor.Status
-	if err = p.conn.Send(ask); err == nil {
+	if err = p.conn.Send(request(2, monitor.OpStatus, nil)); err == nil {
 		err = answer(p.conn, &st)
 	}
 	if err != nil {

@@ -59,10 +59,7 @@ func (s *Sandbox) Attach(ctx context.Context, o AttachOptions) (_ *Stream, err e
 	if _, err := greet(conn, s.instance); err != nil {
 		return nil, err
 	}
-	m, err := request(2, monitor.OpAttach, &monitor.Attach{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
-	if err != nil {
-		return nil, err
-	}
+	m := request(2, monitor.OpAttach, &monitor.Attach{Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr})
 	if err := conn.Send(m); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,19 +16,16 @@ import (
 const seqWait = 10
 
 // request makes a message.
-func request(seq uint64, op string, body any) (*monitor.Message, error) {
+func request(seq uint64, op string, body monitor.Part) *monitor.Message {
 	m := &monitor.Message{Seq: seq, Op: op}
 	if body != nil {
-		var err error
-		if m.Body, err = json.Marshal(body); err != nil {
-			return nil, fmt.Errorf("%s: %w", op, err)
-		}
+		m.Body = monitor.Marshal(body)
 	}
-	return m, nil
+	return m
 }
 
 // answer receives the reply to the only request under way.
-func answer(conn *monitor.Conn, into any) error {
+func answer(conn *monitor.Conn, into monitor.Part) error {
 	m, _, err := conn.Receive()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the monitor ended: %w", errdefs.ErrUnavailable)
@@ -40,19 +36,19 @@ func answer(conn *monitor.Conn, into any) error {
 	return decode(m, into)
 }
 
-func decode(m *monitor.Message, into any) error {
+func decode(m *monitor.Message, into monitor.Part) error {
 	if m.Error != nil {
 		return m.Error
 	}
 	if into == nil || len(m.Body) == 0 {
 		return nil
 	}
-	return json.Unmarshal(m.Body, into)
+	return monitor.Unmarshal(m.Body, into)
 }
 
 // call sends a request on the sandbox's connection and waits for its reply,
 // which serve hands over.
-func (s *Sandbox) call(ctx context.Context, op string, body, into any) error {
+func (s *Sandbox) call(ctx context.Context, op string, body, into monitor.Part) error {
 	reply := make(chan *monitor.Message, 1)
 	s.mu.Lock()
 	s.seq++
@@ -64,11 +60,7 @@ func (s *Sandbox) call(ctx context.Context, op string, body, into any) error {
 		delete(s.calls, seq)
 		s.mu.Unlock()
 	}()
-	m, err := request(seq, op, body)
-	if err == nil {
-		err = s.conn.Send(m)
-	}
-	if err != nil {
+	if err := s.conn.Send(request(seq, op, body)); err != nil {
 		return fmt.Errorf("%s %s: %w: %w", op, s.id, err, errdefs.ErrUnavailable)
 	}
 	select {
@@ -92,10 +84,7 @@ func (s *Sandbox) call(ctx context.Context, op string, body, into any) error {
 // serve owns the connection: it hands replies to their calls and settles the
 // sandbox's end.
 func (s *Sandbox) serve() {
-	wait, err := request(seqWait, monitor.OpWait, nil)
-	if err == nil {
-		err = s.conn.Send(wait)
-	}
+	err := s.conn.Send(request(seqWait, monitor.OpWait, nil))
 	for err == nil {
 		var m *monitor.Message
 		if m, _, err = s.conn.Receive(); err != nil {

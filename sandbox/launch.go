@@ -183,10 +183,7 @@ func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, order []
 		defer dir.Close()
 		l.Files, files = append(l.Files, monitor.FileCgroup), append(files, dir)
 	}
-	m, err := request(2, monitor.OpLaunch, l)
-	if err != nil {
-		return nil, err
-	}
+	m := request(2, monitor.OpLaunch, l)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends Send and Receive
 	created := new(monitor.Created)
 	if err = conn.Send(m, files...); err == nil {

@@ -224,10 +224,7 @@ func greet(conn *monitor.Conn, instance string) (*monitor.Welcome, error) {
 	if err := conn.File().SetDeadline(time.Now().Add(answerWithin)); err != nil {
 		return nil, err
 	}
-	hello, err := request(1, monitor.OpHello, &monitor.Hello{Min: monitor.ProtocolMin, Max: monitor.ProtocolMax, Instance: instance})
-	if err != nil {
-		return nil, err
-	}
+	hello := request(1, monitor.OpHello, &monitor.Hello{Min: monitor.ProtocolMin, Max: monitor.ProtocolMax, Instance: instance})
 	if err := conn.Send(hello); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,16 +48,13 @@ func (c *Conn) Close() error { return c.f.Close() }
 
 // Send sends one message, with files if any.
 func (c *Conn) Send(m *Message, files ...*os.File) error {
-	body, err := json.Marshal(m)
-	if err != nil {
-		return fmt.Errorf("send: %w", err)
+	f := fields{out: make([]byte, 4, 512)}
+	f.write(m)
+	b := f.out
+	if len(b) > maxMessage {
+		return fmt.Errorf("send: message of %d bytes is too long", len(b))
 	}
-	if len(body) > maxMessage {
-		return fmt.Errorf("send: message of %d bytes is too long", len(body))
-	}
-	b := make([]byte, 4, 4+len(body))
-	binary.BigEndian.PutUint32(b, uint32(len(body)))
-	b = append(b, body...)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	c.send.Lock()
 	defer c.send.Unlock()
 	if len(files) > 0 {
@@ -170,7 +166,7 @@ func (c *Conn) receiveBody(n uint32) (*Message, error) {
 		return nil, err
 	}
 	m := new(Message)
-	if err := json.Unmarshal(body, m); err != nil {
+	if err := Unmarshal(body, m); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,16 +36,12 @@ const exitFile = "exit.json"
 // WriteExit puts e in place in dir, whole or not at all. When durable, it is
 // on disk before WriteExit returns.
 func WriteExit(dir string, e *Exit, durable bool) error {
-	data, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("exit record: %w", err)
-	}
 	tmp := filepath.Join(dir, "."+exitFile+"."+e.Instance)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("exit record: %w", err)
 	}
-	_, err = f.Write(append(data, '\n'))
+	_, err = f.Write(append(Marshal(e), '\n'))
 	if err == nil && durable {
 		err = f.Sync()
 	}
@@ -87,7 +82,7 @@ func ReadExit(dir string) (*Exit, error) {
 		return nil, fmt.Errorf("exit record: %w", err)
 	}
 	e := new(Exit)
-	if err := json.Unmarshal(data, e); err != nil {
+	if err := Unmarshal(data, e); err != nil {
 		return nil, fmt.Errorf("exit record in %s: %w", dir, err)
 	}
 	return e, nil

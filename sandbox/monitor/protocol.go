@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -32,10 +31,10 @@ const (
 
 // A Message is one frame: a request has Op, its reply the same Seq and no Op.
 type Message struct {
-	Seq   uint64          `json:"seq"`
-	Op    string          `json:"op,omitempty"`
-	Body  json.RawMessage `json:"body,omitempty"`
-	Error *Error          `json:"error,omitempty"`
+	Seq   uint64 `json:"seq"`
+	Op    string `json:"op,omitempty"`
+	Body  []byte `json:"body,omitempty"` // any JSON
+	Error *Error `json:"error,omitempty"`
 }
 
 // Hello opens a connection. Instance, if set, is the launch that is expected.

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -57,8 +56,8 @@ func (s *server) hello(m *Message) (*Welcome, error) {
 	if m.Op != OpHello {
 		return nil, fmt.Errorf("%s before hello: %w", m.Op, errdefs.ErrFailedPrecondition)
 	}
-	h, err := body[Hello](m)
-	if err != nil {
+	var h Hello
+	if err := body(m, &h); err != nil {
 		return nil, err
 	}
 	v, err := negotiate(h)
@@ -74,7 +73,7 @@ func (s *server) hello(m *Message) (*Welcome, error) {
 
 // handle answers one request; false: the connection is over.
 func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
-	var answer any
+	var answer Part
 	var err error
 	if m.Op != OpLaunch {
 		closeAll(files)
@@ -99,12 +98,12 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 		return true
 	case OpSignal:
 		var b Signal
-		if b, err = body[Signal](m); err == nil {
+		if err = body(m, &b); err == nil {
 			err = s.c.signal(b.Signal)
 		}
 	case OpResize:
 		var b Resize
-		if b, err = body[Resize](m); err == nil {
+		if err = body(m, &b); err == nil {
 			err = s.c.resize(b)
 		}
 	case OpRemove:
@@ -120,8 +119,8 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 }
 
 func (s *server) launch(m *Message, files []*os.File) (*Created, error) {
-	l, err := body[Launch](m)
-	if err != nil {
+	var l Launch
+	if err := body(m, &l); err != nil {
 		closeAll(files)
 		return nil, err
 	}
@@ -148,7 +147,8 @@ func (s *server) removable() error {
 // attach turns the connection into the container's streams: output in frames
 // with Docker's 8-byte header to the client, input as it is from it.
 func (s *server) attach(conn *Conn, m *Message) {
-	a, err := body[Attach](m)
+	var a Attach
+	err := body(m, &a)
 	if err == nil && s.c.status().State == StateIdle {
 		err = fmt.Errorf("attach: no container: %w", errdefs.ErrFailedPrecondition)
 	}
@@ -228,26 +228,23 @@ func (s *server) admit(n int) bool {
 func (s *server) end() { s.once.Do(func() { close(s.removed) }) }
 
 // body decodes a request's body.
-func body[T any](m *Message) (T, error) {
-	var v T
+func body(m *Message, into Part) error {
 	if len(m.Body) == 0 {
-		return v, fmt.Errorf("%s without a body: %w", m.Op, errdefs.ErrInvalidArgument)
+		return fmt.Errorf("%s without a body: %w", m.Op, errdefs.ErrInvalidArgument)
 	}
-	if err := json.Unmarshal(m.Body, &v); err != nil {
-		return v, fmt.Errorf("%s: %w: %w", m.Op, err, errdefs.ErrInvalidArgument)
+	if err := Unmarshal(m.Body, into); err != nil {
+		return fmt.Errorf("%s: %w: %w", m.Op, err, errdefs.ErrInvalidArgument)
 	}
-	return v, nil
+	return nil
 }
 
 // reply answers request seq.
-func reply(conn *Conn, seq uint64, answer any, err error) error {
+func reply(conn *Conn, seq uint64, answer Part, err error) error {
 	m := &Message{Seq: seq}
 	if err != nil {
 		m.Error = travelling(err)
 	} else if answer != nil {
-		if m.Body, err = json.Marshal(answer); err != nil {
-			return err
-		}
+		m.Body = Marshal(answer)
 	}
 	return conn.Send(m)
 }

@@ -1,0 +1,228 @@
+package monitor
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// read splits an object into its fields.
+func (f *fields) read(b []byte) ([]byte, error) {
+	rest, err := value(b, 0)
+	if err != nil || b[0] != '{' {
+		return nil, errJSON
+	}
+	for b = space(b[1:]); b[0] != '}'; {
+		after, _ := value(b, 0) // all of it was looked at already
+		name, err := unquote(b[:len(b)-len(after)])
+		if err != nil {
+			return nil, err
+		}
+		b = space(space(after)[1:]) // the colon
+		after, _ = value(b, 0)
+		f.in = append(f.in, field{name, b[:len(b)-len(after)]})
+		if b = space(after); b[0] == ',' {
+			b = space(b[1:])
+		}
+	}
+	return rest, nil
+}
+
+func space(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
+}
+
+// value returns what follows the value at the start of b.
+func value(b []byte, depth int) ([]byte, error) {
+	if len(b) == 0 || depth > maxDepth {
+		return nil, errJSON
+	}
+	switch b[0] {
+	case '{':
+		return list(b, '}', func(b []byte) ([]byte, error) {
+			if len(b) == 0 || b[0] != '"' {
+				return nil, errJSON
+			}
+			b, err := value(b, depth)
+			if b = space(b); err != nil || len(b) == 0 || b[0] != ':' {
+				return nil, errJSON
+			}
+			return value(space(b[1:]), depth+1)
+		})
+	case '[':
+		return list(b, ']', func(b []byte) ([]byte, error) { return value(b, depth+1) })
+	case '"':
+		for i := 1; i < len(b); i++ {
+			switch {
+			case b[i] == '"':
+				return b[i+1:], nil
+			case b[i] == '\\':
+				i++
+			case b[i] < ' ':
+				return nil, errJSON
+			}
+		}
+		return nil, errJSON
+	}
+	for _, word := range []string{"true", "false", "null"} {
+		if rest, ok := bytes.CutPrefix(b, []byte(word)); ok {
+			return rest, nil
+		}
+	}
+	return numeral(b)
+}
+
+// numeral returns what follows the number at the start of b.
+func numeral(b []byte) ([]byte, error) {
+	digits := func() bool {
+		n := len(b)
+		for len(b) > 0 && b[0] >= '0' && b[0] <= '9' {
+			b = b[1:]
+		}
+		return len(b) < n
+	}
+	one := func(of string) bool {
+		if len(b) == 0 || strings.IndexByte(of, b[0]) < 0 {
+			return false
+		}
+		b = b[1:]
+		return true
+	}
+	one("-")
+	if !one("0") && !digits() {
+		return nil, errJSON
+	}
+	if one(".") && !digits() {
+		return nil, errJSON
+	}
+	if one("eE") {
+		one("+-")
+		if !digits() {
+			return nil, errJSON
+		}
+	}
+	return b, nil
+}
+
+// list goes through an object or a list.
+func list(b []byte, end byte, element func([]byte) ([]byte, error)) ([]byte, error) {
+	b = space(b[1:])
+	if len(b) > 0 && b[0] == end {
+		return b[1:], nil
+	}
+	for {
+		var err error
+		if b, err = element(b); err != nil {
+			return nil, err
+		}
+		b = space(b)
+		switch {
+		case len(b) > 0 && b[0] == end:
+			return b[1:], nil
+		case len(b) > 0 && b[0] == ',':
+			b = space(b[1:])
+		default:
+			return nil, errJSON
+		}
+	}
+}
+
+const hex = "0123456789abcdef"
+
+// appendString writes a string as encoding/json does: safe in HTML, and what is
+// not UTF-8 replaced.
+func appendString(out []byte, s string) []byte {
+	out = append(out, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			out = append(out, '\\', byte(r))
+		case r == '\n':
+			out = append(out, '\\', 'n')
+		case r == '\r':
+			out = append(out, '\\', 'r')
+		case r == '\t':
+			out = append(out, '\\', 't')
+		case r == '\b':
+			out = append(out, '\\', 'b')
+		case r == '\f':
+			out = append(out, '\\', 'f')
+		case r < ' ' || r == '<' || r == '>' || r == '&' || r == '\u2028' || r == '\u2029':
+			out = append(out, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
+		default:
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return append(out, '"')
+}
+
+// unquote reads a string that value has gone over.
+func unquote(b []byte) (string, error) {
+	if len(b) < 2 || b[0] != '"' {
+		return "", errJSON
+	}
+	b = b[1 : len(b)-1]
+	out := make([]byte, 0, len(b))
+	for len(b) > 0 {
+		if b[0] != '\\' {
+			r, n := utf8.DecodeRune(b)
+			out, b = utf8.AppendRune(out, r), b[n:]
+			continue
+		}
+		r, n := escaped(b)
+		if n == 0 {
+			return "", errJSON
+		}
+		out, b = utf8.AppendRune(out, r), b[n:]
+	}
+	return string(out), nil
+}
+
+// escaped reads an escape and its length, 0 if it is none.
+func escaped(b []byte) (rune, int) {
+	if len(b) < 2 {
+		return 0, 0
+	}
+	switch b[1] {
+	case '"', '\\', '/':
+		return rune(b[1]), 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'u':
+		r, ok := unit(b)
+		if !ok {
+			return 0, 0
+		}
+		if utf16.IsSurrogate(r) {
+			second, _ := unit(b[6:])
+			if both := utf16.DecodeRune(r, second); both != utf8.RuneError {
+				return both, 12
+			}
+			return utf8.RuneError, 6
+		}
+		return r, 6
+	}
+	return 0, 0
+}
+
+// unit reads \uXXXX.
+func unit(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	return rune(n), err == nil
+}
