@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/berth-engine/berth/fault"
@@ -24,8 +25,8 @@ func (u *undo) push(fn func() error) { *u = append(*u, fn) }
 
 func (u undo) run() error {
 	var errs []error
-	for i := len(u) - 1; i >= 0; i-- {
-		errs = append(errs, u[i]())
+	for _, fn := range slices.Backward(u) {
+		errs = append(errs, fn())
 	}
 	return errors.Join(errs...)
 }

@@ -85,7 +85,7 @@ func TestProgramStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range strings.Fields(string(out)) {
+	for pkg := range strings.FieldsSeq(string(out)) {
 		first, _, _ := strings.Cut(pkg, "/")
 		ours, isOurs := strings.CutPrefix(pkg, "github.com/berth-engine/berth/")
 		switch {

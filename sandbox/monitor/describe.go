@@ -38,14 +38,14 @@ func (l *Launch) describe(f *fields) {
 	f.str("instance", &l.Instance, false)
 	f.str("dir", &l.Dir, false)
 	f.str("state_dir", &l.StateDir, false)
-	f.flag("durable", &l.Durable, true)
+	f.flag("durable", &l.Durable)
 	f.part("plan", (*plan)(&l.Plan))
 	f.strs("files", &l.Files, false)
 	f.str("log_dir", &l.LogDir, true)
 	number(f, "log_max_size", &l.LogMaxSize, true)
 	number(f, "log_max_files", &l.LogMaxFiles, true)
-	f.flag("open_stdin", &l.OpenStdin, true)
-	f.flag("stdin_once", &l.StdinOnce, true)
+	f.flag("open_stdin", &l.OpenStdin)
+	f.flag("stdin_once", &l.StdinOnce)
 	f.str("oom_file", &l.OOMFile, true)
 	f.str("kill_file", &l.KillFile, true)
 	f.strs("cgroup_dirs", &l.CgroupDirs, true)
@@ -82,7 +82,7 @@ func (e *Exited) describe(f *fields) {
 func (e *Exit) describe(f *fields) {
 	number(f, "code", &e.Code, false)
 	number(f, "signal", &e.Signal, true)
-	f.flag("oom_killed", &e.OOMKilled, true)
+	f.flag("oom_killed", &e.OOMKilled)
 	f.time("started_at", &e.StartedAt)
 	f.time("finished_at", &e.FinishedAt)
 	f.str("reason", &e.Reason, true)
@@ -97,7 +97,7 @@ func (r *Resize) describe(f *fields) {
 }
 
 func (a *Attach) describe(f *fields) {
-	f.flag("stdin", &a.Stdin, true)
-	f.flag("stdout", &a.Stdout, true)
-	f.flag("stderr", &a.Stderr, true)
+	f.flag("stdin", &a.Stdin)
+	f.flag("stdout", &a.Stdout)
+	f.flag("stderr", &a.Stderr)
 }

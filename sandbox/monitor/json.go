@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,9 +76,9 @@ func (f *fields) key(name string) {
 
 // get finds a field that was read; null is as good as none.
 func (f *fields) get(name string) []byte {
-	for i := len(f.in) - 1; i >= 0; i-- { // the last of a name counts
-		if f.in[i].name == name && string(f.in[i].value) != "null" {
-			return f.in[i].value
+	for _, in := range slices.Backward(f.in) { // the last of a name counts
+		if in.name == name && string(in.value) != "null" {
+			return in.value
 		}
 	}
 	return nil
@@ -105,7 +106,8 @@ func (f *fields) str(name string, v *string, omit bool) {
 	}
 }
 
-func (f *fields) flag(name string, v *bool, omit bool) {
+// flag is omitted when false.
+func (f *fields) flag(name string, v *bool) {
 	switch {
 	case f.reading:
 		switch string(f.get(name)) {
@@ -117,9 +119,9 @@ func (f *fields) flag(name string, v *bool, omit bool) {
 		default:
 			f.check(errJSON)
 		}
-	case *v || !omit:
+	case *v:
 		f.key(name)
-		f.out = strconv.AppendBool(f.out, *v)
+		f.out = append(f.out, "true"...)
 	}
 }
 
@@ -241,5 +243,5 @@ func (p *plan) describe(f *fields) {
 	unsigned(f, "clone", &p.Clone, false)
 	f.str("pid_ns", &p.PidNS, true)
 	f.strs("groups", &p.Groups, true)
-	f.flag("terminal", &p.Terminal, true)
+	f.flag("terminal", &p.Terminal)
 }

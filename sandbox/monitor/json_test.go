@@ -70,8 +70,8 @@ func TestJSONFields(t *testing.T) {
 	for _, p := range parts() {
 		v := reflect.ValueOf(p).Elem()
 		all := true
-		for i := range v.NumField() {
-			all = all && !v.Field(i).IsZero()
+		for _, field := range v.Fields() {
+			all = all && !field.IsZero()
 		}
 		full[v.Type()] = full[v.Type()] || all
 	}

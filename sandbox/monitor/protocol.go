@@ -182,8 +182,7 @@ func (e *Error) Exec() bool { return e.Kind == kindExec }
 
 // travelling turns any error into its form for the wire.
 func travelling(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	for _, k := range kinds {
