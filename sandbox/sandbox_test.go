@@ -93,6 +93,30 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestOutputAfterStart: whoever asks for the output since the start gets all of
+// it.
+func TestOutputAfterStart(t *testing.T) {
+	r := newRuntime(t, Options{})
+	for range 10 {
+		b := bundle(t, "since", "echo", "out", "err")
+		s := r.launch(t, b)
+		s.startTest(t)
+		e := s.waitTest(t)
+		log, err := logblock.Open(b.LogDir, logblock.ReadOptions{Since: e.StartedAt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := log.Next(t.Context()); err != nil {
+				t.Errorf("since %v: %v", e.StartedAt, err)
+			}
+		}
+		if err := errors.Join(log.Close(), s.Remove(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	r := newRuntime(t, Options{})
 	for _, tc := range []struct {

@@ -173,8 +173,8 @@ func (c *container) start() (*Started, error) {
 	if state != StateCreated {
 		return nil, fmt.Errorf("start: the container is %s: %w", state, errdefs.ErrFailedPrecondition)
 	}
+	now := time.Now() // before, so that no output is older than the start
 	err := proc.Start()
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := (*stage.ExecError)(nil); errors.As(err, &e) {
