@@ -112,7 +112,9 @@ func links(context.Context) ([]string, error) {
 	return out, nil
 }
 
-// cgroups lists every group of every hierarchy that Berth made.
+// cgroups lists every group of every hierarchy that Berth made, but the two
+// that all engines of a host share and leave to each other: the parent, and
+// that of the monitors.
 func cgroups(context.Context) ([]string, error) {
 	var out []string
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
@@ -122,7 +124,7 @@ func cgroups(context.Context) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && strings.Contains(path+"/", "/berth/") {
+		if d.IsDir() && strings.Contains(path, "/berth/") && !strings.HasSuffix(path, "/berth/monitors") {
 			out = append(out, path)
 		}
 		return nil
