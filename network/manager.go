@@ -11,17 +11,23 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/ipam"
+	"github.com/berth-engine/berth/network/netd"
 	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/network/ports"
 )
 
 // DefaultBridge is the name of the default network's link.
 const DefaultBridge = "berth0"
+
+// netdSocket is the name of berth-netd's socket in the exec-root.
+const netdSocket = "netd.sock"
 
 // Options says how the Manager works.
 type Options struct {
@@ -110,8 +116,13 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		return nil, fmt.Errorf("switch on forwarding: %w", err)
 	}
 	home := filepath.Join(o.DataRoot, "network", "bridge.address")
+	owner, err := filepath.EvalSymlinks(o.ExecRoot)
+	if err != nil {
+		return nil, err
+	}
 	m.bridge, err = bridge.Open(m.conn, bridge.Options{
 		Name: o.Bridge, Address: o.BIP, Prefer: lastAddress(home), MTU: o.MTU, Avoid: dns.Host().Servers, Log: o.Log,
+		Owner: owner, Alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
 	})
 	if err != nil {
 		return nil, err
@@ -134,10 +145,20 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		return nil, err
 	}
 	m.ports, err = ports.Open(ctx, ports.Options{
-		Socket: filepath.Join(o.ExecRoot, "netd.sock"), Binary: o.Netd.Binary,
+		Socket: filepath.Join(o.ExecRoot, netdSocket), Binary: o.Netd.Binary,
 		CgroupParent: o.Netd.CgroupParent, CgroupID: "netd-" + o.Bridge, Log: o.Log,
 	})
 	return m, err
+}
+
+// netdAnswers reports whether a berth-netd runs for an exec-root: there is one as
+// long as there is an engine, or a container.
+func netdAnswers(ctx context.Context, execRoot string) bool {
+	c, err := netd.Dial(ctx, filepath.Join(execRoot, netdSocket))
+	if err == nil {
+		c.Close()
+	}
+	return err == nil || errdefs.IsFailedPrecondition(err) // another version
 }
 
 // tableName gives every engine on a host a table of its own.

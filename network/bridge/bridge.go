@@ -11,14 +11,19 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/netlink"
 )
 
-// alias marks links that were made here, and may be removed here.
+// alias marks links that were made here, and may be removed here. The owner
+// follows after a space.
 const alias = "berth"
+
+// maxAlias is how long the kernel lets an alias be.
+const maxAlias = 255
 
 // Options says what the bridge is to be.
 type Options struct {
@@ -31,7 +36,11 @@ type Options struct {
 	Prefer netip.Prefix
 	MTU    int          // 0: that of the default route, at most 1500
 	Avoid  []netip.Addr // which a chosen network must not contain
-	Log    *slog.Logger
+	// Owner says whose the bridge is; one that another owner made is refused if
+	// that one is Alive.
+	Owner string
+	Alive func(owner string) bool
+	Log   *slog.Logger
 }
 
 // Bridge is a link of the host, up, with an address.
@@ -56,14 +65,17 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	}
 	link, err := conn.Link(o.Name)
 	if errdefs.IsNotFound(err) {
-		link, err = b.create(o.Name)
+		link, err = b.create(&o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	b.link, b.ours = link, link.Alias == alias
+	b.link = link
 	if link.Kind != "bridge" {
 		return nil, fmt.Errorf("link %s is not a bridge but a %s: %w", o.Name, link.Kind, errdefs.ErrFailedPrecondition)
+	}
+	if err := b.own(&o); err != nil {
+		return nil, err
 	}
 	if err := b.setAddress(o); err != nil {
 		return nil, fmt.Errorf("address of bridge %s: %w", o.Name, err)
@@ -79,21 +91,41 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	return b, nil
 }
 
-func (b *Bridge) create(name string) (netlink.Link, error) {
-	link, err := b.conn.AddBridge(name, b.mtu)
+// own takes over a link that an engine made, unless it is another's that lives:
+// whoever ends first would remove it under the other's containers.
+func (b *Bridge) own(o *Options) error {
+	mark, owner, _ := strings.Cut(b.link.Alias, " ")
+	if b.ours = mark == alias; !b.ours || owner == o.Owner {
+		return nil
+	}
+	if owner != "" && o.Alive != nil && o.Alive(owner) {
+		return fmt.Errorf("bridge %s belongs to the engine with the exec-root %s: choose another name: %w", o.Name, owner, errdefs.ErrFailedPrecondition)
+	}
+	return b.conn.SetAlias(b.link.Index, o.alias())
+}
+
+func (o *Options) alias() string {
+	if a := alias + " " + o.Owner; o.Owner != "" && len(a) <= maxAlias {
+		return a
+	}
+	return alias
+}
+
+func (b *Bridge) create(o *Options) (netlink.Link, error) {
+	link, err := b.conn.AddBridge(o.Name, b.mtu)
 	if err != nil {
 		return link, err
 	}
 	undo := func(err error) (netlink.Link, error) {
 		return link, errors.Join(err, b.conn.Delete(link.Index))
 	}
-	if err := b.conn.SetAlias(link.Index, alias); err != nil {
+	link.Alias = o.alias()
+	if err := b.conn.SetAlias(link.Index, link.Alias); err != nil {
 		return undo(err)
 	}
-	if err := netlink.DisableIPv6(name); err != nil {
+	if err := netlink.DisableIPv6(o.Name); err != nil {
 		return undo(err)
 	}
-	link.Alias = alias
 	return link, nil
 }
 
