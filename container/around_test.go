@@ -67,6 +67,9 @@ func TestSharedNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if a, b := e.inspect(first).Config.Hostname, e.inspect(second).Config.Hostname; a != b {
+		t.Errorf("host name %q in the network of %q", b, a)
+	}
 	if got := e.await(ch); got.StatusCode != 0 {
 		t.Errorf("code %d: %s", got.StatusCode, e.logs(second))
 	}

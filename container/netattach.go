@@ -51,6 +51,18 @@ func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, er
 	return p, fault.Point("container.start.network")
 }
 
+// nameAsOwner gives a container in another's network that one's host name, as
+// Docker does: /etc/hosts, which they share, leads from it to their address.
+func (s *Service) nameAsOwner(r *Record, owner string) {
+	other := s.index.get(owner)
+	if owner == r.ID || other == nil {
+		return
+	}
+	c, o := *r.Config, other.record().Config
+	c.Hostname, c.Domainname = o.Hostname, o.Domainname
+	r.Config = &c
+}
+
 // networkError words a failed attachment as Docker does.
 func networkError(r *Record, err error) error {
 	if port, ok := errors.AsType[*network.PortError](err); ok {

@@ -83,6 +83,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	// On disk from here on: what a daemon after this one must look for.
 	r, err := s.step(e, Starting, nil, func(r *Record) {
 		r.Network, r.Desired = place.result, WantRunning
+		s.nameAsOwner(r, place.owner)
 		change(r)
 	})
 	if err != nil {
