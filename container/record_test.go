@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -80,6 +81,66 @@ func TestDamagedRecord(t *testing.T) {
 	}
 	if got, err := rs.load(r.ID); err != nil || got.State != Created {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestFullDisk: what is there can change and go when there is no room left.
+func TestFullDisk(t *testing.T) {
+	root := t.TempDir()
+	if err := syscall.Mount("tmpfs", root, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(root, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	rs := records{root: root}
+	if err := rs.open(); err != nil {
+		t.Fatal(err)
+	}
+	r := testRecord("a")
+	if err := os.Mkdir(rs.dir(r.ID), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := rs.create(r, true); err != nil {
+		t.Fatal(err)
+	}
+	fill := func() {
+		f, err := os.OpenFile(filepath.Join(rs.dir(r.ID), "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = f.Write(make([]byte, 4096))
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	fill()
+	next := *r
+	for i := range uint64(6) {
+		next.Run = i
+		next.State = Exited
+		if err := rs.replace(&next); err != nil {
+			t.Fatalf("change %d: %v", i, err)
+		}
+		fill() // takes what the spare gave back
+	}
+	if got, err := rs.load(r.ID); err != nil || got.State != Exited || got.Run != 5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := os.Mkdir(rs.dir(strings.Repeat("b", 64)), 0o700); err == nil {
+		if err := rs.create(testRecord("b"), false); !isFull(err) {
+			t.Errorf("create on a full disk: %v", err)
+		}
+	}
+	if err := rs.remove(r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if have, err := os.ReadDir(filepath.Join(root, spareDir)); err != nil || len(have) != spareCount {
+		t.Errorf("%d spares, %v", len(have), err)
 	}
 }
 

@@ -23,8 +23,18 @@ const (
 
 // records writes and reads the records below one directory.
 type records struct {
-	root string
-	disk syncer
+	root   string
+	disk   syncer
+	spares spares
+}
+
+// open makes the directory ready for a disk that is full one day.
+func (rs *records) open() error {
+	rs.spares.dir = filepath.Join(rs.root, spareDir)
+	if err := rs.spares.open(); err != nil {
+		return fmt.Errorf("open records: %w", err)
+	}
+	return nil
 }
 
 func (rs *records) dir(id string) string { return filepath.Join(rs.root, id) }
@@ -35,8 +45,12 @@ func (rs *records) dir(id string) string { return filepath.Join(rs.root, id) }
 func (rs *records) create(r *Record, durable bool) error {
 	dir := rs.dir(r.ID)
 	tmp := filepath.Join(dir, recordFile+tmpSuffix)
-	if err := rs.write(r, tmp); err != nil {
-		return err
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("save record: %w", err)
+	}
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return fmt.Errorf("save record: %w", err)
 	}
 	if !durable {
 		return os.Rename(tmp, filepath.Join(dir, recordFile))
@@ -63,13 +77,23 @@ func (rs *records) create(r *Record, durable bool) error {
 // the old or the new one. persist makes it survive a power loss, too.
 func (rs *records) replace(r *Record) error {
 	dst := filepath.Join(rs.dir(r.ID), recordFile)
-	if err := rs.write(r, dst+tmpSuffix); err != nil {
-		return err
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("save record: %w", err)
+	}
+	if err = os.WriteFile(dst+tmpSuffix, b, 0o600); isFull(err) {
+		err = rs.spares.use(b, dst+tmpSuffix)
+	}
+	if err != nil {
+		return fmt.Errorf("save record: %w", err)
 	}
 	if err := fault.Point("container.record.rename"); err != nil {
 		return err
 	}
 	if err := os.Rename(dst+tmpSuffix, dst); err != nil {
+		return fmt.Errorf("save record: %w", err)
+	}
+	if err := rs.spares.refill(); err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
 	return nil
@@ -78,17 +102,6 @@ func (rs *records) replace(r *Record) error {
 // persist makes the last version of a record durable.
 func (rs *records) persist(id string) error {
 	return rs.disk.sync(filepath.Join(rs.dir(id), recordFile), rs.dir(id))
-}
-
-func (rs *records) write(r *Record, path string) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("save record: %w", err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		return fmt.Errorf("save record: %w", err)
-	}
-	return nil
 }
 
 // load reads a record. An error of kind os.ErrNotExist says that the directory
@@ -148,6 +161,9 @@ func (rs *records) remove(id string) error {
 		return err
 	}
 	if err := os.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove container directory: %w", err)
+	}
+	if err := rs.spares.refill(); err != nil {
 		return fmt.Errorf("remove container directory: %w", err)
 	}
 	return nil

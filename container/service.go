@@ -61,7 +61,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	var err error
+	err := s.records.open()
+	if err != nil {
+		return nil, err
+	}
 	if s.caps, err = kernelCaps(); err != nil {
 		return nil, fmt.Errorf("open containers: %w", err)
 	}
