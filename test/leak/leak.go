@@ -170,6 +170,9 @@ func processes(context.Context) ([]string, error) {
 		name := strings.TrimSpace(string(comm))
 		if bytes.Contains(group, []byte("/berth/")) || strings.HasPrefix(name, "berth") {
 			args := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
+			if bytes.Contains(group, []byte("/berth/monitors")) && strings.HasPrefix(args, "berth-init") {
+				continue // a stage that an idle monitor has ready; it ends with the monitor
+			}
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			if pid == os.Getpid() {
 				continue
