@@ -19,17 +19,12 @@ type Image struct {
 // Root is the manifest or index that a tag names.
 func (i Image) Root() Blob { return i.Manifests[len(i.Manifests)-1] }
 
-// imageTime is when images made here say that they were created: a fixed
-// moment, so that equal content has an equal digest, and not the epoch, which
-// clients show as an age of half a century.
-var imageTime = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
-
 // NewImage makes an image for one platform of layers, lowest first. created
 // says in words how, for the history.
 func NewImage(p ocispec.Platform, c ocispec.ImageConfig, created string, layers ...Layer) (Image, error) {
-	at := imageTime
+	epoch := time.Unix(0, 0).UTC()
 	config := ocispec.Image{
-		Created: &at, Platform: p, Config: c,
+		Created: &epoch, Platform: p, Config: c,
 		RootFS: ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{}},
 	}
 	m := ocispec.Manifest{
@@ -39,7 +34,7 @@ func NewImage(p ocispec.Platform, c ocispec.ImageConfig, created string, layers 
 	var image Image
 	for _, l := range layers {
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.DiffID)
-		config.History = append(config.History, ocispec.History{Created: &at, CreatedBy: created})
+		config.History = append(config.History, ocispec.History{Created: &epoch, CreatedBy: created})
 		m.Layers = append(m.Layers, l.Descriptor)
 		image.Blobs = append(image.Blobs, l.Blob)
 	}
