@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
@@ -46,7 +47,10 @@ func (a *Attachment) Run(ctx context.Context) error {
 	defer restore()
 
 	in := make(chan error, 1)
-	go func() { in <- a.input() }()
+	// Set before the daemon learns of the keys: it closes the connection at
+	// once, and the end of output must not be taken for the container's.
+	var detached atomic.Bool
+	go func() { in <- a.input(&detached) }()
 	var out chan error // nil: never ready
 	if a.Stdout || a.Stderr {
 		out = make(chan error, 1)
@@ -55,6 +59,9 @@ func (a *Attachment) Run(ctx context.Context) error {
 	for {
 		select {
 		case err := <-out:
+			if detached.Load() {
+				return ErrDetached
+			}
 			return err
 		case err := <-in:
 			if errors.Is(err, ErrDetached) || out == nil {
@@ -83,7 +90,7 @@ func (a *Attachment) output() error {
 	return err
 }
 
-func (a *Attachment) input() error {
+func (a *Attachment) input(detached *atomic.Bool) error {
 	if a.Stdin {
 		in := a.IO.In
 		var keys []byte
@@ -94,6 +101,7 @@ func (a *Attachment) input() error {
 		if _, err := io.Copy(a.Conn.Conn, in); errors.As(err, &term.EscapeError{}) {
 			// The daemon is told by the keys themselves: a connection that
 			// only ends would be taken for a client that died.
+			detached.Store(true)
 			_, _ = a.Conn.Conn.Write(keys)
 			return ErrDetached
 		}

@@ -103,6 +103,33 @@ func TestDetachKeys(t *testing.T) {
 	}
 }
 
+// hasty is a daemon that closes the connection on the first byte of input, and
+// whose client is slow to come back from sending it.
+type hasty struct {
+	net.Conn
+	daemon   net.Conn
+	returned chan struct{}
+}
+
+func (h *hasty) Write(p []byte) (int, error) {
+	h.daemon.Close()
+	<-h.returned
+	return len(p), nil
+}
+
+// TestDetachBeforeEnd: the end of output that detaching causes may be seen
+// before the input side is done. It is a detach all the same.
+func TestDetachBeforeEnd(t *testing.T) {
+	conn, daemon := pair(t)
+	h := &hasty{conn.Conn, daemon, make(chan struct{})}
+	defer close(h.returned)
+	conn.Conn = h
+	a := &Attachment{IO: &IO{In: bytes.NewReader([]byte{16, 17}), Out: io.Discard}, Conn: conn, Stdin: true, Stdout: true, TTY: true}
+	if err := a.Run(t.Context()); !errors.Is(err, ErrDetached) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestForwardName(t *testing.T) {
 	for sig, want := range map[os.Signal]string{
 		os.Interrupt: "INT", syscall.SIGTERM: "TERM", syscall.SIGHUP: "HUP", syscall.SIGUSR1: "USR1",
