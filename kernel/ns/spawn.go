@@ -1,0 +1,238 @@
+package ns
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A SpawnSpec says what Spawn makes. Only Exe and Args have to be set.
+type SpawnSpec struct {
+	// Exe is the program, best a SealedMemfd. It is executed by descriptor
+	// (execveat with AT_EMPTY_PATH): no path is ever looked up, whatever file
+	// system the process is in by then.
+	Exe       *os.File
+	Args, Env []string
+	// Files are the process's descriptors 0 to n-1. It gets no others, except
+	// for Empty.
+	Files []*os.File
+	// Join are entered in this order, before anything of Unshare is made.
+	Join []JoinNS
+	// Clone and Unshare are namespaces to make, CLONE_NEW… flags: by the clone
+	// itself, and by the process after it has joined the others.
+	Clone, Unshare uint64
+	// Cgroup, a directory of cgroup v2, is where the process begins
+	// (CLONE_INTO_CGROUP).
+	Cgroup *os.File
+	// Before, when set, is called with the process's number when it exists and
+	// before it does anything: to write the mappings of a user namespace that
+	// Clone makes, or to put it into groups of cgroup v1. Its error ends the
+	// process.
+	Before func(pid int) error
+	// Setsid makes the process the leader of a session of its own.
+	Setsid bool
+	// Root makes it user 0 and group 0, without other groups, of the user
+	// namespace that it joined or made.
+	Root bool
+	// Empty, when set, is a directory with nothing in it that is the process's
+	// root when the program starts: what a language's runtime looks at first
+	// (/proc/self, /sys) is then not what somebody put there who owns the
+	// joined mount namespace. The root directory of that namespace comes along
+	// as descriptor len(Files); the program goes there by itself (fchdir,
+	// chroot), as soon as it is ready to be looked at.
+	Empty *os.File
+}
+
+// JoinNS is a namespace to enter: a file of /proc/PID/ns, or a pidfd, of which
+// Kind may be several CLONE_NEW… flags at once. Entering several by one pidfd
+// is checked with the rights of before (setns(2)), so that namespaces of
+// different owners can be entered together with a user namespace.
+type JoinNS struct {
+	File *os.File
+	Kind int
+}
+
+// A SpawnError says which step of the new process went wrong.
+type SpawnError struct {
+	Step string
+	Err  syscall.Errno
+}
+
+func (e *SpawnError) Error() string { return e.Step + ": " + e.Err.Error() }
+
+func (e *SpawnError) Unwrap() error { return e.Err }
+
+// Spawn starts a process in other namespaces, user and time namespaces
+// included, which only a process of one thread can enter: a copy of the caller
+// does it, by raw system calls, and then executes the program. The process is
+// the caller's child, pid is its number as the caller sees it. When Spawn
+// returns without error, the program has been executed; on an error nothing is
+// left. Unless the process was killed on its way, which waiting for it tells.
+func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
+	pidNS, err := s.pidNamespace()
+	if err != nil {
+		return 0, nil, err
+	}
+	if pidNS == nil {
+		return s.spawn()
+	}
+	err = OnThread(func() error {
+		// It concerns the thread's children. The thread is thrown away.
+		if err := Enter(pidNS, unix.CLONE_NEWPID); err != nil {
+			return fmt.Errorf("join pid namespace: %w", err)
+		}
+		pid, pidfd, err = s.spawn()
+		return err
+	})
+	return pid, pidfd, err
+}
+
+// pidNamespace returns what to enter the pid namespace by, if one is joined.
+func (s *SpawnSpec) pidNamespace() (f *os.File, err error) {
+	for _, j := range s.Join {
+		if j.Kind&unix.CLONE_NEWPID == 0 {
+			continue
+		}
+		if f != nil {
+			return nil, errors.New("spawn: two pid namespaces to join")
+		}
+		f = j.File
+	}
+	return f, nil
+}
+
+// spawn forks. The calling thread is in the pid namespace to be.
+func (s *SpawnSpec) spawn() (int, *os.File, error) {
+	c, err := s.child()
+	if err != nil {
+		return 0, nil, fmt.Errorf("spawn: %w", err)
+	}
+	report, err := c.pipes(s.Before != nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("spawn: %w", err)
+	}
+	defer report.Close()
+	pid, errno := c.fork()
+	runtime.KeepAlive(s)
+	c.closeTheirs()
+	if errno != 0 {
+		c.release(false)
+		return 0, nil, fmt.Errorf("spawn: %w", &SpawnError{"clone", errno})
+	}
+	pidfd := os.NewFile(uintptr(c.pidfd), "pidfd")
+	if s.Before != nil {
+		err = s.Before(pid)
+		c.release(err == nil)
+	}
+	if err == nil {
+		err = outcome(report)
+	}
+	if err != nil {
+		_ = PidfdSignal(pidfd, syscall.SIGKILL) // it may have ended
+		reap(pid)
+		return 0, nil, errors.Join(fmt.Errorf("spawn: %w", err), pidfd.Close())
+	}
+	return pid, pidfd, nil
+}
+
+// outcome reads what the child reports; nothing means that it executes the
+// program.
+func outcome(report *os.File) error {
+	var f failed
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+	switch n, err := io.ReadFull(report, b); {
+	case n == 0 && errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	case int(f.step) >= len(stepNames):
+		return fmt.Errorf("the child reports step %d", f.step)
+	}
+	return &SpawnError{stepNames[f.step], syscall.Errno(f.errno)}
+}
+
+func reap(pid int) {
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+// child prepares all that the child needs, which cannot allocate.
+func (s *SpawnSpec) child() (*child, error) {
+	c := &child{
+		clone: s.Clone | unix.CLONE_PIDFD, unshare: uintptr(s.Unshare), cgroup: -1, empty: -1,
+		exe: int(s.Exe.Fd()), report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, pidfd: -1,
+	}
+	var err error
+	if c.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
+		return nil, err
+	}
+	if c.envv, err = syscall.SlicePtrFromStrings(s.Env); err != nil {
+		return nil, err
+	}
+	for i, f := range s.Files {
+		if f == nil {
+			return nil, fmt.Errorf("descriptor %d: %w", i, os.ErrInvalid)
+		}
+		c.files = append(c.files, int(f.Fd()))
+	}
+	for _, j := range s.Join {
+		if kind := j.Kind &^ unix.CLONE_NEWPID; kind != 0 {
+			c.join = append(c.join, joinFD{int(j.File.Fd()), uintptr(kind)})
+		}
+	}
+	if s.Cgroup != nil {
+		c.clone, c.cgroup = c.clone|unix.CLONE_INTO_CGROUP, int(s.Cgroup.Fd())
+	}
+	if s.Empty != nil {
+		c.empty = int(s.Empty.Fd())
+	}
+	return c, nil
+}
+
+// pipes makes the pipe by which the child reports, and, if it is to wait, the
+// one by which it is released.
+func (c *child) pipes(wait bool) (report *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	report, c.report = os.NewFile(uintptr(p[0]), "report"), p[1]
+	if !wait {
+		return report, nil
+	}
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		c.closeTheirs()
+		return nil, errors.Join(os.NewSyscallError("pipe2", err), report.Close())
+	}
+	c.wait, c.leash = p[0], p[1]
+	return report, nil
+}
+
+// closeTheirs closes the child's ends.
+func (c *child) closeTheirs() {
+	_ = unix.Close(c.report)
+	if c.wait >= 0 {
+		_ = unix.Close(c.wait)
+	}
+}
+
+// release lets a child that waits go on, or end.
+func (c *child) release(goOn bool) {
+	if c.leash < 0 {
+		return
+	}
+	if goOn {
+		_, _ = unix.Write(c.leash, []byte{1}) // a child that is gone says so by its report
+	}
+	_ = unix.Close(c.leash)
+	c.leash = -1
+}
