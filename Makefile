@@ -18,7 +18,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults test test-unit test-root test-race e2e test-vm fuzz bench bench-render lint gen demo install check clean setup
+.PHONY: help build faults test test-unit test-root test-race e2e test-vm fuzz bench bench-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,7 +59,7 @@ test-race: ## light packages with many goroutines, under the race detector
 test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(patsubst %,./%/...,$(ROOT)) 2>&1 | tools/skips
 
-e2e: faults ## stories with the real daemon and real clients, as root
+e2e: faults deb ## stories with the real daemon and real clients, as root
 	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
 test-vm: faults ## the stories on Debian's kernel with cgroup v2 and systemd
@@ -89,11 +89,30 @@ demo: ## the whole path on a throw-away engine, as root (DEMOARGS=-stop-hub: see
 	@$(MAKE) --no-print-directory build
 	@bin/demo $(DEMOARGS)
 
-LIBEXEC := $(DESTDIR)$(PREFIX)/libexec/berth
-install: build ## programs into PREFIX (/usr/local), honouring DESTDIR
-	install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC)
-	install -m 755 bin/berth bin/berthd bin/berth-hub $(DESTDIR)$(PREFIX)/bin
+BINDIR   = $(DESTDIR)$(PREFIX)/bin
+LIBEXEC  = $(DESTDIR)$(PREFIX)/libexec/berth
+SHARE    = $(DESTDIR)$(PREFIX)/share
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+man: ## manual pages and completions into bin/man
+	go run ./tools/man bin/man
+
+install: build man ## programs, manual, completions and units into PREFIX (/usr/local), honouring DESTDIR
+	install -d $(BINDIR) $(LIBEXEC) $(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(UNITDIR)
+	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd,$(PROGRAMS))) $(BINDIR)
 	install -m 755 bin/berth-sandbox bin/berth-netd $(LIBEXEC)
+	install -m 644 bin/man/man1/* $(SHARE)/man/man1
+	install -m 644 bin/man/man8/* $(SHARE)/man/man8
+	install -D -m 644 bin/man/completions/berth.bash $(SHARE)/bash-completion/completions/berth
+	install -D -m 644 bin/man/completions/_berth $(SHARE)/zsh/vendor-completions/_berth
+	install -D -m 644 bin/man/completions/berth.fish $(SHARE)/fish/vendor_completions.d/berth.fish
+	sed 's,@BINDIR@,$(PREFIX)/bin,' tools/package/berth.service > $(DESTDIR)$(UNITDIR)/berth.service
+	install -m 644 tools/package/berth.socket $(DESTDIR)$(UNITDIR)
+
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+deb: ## bin/berth.deb, a Debian package
+	rm -rf .cache/deb
+	$(MAKE) --no-print-directory install DESTDIR=.cache/deb PREFIX=/usr
+	STAGE=.cache/deb ARCH=$$(go env GOARCH) VERSION='$(VERSION:v%=%)' go run $(NFPM) package -f tools/package/nfpm.yaml -p deb -t bin/berth.deb
 
 check: test ## exactly what CI runs
 

@@ -33,7 +33,7 @@ var layers = map[string]string{
 	"cli":       "api",
 	"cmd":       "api build cli compose config container event hub image kernel network plugin sandbox server swarm volume web",
 	"test":      "api cli hub kernel oci sandbox",
-	"tools":     "api oci",
+	"tools":     "api cli config oci",
 }
 
 // TestLayers fails on an import that the table does not allow.

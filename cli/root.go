@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-engine/berth/cli/settings"
+	"github.com/berth-engine/berth/cli/stream"
 	"github.com/spf13/cobra"
 )
 
@@ -114,3 +115,7 @@ func newImage(s *Session) *cobra.Command {
 	return group("image", "Manage images",
 		newHistory(s), newImageInspect(s), newImageLs(s), newPull(s), newImageRm(s), newTag(s))
 }
+
+// Commands is the whole tree of commands, for manual pages and completions. It
+// connects to nothing until one of them runs.
+func Commands() *cobra.Command { return newRoot(&Session{IO: stream.Std()}, nil) }

@@ -77,3 +77,6 @@ func keyOf(flag string) string {
 	}
 	return flag
 }
+
+// Flags are the daemon's flags with their defaults, for manual pages.
+func Flags() *pflag.FlagSet { return newFlags(defaults()) }
