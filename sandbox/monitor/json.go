@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/sandbox/stage"
+	"github.com/berth-engine/berth/sandbox/state"
 )
 
 // The JSON of the protocol and of exit.json is written and read by hand: one
@@ -71,7 +72,7 @@ func (f *fields) key(name string) {
 		f.out = append(f.out, ',')
 	}
 	f.some = true
-	f.out = append(appendString(f.out, name), ':')
+	f.out = append(state.AppendString(f.out, name), ':')
 }
 
 // get finds a field that was read; null is as good as none.
@@ -102,7 +103,7 @@ func (f *fields) str(name string, v *string, omit bool) {
 		}
 	case *v != "" || !omit:
 		f.key(name)
-		f.out = appendString(f.out, *v)
+		f.out = state.AppendString(f.out, *v)
 	}
 }
 
@@ -186,7 +187,7 @@ func (f *fields) strs(name string, v *[]string, omit bool) {
 			if i > 0 {
 				f.out = append(f.out, ',')
 			}
-			f.out = appendString(f.out, s)
+			f.out = state.AppendString(f.out, s)
 		}
 		f.out = append(f.out, ']')
 		return

@@ -1,0 +1,208 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/task"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// maxOutput is how much of what a hook writes becomes part of an error.
+const maxOutput = 4096
+
+// A process is a hook that runs.
+type process struct {
+	pid     int
+	pidfd   int
+	in, out int // our ends of its streams; -1 when closed
+	output  []byte
+
+	mu     sync.Mutex
+	reaped bool
+}
+
+// one runs a hook to its end. The calling thread does all but the killing: in a
+// stage, no other thread is where the hook is to run.
+func (r *Runner) one(ctx context.Context, h *specs.Hook, input []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	limited := ctx
+	if h.Timeout != nil {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
+		defer cancel()
+	}
+	p, err := r.fork(h)
+	if err != nil {
+		return fmt.Errorf("%s: %w", h.Path, err)
+	}
+	defer p.close()
+	if limited.Done() != nil {
+		defer context.AfterFunc(limited, p.kill)()
+	}
+	status, err := p.wait(input)
+	switch {
+	case err != nil:
+		return err
+	case status.Signaled() && ctx.Err() != nil:
+		return ctx.Err()
+	case status.Signaled() && limited.Err() != nil:
+		return fmt.Errorf("%s did not end within %d s and was killed%s", h.Path, *h.Timeout, p.said())
+	case status.Signaled():
+		return fmt.Errorf("%s: signal: %s%s", h.Path, status.Signal(), p.said())
+	case status.ExitStatus() != 0:
+		return fmt.Errorf("%s: exit status %d%s", h.Path, status.ExitStatus(), p.said())
+	}
+	return nil
+}
+
+// fork starts the hook in a process group of its own.
+func (r *Runner) fork(h *specs.Hook) (_ *process, err error) {
+	// What the caller itself was given open is nothing for a hook. A filter may
+	// refuse this; a stage has done it before.
+	err = task.CloseOnExec(3)
+	if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSYS) {
+		return nil, err
+	}
+	p := &process{pidfd: -1, in: -1, out: -1}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	var stdin, stdout [2]int
+	if err := unix.Pipe2(stdin[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	p.in = stdin[1]
+	defer unix.Close(stdin[0])
+	if err := unix.Pipe2(stdout[:], unix.O_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("pipe2", err)
+	}
+	p.out = stdout[0]
+	defer unix.Close(stdout[1])
+	for _, fd := range []int{p.in, p.out} {
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return nil, os.NewSyscallError("set non-blocking", err)
+		}
+	}
+	program, args := h.Path, h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	if r.Exe != nil {
+		program, args = "/proc/self/fd/"+strconv.Itoa(int(r.Exe.Fd())), append([]string{Name, h.Path}, args...)
+		defer runtime.KeepAlive(r.Exe)
+	}
+	p.pid, err = syscall.ForkExec(program, args, &syscall.ProcAttr{
+		Env:   h.Env,
+		Files: []uintptr{uintptr(stdin[0]), uintptr(stdout[1]), uintptr(stdout[1])},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd},
+	})
+	return p, err
+}
+
+// kill ends the hook's process group.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reaped { // till then the number is its own
+		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+		_ = syscall.Kill(p.pid, syscall.SIGKILL) // should it have left its group
+	}
+}
+
+// wait feeds the hook and hears it until it ends.
+func (p *process) wait(input []byte) (status syscall.WaitStatus, err error) {
+	for ended := false; !ended; {
+		fds := []unix.PollFd{
+			{Fd: int32(p.pidfd), Events: unix.POLLIN},
+			{Fd: int32(p.out), Events: unix.POLLIN},
+			{Fd: int32(p.in), Events: unix.POLLOUT},
+		}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			p.kill()
+			return status, errors.Join(os.NewSyscallError("poll", err), p.reap(&status))
+		}
+		if fds[2].Revents != 0 {
+			input = p.feed(input)
+		}
+		ended = fds[0].Revents != 0
+		if fds[1].Revents != 0 || ended { // what it wrote last is there by now
+			p.hear()
+		}
+	}
+	return status, p.reap(&status)
+}
+
+func (p *process) reap(status *syscall.WaitStatus) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reaped = true
+	for {
+		_, err := syscall.Wait4(p.pid, status, 0, nil)
+		if err != syscall.EINTR {
+			return os.NewSyscallError("wait4", err)
+		}
+	}
+}
+
+// feed writes what the pipe takes and closes it behind the last byte. A hook
+// that does not read is no error.
+func (p *process) feed(input []byte) (rest []byte) {
+	n, err := unix.Write(p.in, input)
+	if err == nil && n < len(input) {
+		return input[n:]
+	}
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+		return input
+	}
+	unix.Close(p.in)
+	p.in = -1
+	return nil
+}
+
+// hear reads all that is there. The first maxOutput bytes are kept.
+func (p *process) hear() {
+	buf := make([]byte, maxOutput)
+	for p.out >= 0 {
+		n, err := unix.Read(p.out, buf)
+		switch {
+		case err == nil && n > 0:
+			p.output = append(p.output, buf[:min(n, maxOutput-len(p.output))]...)
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			return
+		default:
+			unix.Close(p.out)
+			p.out = -1
+		}
+	}
+}
+
+func (p *process) said() string {
+	if text := strings.TrimSpace(string(p.output)); text != "" {
+		return ": " + text
+	}
+	return ""
+}
+
+func (p *process) close() {
+	for _, fd := range []int{p.pidfd, p.in, p.out} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
