@@ -12,13 +12,11 @@ import (
 )
 
 func main() {
-	switch os.Args[0] {
-	case "berth-init", "berth-reap":
+	if stage.IsStage() {
 		stage.Main()
-	default:
-		if err := monitor.Main(); err != nil {
-			fmt.Fprintf(os.Stderr, "berth-sandbox: %v\n", err)
-			os.Exit(1)
-		}
+	}
+	if err := monitor.Main(); err != nil {
+		fmt.Fprintf(os.Stderr, "berth-sandbox: %v\n", err)
+		os.Exit(1)
 	}
 }

@@ -158,15 +158,37 @@ func (o *Config) describe(c *codec) {
 	s := o.Spec
 	c.str(&s.Hostname)
 	c.str(&s.Domainname)
-	option(c, &s.Root, func(c *codec, r *specs.Root) { c.flag(&r.Readonly) })
+	option(c, &s.Root, func(c *codec, r *specs.Root) { c.str(&r.Path); c.flag(&r.Readonly) })
 	list(c, &s.Mounts, func(c *codec, m *specs.Mount) {
 		c.str(&m.Destination)
 		c.str(&m.Type)
 		c.str(&m.Source)
 		list(c, &m.Options, (*codec).str)
 	})
+	option(c, &s.Hooks, describeHooks)
+	option(c, &o.State, describeState)
 	describeProcess(c, s.Process)
 	describeLinux(c, s.Linux)
+}
+
+func describeHooks(c *codec, h *specs.Hooks) {
+	//nolint:staticcheck // prestart is deprecated, but in use
+	for _, kind := range []*[]specs.Hook{&h.Prestart, &h.CreateRuntime, &h.CreateContainer, &h.StartContainer, &h.Poststart, &h.Poststop} {
+		list(c, kind, func(c *codec, k *specs.Hook) {
+			c.str(&k.Path)
+			list(c, &k.Args, (*codec).str)
+			list(c, &k.Env, (*codec).str)
+			option(c, &k.Timeout, num)
+		})
+	}
+}
+
+// describeState leaves out what is set where the state is used.
+func describeState(c *codec, s *specs.State) {
+	c.str(&s.Version)
+	c.str(&s.ID)
+	c.str(&s.Bundle)
+	pairs(c, &s.Annotations)
 }
 
 func describeProcess(c *codec, p *specs.Process) {

@@ -9,9 +9,14 @@ import (
 )
 
 func fullOrder() *order {
-	score, mode, id := -500, os.FileMode(0o640), uint32(3)
+	score, mode, id, seconds := -500, os.FileMode(0o640), uint32(3), 5
 	spec := defaultSpec("/probe", "a\nb", "")
-	spec.Domainname, spec.Root.Readonly = "d", true
+	spec.Domainname, spec.Root.Readonly, spec.Root.Path = "d", true, "r"
+	spec.Hooks = &specs.Hooks{
+		Prestart:      []specs.Hook{{Path: "/p", Args: []string{"a", ""}, Env: []string{"E=1"}, Timeout: &seconds}}, //nolint:staticcheck // deprecated, but in use
+		CreateRuntime: []specs.Hook{{Path: "/1"}}, CreateContainer: []specs.Hook{{Path: "/2"}}, StartContainer: []specs.Hook{{Path: "/3"}, {Path: "/4"}},
+		Poststart: []specs.Hook{{Path: "/5"}}, Poststop: []specs.Hook{{Path: "/6"}},
+	}
 	spec.Process.OOMScoreAdj, spec.Process.ConsoleSize = &score, &specs.Box{Height: 1, Width: 1 << 40}
 	spec.Process.User = specs.User{UID: 1<<32 - 1, GID: 7, Umask: &id, AdditionalGids: []uint32{1, 0}}
 	spec.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_AS", 1<<64-1, 0)}
@@ -22,7 +27,7 @@ func fullOrder() *order {
 	spec.Linux.RootfsPropagation = "rslave"
 	spec.Linux.Personality = &specs.LinuxPersonality{Domain: "LINUX32"}
 	return &order{
-		Config: Config{Spec: spec, Seccomp: []byte{0, 255}, CgroupDirs: []string{"/x"}, Reaper: true},
+		Config: Config{Spec: spec, Seccomp: []byte{0, 255}, CgroupDirs: []string{"/x"}, Reaper: true, State: &specs.State{Version: "1", ID: "i", Bundle: "/b", Annotations: map[string]string{"k": "v"}}},
 		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true,
 	}
 }
@@ -69,9 +74,9 @@ func TestPrepare(t *testing.T) {
 	if _, text, err = Prepare(&want, false); err != nil || decode(text, got.describe) != nil || got.NetNS || !got.NewNet {
 		t.Errorf("%+v, %v", got, err)
 	}
-	want.Spec.Hooks = &specs.Hooks{}
+	want.State = nil
 	if _, _, err := Prepare(&want, true); err == nil {
-		t.Error("hooks are lost")
+		t.Error("hooks without a state")
 	}
 }
 

@@ -35,8 +35,10 @@ func (s *setup) exec() int {
 	p := s.Spec.Process
 	path, failed := lookPath(p.Args[0], p.Env)
 	if failed == nil {
+		var command *os.File
+		var err error
 		if s.Reaper {
-			if err := s.passCommand(path); err != nil {
+			if command, err = s.commandFile(path); err != nil {
 				return s.give(err)
 			}
 		}
@@ -45,7 +47,13 @@ func (s *setup) exec() int {
 				return s.give(err)
 			}
 		}
+		if err := s.startHooks(); err != nil {
+			return s.give(err)
+		}
 		if s.Reaper {
+			if err := s.passCommand(command); err != nil {
+				return s.give(err)
+			}
 			args := append([]string{ReaperName, "--"}, p.Args...)
 			return s.give(task.Exec(s.exe, args, []string{"GOMAXPROCS=1", "GOGC=off"}))
 		}
@@ -61,16 +69,16 @@ func (s *setup) give(err error) int {
 	return 1
 }
 
-// passCommand leaves the command and the control socket to the reaper. The
-// container's environment is not the reaper's: GODEBUG and the like would
-// steer it.
-func (s *setup) passCommand(path string) error {
+// commandFile is the command for the reaper. The container's environment is
+// not the reaper's: GODEBUG and the like would steer it.
+func (s *setup) commandFile(path string) (*os.File, error) {
 	p := s.Spec.Process
 	c := command{Path: path, Args: p.Args, Env: p.Env, Terminal: p.Terminal}
-	f, err := ns.DataMemfd("command", bytes.NewReader(encode(c.describe)))
-	if err != nil {
-		return err
-	}
+	return ns.DataMemfd("command", bytes.NewReader(encode(c.describe)))
+}
+
+// passCommand leaves the command and the control socket to the reaper.
+func (s *setup) passCommand(f *os.File) error {
 	if err := task.Inherit(f, fdCommand); err != nil {
 		return err
 	}

@@ -15,14 +15,24 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/hook"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Main is the init stage, or the reaper, depending on os.Args[0]. It does not
-// return.
+// IsStage tells whether this process was started as one of the programs that
+// Main is.
+func IsStage() bool {
+	return os.Args[0] == InitName || os.Args[0] == ReaperName || os.Args[0] == hook.Name
+}
+
+// Main is the init stage, the reaper, or what executes a hook, depending on
+// os.Args[0]. It does not return.
 func Main() {
-	if os.Args[0] == ReaperName {
+	switch os.Args[0] {
+	case ReaperName:
 		reap()
+	case hook.Name:
+		hook.Main()
 	}
 	// Credentials, capabilities and seccomp belong to a thread: this one, which
 	// will also execute the program.
@@ -65,6 +75,7 @@ func initMain(control *os.File) int {
 		{"mount", s.mountAll},
 		{"make devices", s.makeDevices},
 		{"open terminal", s.openConsole},
+		{"run hooks", s.createHooks},
 		{"kernel settings", s.kernelSettings},
 		{"hide paths", s.hidePaths},
 		{"pivot root", s.pivot},
@@ -215,14 +226,15 @@ func (s *setup) setNames() error {
 }
 
 // attachRoot cuts the mount namespace off from the host's and puts the root
-// file system into it: over "/", the one directory that every host has. Paths
+// file system into it: over "/", the one directory that every host has, unless
+// hooks look for it elsewhere. Paths
 // still lead to the host, since the process's root directory is what lies
 // below.
 func (s *setup) attachRoot() error {
 	if err := mount.MakePrivate(); err != nil {
 		return err
 	}
-	at, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
+	at, err := s.rootPoint()
 	if err != nil {
 		return err
 	}

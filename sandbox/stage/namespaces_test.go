@@ -73,7 +73,6 @@ func TestNotImplemented(t *testing.T) {
 		"time namespace": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
 		},
-		"hooks":                     func(s *specs.Spec) { s.Hooks = &specs.Hooks{} },
 		"SELinux label":             func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
 		"mount /proc: option idmap": func(s *specs.Spec) { s.Mounts[0].Options = []string{"idmap"} },
 	} {

@@ -13,10 +13,11 @@ import (
 
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/hook"
 )
 
 // Names by which the berth-sandbox binary is called as init stage and as
-// reaper (os.Args[0]).
+// reaper (os.Args[0]). The third one is hook.Name.
 const (
 	InitName   = "berth-init"
 	ReaperName = "berth-reap"
@@ -58,7 +59,7 @@ func Fork(exe *os.File, plan *Plan, group *os.File) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{control: ours, cloned: plan.Clone, inGroup: group != nil}
+	p := &Process{exe: exe, control: ours, cloned: plan.Clone, inGroup: group != nil}
 	err = p.clone(exe, plan, group, theirs)
 	theirs.Close()
 	if err != nil {
@@ -189,13 +190,16 @@ func join(dir string, pid int) error {
 }
 
 // Created returns when process 1 is set up and waits just before executing its
-// program (the OCI state "created"). On an error nothing is left.
+// program (the OCI state "created"). Meanwhile it runs prestart and
+// createRuntime hooks. On an error nothing is left; if hooks were run by then,
+// poststop hooks were, too.
 func (p *Process) Created() error {
 	err := p.created()
-	if err != nil {
-		p.Abandon()
+	if err == nil {
+		return nil
 	}
-	return err
+	p.Abandon()
+	return errors.Join(err, p.RunHooks(hook.Poststop))
 }
 
 func (p *Process) created() error {
@@ -207,6 +211,10 @@ func (p *Process) created() error {
 		switch kind {
 		case frameConsole:
 			p.Console = file
+		case frameHooks:
+			if err := p.createHooks(body); err != nil {
+				return err
+			}
 		case frameReady:
 			var r ready
 			if err := decode(body, r.describe); err != nil {

@@ -22,6 +22,9 @@ type Config struct {
 	// Reaper keeps the stage as process 1 (--init): it runs the command as a
 	// child, forwards signals to it and reaps.
 	Reaper bool
+	// State is what hooks and the seccomp agent get; needed if Spec asks for
+	// either. Status and Pid are set where it is used.
+	State *specs.State
 }
 
 // A Plan is what the one who forks the init stage has to know of a Config.
@@ -63,7 +66,12 @@ type Process struct {
 	// Warnings are deviations that Spec's author should hear about, such as a
 	// limit that could be raised only in part.
 	Warnings []string
+	// Hooks are those of the runtime's side, when there are any and Created has
+	// returned: the caller runs poststart and poststop (RunHooks).
+	Hooks *specs.Hooks
 
+	exe     *os.File    // by way of which hooks are executed
+	state   specs.State // what they get
 	control *os.File
 	cloned  uint64 // the namespaces that it was cloned into
 	inGroup bool   // and into its group

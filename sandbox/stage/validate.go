@@ -86,6 +86,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	case !path.IsAbs(spec.Process.Cwd):
 		return namespaces{}, invalid("the working directory %q is not absolute", spec.Process.Cwd)
 	}
+	if err := validateHooks(c); err != nil {
+		return namespaces{}, err
+	}
 	if err := unimplemented(spec); err != nil {
 		return namespaces{}, err
 	}
@@ -107,7 +110,6 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 func unimplemented(spec *specs.Spec) error {
 	p, l := spec.Process, spec.Linux
 	for what, asked := range map[string]bool{
-		"hooks":                spec.Hooks != nil,
 		"SELinux label":        p.SelinuxLabel != "" || l.MountLabel != "",
 		"scheduler":            p.Scheduler != nil,
 		"I/O priority":         p.IOPriority != nil,

@@ -14,6 +14,8 @@ import (
 const (
 	frameOrder    = 'o' // parent → stage: start, and with it descriptors
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
+	frameHooks    = 'h' // stage → parent: wanted; it is time for the runtime's hooks
+	frameGoOn     = 'n' // parent → stage: they have run
 	frameReady    = 'r' // stage → parent: ready
 	frameFailed   = 'f' // stage → parent: failure
 	frameGo       = 'g' // parent → stage: execute
@@ -21,7 +23,7 @@ const (
 )
 
 // maxFrame bounds what is read into memory.
-const maxFrame = 1 << 20
+const maxFrame = maxOrder
 
 // start comes with these descriptors: the order, the root, three standard
 // streams unless there is to be a terminal, and the network namespace if the

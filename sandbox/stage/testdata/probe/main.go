@@ -34,7 +34,7 @@ type Report struct {
 }
 
 func main() {
-	if os.Args[0] == stage.InitName || os.Args[0] == stage.ReaperName {
+	if stage.IsStage() {
 		stage.Main()
 	}
 	if len(os.Args) < 2 {
@@ -42,8 +42,8 @@ func main() {
 	}
 	args := os.Args[2:]
 	switch os.Args[1] {
-	case "report":
-		report()
+	case "report": // to a file, if one is named
+		report(args)
 	case "write": // tells for each path whether it can be opened for writing
 		for _, p := range args {
 			f, err := os.OpenFile(p, os.O_WRONLY, 0)
@@ -137,7 +137,7 @@ func orphan(args []string) {
 	}
 }
 
-func report() {
+func report(file []string) {
 	r := Report{
 		Args: os.Args, Env: os.Environ(), Status: map[string]string{}, Pid: os.Getpid(),
 		UID: os.Getuid(), GID: os.Getgid(), Umask: unix.Umask(0),
@@ -163,5 +163,9 @@ func report() {
 		k, v, _ := strings.Cut(strings.TrimSpace(line), ":")
 		r.Status[k] = strings.TrimSpace(v)
 	}
-	json.NewEncoder(os.Stdout).Encode(r)
+	out := os.Stdout
+	if len(file) > 0 {
+		out, _ = os.Create(file[0])
+	}
+	json.NewEncoder(out).Encode(r)
 }
