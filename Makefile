@@ -13,7 +13,7 @@ VERSION  ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 BUILT    ?= $(shell git log -1 --format=%cI 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT) -X main.built=$(BUILT)
-PROGRAMS := berth berthd berth-sandbox berth-netd berth-hub
+PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub
 PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64

@@ -178,15 +178,14 @@ func Load(parent, id string) (*Group, error) {
 
 // existing returns the group's directories, each once, in a fixed order.
 func (g *Group) existing() []string {
-	var out []string
-	for _, dir := range g.dirs {
-		if _, err := os.Lstat(dir); err == nil {
-			out = append(out, dir)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.DeleteFunc(g.all(), func(dir string) bool {
+		_, err := os.Lstat(dir)
+		return err != nil
+	})
 }
+
+// all returns the group's directories, there or not.
+func (g *Group) all() []string { return slices.Compact(slices.Sorted(maps.Values(g.dirs))) }
 
 // JoinDirs returns the directories to whose cgroup.procs a process must be
 // written to be in the group.

@@ -42,14 +42,19 @@ func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
 // boot (field 22 of /proc/PID/stat). Together with the pid it names one
 // process of this boot. The error is os.ErrNotExist if there is none.
 func ProcessStartTime(pid int) (uint64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := readStat(pid)
 	if err != nil {
-		if errors.Is(err, syscall.ESRCH) {
-			return 0, os.ErrNotExist // it ended between open and read
-		}
 		return 0, err
 	}
 	return parseStartTime(b)
+}
+
+func readStat(pid int) ([]byte, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if errors.Is(err, syscall.ESRCH) {
+		err = os.ErrNotExist // it ended between open and read
+	}
+	return b, err
 }
 
 func parseStartTime(stat []byte) (uint64, error) {
@@ -63,4 +68,19 @@ func parseStartTime(stat []byte) (uint64, error) {
 		return 0, fmt.Errorf("stat line too short: %q", stat)
 	}
 	return strconv.ParseUint(string(fields[19]), 10, 64)
+}
+
+// ProcessState is ProcessStartTime, and tells whether the process has ended and
+// only waits for its parent.
+func ProcessState(pid int) (start uint64, ended bool, err error) {
+	b, err := readStat(pid)
+	if err != nil {
+		return 0, false, err
+	}
+	start, err = parseStartTime(b)
+	if err != nil {
+		return 0, false, err
+	}
+	state := b[bytes.LastIndexByte(b, ')')+2] // parseStartTime has seen it
+	return start, state == 'Z' || state == 'X', nil
 }

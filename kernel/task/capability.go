@@ -118,3 +118,12 @@ func KeepCaps(keep bool) error {
 	}
 	return nil
 }
+
+// KnownCaps lists the names of all capabilities.
+func KnownCaps() []string {
+	list := make([]string, len(names))
+	for i, n := range names {
+		list[i] = "CAP_" + n
+	}
+	return list
+}

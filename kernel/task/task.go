@@ -181,5 +181,11 @@ func Inherit(f *os.File, to int) error {
 		_, err := unix.FcntlInt(f.Fd(), unix.F_SETFD, 0)
 		return os.NewSyscallError("fcntl", err)
 	}
-	return os.NewSyscallError("dup3", unix.Dup3(int(f.Fd()), to, 0))
+	return Copy(int(f.Fd()), to)
+}
+
+// Copy makes descriptor to a copy of from that survives the execution of a
+// program.
+func Copy(from, to int) error {
+	return os.NewSyscallError("dup3", unix.Dup3(from, to, 0))
 }

@@ -150,7 +150,10 @@ func (o *Config) describe(c *codec) {
 	if c.reading {
 		o.Spec = &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
 	}
-	c.flag(&o.Reaper)
+	for _, v := range []*bool{&o.Reaper, &o.Listen, &o.MakeCwd, &o.NoPivot, &o.KeepKeyring} {
+		c.flag(v)
+	}
+	num(c, &o.Preserve)
 	list(c, &o.CgroupDirs, (*codec).str)
 	filter := string(o.Seccomp)
 	c.str(&filter)

@@ -48,6 +48,7 @@ type setup struct {
 	exe      *os.File
 	root     *os.File   // the container's root mount
 	netns    *os.File   // only with order.NetNS
+	listen   *os.File   // only with Config.Listen
 	unshare  uint64     // namespaces still to be made
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
 	cgroups  []cgroupTree
@@ -68,12 +69,13 @@ func initMain(control *os.File) int {
 		{"read configuration", s.read},
 		{"make namespaces", s.makeNamespaces},
 		{"join namespaces", s.joinNamespaces},
-		{"session keyring", task.NewSessionKeyring},
+		{"session keyring", s.keyring},
 		{"set hostname", s.setNames},
 		{"open mount sources", s.openSources},
 		{"mount root file system", s.attachRoot},
 		{"mount", s.mountAll},
 		{"make devices", s.makeDevices},
+		{"make working directory", s.makeCwd},
 		{"open terminal", s.openConsole},
 		{"run hooks", s.createHooks},
 		{"kernel settings", s.kernelSettings},
@@ -88,8 +90,7 @@ func initMain(control *os.File) int {
 			return 1
 		}
 	}
-	kind, _, _, err := receive(control)
-	if err != nil || kind != frameGo {
+	if !s.awaitGo() {
 		return 1 // the monitor gave up
 	}
 	return s.exec()
@@ -145,8 +146,10 @@ func (s *setup) takeFiles(files []*os.File) error {
 	if s.Spec.Process.Terminal {
 		streams, want = 0, 0
 	}
-	if s.NetNS {
-		want++
+	for _, more := range []bool{s.NetNS, s.Listen} {
+		if more {
+			want++
+		}
 	}
 	if len(files) != want {
 		return fmt.Errorf("%d descriptors instead of %d", len(files), want)
@@ -159,6 +162,9 @@ func (s *setup) takeFiles(files []*os.File) error {
 	}
 	if s.NetNS {
 		s.netns = files[streams]
+	}
+	if s.Listen {
+		s.listen = files[want-1]
 	}
 	return nil
 }
@@ -174,6 +180,12 @@ func (s *setup) makeNamespaces() error {
 }
 
 func (s *setup) report() error {
+	if s.Listen {
+		// Who creates hears of a program that is missing, and not who starts.
+		if _, err := lookPath(s.Spec.Process.Args[0], s.Spec.Process.Env); err != nil {
+			return err
+		}
+	}
 	return send(s.control, frameReady, (&ready{s.warnings}).describe, nil)
 }
 
@@ -300,7 +312,11 @@ func (s *setup) pivot() error {
 			return err
 		}
 	}
-	if err := mount.Pivot(s.root); err != nil {
+	change := mount.Pivot
+	if s.NoPivot {
+		change = mount.Chroot
+	}
+	if err := change(s.root); err != nil {
 		return err
 	}
 	return s.propagateRoot()

@@ -69,6 +69,9 @@ func (s *setup) restrict() error {
 	if err := task.CloseOnExec(fdControl); err != nil {
 		return err
 	}
+	if err := s.preserve(); err != nil {
+		return err
+	}
 	if p.NoNewPrivileges {
 		if err := task.NoNewPrivs(); err != nil {
 			return err

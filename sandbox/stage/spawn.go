@@ -53,14 +53,15 @@ var Usual = Plan{Clone: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUT
 
 // Fork makes an init stage, which waits for Begin. exe is the sealed memfd of
 // this program. With group, a v2 directory, the stage starts in that group and
-// Plan.Groups is not looked at. On an error nothing is left.
-func Fork(exe *os.File, plan *Plan, group *os.File) (_ *Process, err error) {
+// Plan.Groups is not looked at. preserve are for the program
+// (Config.Preserve). On an error nothing is left.
+func Fork(exe *os.File, plan *Plan, group *os.File, preserve ...*os.File) (_ *Process, err error) {
 	ours, theirs, err := task.SocketPair()
 	if err != nil {
 		return nil, err
 	}
 	p := &Process{exe: exe, control: ours, cloned: plan.Clone, inGroup: group != nil}
-	err = p.clone(exe, plan, group, theirs)
+	err = p.clone(exe, plan, group, theirs, preserve)
 	theirs.Close()
 	if err != nil {
 		err = fmt.Errorf("clone process 1: %w", err)
@@ -115,6 +116,9 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	if f.NetNS != nil {
 		files = append(files, f.NetNS)
 	}
+	if f.Listen != nil {
+		files = append(files, f.Listen)
+	}
 	st := start{Unshare: plan.Clone &^ p.cloned}
 	err := task.SendFiles(p.control, frame(frameOrder, st.describe), files)
 	if errors.Is(err, syscall.EPIPE) {
@@ -123,7 +127,7 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	return err
 }
 
-func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File) error {
+func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File, preserve []*os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -141,6 +145,9 @@ func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File) error 
 		Env:   []string{"GOMAXPROCS=1", "GOGC=off"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd()},
 		Sys:   sys,
+	}
+	for _, f := range preserve {
+		attr.Files = append(attr.Files, f.Fd())
 	}
 	fork := func() error {
 		p.Pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(fdExe), []string{InitName}, attr)
@@ -289,10 +296,16 @@ func (p *Process) Start() error {
 		p.control.Close()
 		p.control = nil
 	}()
-	if err := send(p.control, frameGo, nothing, nil); err != nil {
+	return StartOver(p.control)
+}
+
+// StartOver is Process.Start over a connection to Files.Listen, for somebody
+// who did not make the process.
+func StartOver(control *os.File) error {
+	if err := send(control, frameGo, nothing, nil); err != nil {
 		return fmt.Errorf("start process 1: it has ended: %w", err)
 	}
-	kind, body, _, err := receive(p.control)
+	kind, body, _, err := receive(control)
 	if errors.Is(err, io.EOF) {
 		return nil // the socket is close-on-exec
 	}

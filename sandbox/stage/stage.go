@@ -25,6 +25,20 @@ type Config struct {
 	// State is what hooks and the seccomp agent get; needed if Spec asks for
 	// either. Status and Pid are set where it is used.
 	State *specs.State
+	// Listen: whoever made the process may be gone when it is to be started.
+	// Once created, it takes its word from whoever connects to Files.Listen
+	// (StartOver). A program that cannot be found already fails Created.
+	Listen bool
+	// Preserve is how many descriptors, those given to Fork, the program finds
+	// from 3 on.
+	Preserve int
+	// MakeCwd makes a working directory that is missing.
+	MakeCwd bool
+	// NoPivot leaves the host's mounts below the root, for hosts that run from
+	// their initial RAM disk, where pivot_root is impossible.
+	NoPivot bool
+	// KeepKeyring leaves the process the session keyring of its maker.
+	KeepKeyring bool
 }
 
 // A Plan is what the one who forks the init stage has to know of a Config.
@@ -49,6 +63,7 @@ type Files struct {
 	Order  *os.File // what Prepare made, in a file (ns.DataMemfd)
 	Rootfs *os.File // detached mount; becomes the root, and the descriptor stays usable
 	NetNS  *os.File // nil: what the order says
+	Listen *os.File // listening socket, with Config.Listen
 
 	// Standard streams of the process; nil: /dev/null. Ignored with
 	// Plan.Terminal.

@@ -89,6 +89,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err := validateHooks(c); err != nil {
 		return namespaces{}, err
 	}
+	if c.Reaper && c.Preserve > 0 {
+		return namespaces{}, &NotImplementedError{"descriptors passed through a reaper"}
+	}
 	if err := unimplemented(spec); err != nil {
 		return namespaces{}, err
 	}

@@ -26,14 +26,14 @@ const (
 const maxFrame = maxOrder
 
 // start comes with these descriptors: the order, the root, three standard
-// streams unless there is to be a terminal, and the network namespace if the
-// order says that one is given.
+// streams unless there is to be a terminal, and the network namespace and the
+// listening socket if the order says that they are given.
 type start struct {
 	Unshare uint64 // CLONE_NEW… namespaces that the stage was not cloned into
 }
 
 const (
-	startFiles = 6
+	startFiles = 7
 	// maxOrder is far above what fits on a command line.
 	maxOrder = 16 << 20
 )

@@ -1,0 +1,152 @@
+// Command berth-runtime makes containers from OCI bundles. Its command line is
+// runc's, so that containerd, dockerd, Podman and CRI-O can use it in runc's
+// place. docs/runtime.md says what differs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/berth-engine/berth/sandbox/lifecycle"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Set by the linker.
+var (
+	version = "0.1.0-dev"
+	commit  string
+)
+
+// program is what the commands share.
+type program struct {
+	root     *lifecycle.Root
+	log      *logger
+	rootless string
+}
+
+// verb is a command of the command line. Its flags are declared by flags, and
+// do gets what follows them.
+type verb struct {
+	name, args, about string
+	min, max          int // arguments; max < 0: any number
+	flags             func(f *flag.FlagSet)
+	do                func(ctx context.Context, p *program, args []string) (status int, err error)
+}
+
+func verbs() []*verb {
+	return []*verb{
+		createVerb(), deleteVerb(), featuresVerb(), killVerb(), listVerb(), runVerb(), specVerb(), startVerb(), stateVerb(),
+	}
+}
+
+func main() {
+	debug.SetGCPercent(400) // it lives for milliseconds, or waits
+	os.Exit(realMain())
+}
+
+func realMain() int {
+	p := &program{log: newLogger(), root: &lifecycle.Root{}}
+	f := flag.NewFlagSet("berth-runtime", flag.ContinueOnError)
+	f.Usage = func() { usage(f) }
+	f.StringVar(&p.root.Dir, "root", defaultRoot(), "`directory` of the containers' states")
+	f.BoolVar(&p.root.Systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath has the form slice:prefix:name")
+	f.StringVar(&p.rootless, "rootless", "auto", "go on where cgroups may not be changed: true, false or auto")
+	f.StringVar(&p.log.path, "log", "", "`file` to log to instead of standard error")
+	f.StringVar(&p.log.format, "log-format", "text", "text or json")
+	f.BoolVar(&p.log.debug, "debug", false, "log more")
+	showVersion := f.Bool("version", false, "print the version")
+	f.BoolVar(showVersion, "v", false, "print the version")
+	if err := f.Parse(os.Args[1:]); err != nil {
+		return parseStatus(err)
+	}
+	if *showVersion {
+		printVersion()
+		return 0
+	}
+	if f.NArg() == 0 || f.Arg(0) == "help" {
+		usage(f)
+		return 0
+	}
+	if err := p.log.open(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	p.root.Warn = p.log.warn
+	status, err := p.run(f.Args())
+	if err != nil {
+		p.log.fatal(err)
+	}
+	return status
+}
+
+func (p *program) run(args []string) (int, error) {
+	all := verbs()
+	i := slices.IndexFunc(all, func(v *verb) bool { return v.name == args[0] })
+	if i < 0 {
+		return 1, fmt.Errorf("no such command: %q", args[0])
+	}
+	v := all[i]
+	var err error
+	if p.root.Dir, err = filepath.Abs(p.root.Dir); err != nil {
+		return 1, err
+	}
+	if p.root.Dir == "/" {
+		return 1, errors.New("option --root argument should not be set to /")
+	}
+	f := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	f.Usage = func() { verbUsage(v, f) }
+	if v.flags != nil {
+		v.flags(f)
+	}
+	if err := f.Parse(args[1:]); err != nil {
+		return parseStatus(err), nil //nolint:nilerr // the package has said what is wrong
+	}
+	if n := f.NArg(); n < v.min || v.max >= 0 && n > v.max {
+		verbUsage(v, f)
+		return 1, fmt.Errorf("%q takes %s", v.name, strings.TrimSpace("arguments: "+v.args))
+	}
+	status, err := v.do(context.Background(), p, f.Args())
+	if err != nil {
+		if slices.Contains([]string{"create", "run", "exec", "restore", "checkpoint"}, v.name) {
+			err = fmt.Errorf("berth-runtime %s failed: %w", v.name, err)
+		}
+		if status <= 0 {
+			status = 1
+		}
+	}
+	return status, err
+}
+
+// parseStatus is the exit status after package flag has complained, or helped.
+func parseStatus(err error) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	return 1
+}
+
+// defaultRoot is in a file system that a reboot empties, and the user's own.
+func defaultRoot() string {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && os.Geteuid() != 0 {
+		return filepath.Join(dir, "berth-runtime")
+	}
+	return "/run/berth-runtime"
+}
+
+// printVersion has the lines that tools look for in runc's.
+func printVersion() {
+	fmt.Println("berth-runtime version", version)
+	if commit != "" {
+		fmt.Println("commit:", commit)
+	}
+	fmt.Println("spec:", specs.Version)
+	fmt.Println("go:", runtime.Version())
+}

@@ -1,0 +1,256 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/seccomp"
+	"github.com/berth-engine/berth/sandbox/stage"
+)
+
+// CreateOptions say how a container is made. What is empty is not wanted.
+type CreateOptions struct {
+	// Bundle is the bundle's directory. Default: the working directory.
+	Bundle string
+	// ConsoleSocket is a unix socket that the terminal's master is sent to;
+	// with process.terminal only.
+	ConsoleSocket string
+	// PidfdSocket is a unix socket that a pidfd of process 1 is sent to.
+	PidfdSocket string
+	// PidFile is a file that process 1's number is written to.
+	PidFile string
+	// Preserve is passed on to process 1, from descriptor 3 on.
+	Preserve []*os.File
+	// Env is added to process 1's environment.
+	Env []string
+	// NoPivot and KeepKeyring are as in stage.Config.
+	NoPivot, KeepKeyring bool
+	// Program is the path of berth-sandbox, of which process 1 is made. It is
+	// executed from a sealed copy in memory.
+	Program string
+}
+
+// Create makes a container, up to the point where process 1 is about to
+// execute its program. The streams 0, 1 and 2 of the caller become its own.
+// Errors: errdefs.AlreadyExists, InvalidArgument, NotFound (the bundle),
+// NotImplemented, and what the kernel refuses.
+func (r *Root) Create(ctx context.Context, id string, o *CreateOptions) error {
+	m := &making{o: *o, detached: true, listen: true}
+	defer m.close()
+	return m.make(ctx, r, id)
+}
+
+// making is a container being made.
+type making struct {
+	o CreateOptions
+	b *bundle
+	c *Container
+	// detached: whoever makes it goes away; listen: before it starts.
+	detached, listen bool
+	process          *stage.Process
+	group            *cgroup.Group
+	plan             *stage.Plan
+	order            []byte
+	undo             []func() error
+}
+
+// close gives back what the making process needed, and not the container.
+func (m *making) close() {
+	if m.process != nil {
+		_ = m.process.Close() // descriptors alone
+	}
+	if m.c != nil {
+		_ = m.c.Close()
+	}
+}
+
+func (m *making) onUndo(fn func() error) { m.undo = append(m.undo, fn) }
+
+func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, fn := range slices.Backward(m.undo) {
+			err = errors.Join(err, fn())
+		}
+		m.undo = nil
+	}()
+	if m.b, err = load(m.o.Bundle); err != nil {
+		return err
+	}
+	if err := m.checkTerminal(); err != nil {
+		return err
+	}
+	if m.c, err = r.claim(id); err != nil {
+		return err
+	}
+	m.onUndo(m.c.remove)
+	for _, step := range []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.begin, m.created} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTerminal speaks runc's words.
+func (m *making) checkTerminal() error {
+	terminal := m.b.spec.Process.Terminal
+	if m.detached && terminal && m.o.ConsoleSocket == "" {
+		return errors.New("cannot allocate tty if runtime will detach without setting console socket")
+	}
+	if (!m.detached || !terminal) && m.o.ConsoleSocket != "" {
+		return errors.New("cannot use console socket if runtime will not detach or allocate tty")
+	}
+	return nil
+}
+
+// describe writes down what is going to be there, for whoever comes after a
+// crash.
+func (m *making) describe() error {
+	spec, err := m.b.spec, error(nil)
+	m.c.OCI, m.c.Bundle, m.c.Rootfs = spec.Version, m.b.dir, m.b.rootfs
+	m.c.Annotations, m.c.Created = spec.Annotations, time.Now().UTC()
+	m.c.CgroupParent, m.c.CgroupName, err = groupPath(m.c.ID, spec.Linux.CgroupsPath)
+	if err != nil {
+		return err
+	}
+	if err := m.c.replace(configFile, m.b.text); err != nil {
+		return err
+	}
+	return m.c.write()
+}
+
+func (m *making) prepare() error {
+	spec := m.b.spec
+	spec.Process.Env = append(spec.Process.Env, m.o.Env...)
+	cfg := &stage.Config{
+		Spec: spec, Listen: m.listen, Preserve: len(m.o.Preserve), MakeCwd: true,
+		NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,
+	}
+	var err error
+	if cfg.Seccomp, err = seccomp.Compile(spec.Linux.Seccomp); err != nil {
+		return err
+	}
+	cfg.CgroupDirs, err = cgroup.Dirs(m.c.CgroupParent, m.c.CgroupName)
+	if err != nil {
+		return err
+	}
+	m.plan, m.order, err = stage.Prepare(cfg, false)
+	if err == nil {
+		m.c.OwnPids = m.plan.OwnPids()
+	}
+	return err
+}
+
+func (m *making) makeGroup() (err error) {
+	limits := m.b.spec.Linux.Resources
+	if limits != nil && len(limits.Devices) > 0 {
+		limits.Devices = append(limits.Devices, usual()...)
+	}
+	m.group, err = cgroup.Create(m.c.CgroupParent, m.c.CgroupName, limits)
+	if err != nil {
+		return err
+	}
+	m.onUndo(func() error { return errors.Join(m.group.Kill(), m.group.Destroy()) })
+	return nil
+}
+
+func (m *making) fork() error {
+	program, err := os.Open(m.o.Program)
+	if err != nil {
+		return fmt.Errorf("the program of process 1: %w", err)
+	}
+	defer program.Close()
+	exe, err := ns.SealedMemfd("berth-sandbox", program)
+	if err != nil {
+		return err
+	}
+	defer exe.Close()
+	dir, err := m.group.FD()
+	if err == nil {
+		defer dir.Close()
+	}
+	if m.process, err = stage.Fork(exe, m.plan, dir, m.o.Preserve...); err != nil {
+		return err
+	}
+	m.onUndo(func() error { m.process.Abandon(); return nil })
+	m.c.Pid, m.c.StartTime = m.process.Pid, m.process.StartTime
+	return nil
+}
+
+func (m *making) begin() error {
+	f := stage.Files{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	var err error
+	if f.Rootfs, err = openRootfs(m.b.rootfs); err != nil {
+		return err
+	}
+	defer f.Rootfs.Close()
+	if f.Order, err = ns.DataMemfd("order", bytes.NewReader(m.order)); err != nil {
+		return err
+	}
+	defer f.Order.Close()
+	if m.listen {
+		if f.Listen, err = task.Listen(m.c.path(startFile)); err != nil {
+			return err
+		}
+		defer f.Listen.Close()
+	}
+	if err := m.process.Begin(m.plan, f); err != nil {
+		return err
+	}
+	return m.c.write() // with the number of process 1, while it works
+}
+
+// openRootfs takes the bundle's root file system, with what is mounted below
+// it, off the host's propagation.
+func openRootfs(path string) (*os.File, error) {
+	root, err := mount.Clone(path, true)
+	if err != nil {
+		return nil, fmt.Errorf("root file system: %w", err)
+	}
+	if err := mount.SetAttr(root, mount.Attr{Propagation: unix.MS_PRIVATE, Recursive: true}); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("root file system: %w", err)
+	}
+	return root, nil
+}
+
+func (m *making) created() error {
+	if err := m.process.Created(); err != nil {
+		return err
+	}
+	for _, w := range m.process.Warnings {
+		m.c.root.warn("%s", w)
+	}
+	if m.o.ConsoleSocket != "" {
+		if err := give(m.o.ConsoleSocket, "/dev/ptmx", m.process.Console); err != nil {
+			return fmt.Errorf("console socket: %w", err)
+		}
+	}
+	if m.o.PidfdSocket != "" {
+		if err := give(m.o.PidfdSocket, "pidfd", m.process.PidFD); err != nil {
+			return fmt.Errorf("pidfd socket: %w", err)
+		}
+	}
+	m.c.Ready = true
+	if err := m.c.write(); err != nil {
+		return err
+	}
+	return writePidFile(m.o.PidFile, m.c.Pid)
+}

@@ -1,0 +1,120 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+)
+
+// RunOptions say how a container is run.
+type RunOptions struct {
+	CreateOptions
+	// Detach returns when the program runs.
+	Detach bool
+	// Keep leaves the container there when it has ended.
+	Keep bool
+	// NoSubreaper leaves orphans of the container to others.
+	NoSubreaper bool
+}
+
+// Run makes a container and starts it. Without Detach it waits for its end,
+// passes signals on to it, relays its terminal, removes it, and returns the
+// exit status, which is 128+n after the signal n.
+func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
+	m := &making{o: o.CreateOptions, detached: o.Detach}
+	defer m.close()
+	if !o.Detach && !o.NoSubreaper {
+		if err := task.Subreaper(); err != nil {
+			r.warn("%v", err)
+		}
+	}
+	var signals chan os.Signal
+	if !o.Detach {
+		signals = make(chan os.Signal, 64)
+		go signal.Notify(signals) // many calls: beside the rest
+		defer signal.Stop(signals)
+	}
+	if err := m.make(ctx, r, id); err != nil {
+		return -1, err
+	}
+	var relay *relay
+	if m.process.Console != nil && !o.Detach {
+		var err error
+		if relay, err = newRelay(m.process.Console); err != nil {
+			return -1, errors.Join(err, m.takeBack())
+		}
+		defer relay.close()
+	}
+	if err := m.process.Start(); err != nil {
+		return -1, errors.Join(err, m.takeBack())
+	}
+	if err := m.c.started(); err != nil {
+		return -1, errors.Join(err, m.takeBack())
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	if err := m.c.unlock(); err != nil { // others may exec, kill and delete it meanwhile
+		return -1, errors.Join(err, m.takeBack())
+	}
+	status := m.wait(signals, relay)
+	if o.Keep {
+		return status, nil
+	}
+	err := r.Delete(ctx, id, true)
+	if relay != nil {
+		relay.drain()
+	}
+	return status, err
+}
+
+// takeBack removes a container that could not be started.
+func (m *making) takeBack() error {
+	m.process.Abandon()
+	return m.c.destroy()
+}
+
+// wait returns the exit status of process 1, which is a child.
+func (m *making) wait(signals <-chan os.Signal, relay *relay) int {
+	ended := make(chan int, 1)
+	go func() { ended <- reapUntil(m.process.Pid) }()
+	for {
+		select {
+		case status := <-ended:
+			return status
+		case s := <-signals:
+			switch sig, _ := s.(syscall.Signal); sig {
+			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE: // ours; Go's own
+			case unix.SIGWINCH:
+				relay.resize()
+			default:
+				_ = ns.PidfdSignal(m.process.PidFD, sig) // it may have ended
+			}
+		}
+	}
+}
+
+// reapUntil reaps children, of which a subreaper has more than it made, until
+// it comes to pid.
+func reapUntil(pid int) int {
+	for {
+		var status syscall.WaitStatus
+		n, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // a raw number
+		case err != nil:
+			return -1 // somebody else has reaped it
+		case n == pid && status.Signaled():
+			return 128 + int(status.Signal())
+		case n == pid:
+			return status.ExitStatus()
+		}
+	}
+}

@@ -1,0 +1,27 @@
+package stage
+
+import (
+	"maps"
+	"slices"
+)
+
+// KnownNamespaces lists the types of namespaces that a Spec may name, sorted.
+func KnownNamespaces() []string {
+	var names []string
+	for n := range cloneFlags {
+		names = append(names, string(n))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// KnownMountOptions lists the words of Mount.Options that are not for the file
+// system, sorted.
+func KnownMountOptions() []string {
+	names := slices.Concat([]string{"bind", "defaults", "rbind"}, slices.Collect(maps.Keys(attributes)), slices.Collect(maps.Keys(propagations)))
+	for _, n := range slices.Clone(names[3:]) {
+		names = append(names, "r"+n)
+	}
+	slices.Sort(names)
+	return names
+}
