@@ -149,6 +149,9 @@ func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor
 	if cfg.Seccomp, err = seccomp.Compile(b.Spec.Linux.Seccomp); err != nil {
 		return nil, nil, err
 	}
+	if cfg.State, err = hookState(b.ID, r.dir(b.ID), b.Spec); err != nil {
+		return nil, nil, err
+	}
 	plan, order, err := stage.Prepare(cfg, b.NetNS != nil)
 	if err != nil {
 		return nil, nil, err

@@ -89,7 +89,11 @@ func (s *Sandbox) removed(ctx context.Context) error {
 func (s *Sandbox) takeAway() error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	err := s.call(ctx, monitor.OpRemove, nil, nil)
+	var removed monitor.Removed
+	err := s.call(ctx, monitor.OpRemove, nil, &removed)
+	for _, w := range removed.Warnings {
+		s.r.log.Warn(w, "container", s.id)
+	}
 	if err != nil && !errdefs.IsUnavailable(err) {
 		return err
 	}

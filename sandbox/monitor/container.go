@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/sandbox/hook"
 	"github.com/berth-engine/berth/sandbox/stage"
 )
 
@@ -22,6 +24,7 @@ type container struct {
 
 	mu        sync.Mutex
 	state     State
+	poststop  sync.Once
 	cfg       *Launch
 	ahead     *stage.Process // before a launch, if there is one
 	proc      *stage.Process
@@ -80,7 +83,7 @@ func (c *container) launch(l *Launch, files []*os.File, meanwhile func() error) 
 	pidfd, err := Pollable(proc.PidFD)
 	if err != nil {
 		proc.Abandon()
-		return nil, errors.Join(fmt.Errorf("process 1: %w", err), io.close())
+		return nil, errors.Join(fmt.Errorf("process 1: %w", err), io.close(), proc.RunHooks(hook.Poststop))
 	}
 	rootfs = f.Rootfs
 	c.cfg, c.proc, c.io, c.rootfs, c.state = l, proc, io, rootfs, StateCreated
@@ -155,6 +158,7 @@ func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile fu
 		proc.Console = nil // not its any more
 		if err != nil {
 			proc.Abandon()
+			err = errors.Join(err, proc.RunHooks(hook.Poststop))
 		}
 	}
 	if err != nil {
@@ -186,6 +190,33 @@ func (c *container) start() (*Started, error) {
 	}
 	c.state, c.startedAt = StateRunning, now
 	return &Started{At: now}, nil
+}
+
+// poststart runs the hooks that follow a start. If one fails, the container is
+// stopped: its end follows.
+func (c *container) poststart() error {
+	c.mu.Lock()
+	proc := c.proc
+	c.mu.Unlock()
+	err := proc.RunHooks(hook.Poststart)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("start: %w", err)
+	if kerr := c.signal(int(syscall.SIGKILL)); kerr != nil && !errdefs.IsNotFound(kerr) {
+		err = errors.Join(err, kerr)
+	}
+	return err
+}
+
+// stopped runs the hooks that follow the end of the container, once.
+func (c *container) stopped() (answer Part) {
+	c.poststop.Do(func() {
+		if err := c.proc.RunHooks(hook.Poststop); err != nil {
+			answer = &Removed{Warnings: strings.Split(err.Error(), "\n")}
+		}
+	})
+	return answer
 }
 
 // output logs a chunk and hands it out; buf is as logblock's Append wants it.

@@ -89,6 +89,8 @@ func (e *Exit) describe(f *fields) {
 	f.str("instance", &e.Instance, true)
 }
 
+func (r *Removed) describe(f *fields) { f.strs("warnings", &r.Warnings, true) }
+
 func (s *Signal) describe(f *fields) { number(f, "signal", &s.Signal, false) }
 
 func (r *Resize) describe(f *fields) {

@@ -26,7 +26,7 @@ const (
 	OpSignal = "signal" // Signal
 	OpResize = "resize" // Resize
 	OpAttach = "attach" // Attach; after the reply the connection carries streams
-	OpRemove = "remove" // the last request: the monitor ends
+	OpRemove = "remove" // → Removed; the last request: the monitor ends
 )
 
 // A Message is one frame: a request has Op, its reply the same Seq and no Op.
@@ -121,6 +121,11 @@ type Status struct {
 type Exited struct {
 	Exit       Exit   `json:"exit"`
 	Unrecorded string `json:"unrecorded,omitempty"`
+}
+
+// Removed answers remove. Warnings are of poststop hooks.
+type Removed struct {
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Signal is sent to process 1.

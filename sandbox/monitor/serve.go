@@ -87,7 +87,9 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 			return false
 		}
 	case OpStart:
-		answer, err = s.c.start()
+		if answer, err = s.c.start(); err == nil {
+			err = s.c.poststart()
+		}
 		if e := (*Error)(nil); errors.As(err, &e) && e.Exec() {
 			<-s.c.done // nothing runs any more when we say that nothing runs
 		}
@@ -108,7 +110,7 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 		}
 	case OpRemove:
 		if err = s.removable(); err == nil {
-			_ = reply(conn, m.Seq, nil, nil)
+			_ = reply(conn, m.Seq, s.c.stopped(), nil)
 			s.end()
 			return false
 		}

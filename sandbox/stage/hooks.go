@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,19 +26,30 @@ func (w *wanted) describe(c *codec) {
 }
 
 func validateHooks(c *Config) error {
-	h := c.Spec.Hooks
-	if h == nil {
-		return nil
-	}
-	if err := hook.Validate(h); err != nil {
+	if err := hook.Validate(c.Spec.Hooks); err != nil {
 		return invalid("%s", err)
 	}
-	for _, k := range hook.Kinds {
-		if len(k.Of(h)) > 0 && c.State == nil {
-			return invalid("hooks need a state to be given to them")
-		}
+	if c.State == nil && NeedsState(c.Spec) {
+		return invalid("hooks and seccomp agents need a state to be given to them")
 	}
 	return nil
+}
+
+// NeedsState tells whether Config.State has to be set: there are hooks, or an
+// agent that answers seccomp notifications.
+func NeedsState(spec *specs.Spec) bool {
+	for _, k := range hook.Kinds {
+		if len(k.Of(spec.Hooks)) > 0 {
+			return true
+		}
+	}
+	return notifies(spec)
+}
+
+// notifies tells whether the filter has an agent answer calls.
+func notifies(spec *specs.Spec) bool {
+	return spec.Linux != nil && spec.Linux.Seccomp != nil &&
+		slices.ContainsFunc(spec.Linux.Seccomp.Syscalls, func(s specs.LinuxSyscall) bool { return s.Action == specs.ActNotify })
 }
 
 // runtimeHooks are those that the stage's parent runs; nil if there are none.
