@@ -18,7 +18,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults test test-unit test-root test-race e2e test-vm fuzz bench bench-render lint gen demo man install deb check clean setup
+.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,15 @@ test-root: build ## tests that need root: real namespaces, mounts, links
 
 e2e: faults deb ## stories with the real daemon and real clients, as root
 	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
+
+# What test/defences.txt lists, beside the stories.
+ATTACKED = $(shell sed -n 's/^[a-z0-9]*: //p' test/defences.txt | tr ',' '\n' | awk '{print "./" $$1}' | sort -u)
+
+attack: build ## try to break out, as root
+	go test -count=1 -v -run '^TestAttack' $(ATTACKED) 2>&1 | tools/skips
+
+attack-mutants: build ## each defence built out must be missed (MUTANTS="tag…"), as root
+	go run ./tools/mutants $(MUTANTS)
 
 test-vm: faults ## the stories on Debian's kernel with cgroup v2 and systemd
 	@tools/setup vm

@@ -62,10 +62,8 @@ func convert(u *user.ExecUser, gids []int) (User, error) {
 	if len(gids) > maxGroups {
 		return out, invalid("more than %d groups", maxGroups)
 	}
-	// The primary group is a supplementary one, too: a process that gives it up
-	// must not thereby escape a mode like 0705 (CVE-2022-36109).
+	out.Additional = supplementary(out.GID)
 	seen := map[int]bool{u.Gid: true}
-	out.Additional = append(out.Additional, out.GID)
 	for _, g := range gids {
 		if g < 0 || g > math.MaxInt32 {
 			return out, invalid("%v", user.ErrRange)
@@ -94,7 +92,7 @@ func userFile(root *os.File, path string, fields int, numeric ...int) ([]byte, e
 	var out bytes.Buffer
 	for line := range bytes.Lines(b) {
 		parts := strings.SplitN(strings.TrimSpace(string(line)), ":", fields)
-		if sound(parts, numeric) {
+		if soundLine(parts, numeric) {
 			out.Write(line)
 		}
 	}

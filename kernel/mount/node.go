@@ -67,7 +67,7 @@ func OpenDevice(root *os.File, path string, major, minor uint32, flags int) (*os
 	if err != nil {
 		return nil, err
 	}
-	ok, err := IsDevice(handle, major, minor)
+	ok, err := theDevice(handle, major, minor)
 	if err == nil && !ok {
 		err = &os.PathError{Op: "open", Path: path, Err: errors.New("not the device that it should be")}
 	}
@@ -79,7 +79,7 @@ func OpenDevice(root *os.File, path string, major, minor uint32, flags int) (*os
 	if err != nil {
 		return nil, err
 	}
-	if ok, err := IsDevice(f, major, minor); err != nil || !ok {
+	if ok, err := theDevice(f, major, minor); err != nil || !ok {
 		f.Close()
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.New("the device was exchanged")}
 	}

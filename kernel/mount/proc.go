@@ -14,7 +14,7 @@ type Proc struct{ root *os.File }
 
 // NewProc makes one, of the calling thread's pid namespace.
 func NewProc() (*Proc, error) {
-	f, err := New("proc", "proc", nil, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR_NODEV)
+	f, err := ownProc()
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +44,11 @@ func (p *Proc) Write(path, value string) error {
 		return err
 	}
 	defer f.Close()
-	magic, err := Magic(f)
+	ok, err := onProc(f)
 	if err != nil {
 		return err
 	}
-	if magic != unix.PROC_SUPER_MAGIC {
+	if !ok {
 		return fmt.Errorf("write %s: not on procfs", path)
 	}
 	_, err = f.WriteString(value)

@@ -25,13 +25,13 @@ const maxLinks = 40
 // (device): open with unix.O_PATH first if path is a stranger's, or use
 // ReadFileInRoot.
 func OpenInRoot(root *os.File, path string, flags int, perm os.FileMode) (*os.File, error) {
-	return openat2(root, path, flags, perm, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	return inRoot(root, path, flags, perm)
 }
 
 // OpenStrict is OpenInRoot that refuses every symbolic link, in any component
 // (ELOOP).
 func OpenStrict(root *os.File, path string, flags int, perm os.FileMode) (*os.File, error) {
-	return openat2(root, path, flags, perm, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
+	return openat2(root, path, flags, perm, noLinks)
 }
 
 func openat2(root *os.File, path string, flags int, perm os.FileMode, resolve uint64) (*os.File, error) {
@@ -90,7 +90,7 @@ func ReadFileInRoot(root *os.File, path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
+	if !readable(info) {
 		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("not a regular file: %w", unix.EINVAL)}
 	}
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(handle.Fd())), os.O_RDONLY, 0)
@@ -98,7 +98,7 @@ func ReadFileInRoot(root *os.File, path string, limit int64) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	b, err := io.ReadAll(bounded(f, limit+1))
 	if err != nil {
 		return nil, err
 	}

@@ -13,14 +13,11 @@ import (
 // ones refuse the flag.
 const mfdExec = 0x10
 
-// sealExec is F_SEAL_EXEC: the executable bits are fixed.
-const sealExec = 0x20
-
 // SealedMemfd copies a program into an anonymous file that nobody can write to
 // any more, whatever descriptor or /proc/PID/exe they hold (CVE-2019-5736).
 // The descriptor is close-on-exec.
 func SealedMemfd(name string, program io.Reader) (*os.File, error) {
-	return memfd(name, program, mfdExec, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE, sealExec)
+	return memfd(name, program, mfdExec, programSeals, sealExec)
 }
 
 func memfd(name string, content io.Reader, flag, seals, optionalSeals int) (*os.File, error) {

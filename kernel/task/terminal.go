@@ -13,11 +13,7 @@ func Peer(master *os.File) (*os.File, error) {
 	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		return nil, fmt.Errorf("unlock terminal: %w", err)
 	}
-	fd, _, e := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if e != 0 {
-		return nil, fmt.Errorf("open terminal: %w", e)
-	}
-	return os.NewFile(fd, "terminal"), nil
+	return openPeer(master)
 }
 
 // SetWindow tells a terminal its size.

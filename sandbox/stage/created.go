@@ -62,7 +62,7 @@ func (s *setup) keyring() error {
 	if s.KeepKeyring {
 		return nil
 	}
-	return task.NewSessionKeyring()
+	return newKeyring()
 }
 
 func (s *setup) makeCwd() error {

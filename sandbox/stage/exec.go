@@ -55,7 +55,7 @@ func (s *setup) exec() int {
 				return s.give(err)
 			}
 			args := append([]string{ReaperName, "--"}, p.Args...)
-			return s.give(task.Exec(s.exe, args, []string{"GOMAXPROCS=1", "GOGC=off"}))
+			return s.give(task.Exec(s.exe, args, reaperEnv(p.Env)))
 		}
 		failed = execError(path, syscall.Exec(path, p.Args, p.Env))
 	}

@@ -13,12 +13,12 @@ import (
 // hidePaths covers the masked paths and makes the read-only ones so. All of it
 // is by descriptor: a path is resolved once, inside the root.
 func (s *setup) hidePaths() error {
-	for _, p := range s.Spec.Linux.ReadonlyPaths {
+	for _, p := range s.readonlyPaths() {
 		if err := s.readOnly(p); err != nil {
 			return fmt.Errorf("make %s read-only: %w", p, err)
 		}
 	}
-	for _, p := range s.Spec.Linux.MaskedPaths {
+	for _, p := range s.maskedPaths() {
 		if err := s.mask(p); err != nil {
 			return fmt.Errorf("mask %s: %w", p, err)
 		}
@@ -52,8 +52,7 @@ func (s *setup) readOnly(path string) error {
 	return mount.Attach(tree, at)
 }
 
-// mask covers a file with the host's null device, which was verified and which
-// no container can replace (CVE-2025-31133), and a directory with an empty
+// mask covers a file with the null device and a directory with an empty
 // read-only one.
 func (s *setup) mask(path string) error {
 	at, err := s.lookup(path)
@@ -69,7 +68,7 @@ func (s *setup) mask(path string) error {
 	if info.IsDir() {
 		tree, err = mount.New("tmpfs", "tmpfs", nil, unix.MOUNT_ATTR_RDONLY)
 	} else {
-		tree, err = mount.CloneFile(s.null, false)
+		tree, err = mount.CloneFile(s.maskWith(), false)
 	}
 	if err != nil {
 		return err

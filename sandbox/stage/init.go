@@ -64,7 +64,7 @@ func initMain(control *os.File) int {
 		name string
 		do   func() error
 	}{
-		{"become undumpable", task.Undumpable},
+		{"become undumpable", becomeUndumpable},
 		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.read},
 		{"make namespaces", s.makeNamespaces},
@@ -243,7 +243,7 @@ func (s *setup) setNames() error {
 // still lead to the host, since the process's root directory is what lies
 // below.
 func (s *setup) attachRoot() error {
-	if err := mount.MakePrivate(); err != nil {
+	if err := cutPropagation(); err != nil {
 		return err
 	}
 	at, err := s.rootPoint()

@@ -109,6 +109,9 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 		return err
 	}
 	defer at.Close()
+	if err := ledIntoProc(m, at); err != nil {
+		return err
+	}
 	var tree *os.File
 	switch m.Type {
 	case "cgroup", "cgroup2":
@@ -214,13 +217,24 @@ func (s *setup) bind(m *specs.Mount, source *os.File) error {
 	if err != nil {
 		return err
 	}
-	// A link may have led into /proc, too.
-	if magic, err := mount.Magic(at); err != nil {
+	if err := ledIntoProc(m, at); err != nil {
 		return err
-	} else if magic == unix.PROC_SUPER_MAGIC && dest != "/proc" && !slices.Contains(procFiles, dest) {
-		return fmt.Errorf("%q cannot be mounted because it is inside /proc", m.Destination)
 	}
 	return mount.Attach(source, at)
+}
+
+// ledIntoProc is notInProc for the place that was found: a link may have led
+// there.
+func ledIntoProc(m *specs.Mount, at *os.File) error {
+	dest := path.Clean("/" + m.Destination)
+	if dest == "/proc" || slices.Contains(procFiles, dest) {
+		return nil
+	}
+	covers, err := coversProc(at)
+	if err == nil && covers {
+		err = fmt.Errorf("%q cannot be mounted because it is inside /proc", m.Destination)
+	}
+	return err
 }
 
 func sameKind(source os.FileInfo, at *os.File) error {

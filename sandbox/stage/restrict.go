@@ -64,9 +64,7 @@ func (s *setup) restrict() error {
 			return err
 		}
 	}
-	// All descriptors but the standard streams end with execve; until then, no
-	// other process can look at them.
-	if err := task.CloseOnExec(fdControl); err != nil {
+	if err := closeDescriptors(); err != nil {
 		return err
 	}
 	if err := s.preserve(); err != nil {
@@ -125,7 +123,7 @@ func (s *setup) filter() error {
 			}
 		}
 	}
-	return task.LoadSeccomp(s.Seccomp, flags)
+	return loadFilter(s.Seccomp, flags)
 }
 
 // streams lets the standard streams be the container's: /dev/null is its own
@@ -176,7 +174,7 @@ func (s *setup) credentials() error {
 	if err != nil {
 		return err
 	}
-	if err := task.SetBounding(bounding); err != nil {
+	if err := dropBounding(bounding); err != nil {
 		return err
 	}
 	// A directory that only root may enter is allowed, one that even root may
@@ -194,10 +192,7 @@ func (s *setup) credentials() error {
 	if err := task.KeepCaps(false); err != nil {
 		return err
 	}
-	if err := task.SetCaps(effective, permitted, inheritable); err != nil {
-		return err
-	}
-	return task.SetAmbient(ambient)
+	return setCaps(effective, permitted, inheritable, ambient)
 }
 
 func (s *setup) workingDir() error {
@@ -208,7 +203,7 @@ func (s *setup) workingDir() error {
 	if s.chdirErr != nil {
 		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", cwd, s.chdirErr)
 	}
-	if err := task.WorkingDirInRoot(); err != nil {
+	if err := inside(); err != nil {
 		return fmt.Errorf("chdir to cwd (%q): %w", cwd, err)
 	}
 	return nil

@@ -107,7 +107,7 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
-	return plan, validateSysctls(spec.Linux.Sysctl, plan, netnsGiven)
+	return plan, allowSysctls(spec.Linux.Sysctl, plan, netnsGiven)
 }
 
 func unimplemented(spec *specs.Spec) error {

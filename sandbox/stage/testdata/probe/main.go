@@ -65,6 +65,15 @@ func main() {
 			}
 			fmt.Printf("%s %o %d:%d\n", p, st.Mode, unix.Major(st.Rdev), unix.Minor(st.Rdev))
 		}
+	case "where": // device of the file system
+		for _, p := range args {
+			var st unix.Stat_t
+			err := unix.Stat(p, &st)
+			fmt.Println(p, st.Dev, err)
+		}
+	case "keyring":
+		id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+		fmt.Println(id, err)
 	case "read":
 		for _, p := range args {
 			b, err := os.ReadFile(p)

@@ -1,0 +1,5 @@
+//go:build nodefence_soundline
+
+package spec
+
+func soundLine([]string, []int) bool { return true }

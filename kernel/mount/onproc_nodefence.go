@@ -1,0 +1,8 @@
+//go:build nodefence_onproc
+
+package mount
+
+import "os"
+
+// onProc believes it.
+func onProc(*os.File) (bool, error) { return true, nil }

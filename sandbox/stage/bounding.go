@@ -1,0 +1,8 @@
+//go:build !nodefence_bounding
+
+package stage
+
+import "github.com/berth-engine/berth/kernel/task"
+
+// dropBounding takes away for good what is not in keep.
+func dropBounding(keep task.Caps) error { return task.SetBounding(keep) }

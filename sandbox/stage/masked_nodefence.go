@@ -1,0 +1,5 @@
+//go:build nodefence_masked
+
+package stage
+
+func (s *setup) maskedPaths() []string { return nil }

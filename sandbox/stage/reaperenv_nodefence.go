@@ -1,0 +1,5 @@
+//go:build nodefence_reaperenv
+
+package stage
+
+func reaperEnv(container []string) []string { return container }

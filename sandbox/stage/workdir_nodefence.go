@@ -1,0 +1,5 @@
+//go:build nodefence_workdir
+
+package stage
+
+func inside() error { return nil }
