@@ -109,6 +109,7 @@ install: build man ## programs, manual, completions and units into PREFIX (/usr/
 	install -d $(BINDIR) $(LIBEXEC) $(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(UNITDIR)
 	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd,$(PROGRAMS))) $(BINDIR)
 	install -m 755 bin/berth-sandbox bin/berth-netd $(LIBEXEC)
+	ln -sf ../../bin/berth $(LIBEXEC)/docker # for PATH, where stock clients come by ssh://
 	install -m 644 bin/man/man1/* $(SHARE)/man/man1
 	install -m 644 bin/man/man8/* $(SHARE)/man/man8
 	install -D -m 644 bin/man/completions/berth.bash $(SHARE)/bash-completion/completions/berth

@@ -47,7 +47,7 @@ func newFake(t *testing.T, routes map[string]http.HandlerFunc) *fakeDaemon {
 	go func() { defer close(done); _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close(); <-done })
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	for _, name := range []string{"BERTH_HOST", "DOCKER_HOST", "BERTH_AUTOSTART", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"} {
+	for _, name := range []string{"BERTH_HOST", "DOCKER_HOST", "BERTH_CONTEXT", "DOCKER_CONTEXT", "BERTH_AUTOSTART", "DOCKER_TLS_VERIFY", "DOCKER_API_VERSION"} {
 		t.Setenv(name, "")
 	}
 	return d

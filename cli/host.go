@@ -6,26 +6,46 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/berth-engine/berth/cli/contexts"
 )
 
 const defaultHost = "unix:///var/run/berth.sock"
 
-// chooseHost is the daemon's address: the flag, BERTH_HOST, DOCKER_HOST, or
-// the default socket.
-func chooseHost(flags []string, secure bool, getenv func(string) string) (string, error) {
-	if len(flags) > 1 {
-		return "", errors.New("specify only one -H")
-	}
-	addr := ""
+// chooseHost says where the daemon is: at an address, or where a context says.
+// At most one of the two is set; neither is the default socket. In this order:
+// the flags, BERTH_HOST, DOCKER_HOST, BERTH_CONTEXT, DOCKER_CONTEXT, the context
+// that `berth context use` chose.
+func chooseHost(f globalFlags, getenv func(string) string, used func() string) (addr, context string, err error) {
+	hosts := f.hosts.Values
 	switch {
-	case len(flags) == 1:
-		addr = flags[0]
-	case getenv("BERTH_HOST") != "":
-		addr = getenv("BERTH_HOST")
-	case getenv("DOCKER_HOST") != "":
-		addr = getenv("DOCKER_HOST")
+	case len(hosts) > 1:
+		return "", "", errors.New("specify only one -H")
+	case len(hosts) == 1 && f.context != "":
+		return "", "", errors.New("conflicting options: cannot specify both --host and --context")
+	case len(hosts) == 1:
+		return strings.TrimSpace(hosts[0]), "", nil
+	case f.context != "":
+		context = f.context
+	default:
+		for _, name := range []string{"BERTH_HOST", "DOCKER_HOST"} {
+			if addr = strings.TrimSpace(getenv(name)); addr != "" {
+				return addr, "", nil
+			}
+		}
+		for _, name := range []string{"BERTH_CONTEXT", "DOCKER_CONTEXT"} {
+			if context == "" {
+				context = getenv(name)
+			}
+		}
+		if context == "" {
+			context = used()
+		}
 	}
-	return parseHost(strings.TrimSpace(addr), secure)
+	if context == contexts.Default {
+		context = ""
+	}
+	return "", context, nil
 }
 
 // parseHost completes an address: scheme tcp, port 2375 (2376 with TLS), host
@@ -47,7 +67,10 @@ func parseHost(addr string, secure bool) (string, error) {
 	case "tcp", "http", "https":
 		return tcpHost(addr, rest, secure)
 	case "ssh":
-		return "", fmt.Errorf("daemon address %s: ssh is not available in this version", addr)
+		if _, err := parseSSH(addr); err != nil {
+			return "", err
+		}
+		return addr, nil
 	}
 	return "", fmt.Errorf("invalid bind address format: %s", addr)
 }

@@ -11,31 +11,69 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/cli/stream"
 	"github.com/moby/moby/api/types/container"
 )
 
 func TestChooseHost(t *testing.T) {
 	for _, tc := range []struct {
-		flags         []string
-		berth, docker string
-		secure        bool
-		want          string
+		flags, context     string
+		env                string // NAME=VALUE words
+		used               string
+		wantAddr, wantName string
+		wantErr            string
 	}{
-		{want: "unix:///var/run/berth.sock"},
-		{docker: "unix:///d.sock", want: "unix:///d.sock"},
-		{berth: "unix:///b.sock", docker: "unix:///d.sock", want: "unix:///b.sock"},
-		{flags: []string{"tcp://h:1"}, berth: "unix:///b.sock", want: "tcp://h:1"},
-		{flags: []string{"unix://"}, want: "unix:///var/run/berth.sock"},
-		{flags: []string{"tcp://"}, want: "tcp://127.0.0.1:2375"},
-		{flags: []string{"h"}, secure: true, want: "tcp://h:2376"},
-		{flags: []string{":5"}, want: "tcp://127.0.0.1:5"},
-		{flags: []string{"tcp://[::1]:5/base"}, want: "tcp://[::1]:5/base"},
-		{flags: []string{"a", "b"}, want: "specify only one -H"},
-		{flags: []string{"foo://x"}, want: "invalid bind address format: foo://x"},
-		{flags: []string{"ssh://x"}, want: "daemon address ssh://x: ssh is not available in this version"},
+		{},
+		{env: "DOCKER_HOST=unix:///d.sock", wantAddr: "unix:///d.sock"},
+		{env: "BERTH_HOST=unix:///b.sock DOCKER_HOST=unix:///d.sock", wantAddr: "unix:///b.sock"},
+		{flags: "tcp://h:1", env: "BERTH_HOST=unix:///b.sock", used: "x", wantAddr: "tcp://h:1"},
+		{flags: "a b", wantErr: "specify only one -H"},
+		{flags: "a", context: "x", wantErr: "conflicting options: cannot specify both --host and --context"},
+		{context: "x", env: "BERTH_HOST=unix:///b.sock DOCKER_CONTEXT=y", wantName: "x"},
+		{env: "BERTH_HOST=unix:///b.sock DOCKER_CONTEXT=y", wantAddr: "unix:///b.sock"},
+		{env: "DOCKER_CONTEXT=y", used: "z", wantName: "y"},
+		{env: "DOCKER_CONTEXT=y BERTH_CONTEXT=b", wantName: "b"},
+		{env: "DOCKER_CONTEXT=default", used: "z"},
+		{used: "z", wantName: "z"},
+		{context: "default", used: "z"},
 	} {
-		env := map[string]string{"BERTH_HOST": tc.berth, "DOCKER_HOST": tc.docker}
-		got, err := chooseHost(tc.flags, tc.secure, func(k string) string { return env[k] })
+		env := map[string]string{}
+		for _, e := range strings.Fields(tc.env) {
+			k, v, _ := strings.Cut(e, "=")
+			env[k] = v
+		}
+		f := globalFlags{context: tc.context}
+		f.hosts.Values = strings.Fields(tc.flags)
+		addr, name, err := chooseHost(f, func(k string) string { return env[k] }, func() string { return tc.used })
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if addr != tc.wantAddr || name != tc.wantName || text != tc.wantErr {
+			t.Errorf("%+v: %q, %q, %q", tc, addr, name, text)
+		}
+	}
+}
+
+func TestParseHost(t *testing.T) {
+	for _, tc := range []struct {
+		addr   string
+		secure bool
+		want   string
+	}{
+		{addr: "", want: "unix:///var/run/berth.sock"},
+		{addr: "unix://", want: "unix:///var/run/berth.sock"},
+		{addr: "tcp://", want: "tcp://127.0.0.1:2375"},
+		{addr: "h", secure: true, want: "tcp://h:2376"},
+		{addr: ":5", want: "tcp://127.0.0.1:5"},
+		{addr: "tcp://[::1]:5/base", want: "tcp://[::1]:5/base"},
+		{addr: "foo://x", want: "invalid bind address format: foo://x"},
+		{addr: "ssh://u@x:2/run/s.sock", want: "ssh://u@x:2/run/s.sock"},
+		{addr: "ssh://", want: "invalid SSH URL ssh://: hostname is empty"},
+		{addr: "ssh://u:p@x", want: "invalid SSH URL: plain-text password is not supported"},
+		{addr: "ssh://-oProxyCommand=x", want: "invalid SSH URL ssh://-oProxyCommand=x: user and host must not begin with '-'"},
+	} {
+		got, err := parseHost(tc.addr, tc.secure)
 		if err != nil {
 			got = err.Error()
 		}
@@ -79,6 +117,9 @@ func TestTLS(t *testing.T) {
 func TestMain(m *testing.M) {
 	if sock := os.Getenv("BERTH_TEST_DAEMON"); sock != "" {
 		os.Exit(testDaemon(sock))
+	}
+	if os.Getenv("BERTH_TEST_CLI") != "" { // as the other end of ssh
+		os.Exit(Main(context.Background(), os.Args[1:], stream.Std(), Build{}))
 	}
 	os.Exit(m.Run())
 }

@@ -54,7 +54,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"pull": newPull, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
-		"container": newContainer, "image": newImage, "completion": newCompletion,
+		"container": newContainer, "context": newContext, "image": newImage, "system": newSystem, "completion": newCompletion,
 	}
 }
 
@@ -63,6 +63,7 @@ func globals(root *cobra.Command, s *Session) {
 	f, g := root.Flags(), &s.flags
 	dir := settings.Dir("")
 	f.StringVar(&g.configDir, "config", "", fmt.Sprintf("Location of client config files (default %q)", dir))
+	f.StringVarP(&g.context, "context", "c", "", "Name of the context to use to connect to the daemon (overrides BERTH_HOST and DOCKER_HOST)")
 	f.BoolVarP(&g.debug, "debug", "D", false, "Enable debug mode")
 	f.VarP(&g.hosts, "host", "H", "Daemon socket to connect to")
 	f.BoolVar(&g.startDaemon, "start-daemon", false, "Start the daemon first if it is not running (as root)")

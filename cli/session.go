@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
+	"github.com/berth-engine/berth/cli/contexts"
 	"github.com/berth-engine/berth/cli/opts"
 	"github.com/berth-engine/berth/cli/settings"
 	"github.com/berth-engine/berth/cli/stream"
@@ -34,6 +36,7 @@ type Session struct {
 // globalFlags are those before the verb.
 type globalFlags struct {
 	configDir   string
+	context     string
 	hosts       opts.List
 	tls         bool
 	tlsVerify   bool
@@ -66,23 +69,61 @@ func (s *Session) client(ctx context.Context) (*client.Client, error) {
 	return s.api, s.apiErr
 }
 
-func (s *Session) connect(ctx context.Context) (*client.Client, error) {
-	tlsConfig, err := s.tlsConfig()
+// daemonAddress is where the daemon is and how to speak to it.
+type daemonAddress struct {
+	host string
+	tls  *tls.Config // nil: plain
+}
+
+// daemonAddress says where the daemon is.
+func (s *Session) daemonAddress() (*daemonAddress, error) {
+	addr, name, err := chooseHost(s.flags, os.Getenv, func() string { return s.settings().CurrentContext })
 	if err != nil {
 		return nil, err
 	}
-	if s.host, err = chooseHost(s.flags.hosts.Values, tlsConfig != nil, os.Getenv); err != nil {
+	e := &daemonAddress{}
+	if name == "" {
+		e.tls, err = s.tlsConfig()
+	} else {
+		var c *contexts.Context
+		if c, err = s.contexts().Get(name); err != nil {
+			return nil, err
+		}
+		addr = c.Host
+		e.tls, err = contextTLS(c)
+	}
+	if err != nil {
 		return nil, err
 	}
+	e.host, err = parseHost(addr, e.tls != nil)
+	return e, err
+}
+
+func (s *Session) contexts() *contexts.Store { return contexts.Open(settings.Dir(s.flags.configDir)) }
+
+func (s *Session) connect(ctx context.Context) (*client.Client, error) {
+	e, err := s.daemonAddress()
+	if err != nil {
+		return nil, err
+	}
+	s.host = e.host
 	var set []client.Opt
-	if tlsConfig != nil {
+	if e.tls != nil {
 		set = append(set, client.WithHTTPClient(&http.Client{
-			Transport:     &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConns: 6},
+			Transport:     &http.Transport{TLSClientConfig: e.tls, MaxIdleConns: 6},
 			CheckRedirect: client.CheckRedirect,
 		}))
 	}
+	if strings.HasPrefix(e.host, "ssh://") {
+		t, err := parseSSH(e.host)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, client.WithHost("http://"+contextHost), client.WithDialContext(dialThrough(t)))
+	} else {
+		set = append(set, client.WithHost(e.host))
+	}
 	set = append(set,
-		client.WithHost(s.host),
 		client.WithUserAgent("Berth-Client/"+s.Build.Version+" ("+runtime.GOOS+")"),
 		client.WithAPIVersionFromEnv(),
 	)
@@ -106,6 +147,31 @@ func (s *Session) connect(ctx context.Context) (*client.Client, error) {
 		}
 	}
 	return api, nil
+}
+
+// contextHost stands in requests for the host that ssh leads to.
+const contextHost = "api.invalid"
+
+// contextTLS is nil for a context without certificates.
+func contextTLS(c *contexts.Context) (*tls.Config, error) {
+	if c.TLS.Empty() && !c.SkipVerify {
+		return nil, nil
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: c.SkipVerify}
+	if c.TLS.CA != nil {
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(c.TLS.CA) {
+			return nil, fmt.Errorf("context %q: failed to append certificates from its ca.pem", c.Name)
+		}
+	}
+	if c.TLS.Cert != nil || c.TLS.Key != nil {
+		pair, err := tls.X509KeyPair(c.TLS.Cert, c.TLS.Key)
+		if err != nil {
+			return nil, fmt.Errorf("context %q: could not load X509 key pair: %w", c.Name, err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
 }
 
 func (s *Session) close() {

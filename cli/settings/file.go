@@ -24,6 +24,8 @@ type File struct {
 	Proxies      map[string]Proxy  `json:"proxies"`
 	PruneFilters []string          `json:"pruneFilters"`
 
+	CurrentContext string `json:"currentContext"` // "": the default
+
 	path  string
 	auths map[string]auth
 	raw   map[string]json.RawMessage // everything, as read
@@ -112,6 +114,20 @@ func (a auth) decode(server string) (registry.AuthConfig, error) {
 	}
 	c.Username, c.Password = user, strings.Trim(pass, "\x00")
 	return c, nil
+}
+
+// Use makes name the current context; "" is the default.
+func (f *File) Use(name string) error {
+	f.CurrentContext = name
+	delete(f.raw, "currentContext")
+	if name != "" {
+		data, err := json.Marshal(name)
+		if err != nil {
+			return err
+		}
+		f.raw["currentContext"] = data
+	}
+	return f.save()
 }
 
 // save replaces the file in one step. Only the owner can read it, also when
