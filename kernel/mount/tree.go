@@ -30,17 +30,42 @@ func New(fstype, source string, options []Option, attrs int) (*os.File, error) {
 			return nil, err
 		}
 	}
-	for _, o := range options {
-		if o.Flag {
-			err = fs.flag(o.Key)
-		} else {
-			err = fs.set(o.Key, o.Value)
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := fs.options(options); err != nil {
+		return nil, err
 	}
 	return fs.mount(attrs)
+}
+
+func (c *fsContext) options(list []Option) error {
+	for _, o := range list {
+		var err error
+		if o.Flag {
+			err = c.flag(o.Key)
+		} else {
+			err = c.set(o.Key, o.Value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reconfigure changes parameters of the file system that f, the root of a mount
+// in the calling thread's namespace, is on. It concerns all mounts of that file
+// system, wherever they are.
+func Reconfigure(f *os.File, options []Option) error {
+	fd, err := unix.Fspick(int(f.Fd()), "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+	runtime.KeepAlive(f)
+	if err != nil {
+		return os.NewSyscallError("fspick", err)
+	}
+	c := &fsContext{fd: fd, fstype: "remount"}
+	defer c.close()
+	if err := c.options(options); err != nil {
+		return err
+	}
+	return c.explain("reconfigure", unix.FsconfigReconfigure(c.fd))
 }
 
 // fsContext is a file system being configured.
@@ -132,6 +157,10 @@ type Attr struct {
 	Set, Clear  uint64 // MOUNT_ATTR_… bits
 	Propagation uint64 // MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE or 0
 	Recursive   bool   // also the mounts below
+	// IDMap is a user namespace by whose mappings owners of files are shown
+	// and set: what the file system calls its inside id is the outside one
+	// here. Only for a detached mount that has none yet (mount_setattr(2)).
+	IDMap *os.File
 }
 
 // SetAttr changes the mount that f is the root of.
@@ -144,8 +173,13 @@ func SetAttr(f *os.File, a Attr) error {
 	if a.Set&unix.MOUNT_ATTR__ATIME != 0 {
 		attr.Attr_clr |= unix.MOUNT_ATTR__ATIME // the kernel wants the whole field cleared with a change
 	}
+	if a.IDMap != nil {
+		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		attr.Userns_fd = uint64(a.IDMap.Fd())
+	}
 	err := unix.MountSetattr(int(f.Fd()), "", flags, &attr)
 	runtime.KeepAlive(f)
+	runtime.KeepAlive(a.IDMap)
 	return os.NewSyscallError("mount_setattr", err)
 }
 
