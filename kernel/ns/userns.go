@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,22 +17,24 @@ type IDMap struct{ Inside, Outside, Size uint32 }
 // process, a mount or a descriptor refers to it. It needs CAP_SETUID and
 // CAP_SETGID, and the host's procfs at /proc.
 func NewUserNS(uids, gids []IDMap) (*os.File, error) {
-	var gate [2]int
-	if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
-		return nil, os.NewSyscallError("pipe", err)
+	// A child that never gets further than waiting is good for its namespace.
+	c := &child{clone: unix.CLONE_NEWUSER | unix.CLONE_PIDFD, cgroup: -1, empty: -1, pidfd: -1, wait: -1, leash: -1}
+	report, err := c.pipes(true)
+	if err != nil {
+		return nil, err
 	}
-	runtime.LockOSThread()
-	pidfd, pid, errno := forkInUserNS(gate[0], gate[1])
-	runtime.UnlockOSThread()
-	defer unix.Close(gate[0])
+	defer report.Close()
+	c.exe = c.wait // any that is open
+	pid, errno := c.fork()
+	c.closeTheirs()
 	if errno != 0 {
-		unix.Close(gate[1])
+		c.release(false)
 		return nil, os.NewSyscallError("clone into a user namespace", errno)
 	}
-	handle := os.NewFile(uintptr(pidfd), "pidfd")
+	handle := os.NewFile(uintptr(c.pidfd), "pidfd")
 	defer handle.Close()
 	defer reap(pid)
-	defer unix.Close(gate[1]) // lets the child end
+	defer c.release(false)
 	seen, err := pidInProc(handle)
 	if err != nil {
 		return nil, err
@@ -99,46 +98,3 @@ func pidInProc(pidfd *os.File) (int, error) {
 	}
 	return 0, fmt.Errorf("/proc does not know the process: %w", unix.ESRCH)
 }
-
-func reap(pid int) {
-	for {
-		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR { //nolint:errorlint // a bare errno
-			return
-		}
-	}
-}
-
-// forkInUserNS makes a child that is good for nothing but its user namespace.
-// It waits until the parent closes the gate or ends. It is a copy of this
-// process with one thread and no Go runtime: nothing but raw system calls.
-//
-//go:norace
-//go:noinline
-func forkInUserNS(gateOut, gateIn int) (pidfd, pid int, errno syscall.Errno) {
-	fd := int32(-1)
-	var b [1]byte
-	beforeFork()
-	r, _, e := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(unix.CLONE_NEWUSER|unix.CLONE_PIDFD)|uintptr(syscall.SIGCHLD),
-		0, uintptr(unsafe.Pointer(&fd)), 0, 0, 0)
-	if e != 0 || r != 0 {
-		afterFork()
-		return int(fd), int(r), e
-	}
-	afterForkInChild()
-	syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(gateIn), 0, 0)
-	syscall.RawSyscall(syscall.SYS_READ, uintptr(gateOut), uintptr(unsafe.Pointer(&b)), 1)
-	for {
-		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
-	}
-}
-
-// What syscall.ForkExec calls around a fork.
-
-//go:linkname beforeFork syscall.runtime_BeforeFork
-func beforeFork()
-
-//go:linkname afterFork syscall.runtime_AfterFork
-func afterFork()
-
-//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
-func afterForkInChild()

@@ -167,6 +167,8 @@ func (o *Config) describe(c *codec) {
 		c.str(&m.Type)
 		c.str(&m.Source)
 		list(c, &m.Options, (*codec).str)
+		list(c, &m.UIDMappings, describeIDs)
+		list(c, &m.GIDMappings, describeIDs)
 	})
 	option(c, &s.Hooks, describeHooks)
 	option(c, &o.State, describeState)
@@ -192,6 +194,12 @@ func describeState(c *codec, s *specs.State) {
 	c.str(&s.ID)
 	c.str(&s.Bundle)
 	pairs(c, &s.Annotations)
+}
+
+func describeIDs(c *codec, m *specs.LinuxIDMapping) {
+	num(c, &m.ContainerID)
+	num(c, &m.HostID)
+	num(c, &m.Size)
 }
 
 func describeProcess(c *codec, p *specs.Process) {

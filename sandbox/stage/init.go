@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,7 +17,6 @@ import (
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
 	"github.com/berth-engine/berth/sandbox/hook"
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // IsStage tells whether this process was started as one of the programs that
@@ -51,6 +51,7 @@ type setup struct {
 	listen   *os.File   // only with Config.Listen
 	unshare  uint64     // namespaces still to be made
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
+	idmaps   idmaps
 	cgroups  []cgroupTree
 	proc     *mount.Proc
 	null     *os.File // the real /dev/null
@@ -254,7 +255,15 @@ func (s *setup) attachRoot() error {
 	if err := mount.Attach(s.root, at); err != nil {
 		return err
 	}
-	return mount.SetAttr(s.root, mount.Attr{Propagation: unix.MS_PRIVATE})
+	// A root that is a copy of a shared mount of the host may stay its slave.
+	how, recursive, err := rootPropagation(s.Spec.Linux.RootfsPropagation)
+	if err != nil {
+		return err
+	}
+	if how != unix.MS_SLAVE {
+		how, recursive = unix.MS_PRIVATE, true
+	}
+	return mount.SetAttr(s.root, mount.Attr{Propagation: how, Recursive: recursive})
 }
 
 // kernelSettings writes sysctls and what else goes through procfs, in an
@@ -322,20 +331,28 @@ func (s *setup) pivot() error {
 	return s.propagateRoot()
 }
 
-// propagateRoot sets what Spec says about the root mount. Its default is
-// private, which it is already. "shared" is the container's own new group:
-// with the host it shares nothing.
+// propagateRoot sets what must wait until the root stands: "shared" is the
+// container's own new group, with the host it shares nothing; a mount that is
+// unbindable could not have been hidden in part. The others attachRoot has set.
 func (s *setup) propagateRoot() error {
-	word := s.Spec.Linux.RootfsPropagation
-	if word == "" {
-		return nil
-	}
-	o, err := parseOptions(&specs.Mount{Options: []string{word}})
-	if err != nil {
+	how, recursive, err := rootPropagation(s.Spec.Linux.RootfsPropagation)
+	if err != nil || how != unix.MS_SHARED && how != unix.MS_UNBINDABLE {
 		return err
 	}
-	if o.propagation == 0 {
-		return fmt.Errorf("unknown propagation %q", word)
+	return mount.SetAttr(s.root, mount.Attr{Propagation: how, Recursive: recursive})
+}
+
+// rootPropagation reads Linux.RootfsPropagation. Private is the default.
+func rootPropagation(word string) (how uint64, recursive bool, err error) {
+	if word == "" {
+		return unix.MS_PRIVATE, false, nil
 	}
-	return mount.SetAttr(s.root, mount.Attr{Propagation: o.propagation, Recursive: o.propRecursive})
+	how = propagations[word]
+	if rec, ok := strings.CutPrefix(word, "r"); ok && how == 0 {
+		how, recursive = propagations[rec], true
+	}
+	if how == 0 {
+		return 0, false, invalid("unknown rootfsPropagation %q", word)
+	}
+	return how, recursive, nil
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -85,6 +87,8 @@ type box struct {
 	stdout  bytes.Buffer
 	process *Process
 	outputs chan struct{}
+	// shareRoot: the root is a copy of a shared mount, as a bundle's may be.
+	shareRoot bool
 }
 
 func newBox(t testing.TB, spec *specs.Spec) *box {
@@ -118,6 +122,17 @@ func (b *box) spawn() error {
 	must(b.t, os.Mkdir(filepath.Join(scratch, "work"), 0o755))
 	root, err := mount.Overlay(mount.Layers{Lower: []string{b.dir}, Upper: b.upper, Work: filepath.Join(scratch, "work")})
 	must(b.t, err)
+	if b.shareRoot {
+		at, err := os.OpenFile(b.t.TempDir(), unix.O_PATH, 0)
+		must(b.t, err)
+		must(b.t, mount.Attach(root, at))
+		must(b.t, at.Close())
+		b.t.Cleanup(func() { must(b.t, unix.Unmount(at.Name(), unix.MNT_DETACH)) })
+		must(b.t, mount.SetAttr(root, mount.Attr{Propagation: unix.MS_SHARED}))
+		root.Close()
+		root, err = mount.Clone(at.Name(), true)
+		must(b.t, err)
+	}
 	program, err := os.Open(probe)
 	must(b.t, err)
 	exe, err := ns.SealedMemfd("berth-sandbox", program)

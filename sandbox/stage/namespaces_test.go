@@ -73,8 +73,7 @@ func TestNotImplemented(t *testing.T) {
 		"time namespace": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
 		},
-		"SELinux label":             func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
-		"mount /proc: option idmap": func(s *specs.Spec) { s.Mounts[0].Options = []string{"idmap"} },
+		"SELinux label": func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
 	} {
 		spec := defaultSpec("/probe")
 		change(spec)

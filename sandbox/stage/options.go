@@ -2,6 +2,7 @@ package stage
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -12,16 +13,19 @@ import (
 
 // mountOptions is what the words in Mount.Options mean.
 type mountOptions struct {
-	bind, recursive bool // bind, rbind
-	attr            mount.Attr
-	recAttr         mount.Attr // rro and the like: also for the mounts below
-	propagation     uint64     // MS_…
-	propRecursive   bool
-	fs              []mount.Option
+	bind, recursive   bool // bind, rbind
+	remount           bool
+	copyUp            bool // tmpcopyup
+	idmap, idmapBelow bool // idmap or ridmap; ridmap
+	attr              mount.Attr
+	recAttr           mount.Attr // rro and the like: also for the mounts below
+	propagation       uint64     // MS_…
+	propRecursive     bool
+	fs                []mount.Option
 }
 
 // attributes of a mount by option word; see mount(8) and the OCI runtime
-// specification.
+// specification, "Linux mount options".
 var attributes = map[string]struct {
 	set, clear uint64
 }{
@@ -43,21 +47,36 @@ var propagations = map[string]uint64{
 	"private": unix.MS_PRIVATE, "slave": unix.MS_SLAVE, "shared": unix.MS_SHARED, "unbindable": unix.MS_UNBINDABLE,
 }
 
+// noOptions are for mount(8) and its fstab, or say what is so anyway. "silent"
+// is about messages that the calls used here do not print. Where the kernel
+// counts versions of inodes (xfs, btrfs, ext4 since 6.1), it does so unasked;
+// ext4 before knows the word i_version.
+var noOptions = []string{"", "defaults", "loud", "silent", "iversion", "noiversion", "auto", "noauto", "nouser", "_netdev"}
+
 func parseOptions(m *specs.Mount) (mountOptions, error) {
 	o := mountOptions{bind: m.Type == "bind"}
-	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
-		return o, &NotImplementedError{"mount " + m.Destination + ": id mappings"}
-	}
 	for _, word := range m.Options {
+		if strings.IndexByte(word, 0) >= 0 {
+			return o, invalid("mount %s: NUL byte in option %q", m.Destination, word)
+		}
 		rec, isRec := strings.CutPrefix(word, "r")
 		switch {
-		case word == "" || word == "defaults":
+		case slices.Contains(noOptions, word), strings.HasPrefix(word, "x-"), strings.HasPrefix(word, "X-"):
+			if word == "iversion" && m.Type == "ext4" {
+				o.fs = append(o.fs, mount.Option{Key: "i_version", Flag: true})
+			}
 		case word == "bind":
 			o.bind = true
 		case word == "rbind":
 			o.bind, o.recursive = true, true
-		case word == "remount" || word == "tmpcopyup" || word == "idmap" || word == "ridmap":
-			return o, &NotImplementedError{"mount " + m.Destination + ": option " + word}
+		case word == "remount":
+			o.remount = true
+		case word == "tmpcopyup":
+			o.copyUp = true
+		case word == "idmap":
+			o.idmap, o.idmapBelow = true, false
+		case word == "ridmap":
+			o.idmap, o.idmapBelow = true, true
 		case add(&o.attr, word):
 		case isRec && add(&o.recAttr, rec):
 		case propagations[word] != 0:
@@ -70,6 +89,9 @@ func parseOptions(m *specs.Mount) (mountOptions, error) {
 		}
 	}
 	o.recAttr.Recursive = true
+	if len(m.UIDMappings)+len(m.GIDMappings) > 0 {
+		o.idmap = true // the specification asks for the word, but only as a "should"
+	}
 	return o, nil
 }
 
@@ -85,13 +107,21 @@ func add(a *mount.Attr, word string) bool {
 }
 
 // attrs are the attributes for a new file system.
-func (o *mountOptions) attrs() int { return int(o.attr.Set | o.recAttr.Set) }
+func (o *mountOptions) attrs() int {
+	set := o.attr.Set
+	if o.recAttr.Clear&unix.MOUNT_ATTR__ATIME != 0 {
+		set &^= unix.MOUNT_ATTR__ATIME
+	}
+	return int(set&^o.recAttr.Clear | o.recAttr.Set)
+}
 
-// apply changes the attributes of a detached tree.
+// apply changes the attributes of a tree.
 func (o *mountOptions) apply(tree *os.File) error {
-	for _, a := range []mount.Attr{o.attr, o.recAttr} {
-		// "rw" does not undo what the host's administrator made read-only.
-		a.Clear &^= unix.MOUNT_ATTR_RDONLY
+	// "rw" does not undo what the host's administrator made read-only; "rrw"
+	// has no other meaning.
+	plain := o.attr
+	plain.Clear &^= unix.MOUNT_ATTR_RDONLY
+	for _, a := range []mount.Attr{plain, o.recAttr} {
 		if a.Set|a.Clear == 0 {
 			continue
 		}
@@ -100,4 +130,29 @@ func (o *mountOptions) apply(tree *os.File) error {
 		}
 	}
 	return nil
+}
+
+// tie sets the propagation of a bind mount. The copy is a peer of its source,
+// so that "shared" needs nothing done and "slave" cuts one direction. What is
+// not asked for is cut off altogether.
+func (o *mountOptions) tie(tree *os.File) error {
+	switch o.propagation {
+	case unix.MS_SHARED:
+		return mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_SHARED, Recursive: o.propRecursive})
+	case unix.MS_SLAVE:
+		// Also what is mounted below, which otherwise stayed a peer.
+		return mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_SLAVE, Recursive: true})
+	}
+	if err := mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_PRIVATE, Recursive: true}); err != nil {
+		return err
+	}
+	return o.propagate(tree)
+}
+
+// propagate is tie for what has no peers.
+func (o *mountOptions) propagate(tree *os.File) error {
+	if o.propagation == 0 {
+		return nil
+	}
+	return mount.SetAttr(tree, mount.Attr{Propagation: o.propagation, Recursive: o.propRecursive})
 }

@@ -104,6 +104,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err != nil {
 		return plan, err
 	}
+	if err := validateMounts(spec, false); err != nil {
+		return plan, err
+	}
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
@@ -127,11 +130,6 @@ func unimplemented(spec *specs.Spec) error {
 	} {
 		if asked {
 			return &NotImplementedError{what}
-		}
-	}
-	for i := range spec.Mounts {
-		if _, err := parseOptions(&spec.Mounts[i]); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -1,0 +1,134 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/ns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// openSources takes what comes from the host's file systems, while the mount
+// namespace is still tied to the host's propagation and its paths are the
+// host's.
+func (s *setup) openSources() error {
+	var err error
+	if s.null, err = os.OpenFile(os.DevNull, unix.O_PATH|unix.O_NOFOLLOW, 0); err != nil {
+		return err
+	}
+	if ok, err := mount.IsDevice(s.null, 1, 3); err != nil || !ok {
+		return fmt.Errorf("the host's /dev/null is not the null device (%v)", err) //nolint:errorlint // err may be nil
+	}
+	s.sources = make([]*os.File, len(s.Spec.Mounts))
+	for i := range s.Spec.Mounts {
+		m := &s.Spec.Mounts[i]
+		o, err := parseOptions(m)
+		switch {
+		case err != nil:
+			return err
+		case o.remount:
+		case o.bind:
+			s.sources[i], err = openSource(m, &o, &s.idmaps)
+		case m.Type == "cgroup" || m.Type == "cgroup2":
+			err = s.openCgroups(&o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func openSource(m *specs.Mount, o *mountOptions, ids *idmaps) (*os.File, error) {
+	if !path.IsAbs(m.Source) {
+		return nil, fmt.Errorf("bind source %q of %s is not absolute", m.Source, m.Destination)
+	}
+	tree, err := mount.Clone(m.Source, o.recursive)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("bind source path does not exist: %s", m.Source)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := o.tie(tree); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	err = o.apply(tree)
+	if err == nil {
+		err = ids.apply(tree, m, o)
+	}
+	if err != nil {
+		tree.Close()
+		return nil, fmt.Errorf("%s: %w", m.Source, err)
+	}
+	return tree, nil
+}
+
+// idmaps are the user namespaces by whose mappings mounts show owners, by
+// mappings.
+type idmaps struct {
+	container *os.File // the container's own user namespace, if it has one
+	made      map[string]*os.File
+}
+
+// apply maps the owners of files in tree if the options ask for it. It needs
+// the host's capabilities.
+func (i *idmaps) apply(tree *os.File, m *specs.Mount, o *mountOptions) error {
+	if !o.idmap {
+		return nil
+	}
+	user := i.container
+	if len(m.UIDMappings) > 0 {
+		var err error
+		if user, err = i.namespace(m.UIDMappings, m.GIDMappings); err != nil {
+			return err
+		}
+	}
+	if user == nil {
+		return errors.New("idmap: no mappings")
+	}
+	err := mount.SetAttr(tree, mount.Attr{IDMap: user, Recursive: o.idmapBelow})
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("idmap: the file system cannot do that: %w", err)
+	}
+	return err
+}
+
+func (i *idmaps) namespace(uids, gids []specs.LinuxIDMapping) (*os.File, error) {
+	var key strings.Builder
+	fmt.Fprint(&key, uids, gids)
+	if f := i.made[key.String()]; f != nil {
+		return f, nil
+	}
+	f, err := ns.NewUserNS(idMap(uids), idMap(gids))
+	if err != nil {
+		return nil, fmt.Errorf("idmap: %w", err)
+	}
+	if i.made == nil {
+		i.made = map[string]*os.File{}
+	}
+	i.made[key.String()] = f
+	return f, nil
+}
+
+func (i *idmaps) close() {
+	for _, f := range i.made {
+		f.Close()
+	}
+	i.made = nil
+}
+
+func idMap(list []specs.LinuxIDMapping) []ns.IDMap {
+	out := make([]ns.IDMap, len(list))
+	for i, m := range list {
+		out[i] = ns.IDMap{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size}
+	}
+	return out
+}

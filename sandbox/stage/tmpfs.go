@@ -1,0 +1,57 @@
+package stage
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// newTmpfs makes the file system that is to cover at.
+func newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File, error) {
+	options, err := tmpfsMode(o.fs, at)
+	if err != nil {
+		return nil, err
+	}
+	if !o.copyUp {
+		return mount.New(m.Type, m.Type, options, o.attrs())
+	}
+	tree, err := mount.New(m.Type, m.Type, options, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	// The stage never collects, since it lives so shortly; a big directory
+	// makes it live longer.
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	err = mount.CopyTree(at, tree)
+	if err == nil && o.attrs()&unix.MOUNT_ATTR_RDONLY != 0 {
+		err = mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+	}
+	if err != nil {
+		tree.Close()
+		return nil, fmt.Errorf("tmpcopyup: %w", err)
+	}
+	return tree, nil
+}
+
+// tmpfsMode gives a tmpfs the mode of the directory that it covers, unless
+// the options say another: /tmp stays 1777.
+func tmpfsMode(options []mount.Option, at *os.File) ([]mount.Option, error) {
+	if slices.ContainsFunc(options, func(o mount.Option) bool { return o.Key == "mode" }) {
+		return options, nil
+	}
+	info, err := at.Stat()
+	if err != nil {
+		return nil, err
+	}
+	mode := info.Mode().Perm()
+	if info.Mode()&os.ModeSticky != 0 {
+		mode |= unix.S_ISVTX
+	}
+	return append(options, mount.Option{Key: "mode", Value: fmt.Sprintf("%04o", uint32(mode))}), nil
+}
