@@ -201,10 +201,10 @@ func (g *Group) Path(controller string) string {
 	return g.dirs[controller]
 }
 
-// FD opens the group for CLONE_INTO_CGROUP. The error is errdefs.NotImplemented
-// except on v2.
+// FD opens the group in the unified hierarchy for CLONE_INTO_CGROUP. The error
+// is errdefs.NotImplemented where there is none.
 func (g *Group) FD() (*os.File, error) {
-	if g.host.mode != V2 {
+	if g.host.mode == V1 {
 		return nil, fmt.Errorf("cloning into a cgroup on a %s host: %w", g.host.mode, errdefs.ErrNotImplemented)
 	}
 	return os.OpenFile(g.dirs[unified], unix.O_PATH|unix.O_DIRECTORY, 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/berth-engine/berth/kernel/task"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // CreateOptions say how a container is made. What is empty is not wanted.
@@ -62,6 +63,7 @@ type making struct {
 	group            *cgroup.Group
 	plan             *stage.Plan
 	order            []byte
+	exe              *os.File
 	undo             []func() error
 }
 
@@ -69,6 +71,9 @@ type making struct {
 func (m *making) close() {
 	if m.process != nil {
 		_ = m.process.Close() // descriptors alone
+	}
+	if m.exe != nil {
+		m.exe.Close()
 	}
 	if m.c != nil {
 		_ = m.c.Close()
@@ -125,7 +130,7 @@ func (m *making) checkTerminal() error {
 func (m *making) describe() error {
 	spec, err := m.b.spec, error(nil)
 	m.c.OCI, m.c.Bundle, m.c.Rootfs = spec.Version, m.b.dir, m.b.rootfs
-	m.c.Annotations, m.c.Created = spec.Annotations, time.Now().UTC()
+	m.c.Annotations, m.c.Hooks, m.c.Created = spec.Annotations, later(spec.Hooks), time.Now().UTC()
 	m.c.CgroupParent, m.c.CgroupName, err = groupPath(m.c.ID, spec.Linux.CgroupsPath)
 	if err != nil {
 		return err
@@ -141,7 +146,7 @@ func (m *making) prepare() error {
 	spec.Process.Env = append(spec.Process.Env, m.o.Env...)
 	cfg := &stage.Config{
 		Spec: spec, Listen: m.listen, Preserve: len(m.o.Preserve), MakeCwd: true,
-		NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,
+		State: m.c.oci(specs.StateCreating, 0), NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,
 	}
 	var err error
 	if cfg.Seccomp, err = seccomp.Compile(spec.Linux.Seccomp); err != nil {
@@ -172,21 +177,15 @@ func (m *making) makeGroup() (err error) {
 }
 
 func (m *making) fork() error {
-	program, err := os.Open(m.o.Program)
-	if err != nil {
+	var err error
+	if m.exe, err = m.c.root.sealed(m.o.Program); err != nil {
 		return fmt.Errorf("the program of process 1: %w", err)
 	}
-	defer program.Close()
-	exe, err := ns.SealedMemfd("berth-sandbox", program)
-	if err != nil {
-		return err
-	}
-	defer exe.Close()
 	dir, err := m.group.FD()
 	if err == nil {
 		defer dir.Close()
 	}
-	if m.process, err = stage.Fork(exe, m.plan, dir, m.o.Preserve...); err != nil {
+	if m.process, err = stage.Fork(m.exe, m.plan, dir, m.o.Preserve...); err != nil {
 		return err
 	}
 	m.onUndo(func() error { m.process.Abandon(); return nil })

@@ -45,11 +45,11 @@ func (r *Root) Delete(ctx context.Context, id string, force bool) error {
 	if status != Stopped && status != Created && !force {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s: %w", id, status, errdefs.ErrFailedPrecondition)
 	}
-	return c.destroy()
+	return c.destroy(ctx)
 }
 
 // destroy kills what lives of the container and removes all of it.
-func (c *Container) destroy() error {
+func (c *Container) destroy(ctx context.Context) error {
 	g, err := c.group()
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
@@ -67,7 +67,11 @@ func (c *Container) destroy() error {
 			return err
 		}
 	}
-	return c.remove()
+	if err := c.remove(); err != nil {
+		return err
+	}
+	c.poststop(ctx)
+	return nil
 }
 
 // end kills process 1 and waits for its end.

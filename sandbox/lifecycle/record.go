@@ -39,6 +39,7 @@ type record struct {
 	Systemd      bool              `json:"systemd,omitempty"`
 	OwnPids      bool              `json:"ownPids"` // processes end with process 1
 	Annotations  map[string]string `json:"annotations,omitempty"`
+	Hooks        *specs.Hooks      `json:"hooks,omitempty"` // poststart and poststop
 }
 
 func (c *Container) write() error {

@@ -58,11 +58,14 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if err := m.c.started(); err != nil {
 		return -1, errors.Join(err, m.takeBack())
 	}
-	if o.Detach {
-		return 0, nil
-	}
 	if err := m.c.unlock(); err != nil { // others may exec, kill and delete it meanwhile
 		return -1, errors.Join(err, m.takeBack())
+	}
+	if err := m.c.poststart(ctx); err != nil {
+		return -1, errors.Join(err, m.takeBack())
+	}
+	if o.Detach {
+		return 0, nil
 	}
 	status := m.wait(signals, relay)
 	if o.Keep {
@@ -78,7 +81,7 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 // takeBack removes a container that could not be started.
 func (m *making) takeBack() error {
 	m.process.Abandon()
-	return m.c.destroy()
+	return m.c.destroy(context.Background()) // of what was done, whoever gave up waiting
 }
 
 // wait returns the exit status of process 1, which is a child.

@@ -45,7 +45,16 @@ func (r *Root) Start(ctx context.Context, id string) error {
 	if err := stage.StartOver(conn); err != nil {
 		return err
 	}
-	return c.started()
+	if err := c.started(); err != nil {
+		return err
+	}
+	if err := c.unlock(); err != nil { // hooks may use this program
+		return err
+	}
+	if err := c.poststart(ctx); err != nil {
+		return errors.Join(err, c.end())
+	}
+	return nil
 }
 
 // started marks a container whose program runs.

@@ -50,6 +50,7 @@ type setup struct {
 	netns    *os.File   // only with order.NetNS
 	listen   *os.File   // only with Config.Listen
 	unshare  uint64     // namespaces still to be made
+	inGroup  bool       // start.InGroup
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
 	idmaps   idmaps
 	cgroups  []cgroupTree
@@ -68,6 +69,7 @@ func initMain(control *os.File) int {
 		{"become undumpable", becomeUndumpable},
 		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.read},
+		{"join groups", s.joinGroups},
 		{"make namespaces", s.makeNamespaces},
 		{"join namespaces", s.joinNamespaces},
 		{"session keyring", s.keyring},
@@ -124,7 +126,7 @@ func (s *setup) read() error {
 	if err := decode(text, s.order.describe); err != nil {
 		return err
 	}
-	s.root, s.unshare = files[1], st.Unshare
+	s.root, s.unshare, s.inGroup = files[1], st.Unshare, st.InGroup
 	return s.takeFiles(files[2:])
 }
 

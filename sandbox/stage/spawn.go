@@ -43,7 +43,10 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 		Config: *c, NetNS: netns, Join: n.join, CgroupNS: n.cgroup,
 		NewNet: n.clone&unix.CLONE_NEWNET != 0,
 	}
-	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Groups: c.CgroupDirs, Terminal: c.Spec.Process.Terminal}
+	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal}
+	if byParent(c.Spec) {
+		p.Groups = c.CgroupDirs
+	}
 	return p, encode(o.describe), nil
 }
 
@@ -52,8 +55,8 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 var Usual = Plan{Clone: unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS}
 
 // Fork makes an init stage, which waits for Begin. exe is the sealed memfd of
-// this program. With group, a v2 directory, the stage starts in that group and
-// Plan.Groups is not looked at. preserve are for the program
+// this program. With group, a directory of the unified hierarchy, the stage
+// starts in that group. preserve are for the program
 // (Config.Preserve). On an error nothing is left.
 func Fork(exe *os.File, plan *Plan, group *os.File, preserve ...*os.File) (_ *Process, err error) {
 	ours, theirs, err := task.SocketPair()
@@ -92,11 +95,9 @@ func (p *Process) Begin(plan *Plan, f Files) error {
 }
 
 func (p *Process) begin(plan *Plan, f Files) error {
-	if !p.inGroup {
-		for _, dir := range plan.Groups {
-			if err := join(dir, p.Pid); err != nil {
-				return err
-			}
+	for _, dir := range plan.Groups {
+		if err := join(dir, p.Pid); err != nil {
+			return err
 		}
 	}
 	files := []*os.File{f.Order, f.Rootfs}
@@ -119,7 +120,7 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	if f.Listen != nil {
 		files = append(files, f.Listen)
 	}
-	st := start{Unshare: plan.Clone &^ p.cloned}
+	st := start{Unshare: plan.Clone &^ p.cloned, InGroup: p.inGroup}
 	err := task.SendFiles(p.control, frame(frameOrder, st.describe), files)
 	if errors.Is(err, syscall.EPIPE) {
 		err = nil // why it ended, Created says

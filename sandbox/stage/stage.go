@@ -15,9 +15,8 @@ type Config struct {
 	// Seccomp is a classic BPF program (an array of struct sock_filter). Empty:
 	// no filter. The flags to load it with are taken from Spec.
 	Seccomp []byte
-	// CgroupDirs are the group's directories in v1 hierarchies: Plan.Groups
-	// unless the process is cloned into its group, and what a mount of type
-	// cgroup shows.
+	// CgroupDirs are the group's directories in all hierarchies: what the
+	// process joins, and what a mount of type cgroup shows.
 	CgroupDirs []string
 	// Reaper keeps the stage as process 1 (--init): it runs the command as a
 	// child, forwards signals to it and reaps.
@@ -49,7 +48,7 @@ type Plan struct {
 	// PidNS is the path of the pid namespace to fork into; empty: Clone says.
 	PidNS string `json:"pid_ns,omitempty"`
 	// Groups are directories to whose cgroup.procs the process is written
-	// before it does anything.
+	// before it does anything, where it may not do that itself.
 	Groups []string `json:"groups,omitempty"`
 	// Terminal: the stage makes a terminal and gets no streams.
 	Terminal bool `json:"terminal,omitempty"`

@@ -30,6 +30,7 @@ const maxFrame = maxOrder
 // listening socket if the order says that they are given.
 type start struct {
 	Unshare uint64 // CLONE_NEW… namespaces that the stage was not cloned into
+	InGroup bool   // it was cloned into its group of the unified hierarchy
 }
 
 const (
@@ -38,7 +39,7 @@ const (
 	maxOrder = 16 << 20
 )
 
-func (s *start) describe(c *codec) { num(c, &s.Unshare) }
+func (s *start) describe(c *codec) { num(c, &s.Unshare); c.flag(&s.InGroup) }
 
 // order is what the init stage is told.
 type order struct {
