@@ -38,7 +38,13 @@ func TestMonitorProcess(t *testing.T) {
 	if err != nil || pgid != pid {
 		t.Errorf("process group %d of %d, %v", pgid, pid, err)
 	}
+	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || string(comm) != "berth-monitor\n" {
+		t.Errorf("its name is %q, %v", comm, err)
+	}
 	running := links(t, pid)
+	if i := slices.IndexFunc(running, func(l string) bool { return strings.Contains(l, "cpu.") }); i >= 0 {
+		t.Errorf("the runtime holds %s", running[i]) // GODEBUG containermaxprocs
+	}
 	if n := len(running); n > 24 {
 		t.Errorf("%d descriptors: %q", n, running)
 	}

@@ -3,6 +3,12 @@
 // by itself, never by hand; os.Args[0] says as what.
 package main
 
+// One thread is asked for by the environment; the runtime must not keep a
+// descriptor on the group's cpu.max to find out how many the group allows.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 import (
 	"fmt"
 	"os"

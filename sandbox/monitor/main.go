@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/task"
 )
 
 const (
@@ -26,6 +28,10 @@ func Main() error {
 	// has opened a file yet.
 	if err := unix.CloseRange(ExeFD+1, math.MaxUint32, 0); err != nil {
 		return os.NewSyscallError("close_range", err)
+	}
+	// Executed by descriptor, the kernel names us by its number.
+	if err := task.SetName(Name); err != nil {
+		return err
 	}
 	// Catching them would take a thread. The stage ignores nothing.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,

@@ -67,6 +67,7 @@ func initMain(control *os.File) int {
 		do   func() error
 	}{
 		{"become undumpable", becomeUndumpable},
+		{"set name", func() error { return task.SetName(InitName) }}, // executed by descriptor, it has a number for a name
 		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.read},
 		{"join groups", s.joinGroups},
