@@ -57,9 +57,9 @@ func Create(parent, id string, r *Resources) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := convert(r, g.host.mode)
+	c, err := g.resources(r)
 	if err != nil {
-		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+		return nil, err
 	}
 	if len(c.Devices) == 0 {
 		c.Devices = defaultDevices()
@@ -71,6 +71,18 @@ func Create(parent, id string, r *Resources) (*Group, error) {
 		return nil, errors.Join(err, g.Destroy())
 	}
 	return g, nil
+}
+
+// resources are r as the library takes them, if this host can do it.
+func (g *Group) resources(r *Resources) (*cgroups.Resources, error) {
+	c, err := convert(r, g.host.mode)
+	if err == nil {
+		err = g.host.supported(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
+	return c, nil
 }
 
 // makeFresh makes the directories, after removing those of an empty group.
@@ -208,17 +220,6 @@ func (g *Group) FD() (*os.File, error) {
 		return nil, fmt.Errorf("cloning into a cgroup on a %s host: %w", g.host.mode, errdefs.ErrNotImplemented)
 	}
 	return os.OpenFile(g.dirs[unified], unix.O_PATH|unix.O_DIRECTORY, 0)
-}
-
-// Update changes limits. What r does not mention stays; without rules for
-// devices, those stay.
-func (g *Group) Update(r *Resources) error {
-	c, err := convert(r, g.host.mode)
-	if err != nil {
-		return fmt.Errorf("cgroup %s: %w", g.name, err)
-	}
-	c.SkipDevices = len(c.Devices) == 0
-	return g.set(c)
 }
 
 // leader is the directory whose processes are taken for the group's: the one

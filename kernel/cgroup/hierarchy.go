@@ -37,6 +37,8 @@ type host struct {
 	// dirs maps each controller ("memory", "name=systemd", unified) to the
 	// directory where its hierarchy is mounted; several may share one.
 	dirs map[string]string
+	// controllers are those of the unified hierarchy, on v2.
+	controllers []string
 }
 
 // detected is read once: hierarchies are mounted at boot.
@@ -49,6 +51,13 @@ var detected = sync.OnceValues(func() (*host, error) {
 	h, err := parseHost(f)
 	if err != nil {
 		return nil, fmt.Errorf("control groups: %w", err)
+	}
+	if h.mode == V2 {
+		text, err := os.ReadFile(filepath.Join(h.dirs[unified], "cgroup.controllers"))
+		if err != nil {
+			return nil, fmt.Errorf("control groups: %w", err)
+		}
+		h.controllers = strings.Fields(string(text))
 	}
 	return h, nil
 })

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 )
 
 // Kill sends SIGKILL to every process of the group and of those below it,
-// whatever they fork meanwhile. It does not wait for their end.
+// whatever they fork meanwhile, and thaws a frozen group. It does not wait for
+// their end.
 func (g *Group) Kill() error {
 	if dir, ok := g.dirs[unified]; ok {
 		err := write(dir, "cgroup.kill", "1")
 		if err == nil {
-			return nil
+			return g.Thaw() // the freezer of v1 holds even the killed
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("kill cgroup %s: %w", g.name, err)
@@ -24,15 +26,14 @@ func (g *Group) Kill() error {
 }
 
 // killEach is for kernels before 5.14 and hosts with v1 alone. The group is
-// frozen, so that nothing new appears; a killed process leaves the freezer
-// when it is thawed.
-func (g *Group) killEach() error {
-	frozen := g.freeze("FROZEN")
-	defer func() {
-		if frozen {
-			g.freeze("THAWED")
-		}
-	}()
+// frozen, so that nothing new appears; a killed process leaves the freezer when
+// it is thawed.
+func (g *Group) killEach() (err error) {
+	defer func() { err = errors.Join(err, g.Thaw()) }()
+	if dir, ok := g.dirs["freezer"]; ok {
+		// Even where some do not stop, it slows down who forks.
+		_ = write(dir, "freezer.state", string(cgroups.Frozen))
+	}
 	// Without a freezer, a group that forks is outrun by repetition, or not.
 	seen := map[int]bool{}
 	for range 100 {
@@ -53,9 +54,4 @@ func (g *Group) killEach() error {
 		}
 	}
 	return fmt.Errorf("kill cgroup %s: it makes processes faster than they are killed", g.name)
-}
-
-func (g *Group) freeze(state string) bool {
-	dir, ok := g.dirs["freezer"]
-	return ok && write(dir, "freezer.state", state) == nil
 }
