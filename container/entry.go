@@ -21,6 +21,7 @@ type entry struct {
 
 	waits   waiters
 	streams attachments
+	copies  copies
 
 	// Guarded by lock.
 	image   *image.Image  // nil: to be resolved by the record's ID

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -17,6 +18,10 @@ import (
 func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 	if o.Link {
 		return notImplemented("removing a link")
+	}
+	if e, err := s.find(ref); err == nil && o.Force {
+		// A start that waits for them has the lock.
+		e.copies.send(errRemoved, time.Time{})
 	}
 	e, err := s.findLocked(ctx, ref)
 	if err != nil {
@@ -84,6 +89,7 @@ func (s *Service) remove(ctx context.Context, e *entry, volumes bool) error {
 // delete takes away a container whose record says that it is being removed.
 func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	r := e.record()
+	e.copies.dismiss()
 	if err := s.records.remove(e.id); err != nil {
 		return s.dead(e, err)
 	}

@@ -56,6 +56,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 		}
 	}()
 	before := e.record()
+	e.copies.drain(s.clock)
 	root, release, err := s.mountRoot(ctx, e, &u)
 	if err != nil {
 		return err

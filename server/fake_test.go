@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,7 @@ type fakeContainers struct {
 	attach  func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
 	logs    func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
 	inspect container.InspectResponse
+	tar     io.ReadCloser
 	calls   []string
 }
 
@@ -105,6 +107,28 @@ func (f *fakeContainers) Top(context.Context, string, string) (container.TopResp
 	return container.TopResponse{}, f.err
 }
 func (f *fakeContainers) Counts() (running, paused, stopped int) { return 3, 0, 2 }
+
+func (f *fakeContainers) StatPath(_ context.Context, _, path string) (container.PathStat, error) {
+	return container.PathStat{Name: path}, f.err
+}
+
+func (f *fakeContainers) Archive(_ context.Context, _, path string) (io.ReadCloser, container.PathStat, error) {
+	return f.tar, container.PathStat{Name: path}, f.err
+}
+
+func (f *fakeContainers) Extract(_ context.Context, ref, path string, r io.Reader, o engine.ExtractOptions) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	return f.did(fmt.Sprint("extract ", ref, path, string(b), o.NoOverwriteDirNonDir, o.CopyUIDGID))
+}
+
+func (f *fakeContainers) Export(context.Context, string) (io.ReadCloser, error) { return f.tar, f.err }
+
+func (f *fakeContainers) Changes(context.Context, string) ([]container.FilesystemChange, error) {
+	return nil, f.err
+}
 
 // fakeImages is the like for images.
 type fakeImages struct {

@@ -49,16 +49,20 @@ func (s *Server) operations() []operation {
 		served(post, "/containers/{id}/rename", s.containerRename),
 		served(post, "/containers/{id}/resize", s.containerResize),
 		served(del, "/containers/{id}", s.containerRemove),
+		served(head, "/containers/{id}/archive", s.containerArchiveHead),
+		served(get, "/containers/{id}/archive", s.containerArchiveGet),
+		served(put, "/containers/{id}/archive", s.containerArchivePut),
+		served(get, "/containers/{id}/export", s.containerExport),
+		served(get, "/containers/{id}/changes", s.containerChanges),
 	}
 	missing := map[string][]string{
 		get: {
-			"/containers/{id}/changes", "/containers/{id}/export", "/containers/{id}/stats", "/containers/{id}/archive",
+			"/containers/{id}/stats",
 			"/exec/{id}/json", "/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
 			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}", "/volumes", "/volumes/{name}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
-		head: {"/containers/{id}/archive"},
-		put:  {"/containers/{id}/archive", "/volumes/{name}"},
+		put: {"/volumes/{name}"},
 		post: {
 			"/containers/{id}/update", "/containers/{id}/pause", "/containers/{id}/unpause", "/containers/{id}/exec",
 			"/exec/{id}/start", "/exec/{id}/resize", "/commit", "/build", "/build/prune", "/session", "/grpc",

@@ -37,6 +37,11 @@ type Containers interface {
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
 	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
 	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
+	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
+	Archive(ctx context.Context, ref, path string) (io.ReadCloser, container.PathStat, error)
+	Extract(ctx context.Context, ref, path string, r io.Reader, o engine.ExtractOptions) error
+	Export(ctx context.Context, ref string) (io.ReadCloser, error)
+	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
 	Counts() (running, paused, stopped int)
 }
 
