@@ -24,6 +24,7 @@ type child struct {
 	leash   int // the parent's end of wait
 	empty   int
 	files   []int
+	tasks   []int
 	join    []joinFD
 	argv    []*byte
 	envv    []*byte
@@ -53,6 +54,7 @@ type failed struct {
 const (
 	stepFiles = iota
 	stepWait
+	stepGroups
 	stepJoin
 	stepUnshare
 	stepRoot
@@ -62,7 +64,7 @@ const (
 )
 
 var stepNames = [...]string{
-	stepFiles: "descriptors", stepWait: "wait", stepJoin: "join namespaces", stepUnshare: "make namespaces",
+	stepFiles: "descriptors", stepWait: "wait", stepGroups: "join groups", stepJoin: "join namespaces", stepUnshare: "make namespaces",
 	stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory", stepExec: "execveat",
 }
 
@@ -78,6 +80,7 @@ func afterForkInChild()
 var (
 	slash = [...]byte{'/', 0}
 	dot   = [...]byte{'.', 0}
+	zero  = [...]byte{'0'}
 	none  = [...]byte{0}
 )
 
@@ -124,6 +127,10 @@ func (c *child) fork() (pid int, errno syscall.Errno) {
 func (c *child) run() {
 	c.place()
 	c.await()
+	for i := range c.tasks {
+		_, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.tasks[i]), uintptr(unsafe.Pointer(&zero[0])), 1)
+		c.check(stepGroups, e)
+	}
 	for i := range c.join {
 		_, _, e := syscall.RawSyscall(unix.SYS_SETNS, uintptr(c.join[i].fd), c.join[i].kind, 0)
 		c.check(stepJoin, e)
@@ -181,6 +188,9 @@ func (c *child) place() {
 	}
 	if c.empty >= 0 {
 		c.empty = c.up(c.empty)
+	}
+	for i := range c.tasks {
+		c.tasks[i] = c.up(c.tasks[i])
 	}
 	for i := range c.join {
 		c.join[i].fd = c.up(c.join[i].fd)

@@ -30,10 +30,13 @@ type SpawnSpec struct {
 	// Cgroup, a directory of cgroup v2, is where the process begins
 	// (CLONE_INTO_CGROUP).
 	Cgroup *os.File
+	// Tasks are files "tasks" of cgroup v1, opened for writing: the process puts
+	// itself into these groups first of all. A single thread that does so does
+	// not make the kernel wait for all processors, as its parent would.
+	Tasks []*os.File
 	// Before, when set, is called with the process's number when it exists and
 	// before it does anything: to write the mappings of a user namespace that
-	// Clone makes, or to put it into groups of cgroup v1. Its error ends the
-	// process.
+	// Clone makes. Its error ends the process.
 	Before func(pid int) error
 	// Setsid makes the process the leader of a session of its own.
 	Setsid bool
@@ -188,6 +191,9 @@ func (s *SpawnSpec) child() (*child, error) {
 		if kind := j.Kind &^ unix.CLONE_NEWPID; kind != 0 {
 			c.join = append(c.join, joinFD{int(j.File.Fd()), uintptr(kind)})
 		}
+	}
+	for _, f := range s.Tasks {
+		c.tasks = append(c.tasks, int(f.Fd()))
 	}
 	if s.Cgroup != nil {
 		c.clone, c.cgroup = c.clone|unix.CLONE_INTO_CGROUP, int(s.Cgroup.Fd())

@@ -173,8 +173,10 @@ func (s *setup) openConsole() error {
 			return err
 		}
 	}
-	if err := s.cover("/dev/console", tty); err != nil {
-		return fmt.Errorf("/dev/console: %w", err)
+	if !s.entered { // the console is that of process 1
+		if err := s.cover("/dev/console", tty); err != nil {
+			return fmt.Errorf("/dev/console: %w", err)
+		}
 	}
 	for fd := range 3 {
 		if err := unix.Dup3(int(tty.Fd()), fd, 0); err != nil {

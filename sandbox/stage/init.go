@@ -22,11 +22,11 @@ import (
 // IsStage tells whether this process was started as one of the programs that
 // Main is.
 func IsStage() bool {
-	return os.Args[0] == InitName || os.Args[0] == ReaperName || os.Args[0] == hook.Name
+	return os.Args[0] == InitName || os.Args[0] == EnterName || os.Args[0] == ReaperName || os.Args[0] == hook.Name
 }
 
-// Main is the init stage, the reaper, or what executes a hook, depending on
-// os.Args[0]. It does not return.
+// Main is the init stage, that of a further process, the reaper, or what
+// executes a hook, depending on os.Args[0]. It does not return.
 func Main() {
 	switch os.Args[0] {
 	case ReaperName:
@@ -38,6 +38,9 @@ func Main() {
 	// will also execute the program.
 	runtime.LockOSThread()
 	control := os.NewFile(fdControl, "control")
+	if os.Args[0] == EnterName {
+		os.Exit(entryMain(control))
+	}
 	os.Exit(initMain(control))
 }
 
@@ -58,14 +61,12 @@ type setup struct {
 	null     *os.File // the real /dev/null
 	warnings []string
 	chdirErr error
+	entered  bool // a further process: the container is there already
 }
 
 func initMain(control *os.File) int {
 	s := &setup{control: control, exe: os.NewFile(fdExe, "exe")}
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
+	return s.perform([]step{
 		{"become undumpable", becomeUndumpable},
 		{"set name", func() error { return task.SetName(InitName) }}, // executed by descriptor, it has a number for a name
 		{"reset signals", task.DefaultSignals},
@@ -88,9 +89,15 @@ func initMain(control *os.File) int {
 		{"set limits", s.limits},
 		{"set credentials", s.restrict},
 		{"report", s.report},
-	} {
+	})
+}
+
+// perform takes the steps, reports, and executes the program at the parent's
+// word.
+func (s *setup) perform(steps []step) int {
+	for _, step := range steps {
 		if err := step.do(); err != nil {
-			_ = send(control, frameFailed, (&failure{step.name, err.Error()}).describe, nil)
+			_ = send(s.control, frameFailed, (&failure{step.name, err.Error()}).describe, nil)
 			return 1
 		}
 	}
@@ -100,35 +107,46 @@ func initMain(control *os.File) int {
 	return s.exec()
 }
 
-// read waits for the order. An end before it says that the stage was not
-// needed.
+type step struct {
+	name string
+	do   func() error
+}
+
 func (s *setup) read() error {
+	var st start
+	files, err := s.receiveOrder(2, st.describe)
+	if err != nil {
+		return err
+	}
+	s.root, s.unshare, s.inGroup = files[0], st.Unshare, st.InGroup
+	return s.takeFiles(files[1:])
+}
+
+// receiveOrder waits for the order, which comes with at least so many
+// descriptors, and returns those behind it. An end before it says that the
+// stage was not needed.
+func (s *setup) receiveOrder(least int, describe func(*codec)) ([]*os.File, error) {
 	var head [5]byte
 	files, err := task.ReceiveFiles(s.control, head[:], startFiles)
 	if errors.Is(err, io.EOF) {
 		os.Exit(0)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body, err := receiveBody(s.control, head)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var st start
-	if err := decode(body, st.describe); err != nil || head[0] != frameOrder || len(files) < 2 {
-		return fmt.Errorf("unexpected message %q with %d descriptors (%v)", head[0], len(files), err) //nolint:errorlint // err may be nil
+	if err := decode(body, describe); err != nil || head[0] != frameOrder || len(files) < least {
+		return nil, fmt.Errorf("unexpected message %q with %d descriptors (%v)", head[0], len(files), err) //nolint:errorlint // err may be nil
 	}
 	defer files[0].Close()
 	text, err := readAll(files[0])
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := decode(text, s.order.describe); err != nil {
-		return err
-	}
-	s.root, s.unshare, s.inGroup = files[1], st.Unshare, st.InGroup
-	return s.takeFiles(files[2:])
+	return files[1:], decode(text, s.order.describe)
 }
 
 func readAll(f *os.File) ([]byte, error) {

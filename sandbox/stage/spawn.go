@@ -95,24 +95,17 @@ func (p *Process) Begin(plan *Plan, f Files) error {
 }
 
 func (p *Process) begin(plan *Plan, f Files) error {
-	for _, dir := range plan.Groups {
-		if err := join(dir, p.Pid); err != nil {
-			return err
-		}
+	if err := joinAll(plan.Groups, p.Pid); err != nil {
+		return err
 	}
 	files := []*os.File{f.Order, f.Rootfs}
 	if !plan.Terminal {
-		for _, stream := range []*os.File{f.Stdin, f.Stdout, f.Stderr} {
-			if stream == nil {
-				null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-				if err != nil {
-					return err
-				}
-				defer null.Close()
-				stream = null
-			}
-			files = append(files, stream)
+		streams, done, err := orNull(f.Stdin, f.Stdout, f.Stderr)
+		if err != nil {
+			return err
 		}
+		defer done()
+		files = append(files, streams...)
 	}
 	if f.NetNS != nil {
 		files = append(files, f.NetNS)

@@ -78,13 +78,11 @@ func invalid(format string, args ...any) error {
 // validate refuses what is contradictory or not done here.
 func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	spec := c.Spec
-	switch {
-	case spec == nil || spec.Process == nil || spec.Linux == nil:
+	if spec == nil || spec.Process == nil || spec.Linux == nil {
 		return namespaces{}, invalid("incomplete spec")
-	case len(spec.Process.Args) == 0:
-		return namespaces{}, invalid("no command specified")
-	case !path.IsAbs(spec.Process.Cwd):
-		return namespaces{}, invalid("the working directory %q is not absolute", spec.Process.Cwd)
+	}
+	if err := validateProcess(spec.Process); err != nil {
+		return namespaces{}, err
 	}
 	if err := validateHooks(c); err != nil {
 		return namespaces{}, err
@@ -94,11 +92,6 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	}
 	if err := unimplemented(spec); err != nil {
 		return namespaces{}, err
-	}
-	for _, s := range slices.Concat(spec.Process.Args, spec.Process.Env, []string{spec.Process.Cwd}) {
-		if strings.IndexByte(s, 0) >= 0 {
-			return namespaces{}, invalid("NUL byte in arguments, environment or working directory")
-		}
 	}
 	plan, err := planNamespaces(spec, netnsGiven)
 	if err != nil {
@@ -111,6 +104,22 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
 	return plan, allowSysctls(spec.Linux.Sysctl, plan, netnsGiven)
+}
+
+// validateProcess is for process 1 and for those that come later.
+func validateProcess(p *specs.Process) error {
+	switch {
+	case len(p.Args) == 0:
+		return invalid("no command specified")
+	case !path.IsAbs(p.Cwd):
+		return invalid("the working directory %q is not absolute", p.Cwd)
+	}
+	for _, s := range slices.Concat(p.Args, p.Env, []string{p.Cwd}) {
+		if strings.IndexByte(s, 0) >= 0 {
+			return invalid("NUL byte in arguments, environment or working directory")
+		}
+	}
+	return nil
 }
 
 func unimplemented(spec *specs.Spec) error {

@@ -85,6 +85,12 @@ func main() {
 			b, err := os.ReadFile(p)
 			fmt.Printf("%s %q %v\n", p, b, err)
 		}
+	case "link":
+		target, err := os.Readlink(args[0])
+		if err != nil {
+			target = err.Error()
+		}
+		fmt.Println(target)
 	case "list":
 		entries, err := os.ReadDir(args[0])
 		for _, e := range entries {

@@ -1,0 +1,266 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// EnterName is the name by which the berth-sandbox binary is called as the
+// stage of a further process (os.Args[0]).
+const EnterName = "berth-enter"
+
+// An Entry says where a further process of a container is made.
+type Entry struct {
+	// Pid and PidFD are process 1: the new process joins those of its
+	// namespaces that are not the caller's. The caller makes sure that Pid is
+	// PidFD's.
+	Pid   int
+	PidFD *os.File
+	// Groups are the container's groups, a directory in each hierarchy, in
+	// which the process begins.
+	Groups []string
+	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
+	Order *os.File
+	// Terminal, as in the order: the process gets a terminal of the container
+	// and no streams. Else these; nil: /dev/null.
+	Terminal              bool
+	Stdin, Stdout, Stderr *os.File
+}
+
+// PrepareEntry checks how a further process of a container is to be, and makes
+// an order of it. Of c.Spec, Process and of Linux the flags of Seccomp and
+// Personality are looked at. Errors are *NotImplementedError and
+// *InvalidSpecError.
+func PrepareEntry(c *Config) ([]byte, error) {
+	if c.Spec == nil || c.Spec.Process == nil {
+		return nil, invalid("incomplete spec")
+	}
+	lean := *c
+	lean.CgroupDirs, lean.Reaper = nil, false
+	lean.Spec = &specs.Spec{Process: c.Spec.Process, Linux: &specs.Linux{}}
+	if l := c.Spec.Linux; l != nil {
+		lean.Spec.Linux.Seccomp, lean.Spec.Linux.Personality = l.Seccomp, l.Personality
+	}
+	if err := validateProcess(lean.Spec.Process); err != nil {
+		return nil, err
+	}
+	if err := unimplemented(lean.Spec); err != nil {
+		return nil, err
+	}
+	o := order{Config: lean}
+	return encode(o.describe), nil
+}
+
+// Enter makes a further process in a container and gives it its order. It is
+// the caller's child. The rest goes as for process 1: Created waits until it
+// is set up, Start lets it execute its program. On an error nothing is left.
+//
+// The process is in all namespaces of the container before the stage starts;
+// none of its threads ever sees the host. Nor does it see the container's file
+// system before it can no longer be looked at (undumpable).
+func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
+	ours, theirs, err := task.SocketPair()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{control: ours}
+	err = p.enter(exe, e, theirs)
+	theirs.Close()
+	if err == nil {
+		p.StartTime, err = ns.ProcessStartTime(p.Pid)
+	}
+	if err == nil {
+		err = p.orderEntry(e)
+	}
+	if err != nil {
+		p.Abandon()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
+	kinds, err := foreign(e.Pid)
+	if err != nil {
+		return err
+	}
+	empty, err := nowhere()
+	if err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	s := &ns.SpawnSpec{
+		Exe: exe, Args: []string{EnterName}, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
+		Files: []*os.File{null, null, null, theirs}, Empty: empty, Setsid: true,
+		// Root of the container, whoever that is.
+		Root: kinds&unix.CLONE_NEWUSER != 0,
+	}
+	if kinds != 0 {
+		s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
+	}
+	done, err := inGroups(s, e.Groups)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p.Pid, p.PidFD, err = ns.Spawn(s)
+	if s.Cgroup != nil && errors.Is(err, unix.EBUSY) {
+		// The container moved its processes into groups below, as systemd does;
+		// then processes may only be there.
+		if s.Cgroup, err = groupOf(e.Pid, s.Cgroup.Name()); err != nil {
+			return err
+		}
+		defer s.Cgroup.Close()
+		p.Pid, p.PidFD, err = ns.Spawn(s)
+	}
+	return err
+}
+
+func (p *Process) orderEntry(e *Entry) error {
+	files := []*os.File{e.Order}
+	if !e.Terminal {
+		streams, done, err := orNull(e.Stdin, e.Stdout, e.Stderr)
+		if err != nil {
+			return err
+		}
+		defer done()
+		files = append(files, streams...)
+	}
+	err := task.SendFiles(p.control, frame(frameOrder, nothing), files)
+	if errors.Is(err, syscall.EPIPE) {
+		err = nil // why it ended, Created says
+	}
+	return err
+}
+
+// orNull puts /dev/null in the place of what is nil.
+func orNull(streams ...*os.File) (_ []*os.File, done func(), err error) {
+	var null *os.File
+	for i, f := range streams {
+		if f != nil {
+			continue
+		}
+		if null == nil {
+			if null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+				return nil, nil, err
+			}
+		}
+		streams[i] = null
+	}
+	return streams, func() {
+		if null != nil {
+			null.Close()
+		}
+	}, nil
+}
+
+func joinAll(dirs []string, pid int) error {
+	for _, dir := range dirs {
+		if err := join(dir, pid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nsKinds are the names of namespaces in /proc/PID/ns.
+var nsKinds = map[string]int{
+	"user": unix.CLONE_NEWUSER, "mnt": unix.CLONE_NEWNS, "net": unix.CLONE_NEWNET, "uts": unix.CLONE_NEWUTS,
+	"ipc": unix.CLONE_NEWIPC, "pid": unix.CLONE_NEWPID, "cgroup": unix.CLONE_NEWCGROUP, "time": unix.CLONE_NEWTIME,
+}
+
+// ownNS are our namespaces. They do not change.
+var ownNS = sync.OnceValue(func() map[string]string {
+	own := map[string]string{}
+	for name := range nsKinds {
+		own[name], _ = os.Readlink("/proc/self/ns/" + name) // the kernel may have no such kind
+	}
+	return own
+})
+
+// foreign returns the kinds of those namespaces of a process that are not ours.
+func foreign(pid int) (kinds int, err error) {
+	for name, kind := range nsKinds {
+		link, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + name)
+		if errors.Is(err, os.ErrNotExist) && ownNS()[name] == "" {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("namespaces of process 1: %w", err)
+		}
+		if link != ownNS()[name] {
+			kinds |= kind
+		}
+	}
+	return kinds, nil
+}
+
+// nowhere is an empty directory on no path: the stage's root until it can
+// enter the container's.
+var nowhere = sync.OnceValues(func() (*os.File, error) {
+	return mount.New("tmpfs", "nowhere", []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "4096"}},
+		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+})
+
+// inGroups has the process begin in the groups dirs.
+func inGroups(s *ns.SpawnSpec, dirs []string) (done func(), err error) {
+	var files []*os.File
+	done = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	for _, dir := range dirs {
+		f, err := os.OpenFile(path.Join(dir, "tasks"), os.O_WRONLY, 0)
+		if err == nil {
+			s.Tasks = append(s.Tasks, f)
+		} else if f, err = os.Open(dir); err == nil { // the unified hierarchy
+			s.Cgroup = f
+		}
+		if err != nil {
+			done()
+			return nil, fmt.Errorf("join cgroup: %w", err)
+		}
+		files = append(files, f)
+	}
+	return done, nil
+}
+
+// groupOf opens the group below dir (of v2) in which the process is.
+func groupOf(pid int, dir string) (*os.File, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		place, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok {
+			continue
+		}
+		// dir is where the hierarchy is mounted and, behind that, how place begins.
+		for name := dir; name != "/"; name = path.Dir(name) {
+			group := strings.TrimPrefix(dir, name)
+			if rest, ok := strings.CutPrefix(place, group+"/"); ok && group != "" {
+				return os.Open(path.Join(dir, rest))
+			}
+		}
+	}
+	return nil, fmt.Errorf("process 1 is not in a group below %s", dir)
+}

@@ -1,0 +1,47 @@
+package stage
+
+import (
+	"os"
+	"syscall"
+
+	"github.com/berth-engine/berth/kernel/task"
+)
+
+// fdRoot is the root directory of the container, for the stage of a further
+// process; see ns.SpawnSpec.Empty.
+const fdRoot = fdControl + 1
+
+// entryMain is the stage of a further process. It begins in all namespaces and
+// groups of the container, and does to itself what process 1 did.
+func entryMain(control *os.File) int {
+	s := &setup{control: control, root: os.NewFile(fdRoot, "root"), entered: true}
+	return s.perform([]step{
+		{"become undumpable", becomeUndumpable},
+		{"reset signals", task.DefaultSignals},
+		{"read configuration", s.readEntry},
+		{"enter root file system", s.enterRoot},
+		{"session keyring", s.keyring},
+		{"open terminal", s.openConsole},
+		{"kernel settings", s.kernelSettings},
+		{"set limits", s.limits},
+		{"leave root directory", s.root.Close},
+		{"set credentials", s.restrict},
+		{"report", s.report},
+	})
+}
+
+func (s *setup) readEntry() error {
+	files, err := s.receiveOrder(1, nothing)
+	if err != nil {
+		return err
+	}
+	return s.takeFiles(files)
+}
+
+// enterRoot goes from the empty directory to the container's root.
+func (s *setup) enterRoot() error {
+	if err := syscall.Fchdir(int(s.root.Fd())); err != nil {
+		return os.NewSyscallError("fchdir", err)
+	}
+	return os.NewSyscallError("chroot", syscall.Chroot("."))
+}
