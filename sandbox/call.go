@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/containerd/errdefs"
 
@@ -46,9 +47,9 @@ func decode(m *monitor.Message, into monitor.Part) error {
 	return monitor.Unmarshal(m.Body, into)
 }
 
-// call sends a request on the sandbox's connection and waits for its reply,
-// which serve hands over.
-func (s *Sandbox) call(ctx context.Context, op string, body, into monitor.Part) error {
+// call sends a request, with files if any, on the sandbox's connection and
+// waits for its reply, which serve hands over.
+func (s *Sandbox) call(ctx context.Context, op string, body, into monitor.Part, files ...*os.File) error {
 	reply := make(chan *monitor.Message, 1)
 	s.mu.Lock()
 	s.seq++
@@ -60,7 +61,7 @@ func (s *Sandbox) call(ctx context.Context, op string, body, into monitor.Part) 
 		delete(s.calls, seq)
 		s.mu.Unlock()
 	}()
-	if err := s.conn.Send(request(seq, op, body)); err != nil {
+	if err := s.conn.Send(request(seq, op, body), files...); err != nil {
 		return fmt.Errorf("%s %s: %w: %w", op, s.id, err, errdefs.ErrUnavailable)
 	}
 	select {

@@ -30,7 +30,8 @@ type child struct {
 	envv    []*byte
 	setsid  bool
 	root    bool
-	pidfd   int32 // the kernel's answer to the parent
+	nofile  *unix.Rlimit // nil: as it is
+	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
 }
 
@@ -60,12 +61,13 @@ const (
 	stepRoot
 	stepSession
 	stepDirectory
+	stepLimit
 	stepExec
 )
 
 var stepNames = [...]string{
 	stepFiles: "descriptors", stepWait: "wait", stepGroups: "join groups", stepJoin: "join namespaces", stepUnshare: "make namespaces",
-	stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory", stepExec: "execveat",
+	stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory", stepLimit: "set limit of open files", stepExec: "execveat",
 }
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
@@ -155,6 +157,10 @@ func (c *child) run() {
 	// Whatever else is open ends with the execution.
 	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()), ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
 	c.check(stepFiles, e)
+	if c.nofile != nil {
+		_, _, e = syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.nofile)), 0, 0, 0)
+		c.check(stepLimit, e)
+	}
 	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
 		uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])), unix.AT_EMPTY_PATH, 0)
 	c.check(stepExec, e)

@@ -43,6 +43,9 @@ type SpawnSpec struct {
 	// Root makes it user 0 and group 0, without other groups, of the user
 	// namespace that it joined or made.
 	Root bool
+	// Nofile is the limit of open files. Nil: the caller's, which Go has raised
+	// for itself to what is allowed.
+	Nofile *unix.Rlimit
 	// Empty, when set, is a directory with nothing in it that is the process's
 	// root when the program starts: what a language's runtime looks at first
 	// (/proc/self, /sys) is then not what somebody put there who owns the
@@ -201,6 +204,7 @@ func (s *SpawnSpec) child() (*child, error) {
 	if s.Empty != nil {
 		c.empty = int(s.Empty.Fd())
 	}
+	c.nofile = s.Nofile
 	return c, nil
 }
 

@@ -32,10 +32,14 @@ func NewConn(fd int) (*Conn, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, os.NewSyscallError("set non-blocking", err)
 	}
-	f := os.NewFile(uintptr(fd), "socket")
+	return NewConnOf(os.NewFile(uintptr(fd), "socket"))
+}
+
+// NewConnOf takes over a socket that waits in the poller.
+func NewConnOf(f *os.File) (*Conn, error) {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return &Conn{f: f, raw: raw}, nil
 }

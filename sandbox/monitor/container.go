@@ -37,6 +37,8 @@ type container struct {
 	done     chan struct{}
 	fan      *fan
 	io       *stdio
+	execs    execs
+	nofile   *unix.Rlimit // of open files, as process 1 began with
 }
 
 func newContainer(exe *os.File) *container {
@@ -135,13 +137,14 @@ func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile fu
 	if err != nil {
 		return nil, nil, err
 	}
-	io, err := newStdio(l, &f)
+	io, theirs, err := newStdio(wiring{terminal: l.Plan.Terminal, stdin: l.OpenStdin, stdout: true, stderr: true, once: l.StdinOnce})
 	if err != nil {
 		proc.Abandon()
 		return nil, nil, err
 	}
+	f.Stdin, f.Stdout, f.Stderr = theirs[0], theirs[1], theirs[2]
 	err = proc.Begin(&l.Plan, f)
-	closeAll([]*os.File{f.Stdin, f.Stdout, f.Stderr}) // process 1 has its own
+	closeAll(theirs[:]) // process 1 has its own
 	if err != nil {
 		return nil, nil, errors.Join(err, io.close())
 	}
@@ -187,6 +190,12 @@ func (c *container) start() (*Started, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
+	}
+	// What nobody set is the engine's own limit, not what Go made of it in this
+	// process. Others of the container shall have the same.
+	var limit unix.Rlimit
+	if unix.Prlimit(proc.Pid, unix.RLIMIT_NOFILE, nil, &limit) == nil {
+		c.nofile = &limit
 	}
 	c.state, c.startedAt = StateRunning, now
 	return &Started{At: now}, nil

@@ -103,3 +103,55 @@ func (a *Attach) describe(f *fields) {
 	f.flag("stdout", &a.Stdout)
 	f.flag("stderr", &a.Stderr)
 }
+
+func (e *Exec) describe(f *fields) {
+	f.str("id", &e.ID, false)
+	f.strs("files", &e.Files, false)
+	f.flag("terminal", &e.Terminal)
+	f.flag("stdin", &e.Stdin)
+	f.flag("stdout", &e.Stdout)
+	f.flag("stderr", &e.Stderr)
+	f.str("note", &e.Note, true)
+}
+
+func (e *Executed) describe(f *fields) {
+	number(f, "pid", &e.Pid, false)
+	unsigned(f, "start_time", &e.StartTime, false)
+	f.time("started_at", &e.StartedAt)
+	f.strs("warnings", &e.Warnings, true)
+}
+
+func (e *ExecRef) describe(f *fields) { f.str("id", &e.ID, false) }
+
+func (e *ExecExit) describe(f *fields) {
+	number(f, "code", &e.Code, false)
+	number(f, "signal", &e.Signal, true)
+	f.time("finished_at", &e.FinishedAt)
+}
+
+func (e *ExecSignal) describe(f *fields) {
+	f.str("id", &e.ID, false)
+	number(f, "signal", &e.Signal, false)
+}
+
+func (e *ExecResize) describe(f *fields) {
+	f.str("id", &e.ID, false)
+	unsigned(f, "rows", &e.Rows, false)
+	unsigned(f, "cols", &e.Cols, false)
+}
+
+func (e *ExecList) describe(f *fields) { objects(f, "execs", &e.Execs) }
+
+func (e *ExecStatus) describe(f *fields) {
+	f.str("id", &e.ID, false)
+	number(f, "pid", &e.Pid, false)
+	unsigned(f, "start_time", &e.StartTime, false)
+	f.time("started_at", &e.StartedAt)
+	f.str("note", &e.Note, true)
+	if f.has("exit") {
+		e.Exit = new(ExecExit)
+	}
+	if e.Exit != nil {
+		f.part("exit", e.Exit)
+	}
+}

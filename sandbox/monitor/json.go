@@ -192,6 +192,15 @@ func (f *fields) strs(name string, v *[]string, omit bool) {
 		f.out = append(f.out, ']')
 		return
 	}
+	f.elements(name, func(b []byte) {
+		s, err := unquote(b)
+		f.check(err)
+		*v = append(*v, s)
+	}, func() { *v = []string{} })
+}
+
+// elements reads an array: begin is called if there is one.
+func (f *fields) elements(name string, element func(b []byte), begin func()) {
 	b := f.get(name)
 	if b == nil {
 		return
@@ -200,16 +209,38 @@ func (f *fields) strs(name string, v *[]string, omit bool) {
 		f.check(errJSON)
 		return
 	}
-	*v = []string{}
+	begin()
 	for b = space(b[1:]); b[0] != ']'; {
 		rest, _ := value(b, 0) // it was looked at already
-		s, err := unquote(b[:len(b)-len(rest)])
-		f.check(err)
-		*v = append(*v, s)
+		element(b[:len(b)-len(rest)])
 		if b = space(rest); b[0] == ',' {
 			b = space(b[1:])
 		}
 	}
+}
+
+// objects is an array of objects.
+func objects[T any, P interface {
+	*T
+	Part
+}](f *fields, name string, v *[]T) {
+	if f.reading {
+		f.elements(name, func(b []byte) {
+			var t T
+			f.check(Unmarshal(b, P(&t)))
+			*v = append(*v, t)
+		}, func() { *v = []T{} })
+		return
+	}
+	f.key(name)
+	f.out = append(f.out, '[')
+	for i := range *v {
+		if i > 0 {
+			f.out = append(f.out, ',')
+		}
+		f.write(P(&(*v)[i]))
+	}
+	f.out = append(f.out, ']')
 }
 
 // raw is any value.

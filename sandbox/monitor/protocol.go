@@ -13,7 +13,7 @@ import (
 // Protocol versions that this program speaks.
 const (
 	ProtocolMin = 1
-	ProtocolMax = 1
+	ProtocolMax = 2
 )
 
 // Requests. Their bodies and replies are the types below.
@@ -27,6 +27,14 @@ const (
 	OpResize = "resize" // Resize
 	OpAttach = "attach" // Attach; after the reply the connection carries streams
 	OpRemove = "remove" // → Removed; the last request: the monitor ends
+
+	// Since version 2.
+	OpExec       = "exec"        // Exec and descriptors → Executed
+	OpExecWait   = "exec_wait"   // ExecRef → ExecExit, when it has ended
+	OpExecSignal = "exec_signal" // ExecSignal
+	OpExecResize = "exec_resize" // ExecResize
+	OpExecRemove = "exec_remove" // ExecRef
+	OpExecList   = "exec_list"   // → ExecList
 )
 
 // A Message is one frame: a request has Op, its reply the same Seq and no Op.
@@ -144,6 +152,75 @@ type Attach struct {
 	Stdin  bool `json:"stdin,omitempty"`
 	Stdout bool `json:"stdout,omitempty"`
 	Stderr bool `json:"stderr,omitempty"`
+}
+
+// Names of descriptors that may come with Exec, besides FileOrder.
+const (
+	FileExe    = "exe"    // the sealed memfd of the stage that understands the order
+	FileStream = "stream" // one end of a socket pair, which carries the streams
+)
+
+// Exec makes a further process in the container and executes its program.
+type Exec struct {
+	ID    string   `json:"id"` // chosen by the client
+	Files []string `json:"files"`
+	// Terminal, as in the order.
+	Terminal bool `json:"terminal,omitempty"`
+	// Streams that go over the stream descriptor. The others are /dev/null;
+	// a terminal, of which nobody reads, is read all the same.
+	Stdin  bool `json:"stdin,omitempty"`
+	Stdout bool `json:"stdout,omitempty"`
+	Stderr bool `json:"stderr,omitempty"`
+	// Note is the client's, for a later one: ExecList returns it.
+	Note string `json:"note,omitempty"`
+}
+
+// Executed says that the program runs.
+type Executed struct {
+	Pid       int       `json:"pid"`
+	StartTime uint64    `json:"start_time"` // field 22 of /proc/PID/stat
+	StartedAt time.Time `json:"started_at"`
+	Warnings  []string  `json:"warnings,omitempty"`
+}
+
+// ExecRef names a process that Exec made.
+type ExecRef struct {
+	ID string `json:"id"`
+}
+
+// ExecExit says how such a process ended.
+type ExecExit struct {
+	Code       int       `json:"code"` // the exit status, or 128 + Signal
+	Signal     int       `json:"signal,omitempty"`
+	FinishedAt time.Time `json:"finished_at"`
+}
+
+// ExecSignal is sent to one.
+type ExecSignal struct {
+	ID     string `json:"id"`
+	Signal int    `json:"signal"`
+}
+
+// ExecResize sets the size of its terminal.
+type ExecResize struct {
+	ID   string `json:"id"`
+	Rows uint16 `json:"rows"`
+	Cols uint16 `json:"cols"`
+}
+
+// ExecList lists the processes that run or were not removed.
+type ExecList struct {
+	Execs []ExecStatus `json:"execs"`
+}
+
+// ExecStatus is all that a daemon needs to take one over.
+type ExecStatus struct {
+	ID        string    `json:"id"`
+	Pid       int       `json:"pid"`
+	StartTime uint64    `json:"start_time"`
+	StartedAt time.Time `json:"started_at"`
+	Note      string    `json:"note,omitempty"`
+	Exit      *ExecExit `json:"exit,omitempty"`
 }
 
 // Error is a failure as it travels.

@@ -57,10 +57,40 @@ func examples() []*Message {
 	}
 }
 
-// TestGolden fixes what travels, length prefix included.
+// examples2 has every message that version 2 added, with every field set.
+func examples2() []*Message {
+	at := time.Date(2026, 8, 1, 12, 0, 0, 123456789, time.UTC)
+	exit := ExecExit{Code: 137, Signal: 9, FinishedAt: at.Add(time.Second)}
+	return []*Message{
+		{Seq: 11, Op: OpExec, Body: Marshal(&Exec{
+			ID: "e1", Files: []string{FileOrder, FileExe, FileStream}, Terminal: true, Stdin: true, Stdout: true, Stderr: true, Note: `{"user":"root"}`,
+		})},
+		{Seq: 11, Body: Marshal(&Executed{Pid: 4244, StartTime: 100, StartedAt: at, Warnings: []string{"a limit was lowered"}})},
+		{Seq: 11, Error: &Error{Kind: kindExec, Text: `exec: "x": executable file not found in $PATH`, ExitCode: 127}},
+		{Seq: 12, Op: OpExecWait, Body: Marshal(&ExecRef{ID: "e1"})},
+		{Seq: 12, Body: Marshal(&exit)},
+		{Seq: 13, Op: OpExecSignal, Body: Marshal(&ExecSignal{ID: "e1", Signal: 15})},
+		{Seq: 14, Op: OpExecResize, Body: Marshal(&ExecResize{ID: "e1", Rows: 24, Cols: 80})},
+		{Seq: 15, Op: OpExecRemove, Body: Marshal(&ExecRef{ID: "e1"})},
+		{Seq: 16, Op: OpExecList},
+		{Seq: 16, Body: Marshal(&ExecList{Execs: []ExecStatus{
+			{ID: "e1", Pid: 4244, StartTime: 100, StartedAt: at, Note: `{"user":"root"}`, Exit: &exit}, {ID: "e2", Pid: 4245, StartTime: 101, StartedAt: at},
+		}})},
+		{Seq: 16, Body: Marshal(&ExecList{})},
+	}
+}
+
+// TestGolden fixes what travels, length prefix included: a file for what each
+// version added.
 func TestGolden(t *testing.T) {
+	golden(t, "protocol-v1.txt", examples())
+	golden(t, "protocol-v2.txt", examples2())
+}
+
+func golden(t *testing.T, name string, messages []*Message) {
+	t.Helper()
 	var got bytes.Buffer
-	for _, m := range examples() {
+	for _, m := range messages {
 		a, b := pair(t)
 		if err := a.Send(m); err != nil {
 			t.Fatal(err)
@@ -72,7 +102,7 @@ func TestGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "%x %s\n", frame[:4], frame[4:])
 	}
-	golden := filepath.Join("testdata", "protocol-v1.txt")
+	golden := filepath.Join("testdata", name)
 	if *update {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
@@ -86,7 +116,32 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("the protocol changed:\n%s\nwant\n%s", got.Bytes(), want)
+		t.Errorf("the protocol changed (%s):\n%s\nwant\n%s", name, got.Bytes(), want)
+	}
+}
+
+// TestExecMessages read what they write.
+func TestExecMessages(t *testing.T) {
+	for _, m := range examples2() {
+		var into Part
+		switch {
+		case m.Op == OpExec:
+			into = new(Exec)
+		case m.Op == OpExecResize:
+			into = new(ExecResize)
+		case m.Op == "" && m.Seq == 16:
+			into = new(ExecList)
+		default:
+			continue
+		}
+		if err := Unmarshal(m.Body, into); err != nil || !bytes.Equal(Marshal(into), m.Body) {
+			t.Errorf("%s became %s (%v)", m.Body, Marshal(into), err)
+		}
+	}
+	for _, bad := range []string{`{"execs":{}}`, `{"execs":[1]}`, `{"execs":["e"]}`, `{"execs":[{"pid":"x"}]}`} {
+		if err := Unmarshal([]byte(bad), new(ExecList)); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
 	}
 }
 
@@ -180,25 +235,45 @@ func TestRequests(t *testing.T) {
 	if r := ask(t, serve(), &Message{Seq: 5, Op: OpStatus}); !errdefs.IsFailedPrecondition(r.Error) {
 		t.Errorf("status before hello: %v", r.Error)
 	}
-	if r := ask(t, serve(), hello(Hello{Min: 2, Max: 9})); !errdefs.IsNotImplemented(r.Error) {
+	if r := ask(t, serve(), hello(Hello{Min: 3, Max: 9})); !errdefs.IsNotImplemented(r.Error) {
 		t.Errorf("newer protocol: %v", r.Error)
 	}
 	if r := ask(t, serve(), hello(Hello{Min: 1, Max: 1, Instance: "other"})); !errdefs.IsConflict(r.Error) {
 		t.Errorf("other instance: %v", r.Error)
+	}
+	// A daemon of version 1 is answered in version 1, a later one in ours.
+	for newest, want := range map[int]int{1: 1, 2: 2, 9: 2} {
+		r := ask(t, serve(), hello(Hello{Min: 1, Max: newest}))
+		var w Welcome
+		if r.Error != nil || Unmarshal(r.Body, &w) != nil || w.Protocol != want {
+			t.Errorf("up to %d: %v, %s", newest, r.Error, r.Body)
+		}
 	}
 	c := serve()
 	if r := ask(t, c, hello(Hello{Min: 1, Max: 9})); r.Error != nil {
 		t.Fatal(r.Error)
 	}
 	for op, is := range map[string]func(error) bool{
-		"exec":   errdefs.IsNotImplemented,
-		OpStart:  errdefs.IsFailedPrecondition,
-		OpRemove: errdefs.IsFailedPrecondition,
-		OpSignal: errdefs.IsInvalidArgument, // no body
+		"later":      errdefs.IsNotImplemented,
+		OpStart:      errdefs.IsFailedPrecondition,
+		OpRemove:     errdefs.IsFailedPrecondition,
+		OpSignal:     errdefs.IsInvalidArgument, // no body
+		OpExec:       errdefs.IsInvalidArgument,
+		OpExecRemove: errdefs.IsInvalidArgument,
 	} {
 		if r := ask(t, c, &Message{Seq: 7, Op: op}); r.Error == nil || !is(r.Error) {
 			t.Errorf("%s: %v", op, r.Error)
 		}
+	}
+	for op, b := range map[string]Part{
+		OpExecWait: &ExecRef{ID: "e"}, OpExecSignal: &ExecSignal{ID: "e", Signal: 9}, OpExecResize: &ExecResize{ID: "e"}, OpExecRemove: &ExecRef{ID: "e"},
+	} {
+		if r := ask(t, c, &Message{Seq: 7, Op: op, Body: Marshal(b)}); !errdefs.IsNotFound(r.Error) {
+			t.Errorf("%s of what does not exist: %v", op, r.Error)
+		}
+	}
+	if r := ask(t, c, &Message{Seq: 7, Op: OpExec, Body: Marshal(&Exec{ID: "e", Stdout: true})}); !errdefs.IsInvalidArgument(r.Error) {
+		t.Errorf("exec without descriptors: %v", r.Error)
 	}
 	r := ask(t, c, &Message{Seq: 8, Op: OpStatus})
 	var st Status
@@ -232,7 +307,7 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 // FuzzReceive feeds bytes to the receiving side: it must end with an error or
 // a message, and keep to its bounds.
 func FuzzReceive(f *testing.F) {
-	for _, m := range examples() {
+	for _, m := range append(examples(), examples2()...) {
 		body := Marshal(m)
 		f.Add(append([]byte{0, 0, 0, byte(len(body))}, body...))
 	}

@@ -26,6 +26,7 @@ func (c *container) reap(pidfd *os.File) {
 	if !c.cfg.Plan.OwnPids() {
 		killGroup(c.cfg)
 	}
+	c.execs.end()
 	c.fan.lift()
 	c.io.drain()
 	c.fan.end()

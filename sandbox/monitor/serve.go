@@ -75,7 +75,7 @@ func (s *server) hello(m *Message) (*Welcome, error) {
 func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 	var answer Part
 	var err error
-	if m.Op != OpLaunch {
+	if m.Op != OpLaunch && m.Op != OpExec {
 		closeAll(files)
 	}
 	switch m.Op {
@@ -115,7 +115,7 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 			return false
 		}
 	default:
-		err = fmt.Errorf("request %q: %w", m.Op, errdefs.ErrNotImplemented)
+		return s.handleExec(conn, m, files)
 	}
 	return reply(conn, m.Seq, answer, err) == nil
 }
@@ -163,15 +163,20 @@ func (s *server) attach(conn *Conn, m *Message) {
 		cl.leave()
 		return
 	}
-	go cl.run()
-	if a.Stdin {
-		s.c.io.in.feed(conn)
+	cl.serve(&s.c.io.in, a.Stdin)
+}
+
+// serve carries both directions until the client leaves.
+func (c *client) serve(in *stdin, input bool) {
+	go c.run()
+	if input {
+		in.feed(c.conn)
 	} else {
-		discard(conn)
+		discard(c.conn)
 	}
-	hungUp(conn) // it said that it sends no more; now wait until it leaves
-	cl.leave()
-	<-cl.done
+	hungUp(c.conn) // it said that it sends no more; now wait until it leaves
+	c.leave()
+	<-c.done
 }
 
 // discard reads what nobody asked for, to learn of its end.

@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/sandbox/logblock"
-	"github.com/berth-engine/berth/sandbox/stage"
 )
 
 // hangupRetry is how often a terminal that all of its users have closed is
@@ -22,7 +21,7 @@ const hangupRetry = 100 * time.Millisecond
 // chunk is the data in a buffer that is laid out for logblock.
 func chunk(buf []byte, n int) []byte { return buf[logblock.HeaderSize : logblock.HeaderSize+n] }
 
-// stdio is our side of process 1's standard streams.
+// stdio is our side of a process's standard streams.
 type stdio struct {
 	in       stdin
 	tty      *os.File
@@ -32,35 +31,45 @@ type stdio struct {
 	writer  *logblock.Writer // nil: no log
 
 	readers sync.WaitGroup
-	ended   chan struct{} // closed when process 1 has ended
+	ended   chan struct{} // closed when the process has ended
 }
 
-// newStdio makes what process 1 gets as its streams. On error nothing stays
+// wiring says which standard streams a process has. What it does not have is
+// /dev/null.
+type wiring struct {
+	terminal              bool // and nothing else
+	stdin, stdout, stderr bool
+	once                  bool // the input ends with its first writer
+}
+
+// newStdio makes what a process gets as its streams. On error nothing stays
 // open.
-func newStdio(l *Launch, f *stage.Files) (_ *stdio, err error) {
-	s := &stdio{ended: make(chan struct{})}
-	s.in.once = l.StdinOnce
+func newStdio(w wiring) (s *stdio, theirs [3]*os.File, err error) {
+	s = &stdio{ended: make(chan struct{})}
+	s.in.once = w.once
+	if w.terminal {
+		return s, theirs, nil
+	}
 	defer func() {
 		if err != nil {
-			closeAll([]*os.File{f.Stdin, f.Stdout, f.Stderr})
+			closeAll(theirs[:])
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if l.Plan.Terminal {
-		return s, nil
+	if w.stdin {
+		if s.in.f, theirs[0], err = pipe(true); err != nil {
+			return s, theirs, err
+		}
 	}
-	if s.out, f.Stdout, err = pipe(false); err != nil {
-		return nil, err
+	if w.stdout {
+		if s.out, theirs[1], err = pipe(false); err != nil {
+			return s, theirs, err
+		}
 	}
-	if s.err, f.Stderr, err = pipe(false); err != nil {
-		return nil, err
+	if w.stderr {
+		s.err, theirs[2], err = pipe(false)
 	}
-	if l.OpenStdin {
-		s.in.f, f.Stdin, err = pipe(true)
-	} else {
-		f.Stdin, err = os.Open(os.DevNull)
-	}
-	return s, err
+	return s, theirs, err
 }
 
 // openLog comes before pump.
@@ -101,7 +110,7 @@ func (s *stdio) console(master *os.File) error {
 
 func (s *stdio) resize(ws unix.Winsize) error {
 	if s.tty == nil {
-		return fmt.Errorf("resize: the container has no terminal: %w", errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("resize: there is no terminal: %w", errdefs.ErrFailedPrecondition)
 	}
 	raw, err := s.tty.SyscallConn()
 	if err != nil {

@@ -25,13 +25,15 @@ const EnterName = "berth-enter"
 // An Entry says where a further process of a container is made.
 type Entry struct {
 	// Pid and PidFD are process 1: the new process joins those of its
-	// namespaces that are not the caller's. The caller makes sure that Pid is
-	// PidFD's.
+	// namespaces that are not the caller's. Pid must have been PidFD's.
 	Pid   int
 	PidFD *os.File
 	// Groups are the container's groups, a directory in each hierarchy, in
 	// which the process begins.
 	Groups []string
+	// Nofile is the limit of open files where the order has none; nil: the
+	// caller's.
+	Nofile *unix.Rlimit
 	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
 	Order *os.File
 	// Terminal, as in the order: the process gets a terminal of the container
@@ -94,8 +96,15 @@ func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
 
 func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	kinds, err := foreign(e.Pid)
+	if err == nil {
+		// It had the number for as long as we looked.
+		err = ns.PidfdSignal(e.PidFD, 0)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("process 1: %w", err)
+	}
+	if kinds&unix.CLONE_NEWNS == 0 {
+		return errors.New("process 1 is not in a container") // and this would not be, either
 	}
 	empty, err := nowhere()
 	if err != nil {
@@ -108,13 +117,11 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	defer null.Close()
 	s := &ns.SpawnSpec{
 		Exe: exe, Args: []string{EnterName}, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
-		Files: []*os.File{null, null, null, theirs}, Empty: empty, Setsid: true,
+		Files: []*os.File{null, null, null, theirs}, Empty: empty, Setsid: true, Nofile: e.Nofile,
 		// Root of the container, whoever that is.
 		Root: kinds&unix.CLONE_NEWUSER != 0,
 	}
-	if kinds != 0 {
-		s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
-	}
+	s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
 	done, err := inGroups(s, e.Groups)
 	if err != nil {
 		return err
@@ -203,7 +210,7 @@ func foreign(pid int) (kinds int, err error) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("namespaces of process 1: %w", err)
+			return 0, err
 		}
 		if link != ownNS()[name] {
 			kinds |= kind

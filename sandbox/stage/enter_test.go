@@ -163,6 +163,24 @@ func TestEnterNoWayOut(t *testing.T) {
 	}
 }
 
+// TestEntryFrames fixes what a monitor and the stage of a further process say
+// to each other: they may be of different builds (docs/contracts/monitor.md).
+func TestEntryFrames(t *testing.T) {
+	e := &ExecError{Path: "/x", Err: syscall.ENOENT, Text: "no x"}
+	for _, c := range []struct{ frame, want string }{
+		{string(frame(frameOrder, nothing)), "o\x00\x00\x00\x00"},
+		{string(frame(frameConsole, nothing)), "t\x00\x00\x00\x00"},
+		{string(frame(frameReady, (&ready{[]string{"w"}}).describe)), "r\x03\x00\x00\x00\x01\x01w"},
+		{string(frame(frameFailed, (&failure{"s", "why"}).describe)), "f\x06\x00\x00\x00\x01s\x03why"},
+		{string(frame(frameGo, nothing)), "g\x00\x00\x00\x00"},
+		{string(frame(frameExecFail, e.describe)), "x\x09\x00\x00\x00\x02/x\x02\x04no x"},
+	} {
+		if c.frame != c.want {
+			t.Errorf("%q instead of %q", c.frame, c.want)
+		}
+	}
+}
+
 func TestEnterErrors(t *testing.T) {
 	b := running(t, defaultSpec("/probe", "pause"))
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"errors"
 	"os"
 	"syscall"
 
@@ -109,6 +110,13 @@ func (e *ExecError) ExitCode() int {
 		return 127
 	}
 	return 126
+}
+
+// Reported tells whether err is what a stage said of itself, so that it was
+// alive.
+func Reported(err error) bool {
+	f, e := (*failure)(nil), (*ExecError)(nil)
+	return errors.As(err, &f) || errors.As(err, &e)
 }
 
 // A NotImplementedError says that a Spec asks for something that this package
