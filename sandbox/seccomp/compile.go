@@ -26,8 +26,7 @@ const maxCached = 64
 // Compile returns the program for a profile, as an array of struct
 // sock_filter in the machine's byte order. A nil profile gives nil. The result
 // is shared: it must not be changed. The error is errdefs.InvalidArgument for
-// what the specification does not know, errdefs.NotImplemented for
-// notification.
+// what the specification does not know or forbids.
 func Compile(p *specs.LinuxSeccomp) ([]byte, error) {
 	if p == nil {
 		return nil, nil

@@ -63,6 +63,74 @@ func run(t testing.TB, vm *bpf.VM, d data) uint32 {
 
 // want says what the profile means, from the profile alone.
 func want(p *specs.LinuxSeccomp, d data) uint32 {
+	plain := wantPlain(p, d)
+	if d.arch != unix.AUDIT_ARCH_I386 || !slices.Contains(p.Architectures, specs.ArchX86) {
+		return plain
+	}
+	for _, m := range []struct {
+		number uint32
+		name   string
+		mask   uint64
+		calls  map[uint64][]string
+	}{
+		{102, "socketcall", 0xffffffff, map[uint64][]string{
+			1: {"socket"}, 2: {"bind"}, 3: {"connect"}, 4: {"listen"}, 5: {"accept", "accept4"}, 6: {"getsockname"}, 7: {"getpeername"},
+			8: {"socketpair"}, 9: {"send", "sendto"}, 10: {"recv", "recvfrom"}, 11: {"sendto"}, 12: {"recvfrom"}, 13: {"shutdown"},
+			14: {"setsockopt"}, 15: {"getsockopt"}, 16: {"sendmsg"}, 17: {"recvmsg"}, 18: {"accept4"}, 19: {"recvmmsg"}, 20: {"sendmmsg"},
+		}},
+		{117, "ipc", 0xffff, map[uint64][]string{
+			1: {"semop", "semtimedop"}, 2: {"semget"}, 3: {"semctl"}, 4: {"semtimedop"}, 11: {"msgsnd"}, 12: {"msgrcv"}, 13: {"msgget"},
+			14: {"msgctl"}, 21: {"shmat"}, 22: {"shmdt"}, 23: {"shmget"}, 24: {"shmctl"},
+		}},
+	} {
+		if d.number != m.number {
+			continue
+		}
+		own, _ := outcomes(p, m.name)
+		for _, name := range m.calls[d.args[0]&m.mask] {
+			possible, named := outcomes(p, name)
+			if !named {
+				continue
+			}
+			if strictest := slices.MinFunc(possible, severity); severity(strictest, slices.MaxFunc(own, severity)) < 0 {
+				return strictest
+			}
+			break
+		}
+	}
+	return plain
+}
+
+// severity orders actions, the strictest first.
+func severity(a, b uint32) int {
+	order := []uint32{
+		unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_KILL_THREAD, unix.SECCOMP_RET_TRAP, unix.SECCOMP_RET_ERRNO,
+		unix.SECCOMP_RET_USER_NOTIF, unix.SECCOMP_RET_TRACE, unix.SECCOMP_RET_LOG, unix.SECCOMP_RET_ALLOW,
+	}
+	return slices.Index(order, a&unix.SECCOMP_RET_ACTION_FULL) - slices.Index(order, b&unix.SECCOMP_RET_ACTION_FULL)
+}
+
+// outcomes are all actions that a call can get, depending on its arguments.
+func outcomes(p *specs.LinuxSeccomp, name string) (possible []uint32, named bool) {
+	fallback, _ := action(p.DefaultAction, p.DefaultErrnoRet)
+	possible = []uint32{fallback}
+	for _, c := range p.Syscalls {
+		if !slices.Contains(c.Names, name) {
+			continue
+		}
+		named = true
+		act, _ := action(c.Action, c.ErrnoRet)
+		if len(c.Args) == 0 && act != fallback {
+			return []uint32{act}, true
+		}
+		if act != fallback {
+			possible = append(possible, act)
+		}
+	}
+	return possible, named
+}
+
+func wantPlain(p *specs.LinuxSeccomp, d data) uint32 {
 	fallback, _ := action(p.DefaultAction, p.DefaultErrnoRet)
 	var s *space
 	for i := range abis {
@@ -172,10 +240,16 @@ func TestDefaultProfile(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for text, kind := range map[string]error{
-		`{"defaultAction":"SCMP_ACT_FOO"}`:                                     errdefs.ErrInvalidArgument,
-		`{"defaultAction":"SCMP_ACT_NOTIFY"}`:                                  errdefs.ErrNotImplemented,
-		`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_VAX"]}`: errdefs.ErrInvalidArgument,
-		`{"defaultAction":"SCMP_ACT_ALLOW","flags":["X"]}`:                     errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_FOO"}`:                                                                                                    errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_NOTIFY"}`:                                                                                                 errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}`:                                                                              errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","listenerMetadata":"m"}`:                                                                           errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}`:                                       errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x","syscalls":[{"names":["write"],"action":"SCMP_ACT_NOTIFY"}]}`:                  errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"action":"SCMP_ACT_KILL"}]}`:                                                          errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL","errnoRet":1}]}`:                            errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_VAX"]}`:                                                                errdefs.ErrInvalidArgument,
+		`{"defaultAction":"SCMP_ACT_ALLOW","flags":["X"]}`:                                                                                    errdefs.ErrInvalidArgument,
 		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":6,"op":"SCMP_CMP_EQ"}]}]}`: errdefs.ErrInvalidArgument,
 		`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_KILL","args":[{"index":1,"op":"SCMP_CMP_X"}]}]}`:  errdefs.ErrInvalidArgument,
 	} {
@@ -306,17 +380,27 @@ func FuzzCompile(f *testing.F) {
 			b = b[1:]
 			return x
 		}
-		actions := []specs.LinuxSeccompAction{specs.ActAllow, specs.ActErrno, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActTrace, specs.ActKillThread}
+		actions := []specs.LinuxSeccompAction{
+			specs.ActAllow, specs.ActErrno, specs.ActKillProcess, specs.ActTrap, specs.ActLog, specs.ActTrace, specs.ActKillThread, specs.ActNotify,
+		}
+		several := []string{"socketcall", "socket", "accept", "accept4", "send", "bind", "ipc", "semop", "shmat", "msgget"}
 		values := []uint64{0, 1, 2, v, v + 1, v - 1, 1 << 32, 1<<32 - 1, v << 32, ^v}
-		p := &specs.LinuxSeccomp{DefaultAction: actions[next()%7]}
+		p := &specs.LinuxSeccomp{DefaultAction: actions[next()%7], ListenerPath: "/agent"}
 		if next()%2 == 0 {
 			p.Architectures = []specs.Arch{specs.ArchX86, specs.ArchX32, specs.ArchARM}
 		}
 		for len(b) > 0 && len(p.Syscalls) < 200 {
-			c := specs.LinuxSyscall{Action: actions[next()%7]}
+			c := specs.LinuxSyscall{Action: actions[next()%8]}
 			for range next()%3 + 1 {
 				tab := abis[0].spaces[0].table
-				c.Names = append(c.Names, tab[(next()<<8|next())%uint64(len(tab))].name)
+				name := tab[(next()<<8|next())%uint64(len(tab))].name
+				if n := next() % 20; n < 10 {
+					name = several[n]
+				}
+				if c.Action == specs.ActNotify && (name == "write" || name == "sendmsg") {
+					name = "read"
+				}
+				c.Names = append(c.Names, name)
 			}
 			for range next() % 4 {
 				c.Args = append(c.Args, specs.LinuxSeccompArg{
@@ -330,7 +414,7 @@ func FuzzCompile(f *testing.F) {
 			t.Fatal(err)
 		}
 		vm := machine(t, filter)
-		numbers := []uint32{nr, nr % 512, 0, 0x40000000, 0xffffffff, 0x40000000 + nr%600}
+		numbers := []uint32{nr, nr % 512, 102, 117, 102, 117, 0, 0x40000000, 0xffffffff, 0x40000000 + nr%600}
 		for _, c := range p.Syscalls {
 			for _, a := range abis {
 				for _, s := range a.spaces {
@@ -345,6 +429,9 @@ func FuzzCompile(f *testing.F) {
 				d := data{number: n, arch: a.audit}
 				for j := range d.args {
 					d.args[j] = values[(i+j)%len(values)]
+				}
+				if n == 102 || n == 117 {
+					d.args[0] = v%26 | v&^0xffff
 				}
 				if got, w := run(t, vm, d), want(p, d); got != w {
 					t.Fatalf("%+v: %#x, want %#x of %+v", d, got, w, p)

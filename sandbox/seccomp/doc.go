@@ -10,8 +10,15 @@
 // refuse it, so that programs fall back to what they know. Calls by an
 // architecture that the profile does not list kill the process.
 //
-// One difference is intended: on i386, allowing socket does not allow
-// socketcall(SYS_SOCKET), whose arguments no filter can see.
+// Two differences are intended, both on i386, where socketcall and ipc stand
+// for many calls whose arguments no filter can see. Allowing socket does not
+// allow socketcall(SYS_SOCKET): the profile has to name socketcall. And naming
+// it does not lead around what the profile says for the calls behind it: one
+// that is refused, or looked at by its arguments (socket, by its families), is
+// answered with the strictest action that the call itself could get. Programs
+// that know socketcall only (Go's for 386 among them) therefore get no sockets
+// under a profile that filters families, as moby's does; one that allows socket
+// without conditions lets them.
 //
 // Instead of comparing numbers one by one, the program searches in intervals
 // of numbers with the same action, which makes it shorter: the time to load it

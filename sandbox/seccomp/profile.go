@@ -3,6 +3,7 @@ package seccomp
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -33,6 +34,9 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 		if *errno > 0xffff {
 			return 0, fmt.Errorf("seccomp errno %d: %w", *errno, errdefs.ErrInvalidArgument)
 		}
+		if a != specs.ActErrno && a != specs.ActTrace {
+			return 0, fmt.Errorf("seccomp action %s takes no errno: %w", a, errdefs.ErrInvalidArgument)
+		}
 	}
 	switch a {
 	case specs.ActAllow:
@@ -50,7 +54,7 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	case specs.ActLog:
 		return unix.SECCOMP_RET_LOG, nil
 	case specs.ActNotify:
-		return 0, fmt.Errorf("seccomp action %s: %w", a, errdefs.ErrNotImplemented)
+		return unix.SECCOMP_RET_USER_NOTIF, nil
 	}
 	return 0, fmt.Errorf("seccomp action %q: %w", a, errdefs.ErrInvalidArgument)
 }
@@ -59,19 +63,20 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 type resolved struct {
 	profile  *specs.LinuxSeccomp
 	verdicts map[string]*verdict
+	named    map[string]bool // calls that have a rule, whatever it says
 	fallback uint32
 	stub     bool // answer newer calls with ENOSYS
 }
 
 func resolve(p *specs.LinuxSeccomp) (*resolved, error) {
-	r := &resolved{profile: p, verdicts: map[string]*verdict{}}
+	r := &resolved{profile: p, verdicts: map[string]*verdict{}, named: map[string]bool{}}
 	var err error
 	if r.fallback, err = action(p.DefaultAction, p.DefaultErrnoRet); err != nil {
 		return nil, err
 	}
 	r.stub = p.DefaultAction != specs.ActAllow && p.DefaultAction != specs.ActLog
-	if p.ListenerPath != "" {
-		return nil, fmt.Errorf("seccomp listener: %w", errdefs.ErrNotImplemented)
+	if err := checkNotify(p); err != nil {
+		return nil, err
 	}
 	for _, a := range p.Architectures {
 		if !slices.Contains(known, a) {
@@ -80,7 +85,8 @@ func resolve(p *specs.LinuxSeccomp) (*resolved, error) {
 	}
 	for _, f := range p.Flags {
 		switch f {
-		case specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, "SECCOMP_FILTER_FLAG_TSYNC":
+		case specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv,
+			"SECCOMP_FILTER_FLAG_TSYNC":
 		default:
 			return nil, fmt.Errorf("seccomp flag %q: %w", f, errdefs.ErrInvalidArgument)
 		}
@@ -93,10 +99,40 @@ func resolve(p *specs.LinuxSeccomp) (*resolved, error) {
 	return r, nil
 }
 
+// checkNotify refuses notifications that could not work.
+func checkNotify(p *specs.LinuxSeccomp) error {
+	if p.DefaultAction == specs.ActNotify {
+		return fmt.Errorf("seccomp: SCMP_ACT_NOTIFY cannot be used as default action: %w", errdefs.ErrInvalidArgument)
+	}
+	if p.ListenerMetadata != "" && p.ListenerPath == "" {
+		return fmt.Errorf("seccomp: listenerMetadata without listenerPath: %w", errdefs.ErrInvalidArgument)
+	}
+	for i := range p.Syscalls {
+		s := &p.Syscalls[i]
+		if s.Action != specs.ActNotify {
+			continue
+		}
+		if p.ListenerPath == "" {
+			return fmt.Errorf("seccomp: SCMP_ACT_NOTIFY needs a listenerPath: %w", errdefs.ErrInvalidArgument)
+		}
+		// Nobody listens yet when the process under the filter makes them: it
+		// passes the listener on with the one and reports with the other.
+		for _, name := range []string{"sendmsg", "write"} {
+			if slices.Contains(s.Names, name) {
+				return fmt.Errorf("seccomp: SCMP_ACT_NOTIFY cannot be used for the %s syscall: %w", name, errdefs.ErrInvalidArgument)
+			}
+		}
+	}
+	return nil
+}
+
 func (r *resolved) add(s *specs.LinuxSyscall) error {
 	act, err := action(s.Action, s.ErrnoRet)
 	if err != nil {
 		return err
+	}
+	if len(s.Names) == 0 {
+		return fmt.Errorf("seccomp: a rule for %s names no system call: %w", s.Action, errdefs.ErrInvalidArgument)
 	}
 	for _, c := range s.Args {
 		if c.Index > 5 {
@@ -107,6 +143,7 @@ func (r *resolved) add(s *specs.LinuxSyscall) error {
 		}
 	}
 	for _, name := range s.Names {
+		r.named[name] = true
 		if act == r.fallback {
 			continue
 		}
@@ -171,11 +208,13 @@ func (l *ladder) put(first uint32, v *verdict, narrow bool) {
 	*l = s
 }
 
+const retENOSYS = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+
 // steps cuts the numbers of an ABI into intervals.
 func (r *resolved) steps(a *abi) []step {
 	fallback := &verdict{otherwise: r.fallback}
 	kill := &verdict{otherwise: unix.SECCOMP_RET_KILL_PROCESS}
-	enosys := &verdict{otherwise: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)}
+	enosys := &verdict{otherwise: retENOSYS}
 	var l ladder
 	for i := range a.spaces {
 		s := &a.spaces[i]
@@ -191,18 +230,28 @@ func (r *resolved) steps(a *abi) []step {
 			}
 			return 1
 		})
+		around := fallback
 		add := func(numbers []step) {
 			for _, e := range numbers {
 				l.put(e.first, e.verdict, s.narrow)
-				l.put(e.first+1, fallback, false)
+				l.put(e.first+1, around, false)
 			}
 		}
-		add(numbers[:split])
+		newer := split
 		if last, any := r.last(s); any && r.stub {
-			l.put(last+1, enosys, false)
+			for newer > 0 && numbers[newer-1].first > last { // multiplexers
+				newer--
+			}
+			add(numbers[:newer])
+			around = enosys
+			l.put(last+1, around, false)
+		} else {
+			newer = 0
 		}
+		add(numbers[newer:split])
+		around = fallback
 		if s.limit != 1<<32-1 {
-			l.put(s.limit+1, fallback, false)
+			l.put(s.limit+1, around, false)
 		}
 		add(numbers[split:])
 	}
@@ -212,7 +261,14 @@ func (r *resolved) steps(a *abi) []step {
 // numbers returns the calls that have rules, ascending.
 func (r *resolved) numbers(s *space) []step {
 	var out []step
-	for name, v := range r.verdicts {
+	verdicts := r.verdicts
+	if len(s.several) > 0 {
+		verdicts = maps.Clone(verdicts)
+		for i := range s.several {
+			r.multiplexed(s, &s.several[i], verdicts)
+		}
+	}
+	for name, v := range verdicts {
 		if nr, ok := s.table.lookup(name); ok {
 			out = append(out, step{first: nr, verdict: v})
 		}

@@ -36,6 +36,7 @@ type space struct {
 	// calls of the future but something else (arm's private calls).
 	first, limit uint32
 	narrow       bool // arguments have 32 bits
+	several      []multiplexer
 }
 
 // abi is what one value of seccomp_data.arch stands for.
