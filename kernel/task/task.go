@@ -45,19 +45,49 @@ func Undumpable() error {
 // in the machine's byte order) on the calling thread. flags are
 // SECCOMP_FILTER_FLAG_… bits. Without NoNewPrivs it needs CAP_SYS_ADMIN.
 func LoadSeccomp(program []byte, flags uintptr) error {
+	_, err := loadSeccomp(program, flags)
+	return err
+}
+
+// LoadNotifier installs a filter that has somebody else answer system calls
+// (SECCOMP_RET_USER_NOTIF), and sends message over socket, which must block, and
+// with it the descriptor on which that one listens. The thread makes no other
+// system call than seccomp and sendmsg.
+func LoadNotifier(program []byte, flags uintptr, socket *os.File, message []byte) error {
+	to := int(socket.Fd())
+	defer runtime.KeepAlive(socket)
+	fd, err := loadSeccomp(program, flags|unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+	if err != nil {
+		return err
+	}
+	rights := unix.UnixRights(fd)
+	for len(message) > 0 {
+		n, err := unix.SendmsgN(to, message, rights, nil, unix.MSG_NOSIGNAL)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return os.NewSyscallError("send the seccomp listener", err)
+		}
+		message, rights = message[n:], nil
+	}
+	return nil
+}
+
+func loadSeccomp(program []byte, flags uintptr) (int, error) {
 	const size = int(unsafe.Sizeof(unix.SockFilter{}))
 	if len(program) == 0 || len(program)%size != 0 || len(program)/size > 0xffff {
-		return fmt.Errorf("seccomp program of %d bytes", len(program))
+		return 0, fmt.Errorf("seccomp program of %d bytes", len(program))
 	}
 	filter := make([]unix.SockFilter, len(program)/size) // aligned
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), len(program)), program)
 	fprog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
+	fd, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&fprog)))
 	runtime.KeepAlive(filter)
 	if e != 0 {
-		return os.NewSyscallError("seccomp", e)
+		return 0, os.NewSyscallError("seccomp", e)
 	}
-	return nil
+	return int(fd), nil
 }
 
 // SetLimit sets a resource limit of the calling process. Where raising the

@@ -140,6 +140,7 @@ func (o *order) describe(c *codec) {
 	c.flag(&o.NetNS)
 	c.flag(&o.CgroupNS)
 	c.flag(&o.NewNet)
+	c.flag(&o.Notify)
 	list(c, &o.Join, func(c *codec, j *joined) { c.str(&j.Path); num(c, &j.Kinds) })
 	o.Config.describe(c)
 }
@@ -237,6 +238,8 @@ func describeLinux(c *codec, l *specs.Linux) {
 	})
 	option(c, &l.Seccomp, func(c *codec, s *specs.LinuxSeccomp) {
 		list(c, &s.Flags, func(c *codec, f *specs.LinuxSeccompFlag) { c.str((*string)(f)) })
+		c.str(&s.ListenerPath)
+		c.str(&s.ListenerMetadata)
 	})
 	c.str(&l.RootfsPropagation)
 	list(c, &l.MaskedPaths, (*codec).str)

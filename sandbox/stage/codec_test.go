@@ -23,14 +23,14 @@ func fullOrder() *order {
 	spec.Process.ApparmorProfile, spec.Process.NoNewPrivileges, spec.Process.Terminal = "p", true, true
 	spec.Linux.Sysctl = map[string]string{"a": "b", "c": ""}
 	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "c", Major: -1, Minor: 5, FileMode: &mode, UID: &id, GID: &id}, {}}
-	spec.Linux.Seccomp = &specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{"X"}}
+	spec.Linux.Seccomp = &specs.LinuxSeccomp{Flags: []specs.LinuxSeccompFlag{"X"}, ListenerPath: "/l", ListenerMetadata: "m"}
 	spec.Linux.RootfsPropagation = "rslave"
 	spec.Linux.Personality = &specs.LinuxPersonality{Domain: "LINUX32"}
 	ids := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 1<<32 - 2, Size: 1}}
 	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/", Destination: "/m", Options: []string{"idmap"}, UIDMappings: ids, GIDMappings: ids})
 	return &order{
 		Config: Config{Spec: spec, Seccomp: []byte{0, 255}, CgroupDirs: []string{"/x"}, Reaper: true, State: &specs.State{Version: "1", ID: "i", Bundle: "/b", Annotations: map[string]string{"k": "v"}}},
-		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true,
+		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true, Notify: true,
 	}
 }
 

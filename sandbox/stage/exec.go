@@ -42,7 +42,7 @@ func (s *setup) exec() int {
 				return s.give(err)
 			}
 		}
-		if p.NoNewPrivileges {
+		if p.NoNewPrivileges && !s.Notify {
 			if err := s.filter(); err != nil {
 				return s.give(err)
 			}

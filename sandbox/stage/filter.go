@@ -2,7 +2,16 @@
 
 package stage
 
-import "github.com/berth-engine/berth/kernel/task"
+import (
+	"os"
+
+	"github.com/berth-engine/berth/kernel/task"
+)
 
 // loadFilter confines the thread to the system calls that the profile allows.
 func loadFilter(program []byte, flags uintptr) error { return task.LoadSeccomp(program, flags) }
+
+// loadNotifier does it, too, and sends message with the filter's listener.
+func loadNotifier(program []byte, flags uintptr, socket *os.File, message []byte) error {
+	return task.LoadNotifier(program, flags, socket, message)
+}

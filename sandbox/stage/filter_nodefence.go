@@ -2,4 +2,8 @@
 
 package stage
 
+import "os"
+
 func loadFilter([]byte, uintptr) error { return nil }
+
+func loadNotifier([]byte, uintptr, *os.File, []byte) error { return nil }

@@ -96,7 +96,18 @@ func (s *setup) createHooks() error {
 // startHooks runs the startContainer hooks, which are programs of the
 // container: under all of its restrictions.
 func (s *setup) startHooks() error {
-	return s.runHooks(hook.StartContainer, specs.StateCreated)
+	if len(hook.StartContainer.Of(s.Spec.Hooks)) == 0 {
+		return nil
+	}
+	if err := s.runHooks(hook.StartContainer, specs.StateCreated); err != nil {
+		return err
+	}
+	for fd := fdControl; fd < fdControl+s.Preserve; fd++ { // hooks did not get them
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+	}
+	return nil
 }
 
 // runHooks runs hooks as children of this thread.

@@ -77,7 +77,13 @@ func (s *setup) restrict() error {
 	} else if err := s.filter(); err != nil {
 		return err
 	}
-	return s.credentials()
+	if err := s.credentials(); err != nil {
+		return err
+	}
+	if p.NoNewPrivileges && s.Notify {
+		return s.filter() // not later: the parent must be there to pass the listener on
+	}
+	return nil
 }
 
 // apparmor sets the profile that comes with execve. On a host without AppArmor
@@ -116,12 +122,19 @@ func (s *setup) filter() error {
 				flags |= unix.SECCOMP_FILTER_FLAG_LOG
 			case specs.LinuxSeccompFlagSpecAllow:
 				flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+			case specs.LinuxSeccompFlagWaitKillableRecv:
+				if s.Notify { // it says how to wait for the agent; the kernel refuses it without one
+					flags |= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+				}
 			case "SECCOMP_FILTER_FLAG_TSYNC":
 				// Of all threads only this one survives execve.
 			default:
 				return fmt.Errorf("seccomp flag %q is unknown", f)
 			}
 		}
+	}
+	if s.Notify {
+		return s.notified(flags)
 	}
 	return loadFilter(s.Seccomp, flags)
 }

@@ -41,7 +41,7 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 	}
 	o := order{
 		Config: *c, NetNS: netns, Join: n.join, CgroupNS: n.cgroup,
-		NewNet: n.clone&unix.CLONE_NEWNET != 0,
+		NewNet: n.clone&unix.CLONE_NEWNET != 0, Notify: notifies(c.Spec),
 	}
 	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal}
 	if byParent(c.Spec) {
@@ -212,6 +212,10 @@ func (p *Process) created() error {
 		switch kind {
 		case frameConsole:
 			p.Console = file
+		case frameAgent:
+			if err := p.passListener(body, file); err != nil {
+				return err
+			}
 		case frameHooks:
 			if err := p.createHooks(body); err != nil {
 				return err

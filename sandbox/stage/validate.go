@@ -125,17 +125,16 @@ func validateProcess(p *specs.Process) error {
 func unimplemented(spec *specs.Spec) error {
 	p, l := spec.Process, spec.Linux
 	for what, asked := range map[string]bool{
-		"SELinux label":        p.SelinuxLabel != "" || l.MountLabel != "",
-		"scheduler":            p.Scheduler != nil,
-		"I/O priority":         p.IOPriority != nil,
-		"CPU affinity":         p.ExecCPUAffinity != nil,
-		"user id mappings":     len(l.UIDMappings)+len(l.GIDMappings) > 0,
-		"Intel RDT":            l.IntelRdt != nil,
-		"time offsets":         len(l.TimeOffsets) > 0,
-		"network devices":      len(l.NetDevices) > 0,
-		"memory policy":        l.MemoryPolicy != nil,
-		"personality flags":    l.Personality != nil && len(l.Personality.Flags) > 0,
-		"seccomp notification": l.Seccomp != nil && l.Seccomp.ListenerPath != "",
+		"SELinux label":     p.SelinuxLabel != "" || l.MountLabel != "",
+		"scheduler":         p.Scheduler != nil,
+		"I/O priority":      p.IOPriority != nil,
+		"CPU affinity":      p.ExecCPUAffinity != nil,
+		"user id mappings":  len(l.UIDMappings)+len(l.GIDMappings) > 0,
+		"Intel RDT":         l.IntelRdt != nil,
+		"time offsets":      len(l.TimeOffsets) > 0,
+		"network devices":   len(l.NetDevices) > 0,
+		"memory policy":     l.MemoryPolicy != nil,
+		"personality flags": l.Personality != nil && len(l.Personality.Flags) > 0,
 	} {
 		if asked {
 			return &NotImplementedError{what}

@@ -16,6 +16,7 @@ const (
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
 	frameHooks    = 'h' // stage → parent: wanted; it is time for the runtime's hooks
 	frameGoOn     = 'n' // parent → stage: they have run
+	frameAgent    = 'a' // stage → parent: agent, and with it a seccomp filter's listener
 	frameReady    = 'r' // stage → parent: ready
 	frameFailed   = 'f' // stage → parent: failure
 	frameGo       = 'g' // parent → stage: execute
@@ -48,6 +49,7 @@ type order struct {
 	Join     []joined // namespaces to enter
 	CgroupNS bool     // make a cgroup namespace
 	NewNet   bool     // the network namespace is new: bring up lo
+	Notify   bool     // the filter has an agent answer calls
 }
 
 // joined is a namespace at a path; Kinds are CLONE_NEW… bits.
