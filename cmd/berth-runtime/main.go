@@ -43,7 +43,8 @@ type verb struct {
 
 func verbs() []*verb {
 	return []*verb{
-		createVerb(), deleteVerb(), featuresVerb(), killVerb(), listVerb(), runVerb(), specVerb(), startVerb(), stateVerb(),
+		createVerb(), deleteVerb(), eventsVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(), psVerb(),
+		resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
 	}
 }
 
