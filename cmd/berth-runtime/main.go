@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -49,7 +48,6 @@ func verbs() []*verb {
 }
 
 func main() {
-	debug.SetGCPercent(400) // it lives for milliseconds, or waits
 	os.Exit(realMain())
 }
 

@@ -11,13 +11,6 @@ import (
 	"github.com/berth-engine/berth/kernel/cgroup"
 )
 
-// An Event is what Events tells, in the form of runc.
-type Event struct {
-	Type string `json:"type"` // "stats" or "oom"
-	ID   string `json:"id"`
-	Data *Stats `json:"data,omitempty"`
-}
-
 // Stats returns the counters of a container once.
 func (r *Root) Stats(id string) (*Event, error) {
 	c, g, err := r.counted(id)

@@ -1,8 +1,6 @@
 package lifecycle
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,7 +35,7 @@ func load(dir string) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.NewDecoder(bytes.NewReader(b.text)).Decode(b.spec); err != nil {
+	if err := unmarshal(b.text, b.spec); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", configFile, err, errdefs.ErrInvalidArgument)
 	}
 	if err := b.validate(); err != nil {

@@ -85,7 +85,7 @@ func (c *Container) Spec() (*specs.Spec, error) {
 		return nil, fmt.Errorf("container %s: %w", c.ID, err)
 	}
 	spec := new(specs.Spec)
-	if err := json.Unmarshal(data, spec); err != nil {
+	if err := unmarshal(data, spec); err != nil {
 		return nil, fmt.Errorf("container %s: %w", c.ID, err)
 	}
 	return spec, nil

@@ -6,6 +6,13 @@ import (
 	"github.com/berth-engine/berth/kernel/cgroup"
 )
 
+// An Event is what Root.Events tells, in the form of runc.
+type Event struct {
+	Type string `json:"type"` // "stats" or "oom"
+	ID   string `json:"id"`
+	Data *Stats `json:"data,omitempty"`
+}
+
 // Stats are the counters of a container as runc prints them
 // (types/events.go there); containerd and others read them.
 type Stats struct {

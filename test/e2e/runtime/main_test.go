@@ -1,0 +1,165 @@
+// Package runtime runs berth-runtime in the hands of others: Debian's Podman
+// and dockerd, as root. The stories are scripts in testdata. All of it happens
+// in namespaces of its own, so that those engines find no host to change.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berth-engine/berth/test/engine"
+	"github.com/berth-engine/berth/test/leak"
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// inside is set where the namespaces are ours.
+const inside = "BERTH_TEST_ALONE"
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "test/e2e/runtime starts real containers: run it as root (make e2e)")
+		return 1
+	}
+	if os.Getenv(inside) != "" {
+		return m.Run()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd := exec.CommandContext(context.Background(), "testdata/alone", append([]string{self}, os.Args[1:]...)...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err = cmd.Run()
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		return e.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// TestStories runs the stories in testdata. Beside testscript's own commands
+// they may use:
+//
+//	code N PROGRAM ARGS…         runs it; its exit status must be N
+//	output REGEXP PROGRAM ARGS…  repeats until its output matches (20 s at most)
+//
+// $BB is a tar file with a busybox root file system, $RUNTIME the program.
+func TestStories(t *testing.T) {
+	bin, err := engine.Bin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bb := filepath.Join(t.TempDir(), "busybox.tar")
+	makeTar(t, bb)
+	testscript.RunT(story{t}, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s := env.T().(story).T
+			before := state(s)
+			env.Defer(func() { settle(s, before) })
+			env.Vars = append(env.Vars, "BB="+bb, "RUNTIME="+filepath.Join(bin, "berth-runtime"), "TERM=xterm", "HOME="+env.WorkDir,
+				"PATH="+bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode, "output": cmdOutput},
+	})
+}
+
+// story is a test in testscript's form whose scripts run one after the other:
+// each compares the state of the whole host.
+type story struct{ *testing.T }
+
+func (s story) Run(name string, f func(testscript.T)) {
+	s.T.Run(name, func(t *testing.T) { f(story{t}) })
+}
+
+func (story) Parallel()     {}
+func (story) Verbose() bool { return testing.Verbose() }
+
+func state(t *testing.T) leak.State {
+	t.Helper()
+	s, err := leak.Read(context.Background(), []string{"/run/berth-runtime"}, nil)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// settle waits until nothing is left of a story but the empty folders of its
+// engines.
+func settle(t *testing.T, before leak.State) {
+	var diff []string
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if diff = leak.Diff(before, state(t)); len(diff) == 0 {
+			return
+		}
+	}
+	t.Errorf("left behind:\n%s", strings.Join(diff, "\n"))
+}
+
+func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
+		got = fmt.Sprint(e.ExitCode())
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s instead of %s", got, args[0])
+	}
+}
+
+func cmdOutput(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_ = ts.Exec(args[1], args[2:]...)
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the output does not match %s", want)
+		}
+	}
+}
+
+// makeTar makes the root file system of the images and bundles.
+func makeTar(t *testing.T, file string) {
+	t.Helper()
+	root := t.TempDir()
+	for _, dir := range []string{"bin", "dev", "etc", "proc", "root", "sys", "tmp", "var"} {
+		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/passwd"), []byte("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"sh", "-c", "cp -L $(command -v busybox) bin/busybox && bin/busybox --install -s bin && tar -cf " + file + " ."},
+	} {
+		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+		cmd.Dir = root
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+}
