@@ -42,8 +42,8 @@ type verb struct {
 
 func verbs() []*verb {
 	return []*verb{
-		createVerb(), deleteVerb(), eventsVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(), psVerb(),
-		resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
+		createVerb(), deleteVerb(), eventsVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(),
+		psVerb(), resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
 	}
 }
 

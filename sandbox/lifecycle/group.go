@@ -30,4 +30,13 @@ func (c *Container) group() (*cgroup.Group, error) {
 	return cgroup.Load(c.CgroupParent, c.CgroupName)
 }
 
-func (c *Container) paused() (bool, error) { return false, nil }
+func (c *Container) paused() (bool, error) {
+	g, err := c.group()
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return g.Frozen()
+}
