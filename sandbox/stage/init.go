@@ -60,7 +60,6 @@ type setup struct {
 	proc     *mount.Proc
 	null     *os.File // the real /dev/null
 	warnings []string
-	chdirErr error
 	entered  bool // a further process: the container is there already
 }
 

@@ -70,6 +70,14 @@ func (s *setup) restrict() error {
 	if err := s.preserve(); err != nil {
 		return err
 	}
+	// Before the filter, which may forbid to ask where we are. A directory that
+	// only root may enter is allowed, one that even root may not (root squash)
+	// is tried as the user.
+	err := s.workingDir()
+	triedAsRoot := !errors.Is(err, os.ErrPermission)
+	if err != nil && triedAsRoot {
+		return err
+	}
 	if p.NoNewPrivileges {
 		if err := task.NoNewPrivs(); err != nil {
 			return err
@@ -77,7 +85,7 @@ func (s *setup) restrict() error {
 	} else if err := s.filter(); err != nil {
 		return err
 	}
-	if err := s.credentials(); err != nil {
+	if err := s.credentials(!triedAsRoot); err != nil {
 		return err
 	}
 	if p.NoNewPrivileges && s.Notify {
@@ -180,8 +188,9 @@ func reopenNull(root *os.File, fd int) error {
 	return task.Inherit(f, fd)
 }
 
-// credentials becomes the user with exactly the capabilities of the spec.
-func (s *setup) credentials() error {
+// credentials becomes the user with exactly the capabilities of the spec, and
+// enters the working directory as that user if root could not.
+func (s *setup) credentials(enter bool) error {
 	p := s.Spec.Process
 	effective, permitted, inheritable, bounding, ambient, err := s.capabilities()
 	if err != nil {
@@ -190,17 +199,16 @@ func (s *setup) credentials() error {
 	if err := dropBounding(bounding); err != nil {
 		return err
 	}
-	// A directory that only root may enter is allowed, one that even root may
-	// not (root squash) is tried as the user.
-	s.chdirErr = syscall.Chdir(p.Cwd)
 	if err := task.KeepCaps(true); err != nil {
 		return err
 	}
 	if err := task.SetUser(p.User.UID, p.User.GID, p.User.AdditionalGids); err != nil {
 		return err
 	}
-	if err := s.workingDir(); err != nil {
-		return err
+	if enter {
+		if err := s.workingDir(); err != nil {
+			return err
+		}
 	}
 	if err := task.KeepCaps(false); err != nil {
 		return err
@@ -210,11 +218,8 @@ func (s *setup) credentials() error {
 
 func (s *setup) workingDir() error {
 	cwd := s.Spec.Process.Cwd
-	if errors.Is(s.chdirErr, os.ErrPermission) {
-		s.chdirErr = syscall.Chdir(cwd)
-	}
-	if s.chdirErr != nil {
-		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", cwd, s.chdirErr)
+	if err := syscall.Chdir(cwd); err != nil {
+		return fmt.Errorf("chdir to cwd (%q) set in config.json failed: %w", cwd, err)
 	}
 	if err := inside(); err != nil {
 		return fmt.Errorf("chdir to cwd (%q): %w", cwd, err)
@@ -243,6 +248,12 @@ func (s *setup) capabilities() (effective, permitted, inheritable, bounding, amb
 	bounding = parse(want.Bounding)
 	effective, permitted = parse(want.Effective), parse(want.Permitted)
 	inheritable, ambient = parse(want.Inheritable), parse(want.Ambient)
+	// The kernel raises none other; configurations written before
+	// CVE-2022-29162 have them all the same.
+	if less := ambient & permitted & inheritable; less != ambient {
+		s.warnings = append(s.warnings, "ambient capabilities that are not both permitted and inheritable were left out")
+		ambient = less
+	}
 	return effective, permitted, inheritable, bounding, ambient, nil
 }
 

@@ -163,6 +163,11 @@ func TestUser(t *testing.T) {
 	if r.Status["CapEff"] != "0000000000000400" || r.Status["CapAmb"] != "0000000000000400" {
 		t.Errorf("ambient: %v", r.Status)
 	}
+	// One that is not inheritable cannot be ambient, which is a warning only.
+	spec.Process.Capabilities.Inheritable = nil
+	if r = newBox(t, spec).report(); r.Status["CapAmb"] != "0000000000000000" {
+		t.Errorf("ambient, but not inheritable: %v", r.Status)
+	}
 }
 
 func TestUserReopensStdout(t *testing.T) {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -19,9 +20,9 @@ func newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File, error) {
 		return nil, err
 	}
 	if !o.copyUp {
-		return mount.New(m.Type, m.Type, options, o.attrs())
+		return mount.New(m.Type, cmp.Or(m.Source, m.Type), options, o.attrs())
 	}
-	tree, err := mount.New(m.Type, m.Type, options, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
+	tree, err := mount.New(m.Type, cmp.Or(m.Source, m.Type), options, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
 		return nil, err
 	}
