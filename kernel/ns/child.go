@@ -30,6 +30,7 @@ type child struct {
 	envv    []*byte
 	setsid  bool
 	root    bool
+	twice   bool
 	nofile  *unix.Rlimit // nil: as it is
 	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
@@ -58,16 +59,19 @@ const (
 	stepGroups
 	stepJoin
 	stepUnshare
+	stepFork
 	stepRoot
 	stepSession
 	stepDirectory
 	stepLimit
 	stepExec
+	stepSecond // no error: the number of the second process
 )
 
 var stepNames = [...]string{
 	stepFiles: "descriptors", stepWait: "wait", stepGroups: "join groups", stepJoin: "join namespaces", stepUnshare: "make namespaces",
-	stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory", stepLimit: "set limit of open files", stepExec: "execveat",
+	stepFork: "fork again", stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory",
+	stepLimit: "set limit of open files", stepExec: "execveat",
 }
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
@@ -133,6 +137,10 @@ func (c *child) run() {
 		_, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.tasks[i]), uintptr(unsafe.Pointer(&zero[0])), 1)
 		c.check(stepGroups, e)
 	}
+	// Whoever lives in a namespace that is entered is not to look at this copy
+	// of the caller. It ends with the execution.
+	_, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+	c.check(stepJoin, e)
 	for i := range c.join {
 		_, _, e := syscall.RawSyscall(unix.SYS_SETNS, uintptr(c.join[i].fd), c.join[i].kind, 0)
 		c.check(stepJoin, e)
@@ -140,6 +148,9 @@ func (c *child) run() {
 	if c.unshare != 0 {
 		_, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, c.unshare, 0, 0)
 		c.check(stepUnshare, e)
+	}
+	if c.twice {
+		c.again()
 	}
 	if c.root {
 		_, _, e := syscall.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0)
@@ -155,7 +166,7 @@ func (c *child) run() {
 	}
 	c.directory()
 	// Whatever else is open ends with the execution.
-	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()), ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
+	_, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()), ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
 	c.check(stepFiles, e)
 	if c.nofile != nil {
 		_, _, e = syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.nofile)), 0, 0, 0)
@@ -164,6 +175,19 @@ func (c *child) run() {
 	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
 		uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])), unix.AT_EMPTY_PATH, 0)
 	c.check(stepExec, e)
+}
+
+// again goes on as a second process. The first one tells its number and ends.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) again() {
+	id, _, e := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	c.check(stepFork, e)
+	if id != 0 {
+		c.check(stepSecond, syscall.Errno(id))
+	}
 }
 
 // kept is the first descriptor that the program does not get.

@@ -27,6 +27,11 @@ type SpawnSpec struct {
 	// Clone and Unshare are namespaces to make, CLONE_NEW… flags: by the clone
 	// itself, and by the process after it has joined the others.
 	Clone, Unshare uint64
+	// Twice forks once more when all of that is done. The second process is the
+	// one that counts, and the caller's child as well; it alone is in a pid
+	// namespace that was joined or made by Unshare. So a pid namespace can
+	// belong to a user namespace that was joined.
+	Twice bool
 	// Cgroup, a directory of cgroup v2, is where the process begins
 	// (CLONE_INTO_CGROUP).
 	Cgroup *os.File
@@ -85,7 +90,7 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if pidNS == nil {
+	if pidNS == nil || s.Twice {
 		return s.spawn()
 	}
 	err = OnThread(func() error {
@@ -136,31 +141,54 @@ func (s *SpawnSpec) spawn() (int, *os.File, error) {
 		err = s.Before(pid)
 		c.release(err == nil)
 	}
+	second := 0
 	if err == nil {
-		err = outcome(report)
+		second, err = outcome(report)
 	}
 	if err != nil {
 		_ = PidfdSignal(pidfd, syscall.SIGKILL) // it may have ended
 		reap(pid)
+		if second > 0 {
+			reap(second) // it has ended: it was it that reported
+		}
 		return 0, nil, errors.Join(fmt.Errorf("spawn: %w", err), pidfd.Close())
 	}
-	return pid, pidfd, nil
+	if !s.Twice {
+		return pid, pidfd, nil
+	}
+	reap(pid)
+	if err := pidfd.Close(); err != nil {
+		return 0, nil, err
+	}
+	if second == 0 {
+		return 0, nil, errors.New("spawn: the process was killed on its way")
+	}
+	if pidfd, err = PidfdOpen(second); err != nil {
+		reap(second)
+		return 0, nil, err
+	}
+	return second, pidfd, nil
 }
 
-// outcome reads what the child reports; nothing means that it executes the
-// program.
-func outcome(report *os.File) error {
-	var f failed
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
-	switch n, err := io.ReadFull(report, b); {
-	case n == 0 && errors.Is(err, io.EOF):
-		return nil
-	case err != nil:
-		return err
-	case int(f.step) >= len(stepNames):
-		return fmt.Errorf("the child reports step %d", f.step)
+// outcome reads what the children report: an error, and the number of the
+// second one. Nothing means that the program is executed.
+func outcome(report *os.File) (second int, err error) {
+	for {
+		var f failed
+		b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+		switch n, rerr := io.ReadFull(report, b); {
+		case n == 0 && errors.Is(rerr, io.EOF):
+			return second, err
+		case rerr != nil:
+			return second, rerr
+		case f.step == stepSecond:
+			second = int(f.errno)
+		case int(f.step) >= len(stepNames):
+			return second, fmt.Errorf("the child reports step %d", f.step)
+		default:
+			err = &SpawnError{stepNames[f.step], syscall.Errno(f.errno)}
+		}
 	}
-	return &SpawnError{stepNames[f.step], syscall.Errno(f.errno)}
 }
 
 func reap(pid int) {
@@ -175,7 +203,7 @@ func reap(pid int) {
 func (s *SpawnSpec) child() (*child, error) {
 	c := &child{
 		clone: s.Clone | unix.CLONE_PIDFD, unshare: uintptr(s.Unshare), cgroup: -1, empty: -1,
-		exe: int(s.Exe.Fd()), report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, pidfd: -1,
+		exe: int(s.Exe.Fd()), report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, twice: s.Twice, pidfd: -1,
 	}
 	var err error
 	if c.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
@@ -191,7 +219,11 @@ func (s *SpawnSpec) child() (*child, error) {
 		c.files = append(c.files, int(f.Fd()))
 	}
 	for _, j := range s.Join {
-		if kind := j.Kind &^ unix.CLONE_NEWPID; kind != 0 {
+		kind := j.Kind
+		if !s.Twice {
+			kind &^= unix.CLONE_NEWPID // the thread has
+		}
+		if kind != 0 {
 			c.join = append(c.join, joinFD{int(j.File.Fd()), uintptr(kind)})
 		}
 	}
