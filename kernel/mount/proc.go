@@ -21,6 +21,29 @@ func NewProc() (*Proc, error) {
 	return &Proc{root: f}, nil
 }
 
+// OpenProc takes the instance that is mounted at path, for processes that may
+// not make one. It does not reach files that something was mounted over.
+func OpenProc(path string) (*Proc, error) {
+	f, err := os.OpenFile(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	const rootInode = 1 // PROC_ROOT_INO
+	var st unix.Stat_t
+	magic, err := Magic(f)
+	if err == nil {
+		err = os.NewSyscallError("fstat", unix.Fstat(int(f.Fd()), &st))
+	}
+	if err == nil && (magic != unix.PROC_SUPER_MAGIC || st.Ino != rootInode) {
+		err = fmt.Errorf("%s is not the root of a procfs", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Proc{root: f}, nil
+}
+
 // Close drops the instance.
 func (p *Proc) Close() error { return p.root.Close() }
 

@@ -68,6 +68,25 @@ func WriteIDMaps(dir string, uids, gids []IDMap) error {
 	return nil
 }
 
+// RootOf returns what id 0 of a process's user namespace is here, by one of its
+// files uid_map and gid_map.
+func RootOf(pidfd *os.File, file string) (int, error) {
+	pid, err := pidInProc(pidfd)
+	if err != nil {
+		return 0, err
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(b) {
+		if f := bytes.Fields(line); len(f) == 3 && string(f[0]) == "0" {
+			return strconv.Atoi(string(f[1]))
+		}
+	}
+	return 0, fmt.Errorf("%s has no root", file)
+}
+
 func writeOnce(path string, text []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

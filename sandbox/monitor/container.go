@@ -133,6 +133,7 @@ func (c *container) process(plan *stage.Plan, group *os.File) (*stage.Process, e
 }
 
 func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile func() error) (_ *stage.Process, _ *stdio, err error) {
+	l.Plan.NetNS = f.NetNS
 	proc, err := c.process(&l.Plan, group)
 	if err != nil {
 		return nil, nil, err

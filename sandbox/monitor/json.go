@@ -274,6 +274,7 @@ type plan stage.Plan
 func (p *plan) describe(f *fields) {
 	unsigned(f, "clone", &p.Clone, false)
 	f.str("pid_ns", &p.PidNS, true)
+	f.str("outside", &p.Outside, true)
 	f.strs("groups", &p.Groups, true)
 	f.flag("terminal", &p.Terminal)
 }

@@ -141,7 +141,9 @@ func (o *order) describe(c *codec) {
 	c.flag(&o.CgroupNS)
 	c.flag(&o.NewNet)
 	c.flag(&o.Notify)
-	list(c, &o.Join, func(c *codec, j *joined) { c.str(&j.Path); num(c, &j.Kinds) })
+	list(c, &o.Join, describeJoined)
+	c.str(&o.MountNS)
+	c.flag(&o.Opened)
 	o.Config.describe(c)
 }
 
@@ -163,14 +165,7 @@ func (o *Config) describe(c *codec) {
 	c.str(&s.Hostname)
 	c.str(&s.Domainname)
 	option(c, &s.Root, func(c *codec, r *specs.Root) { c.str(&r.Path); c.flag(&r.Readonly) })
-	list(c, &s.Mounts, func(c *codec, m *specs.Mount) {
-		c.str(&m.Destination)
-		c.str(&m.Type)
-		c.str(&m.Source)
-		list(c, &m.Options, (*codec).str)
-		list(c, &m.UIDMappings, describeIDs)
-		list(c, &m.GIDMappings, describeIDs)
-	})
+	list(c, &s.Mounts, describeMount)
 	option(c, &s.Hooks, describeHooks)
 	option(c, &o.State, describeState)
 	describeProcess(c, s.Process)
@@ -195,6 +190,15 @@ func describeState(c *codec, s *specs.State) {
 	c.str(&s.ID)
 	c.str(&s.Bundle)
 	pairs(c, &s.Annotations)
+}
+
+func describeMount(c *codec, m *specs.Mount) {
+	c.str(&m.Destination)
+	c.str(&m.Type)
+	c.str(&m.Source)
+	list(c, &m.Options, (*codec).str)
+	list(c, &m.UIDMappings, describeIDs)
+	list(c, &m.GIDMappings, describeIDs)
 }
 
 func describeIDs(c *codec, m *specs.LinuxIDMapping) {
@@ -225,6 +229,8 @@ func describeProcess(c *codec, p *specs.Process) {
 }
 
 func describeLinux(c *codec, l *specs.Linux) {
+	list(c, &l.UIDMappings, describeIDs)
+	list(c, &l.GIDMappings, describeIDs)
 	list(c, &l.Namespaces, func(c *codec, n *specs.LinuxNamespace) { c.str((*string)(&n.Type)); c.str(&n.Path) })
 	pairs(c, &l.Sysctl)
 	list(c, &l.Devices, func(c *codec, d *specs.LinuxDevice) {

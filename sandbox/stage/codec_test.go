@@ -30,7 +30,7 @@ func fullOrder() *order {
 	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "bind", Source: "/", Destination: "/m", Options: []string{"idmap"}, UIDMappings: ids, GIDMappings: ids})
 	return &order{
 		Config: Config{Spec: spec, Seccomp: []byte{0, 255}, CgroupDirs: []string{"/x"}, Reaper: true, State: &specs.State{Version: "1", ID: "i", Bundle: "/b", Annotations: map[string]string{"k": "v"}}},
-		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true, Notify: true,
+		NetNS:  true, Join: []joined{{"/p", 1 << 40}}, CgroupNS: true, NewNet: true, Notify: true, MountNS: "/m", Opened: true,
 	}
 }
 

@@ -54,6 +54,7 @@ type setup struct {
 	listen   *os.File   // only with Config.Listen
 	unshare  uint64     // namespaces still to be made
 	inGroup  bool       // start.InGroup
+	inTrees  int        // start.Trees
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
 	idmaps   idmaps
 	cgroups  []cgroupTree
@@ -76,6 +77,7 @@ func initMain(control *os.File) int {
 		{"session keyring", s.keyring},
 		{"set hostname", s.setNames},
 		{"open mount sources", s.openSources},
+		{"enter mount namespace", s.enterMountNS},
 		{"mount root file system", s.attachRoot},
 		{"mount", s.mountAll},
 		{"make devices", s.makeDevices},
@@ -117,7 +119,10 @@ func (s *setup) read() error {
 	if err != nil {
 		return err
 	}
-	s.root, s.unshare, s.inGroup = files[0], st.Unshare, st.InGroup
+	s.root, s.unshare, s.inGroup, s.inTrees = files[0], st.Unshare, st.InGroup, st.Trees
+	if st.Cgroups {
+		s.cgroups = []cgroupTree{}
+	}
 	return s.takeFiles(files[1:])
 }
 
@@ -216,7 +221,7 @@ func (s *setup) warn(format string, args ...any) {
 
 func (s *setup) joinNamespaces() error {
 	for _, j := range s.Join {
-		f, err := os.Open(j.Path)
+		f, err := ns.Open(j.Path, int(j.Kinds))
 		if err != nil {
 			return err
 		}
@@ -242,6 +247,24 @@ func (s *setup) joinNamespaces() error {
 		return os.NewSyscallError("unshare cgroup namespace", unix.Unshare(unix.CLONE_NEWCGROUP))
 	}
 	return nil
+}
+
+// enterMountNS comes after all that is done with the host's paths.
+func (s *setup) enterMountNS() error {
+	if s.MountNS == "" {
+		return nil
+	}
+	f, err := openMountNS(s.MountNS)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := ns.EnterMount(f); err != nil {
+		return err
+	}
+	// What covers files must be of a mount in this namespace.
+	s.null.Close()
+	return s.openNull()
 }
 
 func (s *setup) setNames() error {
@@ -294,7 +317,13 @@ func (s *setup) kernelSettings() error {
 		return nil
 	}
 	var err error
-	if s.proc, err = mount.NewProc(); err != nil {
+	s.proc, err = mount.NewProc()
+	if s.Opened && errors.Is(err, unix.EPERM) {
+		// The pid namespace is another user namespace's. What is in the way in
+		// the host's instance is an error.
+		s.proc, err = mount.OpenProc("/proc")
+	}
+	if err != nil {
 		return err
 	}
 	// In order of names, since some change others (ip_forward).

@@ -3,8 +3,10 @@ package stage
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,6 +91,7 @@ type box struct {
 	outputs chan struct{}
 	// shareRoot: the root is a copy of a shared mount, as a bundle's may be.
 	shareRoot bool
+	owner     int // whom the root belongs to, with a user namespace
 }
 
 func newBox(t testing.TB, spec *specs.Spec) *box {
@@ -120,6 +123,13 @@ func (b *box) spawn() error {
 	b.upper = filepath.Join(scratch, "upper")
 	must(b.t, os.Mkdir(b.upper, 0o755))
 	must(b.t, os.Mkdir(filepath.Join(scratch, "work"), 0o755))
+	if b.owner != 0 {
+		for _, dir := range []string{b.dir, scratch} {
+			must(b.t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+				return errors.Join(err, os.Lchown(path, b.owner, b.owner))
+			}))
+		}
+	}
 	root, err := mount.Overlay(mount.Layers{Lower: []string{b.dir}, Upper: b.upper, Work: filepath.Join(scratch, "work")})
 	must(b.t, err)
 	if b.shareRoot {
@@ -178,6 +188,7 @@ func spawn(c *Config, exe *os.File, f Files, group *os.File) (p *Process, err er
 		return nil, err
 	}
 	if p == nil {
+		plan.NetNS = f.NetNS
 		if p, err = Fork(exe, plan, group); err != nil {
 			return nil, err
 		}

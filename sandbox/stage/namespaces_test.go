@@ -67,12 +67,6 @@ func TestNamespaces(t *testing.T) {
 
 func TestNotImplemented(t *testing.T) {
 	for what, change := range map[string]func(*specs.Spec){
-		"user namespace": func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
-		},
-		"time namespace": func(s *specs.Spec) {
-			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
-		},
 		"SELinux label": func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
 	} {
 		spec := defaultSpec("/probe")

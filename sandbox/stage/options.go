@@ -134,8 +134,15 @@ func (o *mountOptions) apply(tree *os.File) error {
 
 // tie sets the propagation of a bind mount. The copy is a peer of its source,
 // so that "shared" needs nothing done and "slave" cuts one direction. What is
-// not asked for is cut off altogether.
-func (o *mountOptions) tie(tree *os.File) error {
+// not asked for is cut off altogether. foreign: it goes to a mount namespace of
+// another user namespace, whose mounts never get to the host, as the kernel has
+// it for copies of mount namespaces; then "shared" is a group of its own below.
+func (o *mountOptions) tie(tree *os.File, foreign bool) error {
+	if foreign {
+		if err := mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_SLAVE, Recursive: true}); err != nil {
+			return err
+		}
+	}
 	switch o.propagation {
 	case unix.MS_SHARED:
 		return mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_SHARED, Recursive: o.propRecursive})

@@ -18,13 +18,26 @@ import (
 // namespace is still tied to the host's propagation and its paths are the
 // host's.
 func (s *setup) openSources() error {
-	var err error
+	if err := s.openNull(); err != nil {
+		return err
+	}
+	if s.Opened {
+		return s.receiveTrees()
+	}
+	return s.openTrees()
+}
+
+func (s *setup) openNull() (err error) {
 	if s.null, err = os.OpenFile(os.DevNull, unix.O_PATH|unix.O_NOFOLLOW, 0); err != nil {
 		return err
 	}
 	if ok, err := mount.IsDevice(s.null, 1, 3); err != nil || !ok {
 		return fmt.Errorf("the host's /dev/null is not the null device (%v)", err) //nolint:errorlint // err may be nil
 	}
+	return nil
+}
+
+func (s *setup) openTrees() error {
 	s.sources = make([]*os.File, len(s.Spec.Mounts))
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
@@ -56,11 +69,10 @@ func openSource(m *specs.Mount, o *mountOptions, ids *idmaps) (*os.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := o.tie(tree); err != nil {
-		tree.Close()
-		return nil, err
+	err = o.tie(tree, ids.container != nil)
+	if err == nil {
+		err = o.apply(tree)
 	}
-	err = o.apply(tree)
 	if err == nil {
 		err = ids.apply(tree, m, o)
 	}

@@ -40,13 +40,14 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 		return nil, nil, err
 	}
 	o := order{
-		Config: *c, NetNS: netns, Join: n.join, CgroupNS: n.cgroup,
+		Config: *c, NetNS: netns, Join: n.join, MountNS: n.mount, CgroupNS: n.cgroup,
 		NewNet: n.clone&unix.CLONE_NEWNET != 0, Notify: notifies(c.Spec),
 	}
 	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal}
 	if byParent(c.Spec) {
 		p.Groups = c.CgroupDirs
 	}
+	takeOutside(&o, p, &n)
 	return p, encode(o.describe), nil
 }
 
@@ -64,7 +65,7 @@ func Fork(exe *os.File, plan *Plan, group *os.File, preserve ...*os.File) (_ *Pr
 		return nil, err
 	}
 	p := &Process{exe: exe, control: ours, cloned: plan.Clone, inGroup: group != nil}
-	err = p.clone(exe, plan, group, theirs, preserve)
+	err = p.fork(exe, plan, group, theirs, preserve)
 	theirs.Close()
 	if err != nil {
 		err = fmt.Errorf("clone process 1: %w", err)
@@ -81,7 +82,7 @@ func Fork(exe *os.File, plan *Plan, group *os.File, preserve ...*os.File) (_ *Pr
 // Fits tells whether a stage that was forked as Usual can serve plan: what it
 // was not cloned into it can still make, except a pid namespace.
 func (p *Process) Fits(plan *Plan) bool {
-	return plan.PidNS == "" && p.cloned&^plan.Clone == 0 && plan.Clone&^p.cloned&unix.CLONE_NEWPID == 0
+	return plan.PidNS == "" && plan.Outside == "" && p.cloned&^plan.Clone == 0 && plan.Clone&^p.cloned&unix.CLONE_NEWPID == 0
 }
 
 // Begin puts the stage in its groups and gives it its order. The stage then
@@ -99,6 +100,24 @@ func (p *Process) begin(plan *Plan, f Files) error {
 		return err
 	}
 	files := []*os.File{f.Order, f.Rootfs}
+	st := start{Unshare: plan.Clone &^ p.cloned, InGroup: p.inGroup}
+	user := p.outside != nil && p.outside.User
+	var trees []tree
+	var treeFiles []*os.File
+	if user {
+		defer p.dropUser()
+		s, err := p.openTrees()
+		trees, treeFiles = s.trees()
+		defer func() {
+			for _, f := range treeFiles {
+				f.Close()
+			}
+		}()
+		if err != nil {
+			return fmt.Errorf("container init: open mount sources: %w", err)
+		}
+		st.Trees, st.Cgroups = len(trees), s.cgroups != nil
+	}
 	if !plan.Terminal {
 		streams, done, err := orNull(f.Stdin, f.Stdout, f.Stderr)
 		if err != nil {
@@ -106,41 +125,53 @@ func (p *Process) begin(plan *Plan, f Files) error {
 		}
 		defer done()
 		files = append(files, streams...)
+		if user {
+			if err := p.giveStreams(files[2:]); err != nil {
+				return err
+			}
+		}
 	}
-	if f.NetNS != nil {
+	if f.NetNS != nil && !user {
 		files = append(files, f.NetNS)
 	}
 	if f.Listen != nil {
 		files = append(files, f.Listen)
 	}
-	st := start{Unshare: plan.Clone &^ p.cloned, InGroup: p.inGroup}
 	err := task.SendFiles(p.control, frame(frameOrder, st.describe), files)
 	if errors.Is(err, syscall.EPIPE) {
-		err = nil // why it ended, Created says
+		return nil // why it ended, Created says
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return sendTrees(p.control, trees, treeFiles)
 }
 
-func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File, preserve []*os.File) error {
+// stageEnv: one thread does all the work and the heap is never collected, since
+// the stage lives for milliseconds.
+var stageEnv = []string{"GOMAXPROCS=1", "GOGC=off"}
+
+func (p *Process) fork(exe *os.File, plan *Plan, group, theirs *os.File, preserve []*os.File) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
+	files := append([]*os.File{null, null, null, theirs, exe}, preserve...)
+	if plan.Outside != "" {
+		return p.forkInto(exe, plan, group, files)
+	}
+	return p.clone(plan, group, files)
+}
+
+func (p *Process) clone(plan *Plan, group *os.File, files []*os.File) (err error) {
 	pidfd := -1
 	sys := &syscall.SysProcAttr{Cloneflags: uintptr(plan.Clone), Setsid: true, PidFD: &pidfd}
 	if group != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(group.Fd())
 	}
-	attr := &syscall.ProcAttr{
-		Dir: "/",
-		// One thread does all the work and the heap is never collected: the
-		// stage lives for milliseconds.
-		Env:   []string{"GOMAXPROCS=1", "GOGC=off"},
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd()},
-		Sys:   sys,
-	}
-	for _, f := range preserve {
+	attr := &syscall.ProcAttr{Dir: "/", Env: stageEnv, Sys: sys}
+	for _, f := range files {
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	fork := func() error {
@@ -165,7 +196,7 @@ func (p *Process) clone(exe *os.File, plan *Plan, group, theirs *os.File, preser
 
 // inPidNS runs fork so that the child is in the pid namespace at path.
 func inPidNS(path string, fork func() error) error {
-	f, err := os.Open(path)
+	f, err := ns.Open(path, unix.CLONE_NEWPID)
 	if err != nil {
 		return err
 	}
@@ -275,12 +306,12 @@ func (p *Process) Abandon() {
 		_ = syscall.Kill(p.Pid, syscall.SIGKILL) // our unreaped child: the number is still its own
 		_, _ = wait(p.Pid, nil)
 	}
-	for _, f := range []*os.File{p.control, p.PidFD, p.Console} {
+	for _, f := range []*os.File{p.control, p.PidFD, p.Console, p.user} {
 		if f != nil {
 			f.Close()
 		}
 	}
-	p.Pid, p.control, p.PidFD, p.Console = 0, nil, nil, nil
+	p.Pid, p.control, p.PidFD, p.Console, p.user = 0, nil, nil, nil, nil
 }
 
 // Start lets the process execute its program, once. It returns nil when the
@@ -332,11 +363,11 @@ func StartOver(control *os.File) error {
 // except one that was never started: that one ends.
 func (p *Process) Close() error {
 	var errs []error
-	for _, f := range []*os.File{p.control, p.PidFD, p.Console} {
+	for _, f := range []*os.File{p.control, p.PidFD, p.Console, p.user} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
-	p.control, p.PidFD, p.Console = nil, nil, nil
+	p.control, p.PidFD, p.Console, p.user = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

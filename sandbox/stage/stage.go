@@ -48,6 +48,10 @@ type Plan struct {
 	Clone uint64 `json:"clone"`
 	// PidNS is the path of the pid namespace to fork into; empty: Clone says.
 	PidNS string `json:"pid_ns,omitempty"`
+	// Outside is what Fork and Begin do because of a user or time namespace.
+	Outside string `json:"outside,omitempty"`
+	// NetNS is Files.NetNS, which Fork already needs for a user namespace.
+	NetNS *os.File `json:"-"`
 	// Groups are directories to whose cgroup.procs the process is written
 	// before it does anything, where it may not do that itself.
 	Groups []string `json:"groups,omitempty"`
@@ -88,8 +92,10 @@ type Process struct {
 	exe     *os.File    // by way of which hooks are executed
 	state   specs.State // what they get
 	control *os.File
-	cloned  uint64 // the namespaces that it was cloned into
-	inGroup bool   // and into its group
+	cloned  uint64   // the namespaces that it was cloned into
+	inGroup bool     // and into its group
+	outside *outside // with a user or time namespace
+	user    *os.File // the user namespace, until Begin has opened all
 }
 
 // An ExecError says that the program could not be looked up or executed.

@@ -11,66 +11,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// namespaces says what happens to each namespace.
-type namespaces struct {
-	clone  uintptr  // flags for clone
-	cgroup bool     // a new cgroup namespace, unshared after joining the groups
-	join   []joined // entered by the init stage
-	pid    string   // path of the pid namespace to fork into
-}
-
-var cloneFlags = map[specs.LinuxNamespaceType]uint64{
-	specs.MountNamespace:   unix.CLONE_NEWNS,
-	specs.PIDNamespace:     unix.CLONE_NEWPID,
-	specs.IPCNamespace:     unix.CLONE_NEWIPC,
-	specs.UTSNamespace:     unix.CLONE_NEWUTS,
-	specs.NetworkNamespace: unix.CLONE_NEWNET,
-	specs.CgroupNamespace:  unix.CLONE_NEWCGROUP,
-}
-
-func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
-	var plan namespaces
-	var seen uint64
-	for _, n := range spec.Linux.Namespaces {
-		flag, ok := cloneFlags[n.Type]
-		switch {
-		case n.Type == specs.UserNamespace || n.Type == specs.TimeNamespace:
-			return plan, &NotImplementedError{string(n.Type) + " namespace"}
-		case !ok:
-			return plan, invalid("unknown namespace %q", n.Type)
-		case seen&flag != 0:
-			return plan, invalid("namespace %q is listed twice", n.Type)
-		}
-		seen |= flag
-		switch {
-		case flag == unix.CLONE_NEWNET && netnsGiven:
-		case n.Path != "" && flag == unix.CLONE_NEWNS:
-			return plan, &NotImplementedError{"joining a mount namespace"}
-		case n.Path != "" && flag == unix.CLONE_NEWPID:
-			plan.pid = n.Path
-		case n.Path != "":
-			plan.join = append(plan.join, joined{n.Path, flag})
-		case flag == unix.CLONE_NEWCGROUP:
-			plan.cgroup = true
-		default:
-			plan.clone |= uintptr(flag)
-		}
-	}
-	if plan.clone&unix.CLONE_NEWNS == 0 {
-		return plan, invalid("a container needs a mount namespace of its own")
-	}
-	return plan, nil
-}
-
-// owns tells whether the container has a namespace of this kind apart from
-// the host's.
-func (n namespaces) owns(flag uint64, netnsGiven bool) bool {
-	if n.clone&uintptr(flag) != 0 || flag == unix.CLONE_NEWNET && netnsGiven {
-		return true
-	}
-	return slices.ContainsFunc(n.join, func(j joined) bool { return j.Kinds&flag != 0 })
-}
-
 func invalid(format string, args ...any) error {
 	return &InvalidSpecError{fmt.Sprintf(format, args...)}
 }
@@ -97,7 +37,13 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err != nil {
 		return plan, err
 	}
-	if err := validateMounts(spec, false); err != nil {
+	if err := validateUserNS(spec, plan.user); err != nil {
+		return plan, err
+	}
+	if err := validateTimeNS(spec, plan.time); err != nil {
+		return plan, err
+	}
+	if err := validateMounts(spec, plan.user != nil); err != nil {
 		return plan, err
 	}
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
@@ -129,9 +75,7 @@ func unimplemented(spec *specs.Spec) error {
 		"scheduler":         p.Scheduler != nil,
 		"I/O priority":      p.IOPriority != nil,
 		"CPU affinity":      p.ExecCPUAffinity != nil,
-		"user id mappings":  len(l.UIDMappings)+len(l.GIDMappings) > 0,
 		"Intel RDT":         l.IntelRdt != nil,
-		"time offsets":      len(l.TimeOffsets) > 0,
 		"network devices":   len(l.NetDevices) > 0,
 		"memory policy":     l.MemoryPolicy != nil,
 		"personality flags": l.Personality != nil && len(l.Personality.Flags) > 0,

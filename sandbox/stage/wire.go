@@ -13,6 +13,7 @@ import (
 // length (little-endian) and what codec makes. Both ends are the same binary.
 const (
 	frameOrder    = 'o' // parent → stage: start, and with it descriptors
+	frameTree     = 'm' // parent → stage: tree, and with it a mount
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
 	frameHooks    = 'h' // stage → parent: wanted; it is time for the runtime's hooks
 	frameGoOn     = 'n' // parent → stage: they have run
@@ -32,6 +33,8 @@ const maxFrame = maxOrder
 type start struct {
 	Unshare uint64 // CLONE_NEW… namespaces that the stage was not cloned into
 	InGroup bool   // it was cloned into its group of the unified hierarchy
+	Trees   int    // so many frameTree follow
+	Cgroups bool   // those of cgroups are among them, or there are none
 }
 
 const (
@@ -40,13 +43,20 @@ const (
 	maxOrder = 16 << 20
 )
 
-func (s *start) describe(c *codec) { num(c, &s.Unshare); c.flag(&s.InGroup) }
+func (s *start) describe(c *codec) {
+	num(c, &s.Unshare)
+	c.flag(&s.InGroup)
+	num(c, &s.Trees)
+	c.flag(&s.Cgroups)
+}
 
 // order is what the init stage is told.
 type order struct {
 	Config
 	NetNS    bool     // descriptor fdNetNS is there
 	Join     []joined // namespaces to enter
+	MountNS  string   // the mount namespace to enter instead of a new one
+	Opened   bool     // the parent has joined all and opens the trees of mounts
 	CgroupNS bool     // make a cgroup namespace
 	NewNet   bool     // the network namespace is new: bring up lo
 	Notify   bool     // the filter has an agent answer calls
@@ -57,6 +67,8 @@ type joined struct {
 	Path  string
 	Kinds uint64
 }
+
+func describeJoined(c *codec, j *joined) { c.str(&j.Path); num(c, &j.Kinds) }
 
 type ready struct{ Warnings []string }
 

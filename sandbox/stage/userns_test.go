@@ -1,0 +1,310 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// base is the host's user that is root in the user namespaces of these tests.
+const base = 100000
+
+func userSpec(args ...string) *specs.Spec {
+	spec := defaultSpec(args...)
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: 65536}}
+	spec.Linux.UIDMappings, spec.Linux.GIDMappings = ids, ids
+	return spec
+}
+
+func newUserBox(t testing.TB, spec *specs.Spec) *box {
+	t.Helper()
+	b := newBox(t, spec)
+	b.owner = base
+	return b
+}
+
+func TestUserNamespace(t *testing.T) {
+	noLeak(t)
+	spec := userSpec("/probe", "report")
+	spec.Process.User.AdditionalGids = []uint32{7}
+	b := newUserBox(t, spec)
+	r := b.report()
+	if r.UID != 0 || r.GID != 0 || !reflect.DeepEqual(r.Groups, []int{7}) || r.Pid != 1 || r.Hostname != "box" {
+		t.Errorf("%+v", r)
+	}
+	for name, want := range map[string]string{"CapEff": "00000000a80425fb", "CapBnd": "00000000a80425fb", "CapInh": "0000000000000000"} {
+		if r.Status[name] != want {
+			t.Errorf("%s: %s, want %s", name, r.Status[name], want)
+		}
+	}
+	if len(r.Fds) != 3 {
+		t.Errorf("descriptors %q", r.Fds)
+	}
+	for point, want := range map[string]string{
+		"/": "- overlay", "/proc": "nosuid,nodev,noexec", "/dev": "- tmpfs", "/dev/pts": "- devpts", "/sys": "ro,nosuid,nodev,noexec",
+		"/sys/fs/cgroup": "ro,nosuid", "/proc/sys": "ro,nosuid", "/dev/mqueue": "- mqueue", "/dev/null": "devtmpfs", "/proc/keys": "devtmpfs",
+		"/sys/firmware": "ro,",
+	} {
+		if line := r.mount(point); line == "" || !strings.Contains(line, want) {
+			t.Errorf("mount %s: %q, want %q", point, line, want)
+		}
+	}
+	for _, line := range r.Mounts {
+		if strings.Contains(line, "shared:") || strings.Contains(line, "master:") {
+			t.Errorf("not private: %s", line)
+		}
+	}
+}
+
+// All other new namespaces belong to the user namespace.
+func TestUserNamespaceOwns(t *testing.T) {
+	b := newUserBox(t, userSpec("/probe", "pause"))
+	must(t, b.spawn())
+	user := link(t, b.process.Pid, "user")
+	if user == link(t, os.Getpid(), "user") {
+		t.Error("the host's user namespace")
+	}
+	for kind, flag := range map[string]int{
+		"mnt": unix.CLONE_NEWNS, "pid": unix.CLONE_NEWPID, "net": unix.CLONE_NEWNET, "ipc": unix.CLONE_NEWIPC, "uts": unix.CLONE_NEWUTS, "cgroup": unix.CLONE_NEWCGROUP,
+	} {
+		f, err := ns.Open(fmt.Sprintf("/proc/%d/ns/%s", b.process.Pid, kind), flag)
+		must(t, err)
+		fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+		must(t, err)
+		owner, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		must(t, err)
+		must(t, errors.Join(unix.Close(fd), f.Close()))
+		if owner != user {
+			t.Errorf("%s namespace belongs to %s, not %s", kind, owner, user)
+		}
+	}
+	for file, want := range map[string]string{"uid_map": "0 100000 65536", "gid_map": "0 100000 65536", "setgroups": "allow"} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", b.process.Pid, file))
+		must(t, err)
+		if strings.Join(strings.Fields(string(text)), " ") != want {
+			t.Errorf("%s: %s", file, text)
+		}
+	}
+}
+
+func TestUserNamespaceUser(t *testing.T) {
+	spec := userSpec("/probe", "report")
+	spec.Process.User = specs.User{UID: 1000, GID: 1001, AdditionalGids: []uint32{5}}
+	spec.Process.NoNewPrivileges = true
+	r := newUserBox(t, spec).report()
+	if r.UID != 1000 || r.GID != 1001 || !reflect.DeepEqual(r.Groups, []int{5}) || r.Status["CapEff"] != "0000000000000000" {
+		t.Errorf("%+v", r)
+	}
+	spec.Process.Args = []string{"/probe", "write", "/dev/stdout", "/dev/null"}
+	if out, _ := newUserBox(t, spec).run(); strings.Contains(out, "false") {
+		t.Errorf("root: %s", out)
+	}
+	// On the host, it is another user.
+	spec.Process.Args = []string{"/probe", "pause"}
+	b := newUserBox(t, spec)
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.process.Pid))
+	must(t, err)
+	if !strings.Contains(string(status), "Uid:\t101000\t101000\t101000\t101000\n") || !strings.Contains(string(status), "Gid:\t101001\t") {
+		t.Errorf("%s", status)
+	}
+}
+
+// Device nodes cannot be made there: the host's are mounted.
+func TestUserNamespaceDevices(t *testing.T) {
+	spec := userSpec("/probe", "stat", "/dev/null", "/dev/zero", "/dev/tty", "/dev/full", "/dev/urandom", "/dev/kmsg", "/dev/fifo")
+	spec.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11}, {Path: "/dev/fifo", Type: "p"}}
+	out, _ := newUserBox(t, spec).run()
+	for _, want := range []string{"/dev/null 20666 1:3", "/dev/zero 20666 1:5", "/dev/tty 20666 5:0", "/dev/full 20666 1:7", "/dev/urandom 20666 1:9", " 1:11", "/dev/fifo 10666"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
+	}
+	spec.Linux.Devices[0].Minor = 3
+	if err := newUserBox(t, spec).spawn(); err == nil || !strings.Contains(err.Error(), "another device") {
+		t.Error(err)
+	}
+}
+
+// Sources are opened with the host's rights: where they lie is not the
+// container's business.
+func TestUserNamespaceBinds(t *testing.T) {
+	noLeak(t)
+	private := hostTmpfs(t, filepath.Join(t.TempDir(), "private"))
+	must(t, os.Mkdir(filepath.Join(private, "volume"), 0o755))
+	must(t, os.Chmod(private, 0o700))
+	volume := hostTmpfs(t, filepath.Join(private, "volume"))
+	below := hostTmpfs(t, filepath.Join(volume, "below"))
+	for _, dir := range []string{volume, below} {
+		must(t, os.Chown(dir, base, base))
+	}
+	must(t, os.WriteFile(filepath.Join(private, "file"), []byte("data"), 0o644))
+	spec := userSpec("/probe", "create", "/rw/new", "/ro/new", "/rw/below/new")
+	spec.Mounts = append(spec.Mounts, bindMount(volume, "/rw"), bindMount(volume, "/ro", "ro"), bindMount(filepath.Join(private, "file"), "/etc/file"))
+	if out, _ := newUserBox(t, spec).run(); out != "/rw/new true\n/ro/new false\n/rw/below/new true\n" {
+		t.Error(out)
+	}
+	var st unix.Stat_t
+	must(t, unix.Stat(filepath.Join(volume, "new"), &st))
+	if st.Uid != base || st.Gid != base {
+		t.Errorf("made by %d:%d", st.Uid, st.Gid)
+	}
+	spec.Mounts = append(spec.Mounts, bindMount("/nosuch/source", "/x"))
+	if err := newUserBox(t, spec).spawn(); err == nil || !strings.Contains(err.Error(), "bind source path does not exist: /nosuch/source") {
+		t.Error(err)
+	}
+}
+
+// idmap without mappings takes the container's: files of the host's root are
+// root's in the container.
+func TestUserNamespaceIDMap(t *testing.T) {
+	host := hostTmpfs(t, t.TempDir())
+	must(t, os.WriteFile(filepath.Join(host, "file"), nil, 0o644))
+	spec := userSpec("/probe", "details", "/plain/file", "/mapped/file")
+	spec.Mounts = append(spec.Mounts, bindMount(host, "/plain"), bindMount(host, "/mapped", "idmap"))
+	out, _ := newUserBox(t, spec).run()
+	if !strings.Contains(out, "/plain/file 100644 65534:65534") || !strings.Contains(out, "/mapped/file 100644 0:0") {
+		t.Error(out)
+	}
+}
+
+// What a container mounts on a shared volume does not get to the host.
+func TestUserNamespacePropagation(t *testing.T) {
+	host := hostTmpfs(t, t.TempDir())
+	must(t, unix.Mount("", host, "", unix.MS_SHARED, ""))
+	spec := userSpec("/probe", "report")
+	spec.Mounts = append(spec.Mounts, bindMount(host, "/shared", "shared"), bindMount(host, "/slave", "slave"), bindMount(host, "/private"))
+	r := newUserBox(t, spec).report()
+	for point, want := range map[string][2]bool{"/shared": {true, true}, "/slave": {true, false}, "/private": {false, false}} {
+		line := r.mount(point)
+		if strings.Contains(line, "master:") != want[0] || strings.Contains(line, "shared:") != want[1] {
+			t.Errorf("%s: %s", point, line)
+		}
+	}
+}
+
+func TestUserNamespaceTerminal(t *testing.T) {
+	spec := userSpec("/probe", "stat", "/dev/console", "/dev/tty")
+	spec.Process.Terminal = true
+	b := newUserBox(t, spec)
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	buf := make([]byte, 4096)
+	n, err := b.process.Console.Read(buf)
+	must(t, err)
+	if !strings.Contains(string(buf[:n]), "/dev/console 206") {
+		t.Errorf("%q", buf[:n])
+	}
+}
+
+func TestUserNamespaceSettings(t *testing.T) {
+	spec := userSpec("/probe", "read", "/proc/sys/net/ipv4/ip_forward", "/proc/self/oom_score_adj")
+	spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+	score := 500
+	spec.Process.OOMScoreAdj = &score
+	if out, _ := newUserBox(t, spec).run(); !strings.Contains(out, `ip_forward "1\n"`) || !strings.Contains(out, `"500\n"`) {
+		t.Error(out)
+	}
+}
+
+// A container may share the user namespace of another and have or share the
+// others.
+func TestUserNamespaceJoined(t *testing.T) {
+	a := newUserBox(t, userSpec("/probe", "pause"))
+	must(t, a.spawn())
+	path := func(kind string) string { return fmt.Sprintf("/proc/%d/ns/%s", a.process.Pid, kind) }
+	spec := defaultSpec("/probe", "report")
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: "user", Path: path("user")})
+	b := newUserBox(t, spec)
+	must(t, b.spawn())
+	for _, kind := range []string{"user"} {
+		if link(t, b.process.Pid, kind) != link(t, a.process.Pid, kind) {
+			t.Errorf("%s namespace is not joined", kind)
+		}
+	}
+	for _, kind := range []string{"mnt", "pid", "net", "ipc", "uts"} {
+		if l := link(t, b.process.Pid, kind); l == link(t, a.process.Pid, kind) || l == link(t, os.Getpid(), kind) {
+			t.Errorf("%s namespace is not its own", kind)
+		}
+	}
+	must(t, b.process.Start())
+	if code := b.wait(); code != 0 || !strings.Contains(b.stdout.String(), `"UID":0,"GID":0,"Pid":1`) {
+		t.Errorf("exit %d: %s", code, b.stdout.String())
+	}
+
+	spec = defaultSpec("/probe", "report")
+	spec.Hostname = ""
+	spec.Linux.Namespaces = []specs.LinuxNamespace{
+		{Type: "mount"}, {Type: "user", Path: path("user")}, {Type: "pid", Path: path("pid")},
+		{Type: "network", Path: path("net")}, {Type: "ipc", Path: path("ipc")}, {Type: "uts", Path: path("uts")}, {Type: "cgroup", Path: path("cgroup")},
+	}
+	c := newUserBox(t, spec)
+	must(t, c.spawn())
+	for _, kind := range []string{"user", "pid", "net", "ipc", "uts", "cgroup"} {
+		if link(t, c.process.Pid, kind) != link(t, a.process.Pid, kind) {
+			t.Errorf("%s namespace is not joined", kind)
+		}
+	}
+	must(t, c.process.Start())
+	if code := c.wait(); code != 0 || !strings.Contains(c.stdout.String(), `"Hostname":"box"`) {
+		t.Errorf("exit %d: %s", code, c.stdout.String())
+	}
+}
+
+// A network namespace that was made beforehand is the host's property.
+func TestUserNamespaceGivenNetwork(t *testing.T) {
+	netns, err := ns.NewNetNS()
+	must(t, err)
+	defer netns.Close()
+	spec := userSpec("/probe", "pause")
+	b := newUserBox(t, spec)
+	b.files.NetNS = netns
+	// The kernel lets only the owner of a network namespace see its sysfs.
+	for i, m := range spec.Mounts {
+		if m.Type == "sysfs" {
+			spec.Mounts[i] = bindMount("/sys", "/sys", "ro")
+		}
+	}
+	must(t, b.spawn())
+	in, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", b.process.Pid))
+	must(t, err)
+	defer in.Close()
+	if same, err := ns.Same(in, netns); err != nil || !same {
+		t.Errorf("not in the given network namespace: %v", err)
+	}
+}
+
+func TestUserNamespaceContradictions(t *testing.T) {
+	for want, change := range map[string]func(s *specs.Spec){
+		"need a user namespace": func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[:6] },
+		"needs uidMappings":     func(s *specs.Spec) { s.Linux.UIDMappings = nil },
+		"must have a containerID 0": func(s *specs.Spec) {
+			s.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 1, HostID: 1, Size: 1}}
+		},
+		"user 65536 is not":  func(s *specs.Spec) { s.Process.User.UID = 65536 },
+		"group 70000 is not": func(s *specs.Spec) { s.Process.User.AdditionalGids = []uint32{1, 70000} },
+		"overlap":            func(s *specs.Spec) { s.Linux.UIDMappings = append(s.Linux.UIDMappings, s.Linux.UIDMappings[0]) },
+		"listed twice": func(s *specs.Spec) {
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+		},
+		`the path "ns/user" is not absolute`: func(s *specs.Spec) { s.Linux.Namespaces[6].Path = "ns/user" },
+	} {
+		spec := userSpec("/probe")
+		change(spec)
+		var e *InvalidSpecError
+		if err := newUserBox(t, spec).spawn(); !errors.As(err, &e) || !strings.Contains(e.Text, want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
