@@ -11,17 +11,19 @@ import (
 
 func newLogs(s *Session) *cobra.Command {
 	o := client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true}
+	var grep string
 	cmd := &cobra.Command{
 		Use:               "logs [OPTIONS] CONTAINER",
 		Short:             "Fetch the logs of a container",
 		Args:              exactArgs(1),
 		Annotations:       callable(0, "container logs", "logs"),
-		RunE:              func(cmd *cobra.Command, args []string) error { return s.logs(cmd.Context(), args[0], o) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return s.logs(cmd.Context(), args[0], grep, o) },
 		ValidArgsFunction: s.completeContainers(1, true, nil),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.Details, "details", false, "Show extra details provided to logs")
 	f.BoolVarP(&o.Follow, "follow", "f", false, "Follow log output")
+	f.StringVar(&grep, "grep", "", "Show only lines that match this regular expression (RE2)")
 	f.StringVar(&o.Since, "since", "", `Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`)
 	f.StringVarP(&o.Tail, "tail", "n", "all", "Number of lines to show from the end of the logs")
 	f.BoolVarP(&o.Timestamps, "timestamps", "t", false, "Show timestamps")
@@ -29,7 +31,7 @@ func newLogs(s *Session) *cobra.Command {
 	return cmd
 }
 
-func (s *Session) logs(ctx context.Context, name string, o client.ContainerLogsOptions) error {
+func (s *Session) logs(ctx context.Context, name, grep string, o client.ContainerLogsOptions) error {
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
@@ -38,6 +40,9 @@ func (s *Session) logs(ctx context.Context, name string, o client.ContainerLogsO
 	c, err := api.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
 	if err != nil {
 		return err
+	}
+	if grep != "" {
+		s.query = map[string]string{"grep": grep}
 	}
 	body, err := api.ContainerLogs(ctx, c.Container.ID, o)
 	if err != nil {

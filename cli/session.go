@@ -27,7 +27,8 @@ type Session struct {
 	Build Build
 
 	flags  globalFlags
-	host   string // set by client
+	host   string            // set by client
+	query  map[string]string // Berth's own parameters, added to each request
 	file   *settings.File
 	api    *client.Client
 	apiErr error
@@ -132,6 +133,17 @@ func (s *Session) connect(ctx context.Context) (*client.Client, error) {
 			fmt.Fprintf(s.IO.Err, "DEBUG: %s %s: %s\n", r.Request.Method, r.Request.URL.RequestURI(), r.Status)
 		}))
 	}
+	set = append(set, client.WithHTTPRequestHook(func(r *http.Request) error {
+		if len(s.query) == 0 {
+			return nil
+		}
+		q := r.URL.Query()
+		for name, value := range s.query {
+			q.Set(name, value)
+		}
+		r.URL.RawQuery = q.Encode()
+		return nil
+	}))
 	if h := s.settings().HTTPHeaders; len(h) > 0 {
 		set = append(set, client.WithHTTPHeaders(h))
 	}

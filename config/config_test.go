@@ -82,7 +82,7 @@ func TestRefused(t *testing.T) {
 		{`{"tlsverify": true}`, "--tlsverify", "tlsverify: (from flag: true"},
 		{"", "--log-level loud", "invalid logging level: loud"},
 		{"", "--log-format xml", "invalid log format: xml"},
-		{"", "--log-driver syslog", "no log driver named 'syslog'"},
+		{"", "--log-driver splunk", "no log driver named 'splunk'"},
 		{"", "--storage-driver vfs", "driver not supported: vfs"},
 		{"", "--data-root=", "data-root must not be empty"},
 		{"", "--data-root=/tmp/..", "data-root must not be /"},

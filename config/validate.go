@@ -41,7 +41,7 @@ func (c *Config) checkLog() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return fmt.Errorf("invalid log format: %s", c.LogFormat)
 	}
-	if !slices.Contains([]string{"json-file", "local", "none"}, c.LogDriver) {
+	if !slices.Contains([]string{"fluentd", "gelf", "journald", "json-file", "local", "none", "syslog"}, c.LogDriver) {
 		return fmt.Errorf("logger: no log driver named '%s' is registered", c.LogDriver)
 	}
 	return nil

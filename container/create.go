@@ -168,7 +168,7 @@ func (s *Service) adapt(h *container.HostConfig) {
 	if h.LogConfig.Type == "" {
 		h.LogConfig = s.defaults.LogConfig
 		if h.LogConfig.Type == "" {
-			h.LogConfig.Type = logJSONFile
+			h.LogConfig.Type = logLocal
 		}
 	}
 	h.MaskedPaths, h.ReadonlyPaths = spec.MaskedPaths(h), spec.ReadonlyPaths(h)

@@ -24,13 +24,14 @@ type entry struct {
 	copies  copies
 
 	// Guarded by lock.
-	image   *image.Image  // nil: to be resolved by the record's ID
-	held    []func()      // released when the container is removed: image, volumes
-	live    *live         // nil: nothing runs
-	pause   time.Duration // of the restart policy, doubled at each restart
-	cancel  func()        // ends the wait for a restart; nil: none
-	settled chan struct{} // closed when the exit of the current run was dealt with
-	gone    bool          // removed: the directory does not exist any more
+	image    *image.Image  // nil: to be resolved by the record's ID
+	held     []func()      // released when the container is removed: image, volumes
+	live     *live         // nil: nothing runs
+	pause    time.Duration // of the restart policy, doubled at each restart
+	cancel   func()        // ends the wait for a restart; nil: none
+	settled  chan struct{} // closed when the exit of the current run was dealt with
+	shipping *shipping     // the log of the current or last run, if a driver takes it
+	gone     bool          // removed: the directory does not exist any more
 }
 
 // live is what exists while a container runs.

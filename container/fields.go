@@ -1,10 +1,12 @@
 package container
 
 import (
-	"strings"
+	"cmp"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-engine/berth/container/logs/driver"
 )
 
 // This file refuses the fields of a request that this engine does not honour
@@ -62,38 +64,11 @@ func refuseHostConfig(h *container.HostConfig) error {
 	if h.VolumeDriver != "" && h.VolumeDriver != "local" {
 		return fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", h.VolumeDriver, h.VolumeDriver)
 	}
-	return refuseLogConfig(&h.LogConfig)
+	return driver.Check(cmp.Or(h.LogConfig.Type, logLocal), h.LogConfig.Config)
 }
 
-// Log drivers that a request may name. json-file is what clients name as the
-// default; it is served from the engine's own log, as local is.
+// Log drivers that need nobody but the engine.
 const (
-	logJSONFile = "json-file"
-	logLocal    = "local"
-	logNone     = "none"
+	logLocal = "local"
+	logNone  = "none"
 )
-
-func refuseLogConfig(l *container.LogConfig) error {
-	switch l.Type {
-	case "", logJSONFile, logLocal:
-	case logNone:
-		return nil
-	default:
-		return invalid("logger: no log driver named '%s' is registered", l.Type)
-	}
-	for key, value := range l.Config {
-		switch key {
-		case "max-size", "max-file", "labels", "env", "tag":
-		case "mode":
-			if value != string(container.LogModeBlocking) {
-				return notImplemented("LogConfig: mode " + value)
-			}
-		case "labels-regex", "env-regex", "compress", "max-buffer-size":
-			return notImplemented("LogConfig: " + key)
-		default:
-			return invalid("unknown log opt '%s' for %s log driver", key, strings.TrimSpace(l.Type))
-		}
-	}
-	_, _, err := logLimits(l)
-	return err
-}

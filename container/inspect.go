@@ -14,8 +14,8 @@ import (
 	"github.com/moby/moby/api/types/storage"
 )
 
-// driver names the kind of root file systems, as the API spells it.
-const driver = "overlayfs"
+// rootDriver names the kind of root file systems, as the API spells it.
+const rootDriver = "overlayfs"
 
 // Inspect returns all that is known of a container.
 func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error) {
@@ -29,11 +29,11 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 	resp := container.InspectResponse{
 		ID: r.ID, Name: "/" + r.Name, Created: r.Created.Format(time.RFC3339Nano),
 		State: state(r), Image: r.Image.ID.String(), RestartCount: r.RestartCount,
-		Driver: driver, Platform: r.Image.Platform.OS, ImageManifestDescriptor: &r.Image.Manifest,
-		GraphDriver: &storage.DriverData{Name: driver, Data: map[string]string{
+		Driver: rootDriver, Platform: r.Image.Platform.OS, ImageManifestDescriptor: &r.Image.Manifest,
+		GraphDriver: &storage.DriverData{Name: rootDriver, Data: map[string]string{
 			"UpperDir": filepath.Join(dir, upperDir), "WorkDir": filepath.Join(dir, workDir),
 		}},
-		Storage: &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: driver}}},
+		Storage: &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: rootDriver}}},
 		Config:  &config, HostConfig: &host, Mounts: s.mountPoints(r),
 		NetworkSettings: s.networkSettings(r),
 	}
@@ -45,9 +45,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 		resp.HostsPath = filepath.Join(dir, "hosts")
 		resp.ResolvConfPath = filepath.Join(dir, "resolv.conf")
 	}
-	if host.LogConfig.Type != logNone {
-		resp.LogPath = filepath.Join(dir, logDir)
-	}
+	resp.LogPath = s.logPath(r)
 	if size {
 		rw, root := s.sizes(ctx, r)
 		resp.SizeRw, resp.SizeRootFs = &rw, &root

@@ -1,64 +1,82 @@
 package container
 
 import (
-	"maps"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-engine/berth/container/logs/driver"
 )
 
-// logLimits reads the size of one log file in bytes and the number of files;
-// 0 means the sandbox's default.
+// logLimits reads the size in bytes of one file of the engine's own log and the
+// number of files; 0 means the sandbox's default. With another driver than
+// local, the own log is what `logs` reads, and cache-… are its limits.
 func logLimits(l *container.LogConfig) (size int64, files int, err error) {
-	if v := l.Config["max-size"]; v != "" && v != "-1" {
+	sizeKey, filesKey := "max-size", "max-file"
+	if l.Type != logLocal {
+		sizeKey, filesKey = "cache-max-size", "cache-max-file"
+	}
+	if v := l.Config[sizeKey]; v != "" && v != "-1" {
 		if size, err = units.RAMInBytes(v); err != nil || size <= 0 {
-			return 0, 0, invalid("invalid value for max-size: %s", v)
+			return 0, 0, invalid("invalid value for %s: %s", sizeKey, v)
 		}
 	}
-	if v := l.Config["max-file"]; v != "" {
+	if v := l.Config[filesKey]; v != "" {
 		if files, err = strconv.Atoi(v); err != nil || files < 1 {
-			return 0, 0, invalid("max-file cannot be less than 1")
+			return 0, 0, invalid("%s cannot be less than 1", filesKey)
 		}
 	}
 	return size, files, nil
 }
 
-// logAttrs are the details that `logs --details` shows: the labels and
-// variables that the log options name, and the tag.
-func logAttrs(r *Record) map[string]string {
-	attrs := map[string]string{}
-	opts := r.HostConfig.LogConfig.Config
-	for key := range strings.SplitSeq(opts["labels"], ",") {
-		if v, ok := r.Config.Labels[strings.TrimSpace(key)]; ok && key != "" {
-			attrs[strings.TrimSpace(key)] = v
-		}
+// packsLog tells whether finished segments of the log are compressed.
+func packsLog(l *container.LogConfig) bool {
+	key := "compress"
+	if l.Type != logLocal {
+		key = "cache-compress"
 	}
-	for key := range strings.SplitSeq(opts["env"], ",") {
-		for _, e := range r.Config.Env {
-			if k, v, _ := strings.Cut(e, "="); key != "" && k == strings.TrimSpace(key) {
-				attrs[k] = v
-			}
-		}
-	}
-	if tag := opts["tag"]; tag != "" {
-		attrs["tag"] = expandTag(tag, r)
-	}
-	return attrs
+	on, err := strconv.ParseBool(l.Config[key])
+	return on || err != nil // the default is yes
 }
 
-// expandTag replaces the fields that Docker documents for log tags. It is not
-// a template engine: a tag cannot do more than name these.
-func expandTag(tag string, r *Record) string {
-	host, _ := os.Hostname()
-	fields := map[string]string{
-		"ID": short(r.ID), "FullID": r.ID, "Name": r.Name, "ImageID": short(r.Image.ID.Encoded()),
-		"ImageFullID": r.Image.ID.String(), "ImageName": r.Config.Image, "DaemonName": "berth", "Hostname": host,
+// readsLog tells whether `logs` has something to read.
+func readsLog(l *container.LogConfig) bool {
+	off, _ := strconv.ParseBool(l.Config["cache-disabled"]) // checked when the container was created
+	return l.Type != logNone && !off
+}
+
+// logInfo is the container as log drivers see it.
+func (s *Service) logInfo(r *Record) *driver.Info {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
 	}
-	for name := range maps.Keys(fields) {
-		tag = strings.ReplaceAll(tag, "{{."+name+"}}", fields[name])
+	return &driver.Info{
+		ID: r.ID, Name: r.Name, ImageID: r.Image.ID.String(), ImageName: r.Config.Image, Created: r.Created,
+		Command: strings.Join(slices.Concat(r.Config.Entrypoint, r.Config.Cmd), " "),
+		Labels:  r.Config.Labels, Env: r.Config.Env, Options: r.HostConfig.LogConfig.Config, Hostname: host, Dir: s.records.dir(r.ID),
 	}
-	return tag
+}
+
+// logPath is what inspect shows: the file that Docker's readers expect, or the
+// directory of the engine's own log.
+func (s *Service) logPath(r *Record) string {
+	dir := s.records.dir(r.ID)
+	switch r.HostConfig.LogConfig.Type {
+	case logNone:
+		return ""
+	case "json-file":
+		return driver.JSONPath(dir, r.ID)
+	}
+	return filepath.Join(dir, logDir)
+}
+
+func initLogError(err error) error {
+	return fmt.Errorf("failed to create task for container: failed to initialize logging driver: %w", err)
 }

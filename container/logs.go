@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/container/logs"
+	"github.com/berth-engine/berth/container/logs/driver"
 )
 
 // Logs writes the container's log to what open returns, which it calls once
@@ -21,15 +22,17 @@ func (s *Service) Logs(ctx context.Context, ref string, o LogsOptions, open func
 		return err
 	}
 	r := e.record()
-	if r.HostConfig.LogConfig.Type == logNone {
+	if !readsLog(&r.HostConfig.LogConfig) {
 		return fail(errdefs.ErrNotImplemented, "configured logging driver does not support reading")
 	}
 	lo := logs.Options{
 		Stdout: o.Stdout, Stderr: o.Stderr, Timestamps: o.Timestamps, Since: o.Since, Until: o.Until,
-		Tail: o.Tail, Follow: o.Follow, Framed: !r.Config.Tty,
+		Tail: o.Tail, Follow: o.Follow, Framed: !r.Config.Tty, Grep: o.Grep,
 	}
 	if o.Details {
-		lo.Details = logAttrs(r)
+		if lo.Details, err = driver.Attrs(s.logInfo(r)); err != nil {
+			return err
+		}
 	}
 	if o.Follow {
 		lo.Done = e.streams.ended()

@@ -3,6 +3,7 @@ package container
 import (
 	"io"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -105,7 +106,8 @@ type LogsOptions struct {
 	Stderr     bool
 	Timestamps bool
 	Details    bool
-	Since      time.Time // zero: from the beginning
-	Until      time.Time // zero: to the end
-	Tail       int       // the last n lines; negative: all
+	Grep       *regexp.Regexp // only lines that match; nil: all
+	Since      time.Time      // zero: from the beginning
+	Until      time.Time      // zero: to the end
+	Tail       int            // the last n lines; negative: all
 }

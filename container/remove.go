@@ -90,6 +90,7 @@ func (s *Service) remove(ctx context.Context, e *entry, volumes bool) error {
 func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	r := e.record()
 	e.copies.dismiss()
+	e.endShipping()
 	if err := s.records.remove(e.id); err != nil {
 		return s.dead(e, err)
 	}

@@ -71,6 +71,7 @@ func (s *Service) restore(ctx context.Context, e *entry) error {
 	if e.gone || e.live != nil {
 		return nil
 	}
+	s.shipRest(e)
 	switch r := e.record(); {
 	case r.State == Exited && r.autoRemove():
 		return s.remove(ctx, e, true)
@@ -144,6 +145,7 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 		}
 		return s.settleExit(ctx, e, box, exit)
 	}
+	s.ship(e, nil, e.streams.ended())
 	r := e.record()
 	if img, err := s.imageOf(ctx, e); err == nil {
 		layers, err := s.images.Rootfs(ctx, img)

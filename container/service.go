@@ -115,6 +115,7 @@ func (s *Service) load(ctx context.Context) error {
 // Run owns what happens in the background until ctx ends, and then waits for
 // it. Running containers live on.
 func (s *Service) Run(ctx context.Context) error {
+	s.tasks.do(s.packLogs)
 	s.tasks.run(ctx)
 	return nil
 }

@@ -68,6 +68,13 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err := fault.Point("container.start.rootfs"); err != nil {
 		return err
 	}
+	logTo, err := s.openLogDriver(before)
+	if err != nil {
+		return err
+	}
+	if logTo != nil {
+		u.push(func(context.Context) { s.report(e.id, logTo.Close()) })
+	}
 	mounts, closeMounts, err := s.hostMounts(root, before, &u)
 	if err != nil {
 		return err
@@ -101,6 +108,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 		return err
 	}
 	u.push(func(ctx context.Context) { s.report(e.id, s.destroy(ctx, box)) })
+	e.endShipping() // of an earlier run
 	e.streams.open(ctx, box)
 	u.push(func(context.Context) { e.streams.close() })
 	if err := fault.Point("container.start.launched"); err != nil {
@@ -124,6 +132,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	s.report(e.id, errors.Join(root.Close(), closeFile(place.ns)))
 	e.live = &live{box: box, release: []func(){release}}
 	e.settled = make(chan struct{})
+	s.ship(e, logTo, e.streams.ended())
 	s.announce(r, events.ActionStart)
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil

@@ -15,17 +15,20 @@ type tasks struct {
 }
 
 // do starts f on a goroutine that run waits for. f must return soon after its
-// context ends. After the end f is dropped: Restore takes up what was open.
-func (t *tasks) do(f func(context.Context)) {
+// context ends. After the end f is dropped (false): Restore takes up what was
+// open.
+func (t *tasks) do(f func(context.Context)) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.ended:
+		return false
 	case t.launch == nil:
 		t.queue = append(t.queue, f)
 	default:
 		t.launch(f)
 	}
+	return true
 }
 
 // run starts what waits and what comes, until ctx ends; then it waits for all.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -264,6 +265,11 @@ func (s *Server) containerLogs(w http.ResponseWriter, r *request) error {
 	}
 	if o.Until, err = timestamp(r.query.Get("until")); err != nil {
 		return invalid("invalid value for \"until\": " + err.Error())
+	}
+	if text := r.query.Get("grep"); text != "" { // Berth's own
+		if o.Grep, err = regexp.Compile(text); err != nil {
+			return invalid("invalid value for \"grep\": " + err.Error())
+		}
 	}
 	if n, err := strconv.Atoi(r.query.Get("tail")); err == nil && n >= 0 {
 		o.Tail = n

@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
+	logdriver "github.com/berth-engine/berth/container/logs/driver"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/cgroup"
@@ -60,6 +61,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 	inherited, err := server.InheritedListeners()
 	if err != nil {
 		return err
+	}
+	if err := logdriver.Check(cfg.LogDriver, cfg.LogOpts); err != nil {
+		return fmt.Errorf("log-driver and log-opts: %w", err)
 	}
 	release, err := d.claim(cfg)
 	if err != nil {

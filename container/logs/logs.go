@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ type Options struct {
 	Follow       bool
 	// Done ends a Follow when it is closed and all is read.
 	Done <-chan struct{}
+	// Grep leaves out lines that it does not match. A line of more than 16 KiB is
+	// taken by its first piece. Nil: all lines.
+	Grep *regexp.Regexp
 	// Framed writes Docker's 8-byte header before each line.
 	Framed bool
 }
@@ -43,7 +47,7 @@ func Copy(ctx context.Context, dir string, o Options, w io.Writer) (err error) {
 	}
 	ro := logblock.ReadOptions{
 		Stdout: o.Stdout, Stderr: o.Stderr, Since: o.Since, Until: o.Until,
-		Tail: o.Tail, Follow: o.Follow, Done: o.Done,
+		Tail: o.Tail, Follow: o.Follow, Done: o.Done, Unpack: Unpack,
 	}
 	switch {
 	case o.Tail < 0:
@@ -65,6 +69,9 @@ func Copy(ctx context.Context, dir string, o Options, w io.Writer) (err error) {
 		case err != nil:
 			return err
 		}
+		if !p.wanted(&e) {
+			continue
+		}
 		if err := p.print(&e); err != nil {
 			return err
 		}
@@ -76,6 +83,18 @@ type printer struct {
 	w       io.Writer
 	details string // "" or with a space at its end
 	buf     []byte
+	skip    [logblock.Stderr + 1]bool // the line that a stream is in does not match
+}
+
+// wanted tells whether an entry belongs to a line that matches.
+func (p *printer) wanted(e *logblock.Entry) bool {
+	if p.o.Grep == nil {
+		return true
+	}
+	if !e.Continued {
+		p.skip[e.Stream] = !p.o.Grep.Match(e.Line)
+	}
+	return !p.skip[e.Stream]
 }
 
 func (p *printer) print(e *logblock.Entry) error {

@@ -28,6 +28,7 @@ type assembler struct {
 	stream byte
 	buf    []byte // piece of an unfinished line
 	start  int64  // time of the line's first byte
+	from   mark   // the frame in which the line begins
 	inLine bool   // a line has begun and not ended
 	cont   bool   // its head was handed out, or is lost
 	drop   bool   // its head was never to be seen: leave it out

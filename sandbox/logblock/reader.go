@@ -25,6 +25,20 @@ type ReadOptions struct {
 	// to Next ends.
 	Follow bool
 	Done   <-chan struct{}
+	// From goes on where another Reader's Position was; nil: at the beginning.
+	// Since and Tail are not to be used with it.
+	From *Position
+	// Unpack opens a finished segment that was packed, the file at path. Nil:
+	// such segments are passed over.
+	Unpack func(path string) (Packed, error)
+}
+
+// A Position is a place between two entries of a log, from which another
+// Reader can go on.
+type Position struct {
+	Segment uint64 `json:"segment"` // 0: the beginning
+	Offset  int64  `json:"offset"`
+	Skip    int    `json:"skip,omitempty"` // entries behind the offset that were handed out
 }
 
 // A Reader iterates over a log. One goroutine may use it at a time.
@@ -42,14 +56,17 @@ type Reader struct {
 	stuck int64 // off at which the last look found nothing whole
 
 	cur   frame // being split into lines
+	at    mark  // of cur
 	asm   [Stderr + 1]assembler
 	seen  [Stderr + 1]bool
 	lost  bool // the lines that a stream is in at the start are not wanted
+	given int  // entries handed out so far
 	lines int  // lines handed out or skipped so far
 	skip  int  // lines still to be skipped
 	open  int  // unfinished lines met at the end
 	ended bool // flush, then io.EOF
 	final bool // Done was closed before the last look
+	gone  bool // what was at From is not there any more
 	watch *watch
 }
 
@@ -57,6 +74,14 @@ type Reader struct {
 type position struct {
 	seq uint64
 	off int64
+}
+
+func (p position) before(q position) bool { return p.seq < q.seq || p.seq == q.seq && p.off < q.off }
+
+// mark is a frame and how many entries had been handed out before it.
+type mark struct {
+	position
+	given int
 }
 
 // Open reads the log in dir. A directory without a log, or none at all, is an
@@ -84,6 +109,27 @@ func newReader(dir string, o ReadOptions) *Reader {
 	return r
 }
 
+// Position is behind the entry that Next returned last. A line that has only
+// begun is read again from there.
+func (r *Reader) Position() Position {
+	m := mark{given: r.given}
+	if r.seg != nil {
+		m.position = position{r.seg.seq, r.off}
+	}
+	if len(r.cur.data) > 0 {
+		m = r.at
+	}
+	for i := range r.asm {
+		if a := &r.asm[i]; a.inLine && a.from.before(m.position) {
+			m = a.from
+		}
+	}
+	return Position{m.seq, m.off, r.given - m.given}
+}
+
+// Lost tells that what stood at From was rotated away before it was read.
+func (r *Reader) Lost() bool { return r.gone }
+
 // Close frees the reader's descriptors.
 func (r *Reader) Close() error {
 	var err error
@@ -104,10 +150,17 @@ func (r *Reader) Close() error {
 func (r *Reader) Next(ctx context.Context) (Entry, error) {
 	for {
 		if e, ok := r.split(); ok {
+			if r.given++; r.given <= 0 {
+				continue // handed out before From
+			}
 			return e, nil
 		}
 		if r.ended {
-			return r.flush()
+			e, err := r.flush()
+			if err == nil {
+				r.given++
+			}
+			return e, err
 		}
 		if err := ctx.Err(); err != nil {
 			return Entry{}, err
@@ -140,13 +193,17 @@ func (r *Reader) split() (Entry, bool) {
 	}
 	if r.cur.flags&FlagContinues != 0 && !a.inLine {
 		a.begin(r.cur.time)
-		a.cont, a.drop = true, r.lost && !r.seen[a.stream]
+		a.cont, a.drop, a.from = true, r.lost && !r.seen[a.stream], r.at
 	}
 	r.seen[a.stream] = true
 	r.cur.flags |= FlagContinues // true of the rest of the frame
 	for len(r.cur.data) > 0 {
+		fresh := !a.inLine
 		e, rest, ok := a.take(r.cur.data, r.cur.time)
 		r.cur.data = rest
+		if fresh {
+			a.from = r.at
+		}
 		if ok && r.wanted(a) {
 			if !a.inLine {
 				r.cur.flags &^= FlagContinues
@@ -218,6 +275,7 @@ func (r *Reader) nextFrame() (bool, error) {
 		}
 		if f.stream == Stdout && r.o.Stdout || f.stream == Stderr && r.o.Stderr {
 			r.cur = f
+			r.at = mark{position{r.seg.seq, r.off - f.size()}, r.given}
 			return true, nil
 		}
 		if f.time > r.until && !r.within() {
@@ -339,7 +397,7 @@ func (r *Reader) nextSegment(seq uint64) (bool, error) {
 	}
 	for {
 		var later uint64
-		s, err := openSegment(r.dir, seq)
+		s, err := openSegment(r.dir, seq, r.o.Unpack)
 		if unreadable(err) {
 			var lerr error
 			if later, lerr = segmentAfter(r.dir, seq); lerr != nil || later == 0 {
@@ -347,7 +405,7 @@ func (r *Reader) nextSegment(seq uint64) (bool, error) {
 			}
 			// It may only have lacked its head; now that there is a next one,
 			// it is as whole as it will be.
-			s, err = openSegment(r.dir, seq)
+			s, err = openSegment(r.dir, seq, r.o.Unpack)
 		}
 		if err == nil {
 			if r.seg != nil {

@@ -13,13 +13,25 @@ import (
 	"strings"
 )
 
-const suffix = ".blk"
+const (
+	suffix = ".blk"
+	// PackedSuffix ends the name of a segment that was packed when it was
+	// finished: what is in it, whoever packed it knows.
+	PackedSuffix = ".blz"
+)
+
+// Packed is a packed segment that was opened: the bytes that it had before.
+type Packed interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
 
 // segmentName gives segment seq's file name: eight decimal digits at least.
 func segmentName(seq uint64) string { return fmt.Sprintf("%08d%s", seq, suffix) }
 
-// segments lists the sequence numbers present in dir, ascending. A missing dir
-// has none.
+// segments lists the sequence numbers present in dir, ascending, packed or not.
+// A missing dir has none.
 func segments(dir string) ([]uint64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -30,28 +42,57 @@ func segments(dir string) ([]uint64, error) {
 	}
 	var seqs []uint64
 	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), suffix)
+		name := e.Name()
+		if digits, ok := strings.CutSuffix(name, PackedSuffix); ok {
+			name = digits + suffix
+		}
+		digits, ok := strings.CutSuffix(name, suffix)
 		seq, err := strconv.ParseUint(digits, 10, 63)
-		if ok && err == nil && segmentName(seq) == e.Name() {
+		if ok && err == nil && segmentName(seq) == name {
 			seqs = append(seqs, seq)
 		}
 	}
 	slices.Sort(seqs)
-	return seqs, nil
+	return slices.Compact(seqs), nil
+}
+
+// removeSegment removes segment seq in whatever form. One that somebody else
+// removed is as good as removed.
+func removeSegment(dir string, seq uint64) {
+	name := filepath.Join(dir, segmentName(seq))
+	_ = os.Remove(name)
+	_ = os.Remove(strings.TrimSuffix(name, suffix) + PackedSuffix)
 }
 
 // A segment is one open file of a log.
 type segment struct {
-	f       *os.File
+	f       Packed // also one that is not packed
 	seq     uint64
 	head    int64 // where the first frame begins
 	created int64 // ns
 }
 
+// plain is a segment as it was written.
+type plain struct{ *os.File }
+
+// Size of the file as it is now; 0 if that cannot be told.
+func (p plain) Size() int64 {
+	st, err := p.Stat()
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
 // openSegment opens segment seq for reading. The error is fs.ErrNotExist when
 // it was rotated away, errFormat when it is no segment (yet).
-func openSegment(dir string, seq uint64) (*segment, error) {
-	f, err := os.Open(filepath.Join(dir, segmentName(seq)))
+func openSegment(dir string, seq uint64, unpack func(string) (Packed, error)) (*segment, error) {
+	var f Packed
+	file, err := os.Open(filepath.Join(dir, segmentName(seq)))
+	f = plain{file}
+	if errors.Is(err, fs.ErrNotExist) && unpack != nil {
+		f, err = unpack(filepath.Join(dir, strings.TrimSuffix(segmentName(seq), suffix)+PackedSuffix))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +115,7 @@ func unreadable(err error) bool {
 	return errors.Is(err, errFormat) || errors.Is(err, fs.ErrNotExist)
 }
 
-// size of the file as it is now; 0 if that cannot be told.
-func (s *segment) size() int64 {
-	st, err := s.f.Stat()
-	if err != nil {
-		return 0
-	}
-	return st.Size()
-}
+func (s *segment) size() int64 { return s.f.Size() }
 
 // frameAt decodes the frame at off. buf is grown as needed and returned.
 func (s *segment) frameAt(off int64, buf []byte) (frame, []byte, bool) {

@@ -18,6 +18,9 @@ func (r *Reader) start() error {
 	if err := r.findEnd(seqs); err != nil {
 		return err
 	}
+	if r.o.From != nil && r.o.From.Segment != 0 {
+		return r.resume(*r.o.From)
+	}
 	if r.o.Tail < 0 && !r.o.Follow {
 		r.ended = true
 		return nil
@@ -43,7 +46,7 @@ func (r *Reader) start() error {
 // findEnd notes where the log ends now.
 func (r *Reader) findEnd(seqs []uint64) error {
 	r.end.seq = seqs[len(seqs)-1]
-	s, err := openSegment(r.dir, r.end.seq)
+	s, err := openSegment(r.dir, r.end.seq, r.o.Unpack)
 	if unreadable(err) {
 		return nil
 	}
@@ -52,6 +55,21 @@ func (r *Reader) findEnd(seqs []uint64) error {
 	}
 	r.end.off = s.size()
 	return s.f.Close()
+}
+
+// resume goes on at p.
+func (r *Reader) resume(p Position) error {
+	if err := r.seek(position{p.Segment, p.Offset}); err != nil {
+		return err
+	}
+	switch {
+	case r.seg == nil:
+	case r.seg.seq == p.Segment:
+		r.given = -p.Skip
+	default:
+		r.gone = true
+	}
+	return nil
 }
 
 func (r *Reader) seek(pos position) error {
@@ -72,7 +90,7 @@ func (r *Reader) firstSince(seqs []uint64) (pos position, lost bool, err error) 
 		if r.o.Since.IsZero() {
 			break
 		}
-		s, err := openSegment(r.dir, seq)
+		s, err := openSegment(r.dir, seq, r.o.Unpack)
 		if unreadable(err) {
 			break
 		}
@@ -87,7 +105,18 @@ func (r *Reader) firstSince(seqs []uint64) (pos position, lost bool, err error) 
 		}
 		pos.seq, lost = seq, true
 	}
-	return pos, lost, nil
+	if r.o.Since.IsZero() {
+		return pos, lost, nil
+	}
+	s, err := openSegment(r.dir, pos.seq, r.o.Unpack)
+	if unreadable(err) {
+		return pos, lost, nil
+	}
+	if err != nil {
+		return pos, false, fmt.Errorf("log: %w", err)
+	}
+	pos.off = s.before(r.since)
+	return pos, lost || pos.off > s.head, s.f.Close()
 }
 
 // walkBack goes back from the end, frame by frame, until enough lines begin
@@ -96,7 +125,7 @@ func (r *Reader) walkBack(seqs []uint64) (pos position, lost bool, err error) {
 	want, have := max(r.o.Tail, 0)+2, 0
 	var buf []byte
 	for _, seq := range slices.Backward(seqs) {
-		s, err := openSegment(r.dir, seq)
+		s, err := openSegment(r.dir, seq, r.o.Unpack)
 		if unreadable(err) {
 			continue
 		}

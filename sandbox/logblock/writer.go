@@ -17,6 +17,8 @@ type WriterOptions struct {
 	MaxSize int64
 	// MaxFiles is how many segments are kept. Default 3.
 	MaxFiles int
+	// Done ends the waiting for a Hold. Nil: a Hold is waited for without end.
+	Done <-chan struct{}
 }
 
 // A Writer appends to the log of one container. One goroutine may use it at a
@@ -25,6 +27,7 @@ type Writer struct {
 	dir      string
 	maxSize  int64
 	maxFiles int
+	done     <-chan struct{}
 
 	f    *os.File // nil: no segment could be opened yet
 	size int64
@@ -36,7 +39,7 @@ type Writer struct {
 // NewWriter opens the log in dir, which must exist, behind what is there. The
 // torn end that a crash may have left is cut off.
 func NewWriter(dir string, o WriterOptions) (*Writer, error) {
-	w := &Writer{dir: dir, maxSize: o.MaxSize, maxFiles: o.MaxFiles}
+	w := &Writer{dir: dir, maxSize: o.MaxSize, maxFiles: o.MaxFiles, done: o.Done}
 	if w.maxSize <= 0 {
 		w.maxSize = 20e6
 	}
@@ -60,7 +63,7 @@ func (w *Writer) resume() error {
 		return w.rotate()
 	}
 	seq := w.seqs[len(w.seqs)-1]
-	s, err := openSegment(w.dir, seq)
+	s, err := openSegment(w.dir, seq, nil)
 	if errors.Is(err, errFormat) {
 		return w.rotate()
 	}
@@ -87,8 +90,8 @@ func (w *Writer) rotate() error {
 		next = w.seqs[n-1] + 1
 	}
 	for len(w.seqs) >= w.maxFiles {
-		// One that somebody else removed is as good as removed.
-		_ = os.Remove(filepath.Join(w.dir, segmentName(w.seqs[0])))
+		await(w.dir, w.seqs[0], w.done)
+		removeSegment(w.dir, w.seqs[0])
 		w.seqs = slices.Delete(w.seqs, 0, 1)
 	}
 	path := filepath.Join(w.dir, segmentName(next))

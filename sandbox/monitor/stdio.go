@@ -77,7 +77,7 @@ func (s *stdio) openLog(l *Launch) (err error) {
 	if l.LogDir == "" {
 		return nil
 	}
-	s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles})
+	s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles, Done: s.ended})
 	return err
 }
 
