@@ -33,19 +33,28 @@ func (m *making) options() (*lifecycle.CreateOptions, error) {
 	if listen > 0 {
 		m.o.Env = append(m.o.Env, "LISTEN_FDS="+strconv.Itoa(listen), "LISTEN_PID=1")
 	}
-	for fd := 3; fd < 3+listen+m.preserve; fd++ {
-		f := os.NewFile(uintptr(fd), "preserved")
-		if _, err := f.Stat(); err != nil {
-			return nil, fmt.Errorf("descriptor %d is to be preserved: %w", fd, err)
-		}
-		m.o.Preserve = append(m.o.Preserve, f)
+	var err error
+	if m.o.Preserve, err = preserved(listen + m.preserve); err != nil {
+		return nil, err
 	}
 	if m.o.Bundle == "" {
 		m.o.Bundle = "."
 	}
-	var err error
 	m.o.Program, err = stageProgram()
 	return &m.o, err
+}
+
+// preserved are n descriptors of the caller, from 3 on.
+func preserved(n int) ([]*os.File, error) {
+	var files []*os.File
+	for fd := 3; fd < 3+n; fd++ {
+		f := os.NewFile(uintptr(fd), "preserved")
+		if _, err := f.Stat(); err != nil {
+			return nil, fmt.Errorf("descriptor %d is to be preserved: %w", fd, err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
 }
 
 // listenFDs is how many sockets systemd has opened for the service that we are

@@ -42,7 +42,7 @@ type verb struct {
 
 func verbs() []*verb {
 	return []*verb{
-		createVerb(), deleteVerb(), eventsVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(),
+		createVerb(), deleteVerb(), eventsVerb(), execVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(),
 		psVerb(), resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
 	}
 }

@@ -98,7 +98,7 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 	if m.b, err = load(m.o.Bundle); err != nil {
 		return err
 	}
-	if err := m.checkTerminal(); err != nil {
+	if err := checkTerminal(m.b.spec.Process.Terminal, m.detached, m.o.ConsoleSocket); err != nil {
 		return err
 	}
 	if m.c, err = r.claim(id); err != nil {
@@ -114,12 +114,11 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 }
 
 // checkTerminal speaks runc's words.
-func (m *making) checkTerminal() error {
-	terminal := m.b.spec.Process.Terminal
-	if m.detached && terminal && m.o.ConsoleSocket == "" {
+func checkTerminal(terminal, detached bool, socket string) error {
+	if detached && terminal && socket == "" {
 		return errors.New("cannot allocate tty if runtime will detach without setting console socket")
 	}
-	if (!m.detached || !terminal) && m.o.ConsoleSocket != "" {
+	if (!detached || !terminal) && socket != "" {
 		return errors.New("cannot use console socket if runtime will not detach or allocate tty")
 	}
 	return nil
@@ -237,15 +236,8 @@ func (m *making) created() error {
 	for _, w := range m.process.Warnings {
 		m.c.root.warn("%s", w)
 	}
-	if m.o.ConsoleSocket != "" {
-		if err := give(m.o.ConsoleSocket, "/dev/ptmx", m.process.Console); err != nil {
-			return fmt.Errorf("console socket: %w", err)
-		}
-	}
-	if m.o.PidfdSocket != "" {
-		if err := give(m.o.PidfdSocket, "pidfd", m.process.PidFD); err != nil {
-			return fmt.Errorf("pidfd socket: %w", err)
-		}
+	if err := giveAll(m.process, m.o.ConsoleSocket, m.o.PidfdSocket); err != nil {
+		return err
 	}
 	m.c.Ready = true
 	if err := m.c.write(); err != nil {

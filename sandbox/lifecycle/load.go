@@ -78,16 +78,23 @@ func (b *bundle) validate() error {
 		return fmt.Errorf("ociVersion %q is not a version of the form 1.2.3", s.Version)
 	case s.Root == nil || s.Root.Path == "":
 		return errors.New("root.path must not be empty")
-	case s.Process == nil:
-		return errors.New("process property must not be empty")
-	case s.Process.Cwd == "":
-		return errors.New("Cwd property must not be empty")
-	case !filepath.IsAbs(s.Process.Cwd):
-		return errors.New("Cwd must be an absolute path")
-	case len(s.Process.Args) == 0:
-		return errors.New("args must not be empty")
 	case s.Linux == nil:
 		return errors.New("the linux property is missing: this is not a configuration for Linux")
+	}
+	return validProcess(s.Process)
+}
+
+// validProcess speaks runc's words.
+func validProcess(p *specs.Process) error {
+	switch {
+	case p == nil:
+		return errors.New("process property must not be empty")
+	case p.Cwd == "":
+		return errors.New("Cwd property must not be empty")
+	case !filepath.IsAbs(p.Cwd):
+		return errors.New("Cwd must be an absolute path")
+	case len(p.Args) == 0:
+		return errors.New("args must not be empty")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/stage"
 )
 
 // RunOptions say how a container is run.
@@ -67,7 +68,7 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status := m.wait(signals, relay)
+	status := attend(m.process, signals, relay)
 	if o.Keep {
 		return status, nil
 	}
@@ -84,10 +85,11 @@ func (m *making) takeBack() error {
 	return m.c.destroy(context.Background()) // of what was done, whoever gave up waiting
 }
 
-// wait returns the exit status of process 1, which is a child.
-func (m *making) wait(signals <-chan os.Signal, relay *relay) int {
+// attend passes signals on to a child until it ends, and returns its exit
+// status.
+func attend(p *stage.Process, signals <-chan os.Signal, relay *relay) int {
 	ended := make(chan int, 1)
-	go func() { ended <- reapUntil(m.process.Pid) }()
+	go func() { ended <- reapUntil(p.Pid) }()
 	for {
 		select {
 		case status := <-ended:
@@ -98,7 +100,7 @@ func (m *making) wait(signals <-chan os.Signal, relay *relay) int {
 			case unix.SIGWINCH:
 				relay.resize()
 			default:
-				_ = ns.PidfdSignal(m.process.PidFD, sig) // it may have ended
+				_ = ns.PidfdSignal(p.PidFD, sig) // it may have ended
 			}
 		}
 	}

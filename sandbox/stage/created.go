@@ -34,14 +34,17 @@ func (s *setup) awaitGo() bool {
 	}
 }
 
-// preserve lets the program have the descriptors that Fork was given. The
+// preserve lets the program have the descriptors that Fork or Enter was given. The
 // stage's own, which are in their places, move out of the way.
 func (s *setup) preserve() error {
 	if s.Preserve == 0 {
 		return nil
 	}
 	for _, f := range []**os.File{&s.control, &s.exe} {
-		moved, err := task.MoveAbove(*f, fdCommand+s.Preserve)
+		if *f == nil {
+			continue
+		}
+		moved, err := task.MoveAbove(*f, s.given+s.Preserve)
 		if err != nil {
 			return err
 		}
@@ -51,7 +54,7 @@ func (s *setup) preserve() error {
 	// Upwards, no one is overwritten that has not been copied yet. What is left
 	// of the given ones ends with execve.
 	for i := range s.Preserve {
-		if err := task.Copy(fdCommand+i, fdControl+i); err != nil {
+		if err := task.Copy(s.given+i, fdControl+i); err != nil {
 			return err
 		}
 	}

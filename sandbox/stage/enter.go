@@ -36,6 +36,8 @@ type Entry struct {
 	Nofile *unix.Rlimit
 	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
 	Order *os.File
+	// Preserve are Config.Preserve descriptors for the program.
+	Preserve []*os.File
 	// Terminal, as in the order: the process gets a terminal of the container
 	// and no streams. Else these; nil: /dev/null.
 	Terminal              bool
@@ -120,6 +122,9 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 		Files: []*os.File{null, null, null, theirs}, Empty: empty, Setsid: true, Nofile: e.Nofile,
 		// Root of the container, whoever that is.
 		Root: kinds&unix.CLONE_NEWUSER != 0,
+	}
+	if len(e.Preserve) > 0 {
+		s.Args, s.Files = append(s.Args, strconv.Itoa(len(e.Preserve))), append(s.Files, e.Preserve...)
 	}
 	s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
 	done, err := inGroups(s, e.Groups)

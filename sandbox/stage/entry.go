@@ -2,19 +2,26 @@ package stage
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 
 	"github.com/berth-engine/berth/kernel/task"
 )
 
-// fdRoot is the root directory of the container, for the stage of a further
-// process; see ns.SpawnSpec.Empty.
-const fdRoot = fdControl + 1
+// fdGiven is the first descriptor to preserve, for the stage of a further
+// process. Behind them is the root directory of the container
+// (ns.SpawnSpec.Empty). How many there are, its first argument says, if any.
+const fdGiven = fdControl + 1
 
 // entryMain is the stage of a further process. It begins in all namespaces and
 // groups of the container, and does to itself what process 1 did.
 func entryMain(control *os.File) int {
-	s := &setup{control: control, root: os.NewFile(fdRoot, "root"), entered: true}
+	root := fdGiven
+	if len(os.Args) > 1 {
+		n, _ := strconv.Atoi(os.Args[1]) // our own, from Enter
+		root += n
+	}
+	s := &setup{control: control, root: os.NewFile(uintptr(root), "root"), entered: true, given: fdGiven}
 	return s.perform([]step{
 		{"become undumpable", becomeUndumpable},
 		{"reset signals", task.DefaultSignals},

@@ -55,6 +55,7 @@ type setup struct {
 	unshare  uint64     // namespaces still to be made
 	inGroup  bool       // start.InGroup
 	inTrees  int        // start.Trees
+	given    int        // the first of the descriptors to preserve
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
 	idmaps   idmaps
 	cgroups  []cgroupTree
@@ -65,7 +66,7 @@ type setup struct {
 }
 
 func initMain(control *os.File) int {
-	s := &setup{control: control, exe: os.NewFile(fdExe, "exe")}
+	s := &setup{control: control, exe: os.NewFile(fdExe, "exe"), given: fdCommand}
 	return s.perform([]step{
 		{"become undumpable", becomeUndumpable},
 		{"set name", func() error { return task.SetName(InitName) }}, // executed by descriptor, it has a number for a name
