@@ -28,8 +28,8 @@ type ExecSpec struct {
 	ID string
 	// Process is complete: nothing is taken over from process 1.
 	Process *specs.Process
-	// Linux is the container's: its Seccomp and Personality hold for all
-	// processes.
+	// Linux is the container's: its Seccomp, Personality and MemoryPolicy hold
+	// for all processes.
 	Linux *specs.Linux
 	// Stdin, Stdout, Stderr are the streams that Process.Stream connects; the
 	// others are /dev/null. With a terminal, all output is Stdout.
@@ -62,7 +62,7 @@ type Process struct {
 // program may run nevertheless.
 func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err error) {
 	defer s.r.pool.work()()
-	order, err := execOrder(spec)
+	order, err := s.execOrder(spec)
 	if err != nil {
 		return nil, fmt.Errorf("exec in %s: %w", s.id, err)
 	}
@@ -70,6 +70,9 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 	m := &monitor.Exec{
 		ID: spec.ID, Files: []string{monitor.FileOrder, monitor.FileExe}, Terminal: spec.Process.Terminal,
 		Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Note: spec.Note,
+	}
+	if a := spec.Process.ExecCPUAffinity; a != nil {
+		m.CPUs = a.Initial
 	}
 	files := []*os.File{order, s.r.exe} // the monitor may be of another build
 	p := &Process{ID: spec.ID, Note: spec.Note, s: s}
@@ -91,8 +94,11 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 }
 
 // execOrder makes the order for the stage.
-func execOrder(spec *ExecSpec) (*os.File, error) {
-	cfg := &stage.Config{Spec: &specs.Spec{Process: spec.Process, Linux: spec.Linux}}
+func (s *Sandbox) execOrder(spec *ExecSpec) (*os.File, error) {
+	cfg := &stage.Config{
+		Spec:  &specs.Spec{Process: spec.Process, Linux: spec.Linux},
+		State: &specs.State{Version: specs.Version, ID: s.id, Bundle: s.r.dir(s.id)},
+	}
 	if spec.Linux != nil {
 		var err error
 		if cfg.Seccomp, err = seccomp.Compile(spec.Linux.Seccomp); err != nil {

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -57,6 +58,17 @@ func (p *Proc) Exists(path string) bool {
 	}
 	f.Close()
 	return true
+}
+
+// Read returns the text of a file at a relative path, at most 1 MB of it.
+func (p *Proc) Read(path string) (string, error) {
+	f, err := openat2(p.root, path, os.O_RDONLY, 0, inProc)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	return string(b), err
 }
 
 // Write writes value to a file, in one write. The path is relative

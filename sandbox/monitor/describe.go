@@ -108,6 +108,7 @@ func (e *Exec) describe(f *fields) {
 	f.str("id", &e.ID, false)
 	f.strs("files", &e.Files, false)
 	f.flag("terminal", &e.Terminal)
+	f.str("cpus", &e.CPUs, true)
 	f.flag("stdin", &e.Stdin)
 	f.flag("stdout", &e.Stdout)
 	f.flag("stderr", &e.Stderr)

@@ -146,7 +146,7 @@ func (c *container) enter(x *execution, f execFD) error {
 	if err != nil {
 		return err
 	}
-	entry.Order, entry.Terminal = f.order, x.Terminal
+	entry.Order, entry.Terminal, entry.CPUs = f.order, x.Terminal, x.CPUs
 	entry.Stdin, entry.Stdout, entry.Stderr = theirs[0], theirs[1], theirs[2]
 	proc, err := stage.Enter(f.exe, entry)
 	closeAll(theirs[:]) // the process has its own

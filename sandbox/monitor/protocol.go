@@ -166,6 +166,8 @@ type Exec struct {
 	Files []string `json:"files"`
 	// Terminal, as in the order.
 	Terminal bool `json:"terminal,omitempty"`
+	// CPUs is where the process begins (stage.Entry.CPUs).
+	CPUs string `json:"cpus,omitempty"`
 	// Streams that go over the stream descriptor. The others are /dev/null;
 	// a terminal, of which nobody reads, is read all the same.
 	Stdin  bool `json:"stdin,omitempty"`

@@ -43,7 +43,7 @@ func (s *setup) notified(flags uintptr) error {
 // bring takes a listener to its agent: the state of the process as JSON, the
 // listener with its first byte, one connection for each (config-linux.md,
 // "Seccomp").
-func (a *agent) bring(listener *os.File, pid int, status specs.ContainerState) error {
+func (a *agent) bring(listener *os.File, pid int) error {
 	conn, err := task.Dial(a.Path, 0)
 	if err != nil {
 		return fmt.Errorf("seccomp agent: %w", err)
@@ -53,7 +53,6 @@ func (a *agent) bring(listener *os.File, pid int, status specs.ContainerState) e
 	if err := unix.SetsockoptTimeval(int(conn.Fd()), unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return os.NewSyscallError("setsockopt", err)
 	}
-	a.State.Status, a.State.Pid = status, pid
 	p := specs.ContainerProcessState{
 		Version: a.State.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, Metadata: a.Metadata, State: a.State,
 	}
@@ -73,5 +72,9 @@ func (p *Process) passListener(body []byte, listener *os.File) error {
 	if err := decode(body, a.describe); err != nil {
 		return err
 	}
-	return a.bring(listener, p.Pid, specs.StateCreating)
+	a.State.Status, a.State.Pid = specs.StateCreating, p.Pid
+	if p.container != 0 {
+		a.State.Status, a.State.Pid = specs.StateRunning, p.container
+	}
+	return a.bring(listener, p.Pid)
 }

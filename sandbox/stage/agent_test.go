@@ -138,6 +138,35 @@ func TestSeccompAgent(t *testing.T) {
 	}
 }
 
+// TestSeccompAgentOfEntry: the agent is told of each further process, too.
+func TestSeccompAgentOfEntry(t *testing.T) {
+	b, _, _ := hookBox(t, "/probe", "pause")
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	for _, nnp := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "agent.sock")
+		got := serveAgent(t, path)
+		profile := notifyProfile(path)
+		var err error
+		b.config.Spec.Linux.Seccomp = profile
+		b.config.Seccomp, err = compiler.Compile(profile)
+		must(t, err)
+		p := process("/probe", "syscall", "103", "39")
+		p.NoNewPrivileges = nnp
+		if out, code := b.inside(p); code != 0 || out != "103 18\n39 0\n" {
+			t.Errorf("nnp=%v: exit %d, %q", nnp, code, out)
+		}
+		s := <-got
+		if s.State.Pid != b.process.Pid || s.State.Status != "running" || s.Pid == b.process.Pid || s.Pid == 0 || s.State.ID != "box" {
+			t.Errorf("%+v", s)
+		}
+	}
+	b.config.State = nil
+	if _, err := PrepareEntry(&b.config); err == nil || !strings.Contains(err.Error(), "need a state") {
+		t.Error(err)
+	}
+}
+
 // TestSeccompAgentAbsent: no container without its agent.
 func TestSeccompAgentAbsent(t *testing.T) {
 	noLeak(t)

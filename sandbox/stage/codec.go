@@ -56,7 +56,7 @@ func (c *codec) number(v *uint64) {
 
 // integer is any integer type; the cast keeps all bits both ways.
 type integer interface {
-	~int | ~int64 | ~uint | ~uint16 | ~uint32 | ~uint64 | ~uintptr
+	~int | ~int32 | ~int64 | ~uint | ~uint16 | ~uint32 | ~uint64 | ~uintptr
 }
 
 func num[T integer](c *codec, v *T) {
@@ -225,6 +225,18 @@ func describeProcess(c *codec, p *specs.Process) {
 	list(c, &p.Rlimits, func(c *codec, l *specs.POSIXRlimit) { c.str(&l.Type); num(c, &l.Hard); num(c, &l.Soft) })
 	c.flag(&p.NoNewPrivileges)
 	c.str(&p.ApparmorProfile)
+	c.str(&p.SelinuxLabel)
+	option(c, &p.Scheduler, func(c *codec, s *specs.Scheduler) {
+		c.str((*string)(&s.Policy))
+		num(c, &s.Nice)
+		num(c, &s.Priority)
+		list(c, &s.Flags, func(c *codec, f *specs.LinuxSchedulerFlag) { c.str((*string)(f)) })
+		num(c, &s.Runtime)
+		num(c, &s.Deadline)
+		num(c, &s.Period)
+	})
+	option(c, &p.IOPriority, func(c *codec, i *specs.LinuxIOPriority) { c.str((*string)(&i.Class)); num(c, &i.Priority) })
+	option(c, &p.ExecCPUAffinity, func(c *codec, a *specs.CPUAffinity) { c.str(&a.Initial); c.str(&a.Final) })
 	option(c, &p.OOMScoreAdj, num)
 }
 
@@ -250,5 +262,11 @@ func describeLinux(c *codec, l *specs.Linux) {
 	c.str(&l.RootfsPropagation)
 	list(c, &l.MaskedPaths, (*codec).str)
 	list(c, &l.ReadonlyPaths, (*codec).str)
+	c.str(&l.MountLabel)
+	option(c, &l.MemoryPolicy, func(c *codec, p *specs.LinuxMemoryPolicy) {
+		c.str((*string)(&p.Mode))
+		c.str(&p.Nodes)
+		list(c, &p.Flags, func(c *codec, f *specs.MemoryPolicyFlagType) { c.str((*string)(f)) })
+	})
 	option(c, &l.Personality, func(c *codec, p *specs.LinuxPersonality) { c.str((*string)(&p.Domain)) })
 }

@@ -34,6 +34,9 @@ type Entry struct {
 	// Nofile is the limit of open files where the order has none; nil: the
 	// caller's.
 	Nofile *unix.Rlimit
+	// CPUs is ExecCPUAffinity.Initial of the order's process. A process that is
+	// cloned into its group never runs anywhere else, and does not need it.
+	CPUs string
 	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
 	Order *os.File
 	// Preserve are Config.Preserve descriptors for the program.
@@ -45,8 +48,8 @@ type Entry struct {
 }
 
 // PrepareEntry checks how a further process of a container is to be, and makes
-// an order of it. Of c.Spec, Process and of Linux the flags of Seccomp and
-// Personality are looked at. Errors are *NotImplementedError and
+// an order of it. Of c.Spec, Process and of Linux Seccomp, Personality and
+// MemoryPolicy are looked at. Errors are *NotImplementedError and
 // *InvalidSpecError.
 func PrepareEntry(c *Config) ([]byte, error) {
 	if c.Spec == nil || c.Spec.Process == nil {
@@ -56,15 +59,18 @@ func PrepareEntry(c *Config) ([]byte, error) {
 	lean.CgroupDirs, lean.Reaper = nil, false
 	lean.Spec = &specs.Spec{Process: c.Spec.Process, Linux: &specs.Linux{}}
 	if l := c.Spec.Linux; l != nil {
-		lean.Spec.Linux.Seccomp, lean.Spec.Linux.Personality = l.Seccomp, l.Personality
+		lean.Spec.Linux.Seccomp, lean.Spec.Linux.Personality, lean.Spec.Linux.MemoryPolicy = l.Seccomp, l.Personality, l.MemoryPolicy
 	}
 	if err := validateProcess(lean.Spec.Process); err != nil {
 		return nil, err
 	}
-	if err := unimplemented(lean.Spec); err != nil {
+	if err := validateExecution(lean.Spec.Linux); err != nil {
 		return nil, err
 	}
-	o := order{Config: lean}
+	if lean.State == nil && notifies(lean.Spec) {
+		return nil, invalid("seccomp agents need a state to be given to them")
+	}
+	o := order{Config: lean, Notify: notifies(lean.Spec)}
 	return encode(o.describe), nil
 }
 
@@ -80,7 +86,7 @@ func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{control: ours}
+	p := &Process{control: ours, container: e.Pid}
 	err = p.enter(exe, e, theirs)
 	theirs.Close()
 	if err == nil {
@@ -132,6 +138,11 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 		return err
 	}
 	defer done()
+	if cpus, err := numbers(e.CPUs); err != nil {
+		return err
+	} else if len(cpus) > 0 && len(s.Tasks) > 0 {
+		s.Before = func(pid int) error { return task.SetAffinity(pid, cpus) }
+	}
 	p.Pid, p.PidFD, err = ns.Spawn(s)
 	if s.Cgroup != nil && errors.Is(err, unix.EBUSY) {
 		// The container moved its processes into groups below, as systemd does;

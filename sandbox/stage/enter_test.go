@@ -29,7 +29,7 @@ func (b *box) enter(p *specs.Process, stdout *os.File) (*Process, error) {
 	exe, err := ns.SealedMemfd("berth-sandbox", program)
 	must(b.t, err)
 	defer exe.Close()
-	text, err := PrepareEntry(&Config{Spec: &specs.Spec{Process: p, Linux: b.config.Spec.Linux}, Seccomp: b.config.Seccomp})
+	text, err := PrepareEntry(&Config{Spec: &specs.Spec{Process: p, Linux: b.config.Spec.Linux}, Seccomp: b.config.Seccomp, State: b.config.State})
 	must(b.t, err)
 	order, err := ns.DataMemfd("order", bytes.NewReader(text))
 	must(b.t, err)
@@ -166,12 +166,14 @@ func TestEnterNoWayOut(t *testing.T) {
 // TestEntryFrames fixes what a monitor and the stage of a further process say
 // to each other: they may be of different builds (docs/contracts/monitor.md).
 func TestEntryFrames(t *testing.T) {
+	a := &agent{Path: "/p", Metadata: "m", State: specs.State{Version: "1", ID: "i", Bundle: "/b", Annotations: map[string]string{"k": "v"}}}
 	e := &ExecError{Path: "/x", Err: syscall.ENOENT, Text: "no x"}
 	for _, c := range []struct{ frame, want string }{
 		{string(frame(frameOrder, nothing)), "o\x00\x00\x00\x00"},
 		{string(frame(frameConsole, nothing)), "t\x00\x00\x00\x00"},
 		{string(frame(frameReady, (&ready{[]string{"w"}}).describe)), "r\x03\x00\x00\x00\x01\x01w"},
 		{string(frame(frameFailed, (&failure{"s", "why"}).describe)), "f\x06\x00\x00\x00\x01s\x03why"},
+		{string(frame(frameAgent, a.describe)), "a\x11\x00\x00\x00\x02/p\x01m\x011\x01i\x02/b\x01\x01k\x01v"},
 		{string(frame(frameGo, nothing)), "g\x00\x00\x00\x00"},
 		{string(frame(frameExecFail, e.describe)), "x\x09\x00\x00\x00\x02/x\x02\x04no x"},
 	} {

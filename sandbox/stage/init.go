@@ -314,17 +314,10 @@ func (s *setup) attachRoot() error {
 // instance that no container can reach.
 func (s *setup) kernelSettings() error {
 	p := s.Spec.Process
-	if len(s.Spec.Linux.Sysctl) == 0 && p.OOMScoreAdj == nil && p.ApparmorProfile == "" {
+	if len(s.Spec.Linux.Sysctl) == 0 && p.OOMScoreAdj == nil && p.ApparmorProfile == "" && p.SelinuxLabel == "" {
 		return nil
 	}
-	var err error
-	s.proc, err = mount.NewProc()
-	if s.Opened && errors.Is(err, unix.EPERM) {
-		// The pid namespace is another user namespace's. What is in the way in
-		// the host's instance is an error.
-		s.proc, err = mount.OpenProc("/proc")
-	}
-	if err != nil {
+	if err := s.openProc(); err != nil {
 		return err
 	}
 	// In order of names, since some change others (ip_forward).

@@ -16,6 +16,11 @@ import (
 
 func (s *setup) mountAll() error {
 	defer s.idmaps.close()
+	if label := s.Spec.Linux.MountLabel; label != "" {
+		if err := s.selinux(); err != nil {
+			return fmt.Errorf("SELinux mount label %q: %w", label, err)
+		}
+	}
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		if err := s.mount(m, s.sources[i]); err != nil {
@@ -51,6 +56,7 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 	if err := ledIntoProc(m, at); err != nil {
 		return err
 	}
+	o.fs = append(o.fs, mountLabel(m, s.Spec.Linux.MountLabel)...)
 	var tree *os.File
 	switch m.Type {
 	case "cgroup", "cgroup2":

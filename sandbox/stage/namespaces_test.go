@@ -67,7 +67,7 @@ func TestNamespaces(t *testing.T) {
 
 func TestNotImplemented(t *testing.T) {
 	for what, change := range map[string]func(*specs.Spec){
-		"SELinux label": func(s *specs.Spec) { s.Process.SelinuxLabel = "x" },
+		"linux.intelRdt": func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} },
 	} {
 		spec := defaultSpec("/probe")
 		change(spec)

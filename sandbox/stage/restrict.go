@@ -46,10 +46,8 @@ func (s *setup) limits() error {
 // (exec).
 func (s *setup) restrict() error {
 	p := s.Spec.Process
-	if p.ApparmorProfile != "" {
-		if err := s.apparmor(p.ApparmorProfile); err != nil {
-			return fmt.Errorf("apparmor profile %q: %w", p.ApparmorProfile, err)
-		}
+	if err := s.labels(); err != nil {
+		return err
 	}
 	if err := s.streams(); err != nil {
 		return err
@@ -63,6 +61,9 @@ func (s *setup) restrict() error {
 		if err := s.personality(); err != nil {
 			return err
 		}
+	}
+	if err := s.schedule(); err != nil {
+		return err
 	}
 	if err := closeDescriptors(); err != nil {
 		return err
@@ -92,19 +93,6 @@ func (s *setup) restrict() error {
 		return s.filter() // not later: the parent must be there to pass the listener on
 	}
 	return nil
-}
-
-// apparmor sets the profile that comes with execve. On a host without AppArmor
-// everything is unconfined; a profile that is not loaded is an error (ENOENT).
-func (s *setup) apparmor(profile string) error {
-	const dir = "thread-self/attr/apparmor"
-	if !s.proc.Exists(dir) {
-		if profile == "unconfined" {
-			return nil
-		}
-		return errors.New("this host has no AppArmor")
-	}
-	return s.proc.Write(dir+"/exec", "exec "+profile)
 }
 
 func (s *setup) personality() error {
@@ -192,11 +180,11 @@ func reopenNull(root *os.File, fd int) error {
 // enters the working directory as that user if root could not.
 func (s *setup) credentials(enter bool) error {
 	p := s.Spec.Process
-	effective, permitted, inheritable, bounding, ambient, err := s.capabilities()
+	caps, err := s.capabilities()
 	if err != nil {
 		return err
 	}
-	if err := dropBounding(bounding); err != nil {
+	if err := dropBounding(caps.bounding); err != nil {
 		return err
 	}
 	if err := task.KeepCaps(true); err != nil {
@@ -213,7 +201,7 @@ func (s *setup) credentials(enter bool) error {
 	if err := task.KeepCaps(false); err != nil {
 		return err
 	}
-	return setCaps(effective, permitted, inheritable, ambient)
+	return setCaps(caps.effective, caps.permitted, caps.inheritable, caps.ambient)
 }
 
 func (s *setup) workingDir() error {
@@ -225,53 +213,4 @@ func (s *setup) workingDir() error {
 		return fmt.Errorf("chdir to cwd (%q): %w", cwd, err)
 	}
 	return nil
-}
-
-// capabilities returns the sets, without what this process does not have
-// itself. No capabilities in the spec means none.
-func (s *setup) capabilities() (effective, permitted, inheritable, bounding, ambient task.Caps, err error) {
-	want := s.Spec.Process.Capabilities
-	if want == nil {
-		return 0, 0, 0, 0, 0, nil
-	}
-	_, have, err := task.CurrentCaps()
-	if err != nil {
-		return 0, 0, 0, 0, 0, err
-	}
-	parse := func(list []string) task.Caps {
-		set, unknown := task.ParseCaps(list)
-		if len(unknown) > 0 || set&^have != 0 {
-			s.warnCaps(list, have)
-		}
-		return set & have
-	}
-	bounding = parse(want.Bounding)
-	effective, permitted = parse(want.Effective), parse(want.Permitted)
-	inheritable, ambient = parse(want.Inheritable), parse(want.Ambient)
-	// The kernel raises none other; configurations written before
-	// CVE-2022-29162 have them all the same.
-	if less := ambient & permitted & inheritable; less != ambient {
-		s.warnings = append(s.warnings, "ambient capabilities that are not both permitted and inheritable were left out")
-		ambient = less
-	}
-	return effective, permitted, inheritable, bounding, ambient, nil
-}
-
-// warnCaps names what cannot be granted, once.
-func (s *setup) warnCaps(list []string, have task.Caps) {
-	for _, name := range list {
-		set, unknown := task.ParseCaps([]string{name})
-		if len(unknown) == 0 && set&^have == 0 {
-			continue
-		}
-		text := "capability " + name + " is unknown or not available here and was left out"
-		for _, w := range s.warnings {
-			if w == text {
-				text = ""
-			}
-		}
-		if text != "" {
-			s.warnings = append(s.warnings, text)
-		}
-	}
 }

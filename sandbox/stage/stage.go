@@ -89,13 +89,15 @@ type Process struct {
 	// returned: the caller runs poststart and poststop (RunHooks).
 	Hooks *specs.Hooks
 
-	exe     *os.File    // by way of which hooks are executed
-	state   specs.State // what they get
-	control *os.File
-	cloned  uint64   // the namespaces that it was cloned into
-	inGroup bool     // and into its group
-	outside *outside // with a user or time namespace
-	user    *os.File // the user namespace, until Begin has opened all
+	exe   *os.File    // by way of which hooks are executed
+	state specs.State // what they get
+	// container is process 1 of which this is a further process; 0: none.
+	container int
+	control   *os.File
+	cloned    uint64   // the namespaces that it was cloned into
+	inGroup   bool     // and into its group
+	outside   *outside // with a user or time namespace
+	user      *os.File // the user namespace, until Begin has opened all
 }
 
 // An ExecError says that the program could not be looked up or executed.

@@ -24,6 +24,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err := validateProcess(spec.Process); err != nil {
 		return namespaces{}, err
 	}
+	if err := validateExecution(spec.Linux); err != nil {
+		return namespaces{}, err
+	}
 	if err := validateHooks(c); err != nil {
 		return namespaces{}, err
 	}
@@ -65,20 +68,40 @@ func validateProcess(p *specs.Process) error {
 			return invalid("NUL byte in arguments, environment or working directory")
 		}
 	}
+	for _, l := range p.Rlimits {
+		if _, ok := limitNumbers[strings.TrimPrefix(l.Type, "RLIMIT_")]; !ok {
+			return invalid("unknown limit %q", l.Type)
+		}
+	}
+	if strings.ContainsAny(p.SelinuxLabel+p.ApparmorProfile, "\n\x00") {
+		return invalid("a label of more than one line")
+	}
+	return validateScheduling(p)
+}
+
+// validateExecution checks what concerns all processes of a container.
+func validateExecution(l *specs.Linux) error {
+	if p := l.Personality; p != nil {
+		switch {
+		case p.Domain != specs.PerLinux && p.Domain != specs.PerLinux32:
+			return invalid("unknown personality %q", p.Domain)
+		case len(p.Flags) > 0:
+			return invalid("personality flags %q: none are supported", p.Flags)
+		}
+	}
+	if l.MemoryPolicy != nil {
+		if _, _, err := memoryMode(l.MemoryPolicy); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 func unimplemented(spec *specs.Spec) error {
-	p, l := spec.Process, spec.Linux
+	l := spec.Linux
 	for what, asked := range map[string]bool{
-		"SELinux label":     p.SelinuxLabel != "" || l.MountLabel != "",
-		"scheduler":         p.Scheduler != nil,
-		"I/O priority":      p.IOPriority != nil,
-		"CPU affinity":      p.ExecCPUAffinity != nil,
-		"Intel RDT":         l.IntelRdt != nil,
-		"network devices":   len(l.NetDevices) > 0,
-		"memory policy":     l.MemoryPolicy != nil,
-		"personality flags": l.Personality != nil && len(l.Personality.Flags) > 0,
+		"linux.intelRdt":  l.IntelRdt != nil,
+		"network devices": len(l.NetDevices) > 0,
 	} {
 		if asked {
 			return &NotImplementedError{what}

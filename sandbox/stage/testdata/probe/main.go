@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -118,6 +119,8 @@ func main() {
 			_, _, e := syscall.RawSyscall(uintptr(n), ^uintptr(0), ^uintptr(0), ^uintptr(0))
 			fmt.Println(n, int(e))
 		}
+	case "attributes":
+		attributes()
 	case "tty":
 		size, err := unix.IoctlGetWinsize(0, unix.TIOCGWINSZ)
 		fg, e := unix.IoctlGetInt(0, unix.TIOCGPGRP)
@@ -142,6 +145,27 @@ func details(path string) {
 	caps, _ := unix.Lgetxattr(path, "security.capability", value[32:])
 	fmt.Printf("%s %o %d:%d links %d size %d mtime %d rdev %x target %q x %q caps %d\n", path, st.Mode, st.Uid, st.Gid,
 		st.Nlink, st.Size, st.Mtim.Sec, st.Rdev, target, value[:max(n, 0)], max(caps, 0))
+}
+
+func attributes() {
+	// A thread that the runtime made earlier may have others.
+	a, err := unix.SchedGetAttr(os.Getpid(), 0)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("policy", a.Policy, "nice", a.Nice, "priority", a.Priority, "flags", a.Flags, "runtime", a.Runtime, a.Deadline, a.Period)
+	prio, _, _ := syscall.RawSyscall(unix.SYS_IOPRIO_GET, 1, uintptr(os.Getpid()), 0)
+	fmt.Println("ioprio", prio>>13, prio&0x1fff)
+	var cpus unix.CPUSet
+	unix.SchedGetaffinity(os.Getpid(), &cpus)
+	fmt.Println("cpus", cpus.Count(), cpus.IsSet(0))
+	var mode int32
+	var nodes [16]uint64
+	syscall.RawSyscall6(unix.SYS_GET_MEMPOLICY, uintptr(unsafe.Pointer(&mode)), uintptr(unsafe.Pointer(&nodes)), 1024, 0, 0, 0)
+	fmt.Println("memory", mode, nodes[0])
+	domain, _, _ := syscall.RawSyscall(unix.SYS_PERSONALITY, 0xffffffff, 0, 0)
+	fmt.Println("personality", domain)
 }
 
 func orphan(args []string) {
