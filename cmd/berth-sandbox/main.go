@@ -1,13 +1,13 @@
-// Command berth-sandbox is what runs beside and inside every container: its
-// monitor, and the first stage of its process 1. It is started by berthd and
-// by itself, never by hand; os.Args[0] says as what.
-package main
-
 // One thread is asked for by the environment; the runtime must not keep a
 // descriptor on the group's cpu.max to find out how many the group allows.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
+
+// Command berth-sandbox is what runs beside and inside every container: its
+// monitor, and the first stage of its process 1. It is started by berthd and
+// by itself, never by hand; os.Args[0] says as what.
+package main
 
 import (
 	"fmt"
