@@ -92,6 +92,9 @@ func (r *Runtime) connect(i *instance, stateDir string) (_ *Sandbox, err error) 
 	}
 	s := r.newSandbox(i, stateDir, p, g)
 	s.pid, s.startTime, s.startedAt = st.Pid, st.StartTime, st.StartedAt
+	if n, err := g.OOMKills(); err == nil { // without a memory controller there are none
+		s.oomSeen = n
+	}
 	if st.Exit != nil {
 		s.settle(*st.Exit)
 	}

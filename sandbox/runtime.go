@@ -20,8 +20,9 @@ import (
 type Runtime struct {
 	o        Options
 	log      *slog.Logger
-	exe      *os.File      // sealed memfd of berth-sandbox
-	monitors *cgroup.Group // where monitors live, outside of everybody's limits
+	exe      *os.File           // sealed memfd of berth-sandbox
+	monitors *cgroup.Group      // where monitors live, outside of everybody's limits
+	memory   *cgroup.OOMWatcher // nil: nobody would tell
 	pool     pool
 
 	mu        sync.Mutex
@@ -63,6 +64,9 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if r.monitors, err = monitorsGroup(o.CgroupParent); err != nil {
 		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close())
 	}
+	if r.memory, err = cgroup.NewOOMWatcher(); err != nil {
+		r.log.Warn("kills for want of memory are told only at a container's end", "err", err)
+	}
 	return r, nil
 }
 
@@ -84,6 +88,13 @@ func (r *Runtime) dir(id string) string { return filepath.Join(r.o.ExecRoot, "co
 // all that the Runtime started, and returns nil. Calls that are waiting then
 // fail as errdefs.ErrUnavailable.
 func (r *Runtime) Run(ctx context.Context) error {
+	if r.memory != nil {
+		r.work.Go(func() {
+			if err := r.memory.Run(ctx); err != nil {
+				r.log.Error("kills for want of memory are told only at a container's end", "err", err)
+			}
+		})
+	}
 	r.fill(ctx)
 	r.mu.Lock()
 	r.closing = true

@@ -26,6 +26,7 @@ type Sandbox struct {
 
 	pid       int    // process 1
 	startTime uint64 // its start time
+	oomSeen   uint64 // the group's count of kills when the sandbox was adopted
 
 	mu        sync.Mutex
 	seq       uint64

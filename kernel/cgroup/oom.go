@@ -14,9 +14,10 @@ import (
 
 // An OOMKill is a process that the kernel killed for want of memory.
 type OOMKill struct {
-	// Pid is the process as the host numbers it, Process its name (at most 15
-	// bytes, of its own choice). They are 0 and "" where the kernel's log does
-	// not tell: it may not be read, or it leaves out what comes too often.
+	// Pid is the process as the machine numbers it, whatever pid namespace we are
+	// in; Process is its name (at most 15 bytes, of its own choice). They are 0
+	// and "" where the kernel's log does not tell: it may not be read, or it
+	// leaves out what comes too often.
 	Pid     int
 	Process string
 }
@@ -83,24 +84,27 @@ type OOMWatch struct {
 	kills []OOMKill
 }
 
-// Watch begins to watch a group. Kills before are not told.
-func (w *OOMWatcher) Watch(g *Group) (*OOMWatch, error) {
-	o := &OOMWatch{w: w, g: g, ready: make(chan struct{}, 1)}
+// Watch begins to watch a group. Those of its kills that are in seen, a count of
+// OOMKills, are not told.
+func (w *OOMWatcher) Watch(g *Group, seen uint64) (*OOMWatch, error) {
+	o := &OOMWatch{w: w, g: g, seen: seen, ready: make(chan struct{}, 1)}
+	if err := w.enter(o); err != nil {
+		return nil, fmt.Errorf("watch cgroup %s: %w", g.name, err)
+	}
+	o.look() // there may have been some meanwhile
+	return o, nil
+}
+
+func (w *OOMWatcher) enter(o *OOMWatch) (err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return nil, fmt.Errorf("watch cgroup %s: %w", g.name, errdefs.ErrUnavailable)
+		return errdefs.ErrUnavailable
 	}
-	var err error
-	if o.id, err = w.source.add(g); err != nil {
-		return nil, fmt.Errorf("watch cgroup %s: %w", g.name, err)
+	if o.id, err = w.source.add(o.g); err == nil {
+		w.byID[o.id] = o
 	}
-	if o.seen, err = g.OOMKills(); err != nil {
-		w.source.remove(o.id)
-		return nil, fmt.Errorf("watch cgroup %s: %w", g.name, err)
-	}
-	w.byID[o.id] = o
-	return o, nil
+	return err
 }
 
 // Ready has an element when Take has something to return.

@@ -39,11 +39,11 @@ func TestOOMWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = quiet.Destroy() }() // it may be gone
-	o, err := w.Watch(g)
+	o, err := w.Watch(g, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := w.Watch(quiet)
+	other, err := w.Watch(quiet, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +66,14 @@ func TestOOMWatch(t *testing.T) {
 	if kills := o.Look(); kills != nil {
 		t.Errorf("again: %+v", kills)
 	}
+	late, err := w.Watch(g, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kills := late.Look(); len(kills) != 1 {
+		t.Errorf("one of two was seen; told: %+v", kills)
+	}
+	late.Close()
 	o.Close()
 	o.Close()
 	if err := g.Destroy(); err != nil {
