@@ -114,6 +114,10 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)
+	if more, err = fitHost(&host.Resources, s.sandboxes.Features()); err != nil {
+		return nil, nil, nil, err
+	}
+	warnings = append(warnings, more...)
 	endpoints, err := validateEndpoints(&host, o.Request.NetworkingConfig)
 	if err != nil {
 		return nil, nil, nil, err

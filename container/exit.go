@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/sandbox"
@@ -14,7 +13,7 @@ import (
 // watch waits for the end of one run and settles it. At the end of the daemon
 // it leaves; Restore of the next one takes the container up again.
 func (s *Service) watch(ctx context.Context, e *entry, box *sandbox.Sandbox) {
-	exit, err := box.Wait(ctx)
+	exit, err := box.Watch(ctx, func(k sandbox.OOMKill) { s.outOfMemory(ctx, e, box, k) })
 	if err != nil {
 		if ctx.Err() == nil && !errdefs.IsUnavailable(err) {
 			s.log.Error("cannot learn how a container ends", "container", e.id, "err", err)
@@ -41,8 +40,8 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 		return err
 	}
 	defer close(e.settled)
-	if exit.OOMKilled {
-		s.announce(e.record(), events.ActionOOM)
+	if exit.OOMKilled && !e.record().OOMKilled { // nobody watched
+		s.announceOOM(e.record(), sandbox.OOMKill{})
 	}
 	r, err := s.step(e, Exited, outcome(exit), func(r *Record) { r.Network = nil })
 	if err != nil {

@@ -44,7 +44,12 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 	if err := s.signal(ctx, e, box, number); err != nil && !s.endsNow(settled) {
 		return err
 	}
-	return nil
+	if own := e.record().Config.StopSignal; own != "" {
+		if n, err := signal.ParseSignal(own); err != nil || n != number {
+			return nil // a paused container gets it when it is unpaused
+		}
+	}
+	return s.wake(context.WithoutCancel(ctx), e)
 }
 
 // prepareKill notes what the signal means for the restart policy. It gives the

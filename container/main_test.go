@@ -305,6 +305,18 @@ func (l *eventLog) await(id, last string) []string {
 	}
 }
 
+// last returns the newest message of an action on a container.
+func (l *eventLog) last(id, action string) (found events.Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.list {
+		if m.Actor.ID == id && string(m.Action) == action {
+			found = m
+		}
+	}
+	return found
+}
+
 func (l *eventLog) of(id string) []string {
 	var out []string
 	for _, m := range l.list {

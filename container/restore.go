@@ -146,6 +146,12 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 		return s.settleExit(ctx, e, box, exit)
 	}
 	s.ship(e, nil, e.streams.ended())
+	if err := s.settlePause(ctx, e, box); err != nil {
+		return err
+	}
+	if !e.record().OOMKilled && box.OutOfMemory() {
+		s.noteOutOfMemory(e, sandbox.OOMKill{})
+	}
 	r := e.record()
 	if img, err := s.imageOf(ctx, e); err == nil {
 		layers, err := s.images.Rootfs(ctx, img)

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/sys/capability"
 
 	"github.com/berth-engine/berth/container/spec"
+	"github.com/berth-engine/berth/container/stats"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/network"
@@ -35,6 +36,7 @@ type Service struct {
 	names   *names
 	index   index
 	tasks   tasks
+	stats   stats.Collector
 	clock   clock
 	caps    []string // that the kernel knows
 }
@@ -116,6 +118,7 @@ func (s *Service) load(ctx context.Context) error {
 // it. Running containers live on.
 func (s *Service) Run(ctx context.Context) error {
 	s.tasks.do(s.packLogs)
+	s.tasks.do(s.stats.Run)
 	s.tasks.run(ctx)
 	return nil
 }

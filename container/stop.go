@@ -89,6 +89,13 @@ func (s *Service) stop(ctx context.Context, e *entry, sig syscall.Signal, timeou
 	if err := s.signal(ctx, e, box, sig); err != nil && !s.endsNow(settled) {
 		return err
 	}
+	if r.State == Paused {
+		// It cannot do what the signal asks for while it is paused.
+		if err := box.Resume(ctx); err != nil && !s.endsNow(settled) {
+			return err
+		}
+		s.announce(e.record(), events.ActionUnPause)
+	}
 	if err := s.awaitExit(ctx, e, box, settled, s.patience(r, timeout)); err != nil {
 		return err
 	}

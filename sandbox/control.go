@@ -44,16 +44,19 @@ func (s *Sandbox) Paused() (bool, error) {
 	return frozen, nil
 }
 
-// Update changes the container's limits, all of those in r or none
-// (cgroup.Group.Update).
-func (s *Sandbox) Update(ctx context.Context, r *specs.LinuxResources) error {
+// Update changes the container's limits, all of those in r or none. undo makes
+// them what they were (cgroup.Group.Change).
+func (s *Sandbox) Update(ctx context.Context, r *specs.LinuxResources) (undo func() error, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if s.over() {
-		return s.ended("update")
+		return nil, s.ended("update")
 	}
-	if err := s.group.Update(r); err != nil {
-		return fmt.Errorf("update %s: %w", s.id, err)
+	if undo, err = s.group.Change(r); err != nil {
+		return nil, fmt.Errorf("update %s: %w", s.id, err)
 	}
-	return ctx.Err()
+	return undo, nil
 }
 
 // Stats reads what the kernel counts of the container; the error is

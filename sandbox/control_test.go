@@ -93,22 +93,30 @@ func TestUpdateAndStats(t *testing.T) {
 	st := s.attachTest(t, both)
 	s.startTest(t)
 	expect(t, st, "ready\n")
-	if err := s.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(17))}}); err != nil {
+	undo, err := s.Update(t.Context(), &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(17))}})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Update(t.Context(), &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}}); err == nil {
+	if _, err := s.Update(t.Context(), &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "4000"}}); err == nil {
 		t.Error("a processor that does not exist")
 	}
 	var stats cgroup.Stats
 	if err := s.Stats(&stats); err != nil || stats.Pids.Limit != 17 || stats.Pids.Current == 0 || stats.CPU.Total == 0 {
 		t.Errorf("%+v, %v", stats, err)
 	}
+	if err := undo(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stats(&stats); err != nil || stats.Pids.Limit != cgroup.NoLimit {
+		t.Errorf("after undo: %+v, %v", stats, err)
+	}
 	if err := s.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.waitTest(t)
+	_, err = s.Update(t.Context(), nil)
 	for verb, err := range map[string]error{
-		"pause": s.Pause(t.Context()), "resume": s.Resume(t.Context()), "update": s.Update(t.Context(), nil),
+		"pause": s.Pause(t.Context()), "resume": s.Resume(t.Context()), "update": err,
 	} {
 		if !errdefs.IsFailedPrecondition(err) {
 			t.Errorf("%s after the end: %v", verb, err)

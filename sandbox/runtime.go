@@ -80,6 +80,9 @@ func monitorsGroup(parent string) (*cgroup.Group, error) {
 	return g, err
 }
 
+// Features tells which limits containers of this host can have.
+func (r *Runtime) Features() cgroup.Features { return r.monitors.Features() }
+
 // dir is the exec directory of sandbox id; of all of them if id is empty.
 func (r *Runtime) dir(id string) string { return filepath.Join(r.o.ExecRoot, "containers", id) }
 

@@ -29,6 +29,8 @@ type fakeContainers struct {
 	attach  func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
 	logs    func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
 	inspect container.InspectResponse
+	updated *container.UpdateConfig
+	stats   func(o engine.StatsOptions, emit func(*container.StatsResponse) error) error
 	tar     io.ReadCloser
 	calls   []string
 }
@@ -106,6 +108,23 @@ func (f *fakeContainers) Inspect(context.Context, string, bool) (container.Inspe
 func (f *fakeContainers) Top(context.Context, string, string) (container.TopResponse, error) {
 	return container.TopResponse{}, f.err
 }
+
+func (f *fakeContainers) Pause(_ context.Context, ref string) error { return f.did("pause " + ref) }
+
+func (f *fakeContainers) Unpause(_ context.Context, ref string) error { return f.did("unpause " + ref) }
+
+func (f *fakeContainers) Update(_ context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error) {
+	f.updated = u
+	return container.UpdateResponse{Warnings: []string{}}, f.did("update " + ref)
+}
+
+func (f *fakeContainers) Stats(_ context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error {
+	if f.stats != nil {
+		return f.stats(o, emit)
+	}
+	return f.did("stats " + ref)
+}
+
 func (f *fakeContainers) Counts() (running, paused, stopped int) { return 3, 0, 2 }
 
 func (f *fakeContainers) StatPath(_ context.Context, _, path string) (container.PathStat, error) {

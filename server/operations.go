@@ -49,6 +49,10 @@ func (s *Server) operations() []operation {
 		served(post, "/containers/{id}/rename", s.containerRename),
 		served(post, "/containers/{id}/resize", s.containerResize),
 		served(del, "/containers/{id}", s.containerRemove),
+		served(post, "/containers/{id}/pause", s.containerPause),
+		served(post, "/containers/{id}/unpause", s.containerUnpause),
+		served(post, "/containers/{id}/update", s.containerUpdate),
+		served(get, "/containers/{id}/stats", s.containerStats),
 		served(head, "/containers/{id}/archive", s.containerArchiveHead),
 		served(get, "/containers/{id}/archive", s.containerArchiveGet),
 		served(put, "/containers/{id}/archive", s.containerArchivePut),
@@ -57,14 +61,13 @@ func (s *Server) operations() []operation {
 	}
 	missing := map[string][]string{
 		get: {
-			"/containers/{id}/stats",
 			"/exec/{id}/json", "/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
 			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}", "/volumes", "/volumes/{name}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		put: {"/volumes/{name}"},
 		post: {
-			"/containers/{id}/update", "/containers/{id}/pause", "/containers/{id}/unpause", "/containers/{id}/exec",
+			"/containers/{id}/exec",
 			"/exec/{id}/start", "/exec/{id}/resize", "/commit", "/build", "/build/prune", "/session", "/grpc",
 			"/images/{name}/push", "/images/load", "/images/prune",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",

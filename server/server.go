@@ -37,6 +37,10 @@ type Containers interface {
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
 	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
 	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
+	Pause(ctx context.Context, ref string) error
+	Unpause(ctx context.Context, ref string) error
+	Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error)
+	Stats(ctx context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error
 	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
 	Archive(ctx context.Context, ref, path string) (io.ReadCloser, container.PathStat, error)
 	Extract(ctx context.Context, ref, path string, r io.Reader, o engine.ExtractOptions) error

@@ -35,6 +35,35 @@ func resources(in *Input) *specs.LinuxResources {
 	return r
 }
 
+// Limits are those of h's limits that a request to change them is about. Limits
+// that the kernel counts together come together. Nil: it is about none.
+func Limits(h *container.HostConfig, asked *container.Resources) *specs.LinuxResources {
+	r := &specs.LinuxResources{}
+	if asked.Memory != 0 || asked.MemorySwap != 0 || asked.MemoryReservation != 0 {
+		if r.Memory = memory(h); r.Memory != nil {
+			// How the kernel goes about it stays as it is.
+			r.Memory.Swappiness, r.Memory.DisableOOMKiller = nil, nil
+		}
+	}
+	if asked.CPUShares != 0 || asked.NanoCPUs != 0 || asked.CPUPeriod != 0 || asked.CPUQuota != 0 ||
+		asked.CpusetCpus != "" || asked.CpusetMems != "" {
+		r.CPU = cpu(h)
+	}
+	if asked.PidsLimit != nil {
+		unlimited := int64(0)
+		if r.Pids = (&specs.LinuxPids{Limit: h.PidsLimit}); h.PidsLimit == nil {
+			r.Pids.Limit = &unlimited
+		}
+	}
+	if asked.BlkioWeight != 0 && h.BlkioWeight != 0 {
+		r.BlockIO = &specs.LinuxBlockIO{Weight: &h.BlkioWeight}
+	}
+	if r.Memory == nil && r.CPU == nil && r.Pids == nil && r.BlockIO == nil {
+		return nil
+	}
+	return r
+}
+
 func memory(h *container.HostConfig) *specs.LinuxMemory {
 	m := &specs.LinuxMemory{DisableOOMKiller: h.OomKillDisable}
 	some := h.OomKillDisable != nil && *h.OomKillDisable

@@ -2,11 +2,10 @@ package cgroup
 
 import (
 	"fmt"
-	"path/filepath"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
-	"golang.org/x/sys/unix"
 )
 
 // need is a setting and the controller that it takes.
@@ -65,17 +64,5 @@ func (h *host) has(controller string) bool {
 		_, ok := h.dirs[controller]
 		return ok
 	}
-	for _, c := range h.controllers {
-		if c == controller {
-			return true
-		}
-	}
-	return false
-}
-
-// Can tells which settings, by the file of v1 or v2, groups on this host have.
-// It looks at a group that exists, such as a parent of containers.
-func (g *Group) Can(controller, file string) bool {
-	dir := g.Path(controller)
-	return dir != "" && unix.Access(filepath.Join(dir, file), unix.F_OK) == nil
+	return slices.Contains(h.controllers, controller)
 }

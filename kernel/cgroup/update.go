@@ -18,9 +18,16 @@ import (
 // refused by v1; in v2 it takes effect, and processes may be killed, unless
 // Memory.CheckBeforeUpdate is set.
 func (g *Group) Update(r *Resources) error {
+	_, err := g.Change(r)
+	return err
+}
+
+// Change is Update with a way back: undo makes the limits what they were,
+// except rules for devices.
+func (g *Group) Change(r *Resources) (undo func() error, err error) {
 	c, err := g.resources(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if g.host.mode == V2 {
 		completeV2(c, g.dirs[unified])
@@ -34,9 +41,9 @@ func (g *Group) Update(r *Resources) error {
 		err = g.set(&cgroups.Resources{Devices: rules})
 	}
 	if err != nil {
-		return errors.Join(err, before.restore())
+		return nil, errors.Join(err, before.restore())
 	}
-	return nil
+	return before.restore, nil
 }
 
 // completeV2 adds the other half of settings that v2 has in one file, or as a

@@ -77,7 +77,7 @@ func TestUpdate(t *testing.T) {
 		Pids:   &specs.LinuxPids{Limit: new(int64(44))},
 	})
 	want := map[string][2]string{
-		"soft": {"8388608", "8388608"}, "quota": {"20000", "20000 50000"}, "shares": {"2048", "170"}, "cpus": {"0", "0"}, "pids": {"44", "44"},
+		"soft": {"8388608", "8388608"}, "quota": {"20000", "20000 50000"}, "shares": {"2048", "174"}, "cpus": {"0", "0"}, "pids": {"44", "44"},
 	}
 	check(want)
 	// Half of a pair keeps the other.

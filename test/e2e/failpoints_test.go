@@ -66,6 +66,9 @@ func TestKilledAtEveryPoint(t *testing.T) {
 				{"run", "-d", "--name", "xx", "-p", "127.0.0.1::80", "busybox", "sleep", "1000"},
 				{"rename", "xx", "yy"},
 				{"rename", "yy", "xx"},
+				{"update", "--pids-limit", "50", "xx"},
+				{"pause", "xx"},
+				{"unpause", "xx"},
 				{"stop", "-t", "0", "xx"},
 				{"start", "xx"},
 				{"rm", "-f", "xx"},
@@ -85,7 +88,11 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			}
 			states := strings.Fields(must(t, d, "berth", "ps", "-a", "--format", "{{.State}}"))
 			for _, s := range states {
-				if s != "created" && s != "running" && s != "exited" {
+				switch s {
+				case "created", "running", "exited":
+				case "paused":
+					must(t, d, "berth", "unpause", "xx")
+				default:
 					t.Errorf("a container is %s", s)
 				}
 			}

@@ -2,9 +2,11 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -62,6 +64,13 @@ func main() {
 		fmt.Println("ready")
 		for {
 			time.Sleep(time.Hour)
+		}
+	case "eat": // memory, in a child that is killed for it; and tell
+		cmd := exec.Command("/proc/self/exe", "eater")
+		fmt.Println("eater:", cmd.Run())
+		select {}
+	case "eater":
+		for all := [][]byte{}; ; all = append(all, bytes.Repeat([]byte{1}, 1<<20)) {
 		}
 	case "sleep":
 		c := make(chan os.Signal, 1)

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/moby/moby/api/types/container"
+
+	engine "github.com/berth-engine/berth/container"
+)
+
+func (s *Server) containerPause(w http.ResponseWriter, r *request) error {
+	return noContent(w, s.o.Containers.Pause(r.Context(), r.name))
+}
+
+func (s *Server) containerUnpause(w http.ResponseWriter, r *request) error {
+	return noContent(w, s.o.Containers.Unpause(r.Context(), r.name))
+}
+
+func (s *Server) containerUpdate(w http.ResponseWriter, r *request) error {
+	var body container.UpdateConfig
+	if err := readJSON(w, r.Request, &body); err != nil {
+		return err
+	}
+	if !r.version.Has(40) {
+		body.PidsLimit = nil
+	}
+	if body.PidsLimit != nil && *body.PidsLimit <= 0 {
+		body.PidsLimit = new(int64) // 0 and all negative numbers mean no limit
+	}
+	resp, err := s.o.Containers.Update(r.Context(), r.name, &body)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, resp)
+	return nil
+}
+
+// containerStats sends samples as JSON objects, one after the other.
+func (s *Server) containerStats(w http.ResponseWriter, r *request) error {
+	o := engine.StatsOptions{Stream: true}
+	if r.query.Has("stream") {
+		o.Stream = r.flag("stream")
+	}
+	if r.version.Has(41) {
+		o.OneShot = r.flag("one-shot")
+	}
+	ctx, cancel := s.stream(r.Context())
+	defer cancel()
+	var out *json.Encoder
+	begin := func() {
+		if out == nil {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusOK)
+			out = json.NewEncoder(newFlushWriter(w))
+		}
+	}
+	err := s.o.Containers.Stats(ctx, r.name, o, func(sample *container.StatsResponse) error {
+		begin()
+		return out.Encode(sample)
+	})
+	if err == nil && o.Stream {
+		begin() // it was removed before the first sample
+	}
+	return err
+}
