@@ -38,7 +38,11 @@ func (r *Root) Events(ctx context.Context, id string, interval time.Duration, te
 	listening := make(chan error, 1)
 	go func() { listening <- watcher.Run(ctx) }()
 	defer func() { cancel(); <-listening }()
-	watch, err := watcher.Watch(g)
+	seen, err := g.OOMKills() // of those, who asked before has heard
+	if err != nil {
+		return err
+	}
+	watch, err := watcher.Watch(g, seen)
 	if err != nil {
 		return err
 	}
