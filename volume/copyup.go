@@ -5,23 +5,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-
-	continuity "github.com/containerd/continuity/fs"
 )
 
 // CopyUp fills an empty volume with what the image has at the volume's place,
 // with owners, modes, times and extended attributes. from is the directory,
-// opened inside the root file system; paths below it are walked without
-// following links. A volume that holds something is left alone.
+// opened inside the root file system. No link is followed, in either of them,
+// whatever a container that has the volume already does meanwhile. A volume that holds something is left alone.
 func CopyUp(v Volume, from *os.File) error {
 	empty, err := isEmpty(v.Path)
 	if err != nil || !empty {
 		return err
 	}
-	// Through the descriptor, so that no name on the way is resolved again.
-	src := "/proc/self/fd/" + strconv.FormatUint(uint64(from.Fd()), 10)
-	if err := continuity.CopyDir(v.Path, src, continuity.WithAllowXAttrErrors()); err != nil {
+	if err := fill(v.Path, from); err != nil {
 		return fmt.Errorf("fill volume %s from the image: %w", v.Name, err)
 	}
 	return nil

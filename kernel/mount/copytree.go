@@ -19,7 +19,8 @@ const maxDepth = 128
 // CopyTree copies what is in the directory from into the empty directory to:
 // files of every kind with owners, modes, times, extended attributes and hard
 // links, and those of from itself except its mode. It crosses no mount, follows
-// no link, and opens only regular files, whatever others exchange meanwhile.
+// no link, and opens only regular files, whatever others exchange meanwhile in
+// either of them.
 // Memory grows with the number of files that have several names. Both may be
 // opened with O_PATH.
 func CopyTree(from, to *os.File) error {
@@ -41,7 +42,7 @@ func CopyTree(from, to *os.File) error {
 		return os.NewSyscallError("fstat", err)
 	}
 	st.Mode = on.Mode
-	c := copier{links: map[inode]string{}, top: target}
+	c := copier{links: map[inode]copied{}, top: target}
 	if err := c.entries(source, target, "", 0); err != nil {
 		return err
 	}
@@ -50,8 +51,14 @@ func CopyTree(from, to *os.File) error {
 
 type inode struct{ dev, ino uint64 }
 
+// copied is where a file was copied to.
+type copied struct {
+	path string // below the top
+	inode
+}
+
 type copier struct {
-	links map[inode]string // where a file with several names was copied to
+	links map[inode]copied // of files with several names
 	top   *os.File
 	buf   [maxAttribute]byte
 }
@@ -115,9 +122,9 @@ func (c *copier) entry(from, to *os.File, name, path string, depth int) error {
 	}
 	if st.Nlink > 1 {
 		if first, ok := c.links[inode{st.Dev, st.Ino}]; ok {
-			return fail(unix.Linkat(int(c.top.Fd()), first, int(to.Fd()), name, 0))
+			return fail(c.sameFile(first, to, name))
 		}
-		c.links[inode{st.Dev, st.Ino}] = path
+		defer c.remember(inode{st.Dev, st.Ino}, to, name, path)
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -131,6 +138,32 @@ func (c *copier) entry(from, to *os.File, name, path string, depth int) error {
 		}
 	}
 	return fail(err)
+}
+
+// remember notes where a file with several names was copied to.
+func (c *copier) remember(original inode, to *os.File, name, path string) {
+	var st unix.Stat_t
+	if unix.Fstatat(int(to.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		c.links[original] = copied{path, inode{st.Dev, st.Ino}}
+	}
+}
+
+// sameFile gives a copy one more name. What lies on the way may have been
+// exchanged: a link that leads out would have a file of the host appear here.
+func (c *copier) sameFile(first copied, to *os.File, name string) error {
+	handle, err := openat2(c.top, first.path, unix.O_PATH|unix.O_NOFOLLOW, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
+		return err
+	}
+	if (inode{st.Dev, st.Ino}) != first.inode {
+		return fmt.Errorf("%s was exchanged: %w", first.path, unix.ESTALE)
+	}
+	return unix.Linkat(int(handle.Fd()), "", int(to.Fd()), name, unix.AT_EMPTY_PATH)
 }
 
 // mountPoint makes a directory or file as the one on which name is mounted.
@@ -211,7 +244,7 @@ func node(dir *os.File, name string, st *unix.Stat_t) error {
 		return err
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Fchmodat(int(dir.Fd()), name, st.Mode&0o7777, 0); err != nil {
+		if err := chmodNode(dir, name, st.Mode); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package mount
 import (
 	"errors"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,7 +20,10 @@ func Mknod(dir *os.File, name string, mode uint32, device uint64, uid, gid int) 
 			return fail(err)
 		}
 	}
-	// The umask is the process's; nobody else can have changed the name yet.
+	// The umask is the process's.
+	if err := chmodNode(dir, name, mode); err != nil {
+		return fail(err)
+	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fail(err)
@@ -27,12 +31,30 @@ func Mknod(dir *os.File, name string, mode uint32, device uint64, uid, gid int) 
 	if st.Mode&unix.S_IFMT != mode&unix.S_IFMT || st.Rdev != device && mode&unix.S_IFMT != unix.S_IFIFO {
 		return fail(unix.EIO)
 	}
-	if st.Mode&0o7777 != mode&0o7777 {
-		if err := unix.Fchmodat(int(dir.Fd()), name, mode&0o7777, 0); err != nil {
-			return fail(err)
-		}
-	}
 	return nil
+}
+
+// chmodNode changes the mode of a node or FIFO that was just made in dir and
+// that others may have exchanged since: never of what a link leads to, nor of
+// a file of another kind.
+func chmodNode(dir *os.File, name string, mode uint32) error {
+	handle, err := openNode(dir, name)
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(handle.Fd()), &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != mode&unix.S_IFMT:
+		return unix.EIO
+	case st.Mode&0o7777 == mode&0o7777:
+		return nil
+	}
+	// There is no fchmod of such a handle before Linux 6.6.
+	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(handle.Fd())), mode&0o7777)
 }
 
 // Symlink makes name in dir a link to target, in place of whatever file or

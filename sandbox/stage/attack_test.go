@@ -148,6 +148,30 @@ func TestAttackWorkdir(t *testing.T) {
 	}
 }
 
+// A stage that looks for the working directory has no directory open but the
+// container's root, whatever it used before.
+func TestAttackCloseProc(t *testing.T) {
+	spec := defaultSpec("/probe")
+	score := 500
+	spec.Process.OOMScoreAdj = &score
+	spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+	spec.Mounts = append(spec.Mounts, bindMount(t.TempDir(), "/v"))
+	b := newBox(t, spec)
+	must(t, b.spawn())
+	dir := fmt.Sprintf("/proc/%d/", b.process.Pid)
+	root, err := os.Stat(dir + "root")
+	must(t, err)
+	entries, err := os.ReadDir(dir + "fd")
+	must(t, err)
+	for _, e := range entries {
+		info, err := os.Stat(dir + "fd/" + e.Name())
+		must(t, err)
+		if target, _ := os.Readlink(dir + "fd/" + e.Name()); info.IsDir() && !os.SameFile(info, root) {
+			t.Errorf("descriptor %s is %s", e.Name(), target)
+		}
+	}
+}
+
 // A process of a shared pid namespace cannot look into a stage, which still
 // holds more than the container shall have (CVE-2016-9962).
 func TestAttackUndumpable(t *testing.T) {

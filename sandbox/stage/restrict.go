@@ -71,6 +71,9 @@ func (s *setup) restrict() error {
 	if err := s.preserve(); err != nil {
 		return err
 	}
+	if err := s.closeProc(); err != nil {
+		return err
+	}
 	// Before the filter, which may forbid to ask where we are. A directory that
 	// only root may enter is allowed, one that even root may not (root squash)
 	// is tried as the user.

@@ -1,0 +1,68 @@
+package volume
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// occupy puts a link to target in the place of every directory that appears in
+// dir, as a container could that has the volume already.
+func occupy(dir, target string, stop <-chan struct{}) {
+	link := filepath.Join(dir, "link")
+	for n := 0; ; n = (n + 1) % dirs {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		name := filepath.Join(dir, strconv.Itoa(n))
+		if unix.Access(name, unix.F_OK) != nil {
+			continue
+		}
+		_ = os.Symlink(target, link) // it may be there
+		_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
+		_ = os.RemoveAll(link)
+	}
+}
+
+const dirs = 300
+
+// Filling a volume writes nothing outside of it while a neighbour exchanges
+// the directories in it for links (as CVE-2021-30465 did with mounts).
+func TestAttackFill(t *testing.T) {
+	image := t.TempDir()
+	for n := range dirs {
+		dir := filepath.Join(image, strconv.Itoa(n))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			if err := os.WriteFile(filepath.Join(dir, "enemy"+strconv.Itoa(i)), []byte("x"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	from, err := os.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	for range 10 {
+		host, dir := t.TempDir(), t.TempDir()
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			occupy(dir, host, stop)
+		}()
+		_ = CopyUp(Volume{Name: "v", Path: dir}, from) // it may fail, but not go astray
+		close(stop)
+		<-done
+		if entries, err := os.ReadDir(host); err != nil || len(entries) > 0 {
+			t.Fatalf("on the host: %v, %v", entries, err)
+		}
+	}
+}
