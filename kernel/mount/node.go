@@ -53,8 +53,11 @@ func chmodNode(dir *os.File, name string, mode uint32) error {
 	case st.Mode&0o7777 == mode&0o7777:
 		return nil
 	}
-	// There is no fchmod of such a handle before Linux 6.6.
-	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(handle.Fd())), mode&0o7777)
+	err = unix.Fchmodat(int(handle.Fd()), "", mode&0o7777, unix.AT_EMPTY_PATH)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) { // before Linux 6.6
+		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(int(handle.Fd())), mode&0o7777)
+	}
+	return err
 }
 
 // Symlink makes name in dir a link to target, in place of whatever file or

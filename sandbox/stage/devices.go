@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,8 @@ func (s *setup) makeDevices() error {
 		return err
 	}
 	defer dev.Close()
+	// Modes come out as asked for: nothing is left to do after a node is made.
+	defer syscall.Umask(syscall.Umask(0))
 	for _, d := range defaultDevices {
 		d.kind, d.mode = unix.S_IFCHR, 0o666
 		if err := s.makeDevice(dev, d); err != nil {
