@@ -170,8 +170,8 @@ func processes(context.Context) ([]string, error) {
 		name := strings.TrimSpace(string(comm))
 		if bytes.Contains(group, []byte("/berth/")) || strings.HasPrefix(name, "berth") {
 			args := strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
-			if bytes.Contains(group, []byte("/berth/monitors")) && strings.HasPrefix(args, "berth-init") {
-				continue // a stage that an idle monitor has ready; it ends with the monitor
+			if strings.HasPrefix(args, "berth-init") && strings.HasPrefix(parent(dir), "berth-monitor") {
+				continue // a stage that a monitor has ready, in whatever group yet; it ends with the monitor
 			}
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			if pid == os.Getpid() {
@@ -181,6 +181,20 @@ func processes(context.Context) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// parent is the command line of a process's parent; empty if it has ended.
+func parent(dir string) string {
+	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+	if err != nil {
+		return ""
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return ""
+	}
+	cmdline, _ := os.ReadFile(filepath.Join("/proc", string(fields[1]), "cmdline"))
+	return string(cmdline)
 }
 
 func files(root string, skip func(string) bool) ([]string, error) {
