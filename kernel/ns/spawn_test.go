@@ -153,17 +153,16 @@ func target(t *testing.T, kinds uint64) (pid int, pidfd *os.File) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	s := &SpawnSpec{Exe: self(), Args: []string{childName}, Files: []*os.File{r, os.Stderr, os.Stderr}, Clone: kinds &^ unix.CLONE_NEWTIME, Unshare: kinds & unix.CLONE_NEWTIME}
+	// Before Linux 6.2 only a second process is in a new time namespace.
+	s := &SpawnSpec{Exe: self(), Args: []string{childName}, Files: []*os.File{r, os.Stderr, os.Stderr}, Unshare: kinds &^ unix.CLONE_NEWUSER, Twice: true}
 	if kinds&unix.CLONE_NEWUSER != 0 {
-		s.Root = true
-		s.Before = func(pid int) error {
-			for _, name := range []string{"uid_map", "gid_map"} {
-				if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/"+name, []byte("0 100000 1000"), 0); err != nil {
-					return err
-				}
-			}
-			return nil
+		ids := []IDMap{{0, 100000, 1000}}
+		user, err := NewUserNS(ids, ids)
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer user.Close()
+		s.Root, s.Join = true, []JoinNS{{user, unix.CLONE_NEWUSER}}
 	}
 	pid, pidfd, err = Spawn(s)
 	if err != nil {

@@ -18,10 +18,13 @@ func KnownNamespaces() []string {
 // KnownMountOptions lists the words of Mount.Options that are not for the file
 // system, sorted.
 func KnownMountOptions() []string {
-	names := slices.Concat([]string{"bind", "defaults", "rbind"}, slices.Collect(maps.Keys(attributes)), slices.Collect(maps.Keys(propagations)))
-	for _, n := range slices.Clone(names[3:]) {
+	names := slices.Concat(slices.Collect(maps.Keys(attributes)), slices.Collect(maps.Keys(propagations)))
+	for _, n := range slices.Clone(names) {
 		names = append(names, "r"+n)
 	}
+	names = append(names, "bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap",
+		"defaults", "loud", "silent", "iversion", "noiversion", // see noOptions
+		"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand") // every file system knows these
 	slices.Sort(names)
 	return names
 }

@@ -45,7 +45,7 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 		return s.remount(m, &o)
 	case path.Clean("/"+m.Destination) == "/":
 		return errors.New("the destination is the root directory")
-	case source != nil:
+	case o.bind:
 		return s.bind(m, source)
 	}
 	at, err := s.directory(m)
@@ -57,11 +57,12 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 		return err
 	}
 	o.fs = append(o.fs, mountLabel(m, s.Spec.Linux.MountLabel)...)
-	var tree *os.File
-	switch m.Type {
-	case "cgroup", "cgroup2":
+	tree := source // a view that the parent has made
+	switch {
+	case source != nil:
+	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return s.mountCgroups(at, &o)
-	case "tmpfs":
+	case m.Type == "tmpfs":
 		tree, err = newTmpfs(m, &o, at)
 	default:
 		tree, err = newFileSystem(m, &o)
@@ -69,7 +70,9 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer tree.Close()
+	if source == nil {
+		defer tree.Close()
+	}
 	if err := s.idmaps.apply(tree, m, &o); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (p *Process) forkInto(exe *os.File, plan *Plan, group *os.File, files []*os
 	}
 	s := ns.SpawnSpec{
 		Exe: exe, Args: []string{InitName}, Env: stageEnv, Files: files, Cgroup: group,
-		Unshare: plan.Clone, Twice: true, Setsid: true, Root: out.User,
+		Unshare: plan.Clone, Twice: true, Setsid: true, Root: out.User, Nofile: ns.OriginalNofile(),
 	}
 	defer func() {
 		for _, j := range s.Join {
@@ -158,15 +158,62 @@ func (o *outside) userNS() (*os.File, error) {
 }
 
 // openTrees opens what the stage cannot reach.
-func (p *Process) openTrees() (*setup, error) {
+func (p *Process) openTrees(plan *Plan) (*setup, error) {
 	o := p.outside
 	s := &setup{order: order{
 		Config:   Config{Spec: &specs.Spec{Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
 		CgroupNS: o.CgroupNS,
 	}, idmaps: idmaps{container: p.user}}
-	err := s.openTrees()
-	s.idmaps.close()
-	return s, err
+	defer s.idmaps.close()
+	if err := s.openTrees(); err != nil {
+		return s, err
+	}
+	for i := range o.Mounts {
+		if err := o.openView(s, i, plan); err != nil {
+			return s, fmt.Errorf("%s at %s: %w", o.Mounts[i].Type, o.Mounts[i].Destination, err)
+		}
+	}
+	return s, nil
+}
+
+// views are file systems that show a namespace, which only its owner may mount.
+var views = map[string]uint64{"sysfs": unix.CLONE_NEWNET, "mqueue": unix.CLONE_NEWIPC}
+
+// openView makes a view of a namespace that is not the container's own.
+func (o *outside) openView(s *setup, i int, plan *Plan) error {
+	m := &o.Mounts[i]
+	kind := views[m.Type]
+	if kind == 0 || plan.Clone&kind != 0 || s.sources[i] != nil {
+		return nil
+	}
+	opt, err := parseOptions(m)
+	if err != nil || opt.remount {
+		return err
+	}
+	view := func() (err error) {
+		s.sources[i], err = newFileSystem(m, &opt)
+		return err
+	}
+	if kind == unix.CLONE_NEWNET && plan.NetNS != nil {
+		return ns.WithNetNS(plan.NetNS, view)
+	}
+	for _, j := range o.Join {
+		if j.Kinds != kind {
+			continue
+		}
+		f, err := ns.Open(j.Path, int(kind))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return ns.OnThread(func() error {
+			if err := ns.Enter(f, int(kind)); err != nil {
+				return err
+			}
+			return view()
+		})
+	}
+	return view()
 }
 
 // dropUser closes what was held for openTrees.

@@ -106,7 +106,7 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	var treeFiles []*os.File
 	if user {
 		defer p.dropUser()
-		s, err := p.openTrees()
+		s, err := p.openTrees(plan)
 		trees, treeFiles = s.trees()
 		defer func() {
 			for _, f := range treeFiles {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +65,23 @@ func TestUserNamespace(t *testing.T) {
 		if strings.Contains(line, "shared:") || strings.Contains(line, "master:") {
 			t.Errorf("not private: %s", line)
 		}
+	}
+}
+
+// The limit of open files is what it is for other containers, and not what Go
+// makes of its own. It takes a program that is not Go's to see that.
+func TestUserNamespaceOpenFiles(t *testing.T) {
+	busybox, err := exec.LookPath("busybox")
+	must(t, err)
+	program, err := os.ReadFile(busybox)
+	must(t, err)
+	var out [2]string
+	for i, b := range []*box{newBox(t, defaultSpec("/busybox", "sh", "-c", "ulimit -n")), newUserBox(t, userSpec("/busybox", "sh", "-c", "ulimit -n"))} {
+		must(t, os.WriteFile(filepath.Join(b.dir, "busybox"), program, 0o755))
+		out[i], _ = b.run()
+	}
+	if out[0] != out[1] || out[0] == "" {
+		t.Errorf("%q, with a user namespace %q", out[0], out[1])
 	}
 }
 
@@ -262,26 +281,38 @@ func TestUserNamespaceJoined(t *testing.T) {
 	}
 }
 
-// A network namespace that was made beforehand is the host's property.
+// A network namespace that was made beforehand is the host's property, and so
+// is its sysfs: it shows that network's devices all the same.
 func TestUserNamespaceGivenNetwork(t *testing.T) {
+	noLeak(t)
 	netns, err := ns.NewNetNS()
 	must(t, err)
 	defer netns.Close()
-	spec := userSpec("/probe", "pause")
+	spec := userSpec("/probe", "list", "/sys/class/net")
 	b := newUserBox(t, spec)
 	b.files.NetNS = netns
-	// The kernel lets only the owner of a network namespace see its sysfs.
-	for i, m := range spec.Mounts {
-		if m.Type == "sysfs" {
-			spec.Mounts[i] = bindMount("/sys", "/sys", "ro")
-		}
-	}
 	must(t, b.spawn())
 	in, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", b.process.Pid))
 	must(t, err)
 	defer in.Close()
 	if same, err := ns.Same(in, netns); err != nil || !same {
 		t.Errorf("not in the given network namespace: %v", err)
+	}
+	must(t, b.process.Start())
+	if b.wait(); b.stdout.String() != "lo\n" {
+		t.Errorf("/sys/class/net: %s", b.stdout.String())
+	}
+}
+
+// The same with those of the host.
+func TestUserNamespaceHostNetwork(t *testing.T) {
+	spec := userSpec("/probe", "report")
+	spec.Linux.Namespaces = slices.DeleteFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == "network" || n.Type == "ipc" })
+	r := newUserBox(t, spec).report()
+	for point, want := range map[string]string{"/sys": " ro,nosuid,nodev,noexec,relatime - sysfs", "/dev/mqueue": " rw,nosuid,nodev,noexec,relatime - mqueue"} {
+		if line := r.mount(point); !strings.Contains(line, want) {
+			t.Errorf("%s: %s", point, line)
+		}
 	}
 }
 
