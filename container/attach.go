@@ -56,7 +56,7 @@ func (s *Service) Attach(ctx context.Context, ref string, o AttachOptions, hijac
 		return err
 	}
 	s.announce(r, events.ActionAttach)
-	a := attachment{conn: conn, tty: r.Config.Tty, stdin: o.Stdin && r.Config.OpenStdin, keys: keys}
+	a := attachment{conn: conn, tty: r.Config.Tty, raw: r.Config.Tty, stdin: o.Stdin && r.Config.OpenStdin, keys: keys}
 	defer a.hangUp()
 	if o.Logs {
 		if err := s.replay(ctx, r, o, conn); err != nil {
@@ -89,9 +89,13 @@ func (s *Service) replay(ctx context.Context, r *Record, o AttachOptions, w io.W
 // attachment is one client on one run.
 type attachment struct {
 	conn  Conn
-	tty   bool
+	tty   bool // the keys for it detach
+	raw   bool // output goes without frames
 	stdin bool
 	keys  []byte
+	// settled, if any, is waited for between the end of the output and telling
+	// the client of it: who then asks how it ended gets an answer.
+	settled <-chan struct{}
 
 	once sync.Once
 }
@@ -121,6 +125,14 @@ func (a *attachment) serve(ctx context.Context, p *pending) error {
 	wg.Go(func() {
 		defer close(output)
 		a.copyOut(stream)
+		if a.settled != nil {
+			select {
+			case <-a.settled:
+			case <-stopped:
+			case <-ctx.Done():
+			}
+		}
+		_ = a.conn.CloseWrite() // the client may be gone
 	})
 	defer stream.Close() // before wg.Wait: it ends copyOut
 	for {
@@ -211,8 +223,7 @@ func (a *attachment) copyIn(started <-chan *sandbox.Stream, stopped <-chan struc
 // copyOut carries what the container writes, raw from a terminal and in frames
 // otherwise.
 func (a *attachment) copyOut(stream *sandbox.Stream) {
-	defer func() { _ = a.conn.CloseWrite() }() // the client may be gone
-	if !a.tty {
+	if !a.raw {
 		_, _ = stream.WriteTo(a.conn) // that one side goes away is how it ends
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/sandbox"
 )
@@ -37,7 +38,8 @@ type entry struct {
 // live is what exists while a container runs.
 type live struct {
 	box     *sandbox.Sandbox
-	release []func() // the image's directories
+	release []func()   // the image's directories
+	user    *spec.User // who process 1 runs as; nil: a daemon before this one looked it up
 }
 
 func newEntry(r *Record) *entry {

@@ -48,6 +48,7 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 		return err
 	}
 	s.announceDie(r)
+	s.execs.Drop(e.id)
 	if err := fault.Point("container.exit.saved"); err != nil {
 		return err
 	}

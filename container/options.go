@@ -88,6 +88,14 @@ type AttachOptions struct {
 	DetachKeys string
 }
 
+// ExecStartOptions says how to start an exec.
+type ExecStartOptions struct {
+	Detach bool // return when it runs, and connect nobody
+	// Tty: the client takes the output as it is, and not in frames.
+	Tty         bool
+	ConsoleSize *[2]uint // height and width; nil: as it was created
+}
+
 // Conn is a client's connection after the handler took it over.
 type Conn interface {
 	io.ReadWriteCloser

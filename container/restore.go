@@ -165,6 +165,7 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 			s.log.Error("cannot adopt the network of a container", "container", e.id, "err", err)
 		}
 	}
+	s.adoptExecs(ctx, e, box)
 	if r.Pid != box.Pid() {
 		next := *r
 		next.Pid = box.Pid()

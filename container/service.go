@@ -11,6 +11,7 @@ import (
 
 	"github.com/moby/sys/capability"
 
+	"github.com/berth-engine/berth/container/exec"
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/container/stats"
 	"github.com/berth-engine/berth/event"
@@ -39,6 +40,7 @@ type Service struct {
 	stats   stats.Collector
 	clock   clock
 	caps    []string // that the kernel knows
+	execs   exec.Table
 }
 
 // clock is replaced by tests.

@@ -130,7 +130,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	closeMounts()
 	closeNamespaces()
 	s.report(e.id, errors.Join(root.Close(), closeFile(place.ns)))
-	e.live = &live{box: box, release: []func(){release}}
+	e.live = &live{box: box, release: []func(){release}, user: &user}
 	e.settled = make(chan struct{})
 	s.ship(e, logTo, e.streams.ended())
 	s.announce(r, events.ActionStart)

@@ -129,19 +129,28 @@ func (s *Server) containerRename(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) containerResize(w http.ResponseWriter, r *request) error {
-	height, err := strconv.ParseUint(r.query.Get("h"), 10, 32)
+	height, width, err := r.size()
 	if err != nil {
-		return invalid(fmt.Sprintf("invalid resize height %q: %v", r.query.Get("h"), err))
+		return err
 	}
-	width, err := strconv.ParseUint(r.query.Get("w"), 10, 32)
-	if err != nil {
-		return invalid(fmt.Sprintf("invalid resize width %q: %v", r.query.Get("w"), err))
-	}
-	if err := s.o.Containers.Resize(r.Context(), r.name, uint(height), uint(width)); err != nil {
+	if err := s.o.Containers.Resize(r.Context(), r.name, height, width); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// size reads the size of a terminal.
+func (r *request) size() (height, width uint, err error) {
+	h, err := strconv.ParseUint(r.query.Get("h"), 10, 32)
+	if err != nil {
+		return 0, 0, invalid(fmt.Sprintf("invalid resize height %q: %v", r.query.Get("h"), err))
+	}
+	w, err := strconv.ParseUint(r.query.Get("w"), 10, 32)
+	if err != nil {
+		return 0, 0, invalid(fmt.Sprintf("invalid resize width %q: %v", r.query.Get("w"), err))
+	}
+	return uint(h), uint(w), nil
 }
 
 func (s *Server) containerRemove(w http.ResponseWriter, r *request) error {

@@ -27,6 +27,7 @@ type fakeContainers struct {
 	list    func(o engine.ListOptions) ([]container.Summary, error)
 	wait    func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
 	attach  func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
+	exec    func(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error
 	logs    func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
 	inspect container.InspectResponse
 	updated *container.UpdateConfig
@@ -147,6 +148,25 @@ func (f *fakeContainers) Export(context.Context, string) (io.ReadCloser, error) 
 
 func (f *fakeContainers) Changes(context.Context, string) ([]container.FilesystemChange, error) {
 	return nil, f.err
+}
+
+func (f *fakeContainers) ExecCreate(_ context.Context, ref string, x *container.ExecCreateRequest) (string, error) {
+	return "e1", f.did(fmt.Sprint("exec ", ref, x.Cmd, x.ConsoleSize))
+}
+
+func (f *fakeContainers) ExecStart(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error {
+	if f.exec != nil {
+		return f.exec(ctx, id, o, hijack)
+	}
+	return f.did("exec start " + id)
+}
+
+func (f *fakeContainers) ExecResize(_ context.Context, id string, height, width uint) error {
+	return f.did(fmt.Sprint("exec resize ", id, height, " ", width))
+}
+
+func (f *fakeContainers) ExecInspect(_ context.Context, id string) (container.ExecInspectResponse, error) {
+	return container.ExecInspectResponse{ID: id}, f.err
 }
 
 // fakeImages is the like for images.

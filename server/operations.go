@@ -58,17 +58,21 @@ func (s *Server) operations() []operation {
 		served(put, "/containers/{id}/archive", s.containerArchivePut),
 		served(get, "/containers/{id}/export", s.containerExport),
 		served(get, "/containers/{id}/changes", s.containerChanges),
+
+		served(post, "/containers/{id}/exec", s.execCreate),
+		served(post, "/exec/{id}/start", s.execStart),
+		served(post, "/exec/{id}/resize", s.execResize),
+		served(get, "/exec/{id}/json", s.execInspect),
 	}
 	missing := map[string][]string{
 		get: {
-			"/exec/{id}/json", "/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
+			"/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
 			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}", "/volumes", "/volumes/{name}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		put: {"/volumes/{name}"},
 		post: {
-			"/containers/{id}/exec",
-			"/exec/{id}/start", "/exec/{id}/resize", "/commit", "/build", "/build/prune", "/session", "/grpc",
+			"/commit", "/build", "/build/prune", "/session", "/grpc",
 			"/images/{name}/push", "/images/load", "/images/prune",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/volumes/create", "/volumes/prune",

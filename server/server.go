@@ -47,6 +47,11 @@ type Containers interface {
 	Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
 	Counts() (running, paused, stopped int)
+
+	ExecCreate(ctx context.Context, ref string, x *container.ExecCreateRequest) (string, error)
+	ExecStart(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error
+	ExecResize(ctx context.Context, id string, height, width uint) error
+	ExecInspect(ctx context.Context, id string) (container.ExecInspectResponse, error)
 }
 
 // Images is what the server asks of the images; *image.Store is the engine's.

@@ -98,12 +98,20 @@ func (h *hijacked) watch(every time.Duration, gone func()) {
 }
 
 func (s *Server) containerAttach(w http.ResponseWriter, r *request) error {
+	return s.attached(w, r, func(ctx context.Context, hijack engine.Hijack) error {
+		return s.o.Containers.Attach(ctx, r.name, attachOptions(r), hijack)
+	})
+}
+
+// attached serves a client on its connection, which serve takes over unless it
+// refuses at once.
+func (s *Server) attached(w http.ResponseWriter, r *request, serve func(context.Context, engine.Hijack) error) error {
 	// net/http ends the request's context when the client closes its sending
 	// side before we take the connection over; that is not leaving (see watch).
 	ctx, cancel := s.stream(context.WithoutCancel(r.Context()))
 	defer cancel()
 	var conn *hijacked
-	err := s.o.Containers.Attach(ctx, r.name, attachOptions(r), func(multiplexed bool) (engine.Conn, error) {
+	err := serve(ctx, func(multiplexed bool) (engine.Conn, error) {
 		c, err := hijack(w, r, multiplexed)
 		if err != nil {
 			return nil, err
@@ -117,7 +125,7 @@ func (s *Server) containerAttach(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.Debug("attach ended", "container", r.name, "error", err)
+		s.log.Debug("attached client's end", "path", r.URL.Path, "error", err)
 	}
 	conn.finish()
 	return nil

@@ -129,15 +129,18 @@ func WorkingDir(c *container.Config) string { return path.Clean("/" + c.WorkingD
 // Env is the environment of process 1: the engine's variables, which the
 // configuration overrides.
 func Env(in *Input) []string {
+	return environment(in.Config, in.Config.Tty, in.Config.Env, in.User.Home)
+}
+
+func environment(c *container.Config, tty bool, vars []string, home string) []string {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	if in.Config.Hostname != "" {
-		env = append(env, "HOSTNAME="+in.Config.Hostname)
+	if c.Hostname != "" {
+		env = append(env, "HOSTNAME="+c.Hostname)
 	}
-	if in.Config.Tty {
+	if tty {
 		env = append(env, "TERM=xterm")
 	}
-	env = override(env, in.Config.Env)
-	home := in.User.Home
+	env = override(env, vars)
 	if home == "" {
 		home = "/"
 	}

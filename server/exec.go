@@ -1,0 +1,70 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/moby/moby/api/types/container"
+
+	engine "github.com/berth-engine/berth/container"
+)
+
+func (s *Server) execCreate(w http.ResponseWriter, r *request) error {
+	var body container.ExecCreateRequest
+	if err := readJSON(w, r.Request, &body); err != nil {
+		return err
+	}
+	if !r.version.Has(42) || !body.Tty {
+		body.ConsoleSize = nil
+	}
+	id, err := s.o.Containers.ExecCreate(r.Context(), r.name, &body)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusCreated, container.ExecCreateResponse{ID: id})
+	return nil
+}
+
+// execStart runs an exec. Attached, the connection is taken over as attach
+// does it.
+func (s *Server) execStart(w http.ResponseWriter, r *request) error {
+	var body container.ExecStartRequest
+	if err := readJSON(w, r.Request, &body); err != nil {
+		return err
+	}
+	if !r.version.Has(42) || !body.Tty {
+		body.ConsoleSize = nil
+	}
+	o := engine.ExecStartOptions{Detach: body.Detach, Tty: body.Tty, ConsoleSize: body.ConsoleSize}
+	if o.Detach {
+		if err := s.o.Containers.ExecStart(r.Context(), r.name, o, nil); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	return s.attached(w, r, func(ctx context.Context, hijack engine.Hijack) error {
+		return s.o.Containers.ExecStart(ctx, r.name, o, hijack)
+	})
+}
+
+func (s *Server) execResize(w http.ResponseWriter, r *request) error {
+	height, width, err := r.size()
+	if err != nil {
+		return err
+	}
+	if err := s.o.Containers.ExecResize(r.Context(), r.name, height, width); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (s *Server) execInspect(w http.ResponseWriter, r *request) error {
+	resp, err := s.o.Containers.ExecInspect(r.Context(), r.name)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, resp)
+	return nil
+}
