@@ -42,6 +42,15 @@ func someArgs(cmd *cobra.Command, args []string) error {
 	return argsError(cmd, "requires at least 1 argument")
 }
 
+func atLeast(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) >= n {
+			return nil
+		}
+		return argsError(cmd, fmt.Sprintf("requires at least %d %s", n, arguments(n)))
+	}
+}
+
 func maxArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) <= n {

@@ -48,7 +48,7 @@ func newRoot(s *Session, args []string) *cobra.Command {
 // verbs are the commands by the name they are called.
 func verbs() map[string]func(*Session) *cobra.Command {
 	return map[string]func(*Session) *cobra.Command{
-		"run": newRun, "create": newCreate, "start": newStart, "attach": newAttach, "wait": newWait,
+		"run": newRun, "exec": newExec, "create": newCreate, "start": newStart, "attach": newAttach, "wait": newWait,
 		"logs": newLogs, "ps": newPs, "stop": newStop, "kill": newKill, "restart": newRestart,
 		"cp": newCp, "export": newExport, "diff": newDiff,
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
@@ -109,7 +109,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func newContainer(s *Session) *cobra.Command {
 	return group("container", "Manage containers",
-		newAttach(s), newCp(s), newCreate(s), newDiff(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s), newContainerLs(s), newPort(s),
+		newAttach(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s), newContainerLs(s), newPort(s),
 		newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s), newStop(s), newTop(s), newWait(s))
 }
 

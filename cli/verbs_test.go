@@ -58,6 +58,9 @@ func TestVerbs(t *testing.T) {
 		"GET /containers/nothing/json":     fail(404, "No such container: nothing"),
 		"GET /images/nothing/json":         fail(404, "No such image: nothing"),
 		"GET /containers/i1/json":          fail(404, "No such container: i1"),
+		"POST /containers/c1/exec":         answer(map[string]string{"Id": "e1"}),
+		"POST /containers/c2/exec":         fail(409, "container c2 is paused, unpause the container before exec"),
+		"POST /exec/e1/start":              status(200),
 		"POST /containers/missing/restart": fail(404, "No such container: missing"),
 	}
 	for _, tc := range []struct {
@@ -109,6 +112,13 @@ func TestVerbs(t *testing.T) {
 		{args: "inspect --type container nothing", code: 1, out: "[]\n", errs: "Error response from daemon: No such container: nothing\n"},
 		{args: "inspect --type volume x", code: 1, errs: `unknown type: "volume": must be one of "container", "image"`},
 		{args: "inspect -f {{ c1", code: 64, errs: "template parsing error"},
+		{args: "exec -d c1 ls -l", call: "POST /exec/e1/start"},
+		{args: "container exec -dt -u 1 -w / -e A=b c1 ls", call: "POST /containers/c1/exec"},
+		{args: "exec c2 ls", code: 1, errs: "Error response from daemon: container c2 is paused, unpause the container before exec\n"},
+		{args: "exec c1", code: 1, errs: "berth: 'berth exec' requires at least 2 arguments\n"},
+		{args: "exec -it c1 sh", code: 1, errs: "the input device is not a TTY\n"},
+		{args: "exec -e =x c1 sh", code: 125, errs: "invalid environment variable: =x"},
+		{args: "exec --env-file /nosuch c1 sh", code: 1, errs: "open /nosuch: no such file or directory"},
 		{args: "attach tty", code: 1, errs: "the input device is not a TTY\n"},
 		{args: "-D tag i1 reg/x:2", errs: "DEBUG: POST /v1.51/images/i1/tag?repo=docker.io%2Freg%2Fx&tag=2: 201 Created\n"},
 	} {
@@ -305,7 +315,7 @@ func TestBrokenConfig(t *testing.T) {
 func TestHelp(t *testing.T) {
 	newFake(t, nil)
 	for name, args := range map[string][]string{
-		"help.golden": {"--help"}, "help-container.golden": {"container", "--help"}, "help-ps.golden": {"ps", "--help"},
+		"help.golden": {"--help"}, "help-container.golden": {"container", "--help"}, "help-ps.golden": {"ps", "--help"}, "help-exec.golden": {"exec", "--help"},
 		"help-run.golden": {"run", "--help"}, "help-image.golden": {"help", "image"},
 	} {
 		t.Setenv("DOCKER_CONFIG", "/root/.docker")
