@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -46,11 +47,9 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	s := &server{c: newContainer(os.NewFile(ExeFD, "berth-sandbox")), removed: make(chan struct{})}
-	if err := s.c.prepare(); err != nil {
-		return err
-	}
-	defer s.c.abandon()
+	c := newContainer(os.NewFile(ExeFD, "berth-sandbox"))
+	s := &server{c: c, removed: make(chan struct{}), prepare: sync.OnceValue(c.prepare)}
+	defer c.abandon()
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -16,6 +16,9 @@ const maxConns = 512
 type server struct {
 	c       *container
 	removed chan struct{} // closed by the last request
+	// prepare, if any, is called by the first hello: by then the daemon has put
+	// this process, and so its children, into the group of monitors.
+	prepare func() error
 
 	mu       sync.Mutex
 	conns    int
@@ -63,6 +66,11 @@ func (s *server) hello(m *Message) (*Welcome, error) {
 	v, err := negotiate(h)
 	if err != nil {
 		return nil, err
+	}
+	if s.prepare != nil {
+		if err := s.prepare(); err != nil {
+			return nil, err
+		}
 	}
 	st := s.c.status()
 	if h.Instance != "" && h.Instance != st.Instance {
