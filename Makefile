@@ -62,11 +62,11 @@ test-root: build ## tests that need root: real namespaces, mounts, links
 e2e: faults deb ## stories with the real daemon and real clients, as root
 	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
-# What test/defences.txt lists, beside the stories.
+# What test/defences.txt lists.
 ATTACKED = $(shell sed -n 's/^[a-z0-9]*: //p' test/defences.txt | tr ',' '\n' | awk '{print "./" $$1}' | sort -u)
 
 attack: build ## try to break out, as root
-	go test -count=1 -v -run '^TestAttack' $(ATTACKED) 2>&1 | tools/skips
+	go test -count=1 -p 1 -v -run '^TestAttack' $(ATTACKED) 2>&1 | tools/skips
 
 attack-mutants: build ## each defence built out must be missed (MUTANTS="tag…"), as root
 	go run ./tools/mutants $(MUTANTS)

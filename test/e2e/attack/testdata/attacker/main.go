@@ -33,6 +33,8 @@ func main() {
 		writable()
 	case "fds":
 		fds()
+	case "self":
+		self()
 	case "sockets":
 		copyFile("/proc/net/unix")
 	default:
@@ -162,7 +164,7 @@ func writable() {
 		if err != nil {
 			return nil
 		}
-		if p == "/proc/self/task" || p == "/proc/self/fd" || p == "/proc/self/map_files" {
+		if p == "/proc/self/task" || p == "/proc/self/fd" || p == "/proc/self/fdinfo" || p == "/proc/self/map_files" {
 			return filepath.SkipDir
 		}
 		see(p, e)
@@ -183,7 +185,10 @@ func see(p string, e fs.DirEntry) {
 		return
 	}
 	var st unix.Stat_t
-	if unix.Lstat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
+	if unix.Lstat(p, &st) != nil || st.Mode&0o222 == 0 {
+		return // root may open it, but there is nothing that takes the bytes
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
 		return // masked
 	}
 	fd, err := unix.Open(p, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
