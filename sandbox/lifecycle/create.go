@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
@@ -216,14 +214,11 @@ func (m *making) begin() error {
 }
 
 // openRootfs takes the bundle's root file system, with what is mounted below
-// it, off the host's propagation.
+// it. The stage cuts it off from the host's mounts as the config says
+// (rootfsPropagation).
 func openRootfs(path string) (*os.File, error) {
 	root, err := mount.Clone(path, true)
 	if err != nil {
-		return nil, fmt.Errorf("root file system: %w", err)
-	}
-	if err := mount.SetAttr(root, mount.Attr{Propagation: unix.MS_PRIVATE, Recursive: true}); err != nil {
-		root.Close()
 		return nil, fmt.Errorf("root file system: %w", err)
 	}
 	return root, nil

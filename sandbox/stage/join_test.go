@@ -121,6 +121,27 @@ func TestJoinErrors(t *testing.T) {
 	}
 }
 
+// Settings of the host are not made by way of a path to its namespaces.
+func TestJoinedHost(t *testing.T) {
+	for want, change := range map[string]func(s *specs.Spec){
+		"without a private UTS namespace": func(s *specs.Spec) {
+			s.Linux.Namespaces = []specs.LinuxNamespace{{Type: "mount"}, {Type: "uts", Path: "/proc/self/ns/uts"}}
+		},
+		`sysctl "net.ipv4.ip_forward" is not allowed`: func(s *specs.Spec) {
+			s.Hostname = ""
+			s.Linux.Namespaces = []specs.LinuxNamespace{{Type: "mount"}, {Type: "network", Path: "/proc/self/ns/net"}}
+			s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+		},
+	} {
+		spec := defaultSpec("/probe")
+		change(spec)
+		var e *InvalidSpecError
+		if err := newBox(t, spec).spawn(); !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
 // A container in the mount namespace of others takes the place of what is
 // mounted there; in the host's it would be the host that is gone.
 func TestMountNamespaceJoined(t *testing.T) {

@@ -91,7 +91,8 @@ type box struct {
 	outputs chan struct{}
 	// shareRoot: the root is a copy of a shared mount, as a bundle's may be.
 	shareRoot bool
-	owner     int // whom the root belongs to, with a user namespace
+	rootAt    string // where that mount is
+	owner     int    // whom the root belongs to, with a user namespace
 }
 
 func newBox(t testing.TB, spec *specs.Spec) *box {
@@ -135,6 +136,7 @@ func (b *box) spawn() error {
 	if b.shareRoot {
 		at, err := os.OpenFile(b.t.TempDir(), unix.O_PATH, 0)
 		must(b.t, err)
+		b.rootAt = at.Name()
 		must(b.t, mount.Attach(root, at))
 		must(b.t, at.Close())
 		b.t.Cleanup(func() { must(b.t, unix.Unmount(at.Name(), unix.MNT_DETACH)) })

@@ -316,6 +316,21 @@ func TestRootfsPropagation(t *testing.T) {
 			t.Errorf("%q: %s", word, proc)
 		}
 	}
+	// What the host mounts there later.
+	for word, appears := range map[string]bool{"rslave": true, "slave": true, "private": false, "shared": false} {
+		spec := defaultSpec("/probe", "pause")
+		spec.Linux.RootfsPropagation = word
+		b := newBox(t, spec)
+		b.shareRoot = true
+		must(t, b.spawn())
+		must(t, unix.Mount("tmpfs", filepath.Join(b.rootAt, "etc"), "tmpfs", 0, ""))
+		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", b.process.Pid))
+		must(t, err)
+		must(t, unix.Unmount(filepath.Join(b.rootAt, "etc"), 0))
+		if strings.Contains(string(mounts), " /etc ") != appears {
+			t.Errorf("%s:\n%s", word, mounts)
+		}
+	}
 	spec := defaultSpec("/probe")
 	spec.Linux.RootfsPropagation = "sideways"
 	var e *InvalidSpecError

@@ -74,12 +74,24 @@ func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
 }
 
 // owns tells whether the container has a namespace of this kind apart from
-// the host's.
+// the host's, whose settings are not the container's to make.
 func (n namespaces) owns(flag uint64, netnsGiven bool) bool {
 	if n.clone&uintptr(flag) != 0 || flag == unix.CLONE_NEWNET && netnsGiven {
 		return true
 	}
-	return slices.ContainsFunc(n.join, func(j joined) bool { return j.Kinds&flag != 0 })
+	return slices.ContainsFunc(n.join, func(j joined) bool { return j.Kinds&flag != 0 && !j.hosts() })
+}
+
+// hosts tells whether a path to join leads to the namespace that we are in, so
+// that joining it is the same as not having one.
+func (j joined) hosts() bool {
+	file := map[uint64]string{unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWUTS: "uts", unix.CLONE_NEWCGROUP: "cgroup"}[j.Kinds]
+	ours, err := os.Stat("/proc/thread-self/ns/" + file)
+	if err != nil {
+		return true
+	}
+	its, err := os.Stat(j.Path)
+	return err == nil && os.SameFile(ours, its)
 }
 
 // validateUserNS: a new user namespace has mappings, and the ids of the process

@@ -11,9 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/profiles/seccomp"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	compiler "github.com/berth-engine/berth/sandbox/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -234,6 +236,40 @@ func TestUserNamespaceSettings(t *testing.T) {
 	spec.Process.OOMScoreAdj = &score
 	if out, _ := newUserBox(t, spec).run(); !strings.Contains(out, `ip_forward "1\n"`) || !strings.Contains(out, `"500\n"`) {
 		t.Error(out)
+	}
+}
+
+// The reaper and a filter that is loaded without no_new_privs need rights over
+// the user namespace only.
+func TestUserNamespaceReaperAndFilter(t *testing.T) {
+	spec := userSpec("/probe", "report")
+	profile, err := seccomp.GetDefaultProfile(spec)
+	must(t, err)
+	spec.Linux.Seccomp = profile
+	b := newUserBox(t, spec)
+	b.config.Reaper = true
+	b.config.Seccomp, err = compiler.Compile(profile)
+	must(t, err)
+	if r := b.report(); r.Pid == 1 || r.Status["Seccomp"] != "2" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestOutsideCodec: all that the parent has to know arrives.
+func TestOutsideCodec(t *testing.T) {
+	ids := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}
+	want := outside{
+		User: true, UserNS: "u", UIDs: ids, GIDs: ids, Time: true, TimeNS: "t", Offsets: []ns.TimeOffset{{Clock: "c", Seconds: -1, Nanoseconds: 2}},
+		Join: []joined{{"j", 1}}, NetNS: true, MountNS: "m", Mounts: []specs.Mount{bindMount("a", "b", "c")}, CgroupDirs: []string{"g"}, CgroupNS: true,
+	}
+	for i := range reflect.TypeOf(want).NumField() {
+		if reflect.ValueOf(want).Field(i).IsZero() {
+			t.Errorf("%s is not tested", reflect.TypeOf(want).Field(i).Name)
+		}
+	}
+	var got outside
+	if err := decode(encode(want.describe), got.describe); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v: %+v", err, got)
 	}
 }
 
