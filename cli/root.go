@@ -52,6 +52,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"logs": newLogs, "ps": newPs, "stop": newStop, "kill": newKill, "restart": newRestart,
 		"cp": newCp, "export": newExport, "diff": newDiff,
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
+		"pause": newPause, "unpause": newUnpause, "update": newUpdate, "stats": newStats,
 		"pull": newPull, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
@@ -109,8 +110,9 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func newContainer(s *Session) *cobra.Command {
 	return group("container", "Manage containers",
-		newAttach(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s), newContainerLs(s), newPort(s),
-		newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s), newStop(s), newTop(s), newWait(s))
+		newAttach(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s),
+		newContainerLs(s), newPause(s), newPort(s), newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s),
+		newStats(s), newStop(s), newTop(s), newUnpause(s), newUpdate(s), newWait(s))
 }
 
 func newImage(s *Session) *cobra.Command {

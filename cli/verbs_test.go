@@ -28,6 +28,18 @@ func inspected(tty bool) http.HandlerFunc {
 	})
 }
 
+// oneSample is one with what goes into each column.
+func oneSample() container.StatsResponse {
+	s := container.StatsResponse{ID: "0123456789abcdef", Name: "/web"}
+	s.CPUStats.CPUUsage.TotalUsage, s.PreCPUStats.CPUUsage.TotalUsage = 300, 100
+	s.CPUStats.SystemUsage, s.PreCPUStats.SystemUsage, s.CPUStats.OnlineCPUs = 1800, 1000, 2
+	s.MemoryStats = container.MemoryStats{Usage: 5 << 20, Limit: 8 << 20, Stats: map[string]uint64{"total_inactive_file": 2 << 20}}
+	s.Networks = map[string]container.NetworkStats{"eth0": {RxBytes: 1000, TxBytes: 20}, "eth1": {RxBytes: 500}}
+	s.BlkioStats.IoServiceBytesRecursive = []container.BlkioStatEntry{{Op: "Read", Value: 4096}, {Op: "Total", Value: 4096}}
+	s.PidsStats.Current = 7
+	return s
+}
+
 // TestVerbs runs each verb's common use against fixed answers.
 func TestVerbs(t *testing.T) {
 	routes := map[string]http.HandlerFunc{
@@ -62,6 +74,13 @@ func TestVerbs(t *testing.T) {
 		"POST /containers/c2/exec":         fail(409, "container c2 is paused, unpause the container before exec"),
 		"POST /exec/e1/start":              status(200),
 		"POST /containers/missing/restart": fail(404, "No such container: missing"),
+		"POST /containers/missing/pause":   fail(404, "No such container: missing"),
+		"POST /containers/missing/update":  fail(404, "No such container: missing"),
+		"GET /containers/missing/stats":    fail(404, "No such container: missing"),
+		"POST /containers/c1/pause":        status(204),
+		"POST /containers/c1/unpause":      status(204),
+		"POST /containers/c1/update":       answer(container.UpdateResponse{Warnings: []string{"some warning"}}),
+		"GET /containers/c1/stats":         answer(oneSample()),
 	}
 	for _, tc := range []struct {
 		args      string
@@ -94,6 +113,18 @@ func TestVerbs(t *testing.T) {
 		{args: "rm -fv c1 gone", out: "c1\n", errs: "Error response from daemon: No such container: gone\n", call: "DELETE /containers/c1?force=1&v=1"},
 		{args: "wait c1 c1", out: "3\n3\n"},
 		{args: "top c1 -o pid", out: "PID                 CMD\n1                   sh\n", call: "GET /containers/c1/top?ps_args=-o+pid"},
+		{args: "pause c1 missing", code: 1, out: "c1\n", errs: "Error response from daemon: No such container: missing\n", call: "POST /containers/c1/pause"},
+		{args: "unpause c1", out: "c1\n", call: "POST /containers/c1/unpause"},
+		{args: "update c1", code: 1, errs: "you must provide one or more flags when using this command"},
+		{args: "update -m 64m --pids-limit -1 --restart on-failure:3 c1", out: "c1\nsome warning\n", call: "POST /containers/c1/update"},
+		{args: "update --restart on-failure:x c1", code: 1, errs: "maximum retry count must be an integer"},
+		{args: "update --cpus 1 missing", code: 1, errs: "Error response from daemon: No such container: missing\n"},
+		{args: "stats --no-stream --format {{.Container}}|{{.Name}}|{{.CPUPerc}}|{{.MemUsage}}|{{.MemPerc}}|{{.NetIO}}|{{.BlockIO}}|{{.PIDs}} c1",
+			out: "c1|web|50.00%|3MiB / 8MiB|37.50%|1.5kB / 20B|4.1kB / 0B|7\n", call: "GET /containers/c1/stats?stream=false"},
+		{args: "stats --no-stream c1 missing", code: 1, errs: "Error response from daemon: No such container: missing\n",
+			out: "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O       BLOCK I/O    PIDS\n" +
+				"0123456789ab   web       50.00%    3MiB / 8MiB         37.50%    1.5kB / 20B   4.1kB / 0B   7\n"},
+		{args: "stats --format {{ c1", code: 1, errs: "failed to parse template"},
 		{args: "port c1", out: "9/udp -> 127.0.0.1:99\n80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"},
 		{args: "port c1 80", out: "0.0.0.0:8080\n[::]:8080\n"},
 		{args: "port c1 443/tcp", code: 1, errs: "Error: No public port '443/tcp' published for c1\n"},

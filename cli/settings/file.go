@@ -18,6 +18,7 @@ type File struct {
 	HTTPHeaders  map[string]string `json:"HttpHeaders"`
 	PsFormat     string            `json:"psFormat"`
 	ImagesFormat string            `json:"imagesFormat"`
+	StatsFormat  string            `json:"statsFormat"`
 	DetachKeys   string            `json:"detachKeys"`
 	CredsStore   string            `json:"credsStore"`
 	CredHelpers  map[string]string `json:"credHelpers"`
