@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -157,126 +156,10 @@ func (o *outside) userNS() (*os.File, error) {
 	return ns.NewUserNS(idMap(o.UIDs), idMap(o.GIDs))
 }
 
-// openTrees opens what the stage cannot reach.
-func (p *Process) openTrees(plan *Plan) (*setup, error) {
-	o := p.outside
-	s := &setup{order: order{
-		Config:   Config{Spec: &specs.Spec{Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
-		CgroupNS: o.CgroupNS,
-	}, idmaps: idmaps{container: p.user}}
-	defer s.idmaps.close()
-	if err := s.openTrees(); err != nil {
-		return s, err
-	}
-	for i := range o.Mounts {
-		if err := o.openView(s, i, plan); err != nil {
-			return s, fmt.Errorf("%s at %s: %w", o.Mounts[i].Type, o.Mounts[i].Destination, err)
-		}
-	}
-	return s, nil
-}
-
-// views are file systems that show a namespace, which only its owner may mount.
-var views = map[string]uint64{"sysfs": unix.CLONE_NEWNET, "mqueue": unix.CLONE_NEWIPC}
-
-// openView makes a view of a namespace that is not the container's own.
-func (o *outside) openView(s *setup, i int, plan *Plan) error {
-	m := &o.Mounts[i]
-	kind := views[m.Type]
-	if kind == 0 || plan.Clone&kind != 0 || s.sources[i] != nil {
-		return nil
-	}
-	opt, err := parseOptions(m)
-	if err != nil || opt.remount {
-		return err
-	}
-	view := func() (err error) {
-		s.sources[i], err = newFileSystem(m, &opt)
-		return err
-	}
-	if kind == unix.CLONE_NEWNET && plan.NetNS != nil {
-		return ns.WithNetNS(plan.NetNS, view)
-	}
-	for _, j := range o.Join {
-		if j.Kinds != kind {
-			continue
-		}
-		f, err := ns.Open(j.Path, int(kind))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return ns.OnThread(func() error {
-			if err := ns.Enter(f, int(kind)); err != nil {
-				return err
-			}
-			return view()
-		})
-	}
-	return view()
-}
-
 // dropUser closes what was held for openTrees.
 func (p *Process) dropUser() {
 	p.user.Close()
 	p.user = nil
-}
-
-// tree comes with a descriptor: that of the bind mount at Index in the list of
-// mounts, or of the named cgroup hierarchy.
-type tree struct {
-	Index  int
-	Cgroup bool
-	Name   string
-}
-
-func (t *tree) describe(c *codec) { num(c, &t.Index); c.flag(&t.Cgroup); c.str(&t.Name) }
-
-// trees are all that s has open.
-func (s *setup) trees() (list []tree, files []*os.File) {
-	for i, f := range s.sources {
-		if f != nil {
-			list, files = append(list, tree{Index: i}), append(files, f)
-		}
-	}
-	for _, c := range s.cgroups {
-		list, files = append(list, tree{Cgroup: true, Name: c.name}), append(files, c.tree)
-	}
-	return list, files
-}
-
-// sendTrees follows the order.
-func sendTrees(control *os.File, list []tree, files []*os.File) error {
-	for i, f := range files {
-		if err := send(control, frameTree, list[i].describe, f); err != nil {
-			if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-				return nil // why it ended, Created says
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-// receiveTrees is the stage's part of it.
-func (s *setup) receiveTrees() error {
-	s.sources = make([]*os.File, len(s.Spec.Mounts))
-	for range s.inTrees {
-		kind, body, file, err := receive(s.control)
-		if err != nil {
-			return err
-		}
-		var t tree
-		if err := decode(body, t.describe); err != nil || kind != frameTree || file == nil || t.Index < 0 || t.Index >= max(len(s.sources), 1) {
-			return fmt.Errorf("unexpected message %q (%v)", kind, err) //nolint:errorlint // err may be nil
-		}
-		if t.Cgroup {
-			s.cgroups = append(s.cgroups, cgroupTree{t.Name, file})
-			continue
-		}
-		s.sources[t.Index] = file
-	}
-	return nil
 }
 
 // giveStreams makes pipes root's of the container, who may not take them: the

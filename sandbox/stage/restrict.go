@@ -194,6 +194,9 @@ func (s *setup) credentials(enter bool) error {
 		return err
 	}
 	if err := task.SetUser(p.User.UID, p.User.GID, p.User.AdditionalGids); err != nil {
+		if s.Opened && errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("user %d or one of its groups is not mapped in the joined user namespace: %w", p.User.UID, err)
+		}
 		return err
 	}
 	if enter {

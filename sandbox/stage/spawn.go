@@ -100,23 +100,15 @@ func (p *Process) begin(plan *Plan, f Files) error {
 		return err
 	}
 	files := []*os.File{f.Order, f.Rootfs}
-	st := start{Unshare: plan.Clone &^ p.cloned, InGroup: p.inGroup}
 	user := p.outside != nil && p.outside.User
-	var trees []tree
-	var treeFiles []*os.File
+	var t trees
 	if user {
 		defer p.dropUser()
-		s, err := p.openTrees(plan)
-		trees, treeFiles = s.trees()
-		defer func() {
-			for _, f := range treeFiles {
-				f.Close()
-			}
-		}()
-		if err != nil {
+		var err error
+		if t, err = p.openTrees(plan); err != nil {
 			return fmt.Errorf("container init: open mount sources: %w", err)
 		}
-		st.Trees, st.Cgroups = len(trees), s.cgroups != nil
+		defer t.close()
 	}
 	if !plan.Terminal {
 		streams, done, err := orNull(f.Stdin, f.Stdout, f.Stderr)
@@ -137,6 +129,7 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	if f.Listen != nil {
 		files = append(files, f.Listen)
 	}
+	st := start{Unshare: plan.Clone &^ p.cloned, InGroup: p.inGroup, Trees: len(t.list), Cgroups: t.cgroups}
 	err := task.SendFiles(p.control, frame(frameOrder, st.describe), files)
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // why it ended, Created says
@@ -144,7 +137,7 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	if err != nil {
 		return err
 	}
-	return sendTrees(p.control, trees, treeFiles)
+	return t.send(p.control)
 }
 
 // stageEnv: one thread does all the work and the heap is never collected, since

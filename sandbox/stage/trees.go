@@ -1,0 +1,143 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// trees are detached mounts that the parent has opened for its stage.
+type trees struct {
+	list    []tree
+	files   []*os.File
+	cgroups bool // what shows groups is among them, or there are none
+}
+
+// tree comes with a descriptor: that of the mount at Index in the list of
+// mounts, or of the named cgroup hierarchy.
+type tree struct {
+	Index  int
+	Cgroup bool
+	Name   string
+}
+
+func (t *tree) describe(c *codec) { num(c, &t.Index); c.flag(&t.Cgroup); c.str(&t.Name) }
+
+// openTrees opens what the stage cannot reach.
+func (p *Process) openTrees(plan *Plan) (t trees, err error) {
+	o := p.outside
+	s := &setup{order: order{
+		Config:   Config{Spec: &specs.Spec{Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
+		CgroupNS: o.CgroupNS,
+	}, idmaps: idmaps{container: p.user}}
+	defer s.idmaps.close()
+	err = s.openTrees()
+	for i := range o.Mounts {
+		if err != nil {
+			break
+		}
+		if err = o.openView(s, i, plan); err != nil {
+			err = fmt.Errorf("%s at %s: %w", o.Mounts[i].Type, o.Mounts[i].Destination, err)
+		}
+	}
+	for i, f := range s.sources {
+		if f != nil {
+			t.list, t.files = append(t.list, tree{Index: i}), append(t.files, f)
+		}
+	}
+	for _, c := range s.cgroups {
+		t.list, t.files = append(t.list, tree{Cgroup: true, Name: c.name}), append(t.files, c.tree)
+	}
+	t.cgroups = s.cgroups != nil
+	if err != nil {
+		t.close()
+	}
+	return t, err
+}
+
+func (t *trees) close() {
+	for _, f := range t.files {
+		f.Close()
+	}
+}
+
+// send follows the order.
+func (t *trees) send(control *os.File) error {
+	for i, f := range t.files {
+		err := send(control, frameTree, t.list[i].describe, f)
+		if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+			return nil // why it ended, Created says
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// views are file systems that show a namespace, which only its owner may mount.
+var views = map[string]uint64{"sysfs": unix.CLONE_NEWNET, "mqueue": unix.CLONE_NEWIPC}
+
+// openView makes a view of a namespace that is not the container's own.
+func (o *outside) openView(s *setup, i int, plan *Plan) error {
+	m := &o.Mounts[i]
+	kind := views[m.Type]
+	if kind == 0 || plan.Clone&kind != 0 || s.sources[i] != nil {
+		return nil
+	}
+	opt, err := parseOptions(m)
+	if err != nil || opt.remount {
+		return err
+	}
+	view := func() (err error) {
+		s.sources[i], err = newFileSystem(m, &opt)
+		return err
+	}
+	if kind == unix.CLONE_NEWNET && plan.NetNS != nil {
+		return ns.WithNetNS(plan.NetNS, view)
+	}
+	for _, j := range o.Join {
+		if j.Kinds != kind {
+			continue
+		}
+		f, err := ns.Open(j.Path, int(kind))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return ns.OnThread(func() error {
+			if err := ns.Enter(f, int(kind)); err != nil {
+				return err
+			}
+			return view()
+		})
+	}
+	return view()
+}
+
+// receiveTrees is the stage's part of it.
+func (s *setup) receiveTrees() error {
+	s.sources = make([]*os.File, len(s.Spec.Mounts))
+	for range s.inTrees {
+		kind, body, file, err := receive(s.control)
+		if err != nil {
+			return err
+		}
+		var t tree
+		if err := decode(body, t.describe); err != nil || kind != frameTree || file == nil || t.Index < 0 || t.Index >= max(len(s.sources), 1) {
+			return fmt.Errorf("unexpected message %q (%v)", kind, err) //nolint:errorlint // err may be nil
+		}
+		if t.Cgroup {
+			s.cgroups = append(s.cgroups, cgroupTree{t.Name, file})
+			continue
+		}
+		s.sources[t.Index] = file
+	}
+	return nil
+}
