@@ -100,7 +100,6 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	// The image's HEALTHCHECK is not run; the request's would be refused.
 	if err := validateConfig(config); err != nil {
 		return nil, nil, nil, err
 	}

@@ -22,6 +22,7 @@ type entry struct {
 
 	waits   waiters
 	streams attachments
+	checkup atomic.Pointer[checkup] // of the current or last run; nil: none
 	copies  copies
 
 	// Guarded by lock.

@@ -2,8 +2,6 @@ package container
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,9 +73,7 @@ func (s *Service) ExecCreate(ctx context.Context, ref string, x *container.ExecC
 	if err != nil {
 		return "", err
 	}
-	var id [32]byte
-	_, _ = rand.Read(id[:]) // never fails
-	i := exec.New(hex.EncodeToString(id[:]), t.id, t.record.Run, x, keys)
+	i := exec.New(newID(), t.id, t.record.Run, x, keys)
 	if err := s.execs.Add(i); err != nil {
 		return "", err
 	}

@@ -40,6 +40,7 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 		return err
 	}
 	defer close(e.settled)
+	e.endHealth()
 	if exit.OOMKilled && !e.record().OOMKilled { // nobody watched
 		s.announceOOM(e.record(), sandbox.OOMKill{})
 	}

@@ -13,13 +13,9 @@ import (
 // yet, by name. A field is either used somewhere or stands here: a test
 // enumerates all of them.
 
-// refuseConfig refuses fields of container.Config. A HEALTHCHECK of the image
-// is not the user's wish: it is not run and the health is reported as none.
+// refuseConfig refuses fields of container.Config.
 func refuseConfig(c *container.Config) error {
-	switch {
-	case c.Healthcheck != nil && len(c.Healthcheck.Test) > 0 && c.Healthcheck.Test[0] != "NONE":
-		return notImplemented("Healthcheck")
-	case c.ArgsEscaped:
+	if c.ArgsEscaped {
 		return invalid("ArgsEscaped is only for Windows containers")
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 var (
 	honoured = words(`
 		Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd
-		Image Volumes WorkingDir Entrypoint NetworkDisabled OnBuild Labels StopSignal StopTimeout Shell
+		Image Healthcheck Volumes WorkingDir Entrypoint NetworkDisabled OnBuild Labels StopSignal StopTimeout Shell
 		Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver ConsoleSize Annotations
 		CapAdd CapDrop CgroupnsMode DNS DNSOptions DNSSearch ExtraHosts GroupAdd IpcMode OomScoreAdj PidMode Privileged
 		PublishAllPorts ReadonlyRootfs SecurityOpt Tmpfs UTSMode UsernsMode ShmSize Sysctls Runtime Umask Isolation
@@ -25,9 +25,6 @@ var (
 		BlkioDeviceReadIOps BlkioDeviceWriteIOps CPUPeriod CPUQuota CpusetCpus CpusetMems Devices DeviceCgroupRules
 		MemoryReservation MemorySwap MemorySwappiness OomKillDisable PidsLimit Ulimits Mounts MaskedPaths ReadonlyPaths Init`)
 	refused = map[string]func(*container.Config, *container.HostConfig){
-		"Healthcheck": func(c *container.Config, _ *container.HostConfig) {
-			c.Healthcheck = &container.HealthConfig{Test: []string{"CMD", "x"}}
-		},
 		"ArgsEscaped": func(c *container.Config, _ *container.HostConfig) { c.ArgsEscaped = true },
 		"VolumesFrom": func(_ *container.Config, h *container.HostConfig) { h.VolumesFrom = []string{"x"} },
 		"Cgroup":      func(_ *container.Config, h *container.HostConfig) { h.Cgroup = "container:x" },
@@ -122,7 +119,7 @@ func TestValidate(t *testing.T) {
 		`invalid --security-opt 2: "x=y"`:                    func(_ *container.Config, h *container.HostConfig) { h.SecurityOpt = []string{"x=y"} },
 		"invalid device cgroup rule format":                  func(_ *container.Config, h *container.HostConfig) { h.DeviceCgroupRules = []string{"x"} },
 		"unknown or invalid runtime name: kata":              func(_ *container.Config, h *container.HostConfig) { h.Runtime = "kata" },
-		"no log driver named 'splunk' is registered":         func(_ *container.Config, h *container.HostConfig) { h.LogConfig.Type = "gelf" },
+		"no log driver named 'splunk' is registered":         func(_ *container.Config, h *container.HostConfig) { h.LogConfig.Type = "splunk" },
 		"unknown log opt 'x' for local log driver": func(_ *container.Config, h *container.HostConfig) {
 			h.LogConfig = container.LogConfig{Type: "local", Config: map[string]string{"x": "y"}}
 		},

@@ -28,7 +28,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 	config, host := *r.Config, *r.HostConfig
 	resp := container.InspectResponse{
 		ID: r.ID, Name: "/" + r.Name, Created: r.Created.Format(time.RFC3339Nano),
-		State: state(r), Image: r.Image.ID.String(), RestartCount: r.RestartCount,
+		State: state(r, e.health()), Image: r.Image.ID.String(), RestartCount: r.RestartCount,
 		Driver: rootDriver, Platform: r.Image.Platform.OS, ImageManifestDescriptor: &r.Image.Manifest,
 		GraphDriver: &storage.DriverData{Name: rootDriver, Data: map[string]string{
 			"UpperDir": filepath.Join(dir, upperDir), "WorkDir": filepath.Join(dir, workDir),
@@ -53,7 +53,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 	return resp, nil
 }
 
-func state(r *Record) *container.State {
+func state(r *Record, h *container.Health) *container.State {
 	at := func(t time.Time) string {
 		if t.IsZero() {
 			return "0001-01-01T00:00:00Z"
@@ -65,7 +65,7 @@ func state(r *Record) *container.State {
 		Running: r.State.live() || r.State == Restarting,
 		Paused:  r.State == Paused, Restarting: r.State == Restarting, Dead: r.State == Dead,
 		OOMKilled: r.OOMKilled, Pid: r.Pid, ExitCode: r.ExitCode, Error: r.Error,
-		StartedAt: at(r.StartedAt), FinishedAt: at(r.FinishedAt),
+		StartedAt: at(r.StartedAt), FinishedAt: at(r.FinishedAt), Health: h,
 	}
 }
 

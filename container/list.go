@@ -18,13 +18,18 @@ func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary,
 	if err != nil {
 		return nil, err
 	}
-	var found []*Record
+	type item struct {
+		*Record
+		health *container.HealthSummary
+	}
+	var found []item
 	for _, e := range s.index.all() {
-		if r := e.record(); q.wants(r) {
-			found = append(found, r)
+		h := e.healthSummary()
+		if r := e.record(); q.wants(r, h.Status) {
+			found = append(found, item{r, h})
 		}
 	}
-	slices.SortFunc(found, func(a, b *Record) int {
+	slices.SortFunc(found, func(a, b item) int {
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID))
 	})
 	if q.Limit > 0 && len(found) > q.Limit {
@@ -32,11 +37,12 @@ func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary,
 	}
 	images := map[string]string{} // reference → ID, now
 	out := make([]container.Summary, 0, len(found))
-	for _, r := range found {
+	for _, it := range found {
+		r := it.Record
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		sum := s.summary(r)
+		sum := s.summary(r, it.health)
 		if current, ok := images[r.Config.Image]; ok {
 			sum.Image = current
 		} else {
@@ -62,13 +68,13 @@ func (s *Service) imageName(ctx context.Context, r *Record) string {
 	return r.Config.Image
 }
 
-func (s *Service) summary(r *Record) container.Summary {
+func (s *Service) summary(r *Record, h *container.HealthSummary) container.Summary {
 	sum := container.Summary{
 		ID: r.ID, Names: []string{"/" + r.Name}, ImageID: r.Image.ID.String(),
 		ImageManifestDescriptor: &r.Image.Manifest,
 		Command:                 commandLine(r.Config), Created: r.Created.Unix(),
 		Ports: portSummaries(r), Labels: r.Config.Labels,
-		State: r.shown(), Status: status(r, s.clock.now()),
+		State: r.shown(), Status: status(r, s.clock.now(), h.Status), Health: h,
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: s.endpoints(r)},
 		Mounts:          s.mountPoints(r),
 	}
@@ -78,7 +84,7 @@ func (s *Service) summary(r *Record) container.Summary {
 }
 
 // status is the state for people.
-func status(r *Record, now time.Time) string {
+func status(r *Record, now time.Time, h container.HealthStatus) string {
 	ago := func(t time.Time) string { return units.HumanDuration(now.Sub(t)) }
 	switch r.State {
 	case Created, Starting:
@@ -89,7 +95,14 @@ func status(r *Record, now time.Time) string {
 		}
 		return fmt.Sprintf("Exited (%d) %s ago", r.ExitCode, ago(r.FinishedAt))
 	case Running, Stopping:
-		return "Up " + ago(r.StartedAt)
+		up := "Up " + ago(r.StartedAt)
+		switch h {
+		case container.Starting:
+			return up + " (health: starting)"
+		case container.Healthy, container.Unhealthy:
+			return up + " (" + string(h) + ")"
+		}
+		return up
 	case Paused:
 		return "Up " + ago(r.StartedAt) + " (Paused)"
 	case Restarting:

@@ -8,6 +8,8 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/container"
 	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/container/health"
 )
 
 // merge fills what the request leaves open with the image's defaults, by
@@ -29,6 +31,7 @@ func merge(request *container.Config, image dockerspec.DockerOCIImageConfig) (*c
 	if len(c.Shell) == 0 {
 		c.Shell = image.Shell
 	}
+	c.Healthcheck = health.Merge(request.Healthcheck, image.Healthcheck)
 	var err error
 	if c.ExposedPorts, err = mergePorts(request.ExposedPorts, image.ExposedPorts); err != nil {
 		return nil, err

@@ -43,6 +43,7 @@ func (s *Service) Pause(ctx context.Context, ref string) error {
 	if err != nil {
 		return errors.Join(s.cannot("pause", e, err), box.Resume(ctx))
 	}
+	e.pauseHealth()
 	s.announce(r, events.ActionPause)
 	return nil
 }
@@ -75,6 +76,7 @@ func (s *Service) unpause(ctx context.Context, e *entry) error {
 		return errors.Join(s.cannot("unpause", e, err), box.Pause(ctx))
 	}
 	s.announce(r, events.ActionUnPause)
+	s.resumeHealth(e)
 	return nil
 }
 

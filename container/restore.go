@@ -173,6 +173,10 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 			return err
 		}
 	}
+	s.watchHealth(e)
+	if e.record().State == Paused {
+		e.pauseHealth()
+	}
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil
 }

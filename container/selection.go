@@ -103,7 +103,7 @@ func (q *selection) ports() error {
 }
 
 // wants reports whether a container belongs to the answer.
-func (q *selection) wants(r *Record) bool {
+func (q *selection) wants(r *Record, h container.HealthStatus) bool {
 	f := q.Filters
 	if !q.All && q.Limit <= 0 && !r.State.live() && r.State != Restarting {
 		return false
@@ -114,7 +114,7 @@ func (q *selection) wants(r *Record) bool {
 		matchAny(f.values("status"), func(v string) bool { return v == string(r.shown()) }) &&
 		(q.exited == nil || r.Run > 0 && !r.State.live() && slices.Contains(q.exited, r.ExitCode)) &&
 		matchAny(q.images, func(v string) bool { return v == r.Image.ID.String() || v == r.Config.Image }) &&
-		matchAny(f.values("health"), func(v string) bool { return v == "none" }) &&
+		matchAny(f.values("health"), func(v string) bool { return v == string(h) }) &&
 		matchAny(f.values("is-task"), func(v string) bool { b, err := strconv.ParseBool(v); return err == nil && !b }) &&
 		(q.before == nil || r.Created.Before(q.before.Created)) &&
 		(q.since == nil || r.Created.After(q.since.Created)) &&

@@ -134,6 +134,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	e.settled = make(chan struct{})
 	s.ship(e, logTo, e.streams.ended())
 	s.announce(r, events.ActionStart)
+	s.watchHealth(e)
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil
 }

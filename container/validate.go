@@ -11,6 +11,7 @@ import (
 	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/sys/signal"
 
+	"github.com/berth-engine/berth/container/health"
 	"github.com/berth-engine/berth/container/spec"
 )
 
@@ -26,6 +27,9 @@ var hostname = regexp.MustCompile(`^[[:alnum:]_]([[:alnum:]_.-]*[[:alnum:]_])?$`
 // validateConfig checks the portable part of a request, merged with the image.
 func validateConfig(c *container.Config) error {
 	if err := refuseConfig(c); err != nil {
+		return err
+	}
+	if err := health.Validate(c.Healthcheck); err != nil {
 		return err
 	}
 	for _, e := range c.Env {
