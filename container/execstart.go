@@ -34,6 +34,9 @@ func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 	}
 	t, err := s.execTarget(ctx, i.ContainerID)
 	if err != nil {
+		if !o.Detach && i.Claim() == nil {
+			s.execs.End(i, execCannotRun, s.clock.now()) // who waits for it asks for its exit code
+		}
 		return err
 	}
 	if t.record.Run != i.Run {
@@ -56,7 +59,7 @@ func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 		if conn == nil {
 			return err
 		}
-		writeError(conn, o.Tty, err)
+		_ = TellError(conn, o.Tty, err) // the client may be gone
 		return conn.Close()
 	}
 	if conn == nil {
@@ -114,15 +117,17 @@ func execError(t *execTarget, err error) error {
 	return invalid(prefix+"%w: unknown", err)
 }
 
-// writeError tells a client of an error on its taken-over connection.
-func writeError(conn io.Writer, raw bool, err error) {
+// TellError tells a client of an error on its taken-over connection, on the
+// standard output: raw, or in a frame.
+func TellError(conn io.Writer, raw bool, err error) error {
 	text := err.Error() + "\r\n"
 	if !raw {
 		head := [8]byte{1}
 		binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
 		text = string(head[:]) + text
 	}
-	_, _ = io.WriteString(conn, text) // the client may be gone
+	_, err = io.WriteString(conn, text)
+	return err
 }
 
 // announceExec publishes what happens to an exec, with its command as a part

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 
 	engine "github.com/berth-engine/berth/container"
@@ -44,7 +45,18 @@ func (s *Server) execStart(w http.ResponseWriter, r *request) error {
 		return nil
 	}
 	return s.attached(w, r, func(ctx context.Context, hijack engine.Hijack) error {
-		return s.o.Containers.ExecStart(ctx, r.name, o, hijack)
+		err := s.o.Containers.ExecStart(ctx, r.name, o, hijack)
+		if errdefs.IsConflict(err) && r.Header.Get("Upgrade") != "" {
+			// Clients that asked for an upgrade do not show the text of an answer
+			// that is none; Docker, too, tells them in the stream.
+			conn, herr := hijack(!o.Tty)
+			if herr != nil {
+				return err
+			}
+			_ = engine.TellError(conn, o.Tty, err) // the client may be gone
+			return conn.Close()
+		}
+		return err
 	})
 }
 

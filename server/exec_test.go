@@ -40,10 +40,18 @@ func TestExecOperations(t *testing.T) {
 	}
 	f.err = errdefs.ErrConflict.WithMessage("container x is paused, unpause the container before exec")
 	for _, path := range []string{"/containers/x/exec", "/exec/e1/start"} {
-		code, body, _ := do(t, hs, http.MethodPost, path, `{"Cmd":["ls"]}`, "Connection", "Upgrade", "Upgrade", "tcp")
+		code, body, _ := do(t, hs, http.MethodPost, path, `{"Cmd":["ls"]}`)
 		if code != 409 || !strings.Contains(body, "unpause the container before exec") {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
+	}
+	conn, err := mobyClient(t, hs).ExecAttach(t.Context(), "e1", client.ExecAttachOptions{TTY: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if text, err := io.ReadAll(conn.Reader); err != nil || string(text) != "container x is paused, unpause the container before exec\r\n" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

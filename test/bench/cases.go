@@ -31,6 +31,8 @@ var cases = []benchCase{
 	{name: "API create+start+wait+remove, bridge", unit: "ms", run: api("bridge")},
 	{name: "API create+start+wait+remove, no network", unit: "ms", run: api("none")},
 	{name: "20 API runs back to back, each, bridge", unit: "ms", once: true, floor: true, run: backToBack(inARow)},
+	{name: "API exec of true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, execOnce)},
+	{name: "CLI exec true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, cliExec)},
 	{name: "50 containers at once, API", unit: "ms", once: true, run: parallel(50)},
 	{name: "daemon cold start to first answer", unit: "ms", own: true, once: true, run: coldStart},
 	{name: "memory of the idle daemon (PSS)", unit: "MB", own: true, once: true, run: idleDaemon},
