@@ -99,6 +99,9 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 	if err := checkTerminal(m.b.spec.Process.Terminal, m.detached, m.o.ConsoleSocket); err != nil {
 		return err
 	}
+	if r.Systemd {
+		return systemdError()
+	}
 	if m.c, err = r.claim(id); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"fmt"
+	"os"
 	"path"
 
 	"github.com/containerd/errdefs"
@@ -20,6 +21,14 @@ func groupPath(id, cgroupsPath string) (parent, name string, err error) {
 		return "", "", fmt.Errorf("linux.cgroupsPath %q names no group: %w", cgroupsPath, errdefs.ErrInvalidArgument)
 	}
 	return path.Dir(p), path.Base(p), nil
+}
+
+// systemdError refuses to have systemd make a cgroup.
+func systemdError() error {
+	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
+		return fmt.Errorf("systemd not running on this host, cannot use systemd cgroups manager: %w", errdefs.ErrFailedPrecondition)
+	}
+	return fmt.Errorf("--systemd-cgroup: have the engine make cgroups itself (dockerd --exec-opt native.cgroupdriver=cgroupfs, podman --cgroup-manager=cgroupfs): %w", errdefs.ErrNotImplemented)
 }
 
 // group finds the container's cgroup; errdefs.NotFound if it is gone.
