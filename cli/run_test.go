@@ -166,7 +166,7 @@ func TestRunBadFlags(t *testing.T) {
 		{[]string{"run", "--rm", "--restart", "always", "img"}, 125, "berth: conflicting options: cannot specify both --restart and --rm\n\nRun 'berth run --help' for more information\n"},
 		{[]string{"run", "-d", "-a", "stdout", "img"}, 1, "conflicting options: cannot specify both --attach and --detach\n"},
 		{[]string{"foo"}, 1, "berth: unknown command: berth foo\n\nRun 'berth --help' for more information\n"},
-		{[]string{"update", "c1"}, 1, "berth: unknown command: berth update\n\nRun 'berth --help' for more information\n"},
+		{[]string{"update", "c1"}, 1, "you must provide one or more flags when using this command\n"},
 		{[]string{"container", "foo"}, 1, "berth: unknown command: berth container foo\n\nRun 'berth container --help' for more information\n"},
 		{[]string{"ps", "foo"}, 1, "berth: 'berth ps' accepts no arguments\n\nUsage:  berth ps [OPTIONS]\n\nRun 'berth ps --help' for more information\n"},
 	} {
