@@ -83,6 +83,9 @@ fuzz: ## every fuzz target for a short while (FUZZTIME=10s)
 bench: build ## measure against the floor and PEERS="name=unix:///socket,…"
 	bin/bench -commit $$(git rev-parse --short HEAD) $(BENCHARGS)
 
+bench-runtime: build ## berth-runtime, runc and crun in turns on one bundle, as root
+	bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(BENCHARGS)
+
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md
 

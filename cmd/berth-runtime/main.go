@@ -48,6 +48,9 @@ func verbs() []*verb {
 }
 
 func main() {
+	// One thing after the other: a second processor would cost more switches
+	// between threads than it could take work over.
+	runtime.GOMAXPROCS(1)
 	os.Exit(realMain())
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path"
 	"slices"
 	"strings"
@@ -57,18 +56,12 @@ func (r *Root) Exec(ctx context.Context, id string, o *ExecOptions) (int, error)
 	if err := c.enterable(o.IgnorePaused); err != nil {
 		return -1, err
 	}
-	var signals chan os.Signal
-	if !o.Detach {
-		signals = make(chan os.Signal, 64)
-		go signal.Notify(signals) // many calls: beside the rest
-		defer signal.Stop(signals)
-	}
 	p, err := c.enter(o)
 	if err != nil {
 		return -1, err
 	}
 	defer func() { _ = p.Close() }() // descriptors alone
-	return finish(p, o, signals)
+	return finish(p, o)
 }
 
 func (c *Container) enterable(paused bool) error {
@@ -159,7 +152,7 @@ func (c *Container) nofile() (*unix.Rlimit, error) {
 }
 
 // finish starts the process and waits for it, unless it is detached.
-func finish(p *stage.Process, o *ExecOptions, signals <-chan os.Signal) (int, error) {
+func finish(p *stage.Process, o *ExecOptions) (int, error) {
 	var relay *relay
 	if p.Console != nil && !o.Detach {
 		var err error
@@ -180,7 +173,7 @@ func finish(p *stage.Process, o *ExecOptions, signals <-chan os.Signal) (int, er
 	if o.Detach {
 		return 0, nil
 	}
-	status := attend(p, signals, relay)
+	status := attend(p, relay)
 	if relay != nil {
 		relay.drain()
 	}

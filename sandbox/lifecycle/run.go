@@ -36,12 +36,6 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 			r.warn("%v", err)
 		}
 	}
-	var signals chan os.Signal
-	if !o.Detach {
-		signals = make(chan os.Signal, 64)
-		go signal.Notify(signals) // many calls: beside the rest
-		defer signal.Stop(signals)
-	}
 	if err := m.make(ctx, r, id); err != nil {
 		return -1, err
 	}
@@ -68,7 +62,7 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
-	status := attend(m.process, signals, relay)
+	status := attend(m.process, relay)
 	if o.Keep {
 		return status, nil
 	}
@@ -85,9 +79,21 @@ func (m *making) takeBack() error {
 	return m.c.destroy(context.Background()) // of what was done, whoever gave up waiting
 }
 
+// passedOn are the signals that people and programs send. Those of the kernel
+// about ourselves are not among them.
+var passedOn = []os.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTERM, unix.SIGCONT,
+	unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR,
+}
+
 // attend passes signals on to a child until it ends, and returns its exit
 // status.
-func attend(p *stage.Process, signals <-chan os.Signal, relay *relay) int {
+func attend(p *stage.Process, relay *relay) int {
+	signals := make(chan os.Signal, 64)
+	// Not before there is somebody to pass them on to: each one costs Go some
+	// switches between threads.
+	signal.Notify(signals, passedOn...)
+	defer signal.Stop(signals)
 	ended := make(chan int, 1)
 	go func() { ended <- reapUntil(p.Pid) }()
 	for {
@@ -96,7 +102,6 @@ func attend(p *stage.Process, signals <-chan os.Signal, relay *relay) int {
 			return status
 		case s := <-signals:
 			switch sig, _ := s.(syscall.Signal); sig {
-			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE: // ours; Go's own
 			case unix.SIGWINCH:
 				relay.resize()
 			default:

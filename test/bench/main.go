@@ -5,6 +5,7 @@
 // docs/benchmarks.md is rendered from those files alone.
 //
 //	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
+//	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
 package main
 
@@ -26,6 +27,7 @@ func main() {
 	flag.StringVar(&o.image, "image", "busybox", "image with a program `true`; peers must have it")
 	flag.StringVar(&o.only, "only", "", "run only the cases whose name contains this")
 	flag.StringVar(&o.commit, "commit", "unknown", "the commit that is measured")
+	flag.StringVar(&o.runtimes, "runtimes", "", "measure berth-runtime against these OCI runtimes (\"runc,crun\") and no engine")
 	render := flag.String("render", "", "render the samples in this folder as Markdown and end")
 	flag.Parse()
 
@@ -34,6 +36,9 @@ func main() {
 	err := func() error {
 		if *render != "" {
 			return renderFolder(os.Stdout, *render)
+		}
+		if o.runtimes != "" {
+			return runRuntimes(ctx, o)
 		}
 		return run(ctx, o)
 	}()
@@ -46,6 +51,7 @@ func main() {
 type options struct {
 	n                               int
 	peers, out, image, only, commit string
+	runtimes                        string
 }
 
 func run(ctx context.Context, o options) (err error) {
