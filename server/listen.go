@@ -153,7 +153,7 @@ func listenUnix(ctx context.Context, path, group string) (_ net.Listener, err er
 	if err := os.Chown(made, 0, gid); err != nil && os.Geteuid() == 0 {
 		return nil, err
 	}
-	if err := os.Chmod(made, 0o660); err != nil {
+	if err := os.Chmod(made, socketMode); err != nil {
 		return nil, err
 	}
 	info, err := os.Lstat(made)

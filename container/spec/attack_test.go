@@ -3,6 +3,8 @@ package spec
 import (
 	"slices"
 	"testing"
+
+	"github.com/moby/moby/api/types/container"
 )
 
 // A line of /etc/passwd or /etc/group whose number is none must not make its
@@ -23,6 +25,19 @@ func TestAttackPrimaryGroup(t *testing.T) {
 	for _, who := range []string{"user", "1000:1000", "0:1000"} {
 		if u, err := ResolveUser(root, who, nil); err != nil || !slices.Contains(u.Additional, 1000) {
 			t.Errorf("%s: groups %v, %v", who, u.Additional, err)
+		}
+	}
+}
+
+// All devices are forbidden but those that are named.
+func TestAttackDeviceRules(t *testing.T) {
+	rules := deviceRules(&Input{Host: &container.HostConfig{}})
+	if first := rules[0]; first.Allow || first.Type != "" || first.Major != nil || first.Access != "rwm" {
+		t.Errorf("the first rule is %+v", first)
+	}
+	for _, r := range rules[1:] {
+		if r.Access != "m" && (r.Type != "c" || r.Major == nil || *r.Major != 1 && *r.Major != 5 && *r.Major != 136) {
+			t.Errorf("%+v", r)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func deviceRules(in *Input) []specs.LinuxDeviceCgroup {
 		return specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: &major, Minor: &minor, Access: "rwm"}
 	}
 	rules := []specs.LinuxDeviceCgroup{
-		{Allow: false, Access: "rwm"},
+		atFirst,
 		{Allow: true, Type: "c", Access: "m"},
 		{Allow: true, Type: "b", Access: "m"},
 		char(1, 3), char(1, 5), char(1, 7), char(1, 8), char(1, 9),

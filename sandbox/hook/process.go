@@ -107,7 +107,7 @@ func (r *Runner) fork(h *specs.Hook) (_ *process, err error) {
 		defer runtime.KeepAlive(r.Exe)
 	}
 	p.pid, err = syscall.ForkExec(program, args, &syscall.ProcAttr{
-		Env:   h.Env,
+		Env:   environment(h),
 		Files: []uintptr{uintptr(stdin[0]), uintptr(stdout[1]), uintptr(stdout[1])},
 		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd},
 	})

@@ -68,8 +68,7 @@ func listen(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// accept waits for the next connection. Only processes of our own user are
-// let in, whatever the permissions of the path have become.
+// accept waits for the next connection of somebody who is trusted.
 func accept(l syscall.RawConn) (*Conn, error) {
 	for {
 		fd := -1
@@ -82,7 +81,7 @@ func accept(l syscall.RawConn) (*Conn, error) {
 			return nil, fmt.Errorf("accept: %w", err)
 		}
 		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-		if err == nil && int(cred.Uid) == os.Geteuid() {
+		if err == nil && trusted(cred) {
 			return NewConn(fd)
 		}
 		_ = unix.Close(fd)

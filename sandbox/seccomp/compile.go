@@ -105,7 +105,7 @@ func compile(p *specs.LinuxSeccomp) ([]unix.SockFilter, error) {
 		return nil, err
 	}
 	// The last ABI comes first, so that each jumps over those before it.
-	out := []unix.SockFilter{ret(unix.SECCOMP_RET_KILL_PROCESS)}
+	out := []unix.SockFilter{ret(stranger)}
 	for i := len(abis) - 1; i >= 0; i-- {
 		a := &abis[i]
 		body := append([]unix.SockFilter{load(offsetNumber)}, search(r.steps(a))...)

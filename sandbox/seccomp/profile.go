@@ -213,7 +213,7 @@ const retENOSYS = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 // steps cuts the numbers of an ABI into intervals.
 func (r *resolved) steps(a *abi) []step {
 	fallback := &verdict{otherwise: r.fallback}
-	kill := &verdict{otherwise: unix.SECCOMP_RET_KILL_PROCESS}
+	kill := &verdict{otherwise: stranger}
 	enosys := &verdict{otherwise: retENOSYS}
 	var l ladder
 	for i := range a.spaces {

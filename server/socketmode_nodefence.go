@@ -1,0 +1,5 @@
+//go:build nodefence_socketmode
+
+package server
+
+const socketMode = 0o666
