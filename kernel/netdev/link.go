@@ -7,17 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// links returns the names of all interfaces by their numbers.
-func (c *conn) links() (map[uint32]string, error) {
-	out := map[uint32]string{}
-	err := c.request(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg), func(kind uint16, b []byte) error {
+// links returns number and name of all interfaces.
+func (c *conn) links() (out []link, err error) {
+	err = c.request(unix.RTM_GETLINK, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfInfomsg), func(kind uint16, b []byte) error {
 		if kind != unix.RTM_NEWLINK || len(b) < unix.SizeofIfInfomsg {
 			return errors.New("unexpected netlink message")
 		}
 		index := order.Uint32(b[4:])
 		attributes(b[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
 			if kind == unix.IFLA_IFNAME {
-				out[index] = string(bytes.TrimRight(value, "\x00"))
+				out = append(out, link{index: index, name: string(bytes.TrimRight(value, "\x00"))})
 			}
 		})
 		return nil
@@ -25,7 +24,8 @@ func (c *conn) links() (map[uint32]string, error) {
 	return out, err
 }
 
-// link is what setLink changes: the namespace and the name, or the state.
+// link is an interface, and what setLink changes of it: the namespace and the
+// name, or the state.
 type link struct {
 	index uint32
 	up    bool

@@ -3,7 +3,6 @@ package netdev
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -61,7 +60,10 @@ func Move(to *os.File, devices []Device) error {
 		return err
 	}
 	// The kernel would notice when the device has been moved already.
-	names := slices.Collect(maps.Values(taken))
+	var names []string
+	for _, l := range taken {
+		names = append(names, l.name)
+	}
 	for _, m := range moves {
 		if slices.Contains(names, m.NewName) {
 			return fmt.Errorf("network device %q: the container has a device %q: %w", m.Name, m.NewName, unix.EEXIST)
@@ -96,10 +98,10 @@ func (m *move) look(here *conn) (err error) {
 	if err != nil {
 		return err
 	}
-	for index, name := range links {
-		if name == m.Name {
-			m.index = index
-			m.addresses, err = here.addresses(index)
+	for _, l := range links {
+		if l.name == m.Name {
+			m.index = l.index
+			m.addresses, err = here.addresses(l.index)
 			return err
 		}
 	}
@@ -121,8 +123,9 @@ func (m *move) do(here, there *conn, to *os.File) error {
 	if err != nil {
 		return err
 	}
-	for index := range after {
-		if _, was := before[index]; was {
+	for _, l := range after {
+		index := l.index
+		if slices.ContainsFunc(before, func(b link) bool { return b.index == index }) {
 			continue
 		}
 		for i := range m.addresses {

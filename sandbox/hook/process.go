@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -28,37 +27,31 @@ type process struct {
 	in, out int // our ends of its streams; -1 when closed
 	output  []byte
 
-	mu     sync.Mutex
-	reaped bool
+	deadline time.Time // zero: none
+	late     bool      // it was not kept
 }
 
-// one runs a hook to its end. The calling thread does all but the killing: in a
-// stage, no other thread is where the hook is to run.
+// one runs a hook to its end, all on the calling thread: in a stage, no other
+// is where the hook is to run.
 func (r *Runner) one(ctx context.Context, h *specs.Hook, input []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	limited := ctx
-	if h.Timeout != nil {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
-		defer cancel()
 	}
 	p, err := r.fork(h)
 	if err != nil {
 		return fmt.Errorf("%s: %w", h.Path, err)
 	}
 	defer p.close()
-	if limited.Done() != nil {
-		defer context.AfterFunc(limited, p.kill)()
+	if h.Timeout != nil {
+		p.deadline = time.Now().Add(time.Duration(*h.Timeout) * time.Second)
 	}
-	status, err := p.wait(input)
+	status, err := p.wait(ctx, input)
 	switch {
 	case err != nil:
 		return err
 	case status.Signaled() && ctx.Err() != nil:
 		return ctx.Err()
-	case status.Signaled() && limited.Err() != nil:
+	case status.Signaled() && p.late:
 		return fmt.Errorf("%s did not end within %d s and was killed%s", h.Path, *h.Timeout, p.said())
 	case status.Signaled():
 		return fmt.Errorf("%s: signal: %s%s", h.Path, status.Signal(), p.said())
@@ -114,27 +107,27 @@ func (r *Runner) fork(h *specs.Hook) (_ *process, err error) {
 	return p, err
 }
 
-// kill ends the hook's process group.
+// kill ends the hook's process group. It was not reaped yet, so the number is
+// still its own.
 func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped { // till then the number is its own
-		_ = syscall.Kill(-p.pid, syscall.SIGKILL)
-		_ = syscall.Kill(p.pid, syscall.SIGKILL) // should it have left its group
-	}
+	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+	_ = syscall.Kill(p.pid, syscall.SIGKILL) // should it have left its group
 }
 
 // wait feeds the hook and hears it until it ends.
-func (p *process) wait(input []byte) (status syscall.WaitStatus, err error) {
+func (p *process) wait(ctx context.Context, input []byte) (status syscall.WaitStatus, err error) {
 	for ended := false; !ended; {
 		fds := []unix.PollFd{
 			{Fd: int32(p.pidfd), Events: unix.POLLIN},
 			{Fd: int32(p.out), Events: unix.POLLIN},
 			{Fd: int32(p.in), Events: unix.POLLOUT},
 		}
-		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+		if _, err := unix.Poll(fds, p.patience(ctx)); err != nil && !errors.Is(err, unix.EINTR) {
 			p.kill()
 			return status, errors.Join(os.NewSyscallError("poll", err), p.reap(&status))
+		}
+		if p.late = !p.deadline.IsZero() && !time.Now().Before(p.deadline); p.late || ctx.Err() != nil {
+			p.kill()
 		}
 		if fds[2].Revents != 0 {
 			input = p.feed(input)
@@ -147,10 +140,24 @@ func (p *process) wait(input []byte) (status syscall.WaitStatus, err error) {
 	return status, p.reap(&status)
 }
 
+// patience returns for how many milliseconds there is nothing to look at but
+// descriptors: up to the deadline; a context has none that poll knows.
+func (p *process) patience(ctx context.Context) int {
+	const tick = 50 * time.Millisecond
+	left := time.Duration(-1)
+	if !p.deadline.IsZero() {
+		left = max(time.Until(p.deadline), tick) // also when it was killed already
+	}
+	if ctx.Done() != nil && (left < 0 || left > tick) {
+		left = tick
+	}
+	if left < 0 {
+		return -1
+	}
+	return int((left + time.Millisecond - 1) / time.Millisecond)
+}
+
 func (p *process) reap(status *syscall.WaitStatus) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.reaped = true
 	for {
 		_, err := syscall.Wait4(p.pid, status, 0, nil)
 		if err != syscall.EINTR {

@@ -110,10 +110,14 @@ func (s *setup) mountCgroups(at *os.File, o *mountOptions) error {
 	if err := mount.Attach(tmp, at); err != nil {
 		return err
 	}
-	slices.SortFunc(s.cgroups, func(a, b cgroupTree) int { return strings.Compare(a.name, b.name) })
-	for _, c := range s.cgroups {
-		if err := place(tmp, c); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+	trees, names := map[string]cgroupTree{}, make([]string, len(s.cgroups))
+	for i, c := range s.cgroups {
+		trees[c.name], names[i] = c, c.name
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := place(tmp, trees[name]); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return mount.SetAttr(tmp, mount.Attr{Set: uint64(o.attrs()) & unix.MOUNT_ATTR_RDONLY})

@@ -240,6 +240,20 @@ func describeProcess(c *codec, p *specs.Process) {
 	option(c, &p.OOMScoreAdj, num)
 }
 
+func netDevices(c *codec, m *map[string]specs.LinuxNetDevice) {
+	names := map[string]string{}
+	for name, d := range *m {
+		names[name] = d.Name
+	}
+	pairs(c, &names)
+	if c.reading && len(names) > 0 {
+		*m = map[string]specs.LinuxNetDevice{}
+		for name, inside := range names {
+			(*m)[name] = specs.LinuxNetDevice{Name: inside}
+		}
+	}
+}
+
 func describeLinux(c *codec, l *specs.Linux) {
 	list(c, &l.UIDMappings, describeIDs)
 	list(c, &l.GIDMappings, describeIDs)
@@ -263,6 +277,7 @@ func describeLinux(c *codec, l *specs.Linux) {
 	list(c, &l.MaskedPaths, (*codec).str)
 	list(c, &l.ReadonlyPaths, (*codec).str)
 	c.str(&l.MountLabel)
+	netDevices(c, &l.NetDevices)
 	option(c, &l.MemoryPolicy, func(c *codec, p *specs.LinuxMemoryPolicy) {
 		c.str((*string)(&p.Mode))
 		c.str(&p.Nodes)

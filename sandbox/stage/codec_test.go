@@ -21,6 +21,7 @@ func fullOrder() *order {
 	spec.Process.User = specs.User{UID: 1<<32 - 1, GID: 7, Umask: &id, AdditionalGids: []uint32{1, 0}}
 	spec.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_AS", 1<<64-1, 0)}
 	spec.Process.SelinuxLabel, spec.Linux.MountLabel = "l", "m"
+	spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth7": {Name: "eth%d"}, "eth8": {}}
 	spec.Process.Scheduler = &specs.Scheduler{
 		Policy: specs.SchedFIFO, Nice: -20, Priority: 5, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}, Runtime: 1 << 60, Deadline: 2, Period: 3,
 	}

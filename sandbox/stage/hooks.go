@@ -2,7 +2,6 @@ package stage
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,12 +71,8 @@ func runtimeHooks(h *specs.Hooks) *specs.Hooks {
 // with its mounts made and the host's root directory still in place.
 func (s *setup) createHooks() error {
 	if r := runtimeHooks(s.Spec.Hooks); r != nil {
-		if err := send(s.control, frameHooks, (&wanted{*r, *s.State}).describe, nil); err != nil {
+		if err := s.ask(frameHooks, (&wanted{*r, *s.State}).describe, nil); err != nil {
 			return err
-		}
-		kind, _, _, err := receive(s.control)
-		if err != nil || kind != frameGoOn {
-			os.Exit(1) // the parent says itself what went wrong, to whom it concerns
 		}
 	}
 	if len(hook.CreateContainer.Of(s.Spec.Hooks)) == 0 {
@@ -150,10 +145,7 @@ func (p *Process) createHooks(body []byte) error {
 			return err
 		}
 	}
-	if err := send(p.control, frameGoOn, nothing, nil); err != nil {
-		return fmt.Errorf("container init: %w", err)
-	}
-	return nil
+	return p.goOn()
 }
 
 // RunHooks runs those of Hooks that are of a kind: Poststart when Start has

@@ -84,6 +84,7 @@ func initMain(control *os.File) int {
 		{"make devices", s.makeDevices},
 		{"make working directory", s.makeCwd},
 		{"open terminal", s.openConsole},
+		{"move network devices", s.moveDevices},
 		{"run hooks", s.createHooks},
 		{"kernel settings", s.kernelSettings},
 		{"hide paths", s.hidePaths},

@@ -2,41 +2,39 @@ package stage
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/berth-engine/berth/kernel/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // memoryModes and memoryFlags are include/uapi/linux/mempolicy.h.
-var memoryModes = map[specs.MemoryPolicyModeType]int{
-	specs.MpolDefault: 0, specs.MpolPreferred: 1, specs.MpolBind: 2, specs.MpolInterleave: 3, specs.MpolLocal: 4,
-	specs.MpolPreferredMany: 5, specs.MpolWeightedInterleave: 6,
+var memoryModes = words{
+	{"MPOL_DEFAULT", 0}, {"MPOL_PREFERRED", 1}, {"MPOL_BIND", 2}, {"MPOL_INTERLEAVE", 3}, {"MPOL_LOCAL", 4},
+	{"MPOL_PREFERRED_MANY", 5}, {"MPOL_WEIGHTED_INTERLEAVE", 6},
 }
 
-var memoryFlags = map[specs.MemoryPolicyFlagType]int{
-	specs.MpolFNumaBalancing: 1 << 13, specs.MpolFRelativeNodes: 1 << 14, specs.MpolFStaticNodes: 1 << 15,
+var memoryFlags = words{
+	{"MPOL_F_NUMA_BALANCING", 1 << 13}, {"MPOL_F_RELATIVE_NODES", 1 << 14}, {"MPOL_F_STATIC_NODES", 1 << 15},
 }
 
 // memoryMode translates a policy for the kernel, which knows best what goes
 // together.
 func memoryMode(p *specs.LinuxMemoryPolicy) (mode int, nodes []int, err error) {
-	mode, ok := memoryModes[p.Mode]
-	if !ok {
-		return 0, nil, invalid("memory policy %q is not one of %v", p.Mode, slices.Sorted(maps.Keys(memoryModes)))
+	n, err := memoryModes.number("memory policy", string(p.Mode))
+	if err != nil {
+		return 0, nil, err
 	}
 	for _, f := range p.Flags {
-		bit, ok := memoryFlags[f]
-		if !ok {
-			return 0, nil, invalid("memory policy flag %q is not one of %v", f, slices.Sorted(maps.Keys(memoryFlags)))
+		bit, err := memoryFlags.number("memory policy flag", string(f))
+		if err != nil {
+			return 0, nil, err
 		}
-		mode |= bit
+		n |= bit
 	}
 	if nodes, err = numbers(p.Nodes); err != nil {
 		return 0, nil, invalid("memory policy nodes: %s", err)
 	}
-	return mode, nodes, nil
+	return int(n), nodes, nil
 }
 
 func (s *setup) memoryPolicy() error {

@@ -2,8 +2,6 @@ package stage
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,32 +11,31 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-var policies = map[specs.LinuxSchedulerPolicy]uint32{
-	specs.SchedOther: unix.SCHED_NORMAL, specs.SchedFIFO: unix.SCHED_FIFO, specs.SchedRR: unix.SCHED_RR,
-	specs.SchedBatch: unix.SCHED_BATCH, specs.SchedISO: 4, specs.SchedIdle: unix.SCHED_IDLE, specs.SchedDeadline: unix.SCHED_DEADLINE,
+var policies = words{
+	{"SCHED_OTHER", unix.SCHED_NORMAL}, {"SCHED_FIFO", unix.SCHED_FIFO}, {"SCHED_RR", unix.SCHED_RR}, {"SCHED_BATCH", unix.SCHED_BATCH},
+	{"SCHED_ISO", 4}, {"SCHED_IDLE", unix.SCHED_IDLE}, {"SCHED_DEADLINE", unix.SCHED_DEADLINE},
 }
 
-var schedulerFlags = map[specs.LinuxSchedulerFlag]uint64{
-	specs.SchedFlagResetOnFork: unix.SCHED_FLAG_RESET_ON_FORK, specs.SchedFlagReclaim: unix.SCHED_FLAG_RECLAIM,
-	specs.SchedFlagDLOverrun: unix.SCHED_FLAG_DL_OVERRUN, specs.SchedFlagKeepPolicy: unix.SCHED_FLAG_KEEP_POLICY,
-	specs.SchedFlagKeepParams: unix.SCHED_FLAG_KEEP_PARAMS, specs.SchedFlagUtilClampMin: unix.SCHED_FLAG_UTIL_CLAMP_MIN,
-	specs.SchedFlagUtilClampMax: unix.SCHED_FLAG_UTIL_CLAMP_MAX,
+var schedulerFlags = words{
+	{"SCHED_FLAG_RESET_ON_FORK", unix.SCHED_FLAG_RESET_ON_FORK}, {"SCHED_FLAG_RECLAIM", unix.SCHED_FLAG_RECLAIM},
+	{"SCHED_FLAG_DL_OVERRUN", unix.SCHED_FLAG_DL_OVERRUN}, {"SCHED_FLAG_KEEP_POLICY", unix.SCHED_FLAG_KEEP_POLICY},
+	{"SCHED_FLAG_KEEP_PARAMS", unix.SCHED_FLAG_KEEP_PARAMS}, {"SCHED_FLAG_UTIL_CLAMP_MIN", unix.SCHED_FLAG_UTIL_CLAMP_MIN},
+	{"SCHED_FLAG_UTIL_CLAMP_MAX", unix.SCHED_FLAG_UTIL_CLAMP_MAX},
 }
 
-var ioClasses = map[specs.IOPriorityClass]int{
-	specs.IOPRIO_CLASS_RT: 1, specs.IOPRIO_CLASS_BE: 2, specs.IOPRIO_CLASS_IDLE: 3,
-}
+var ioClasses = words{{"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}}
 
 // scheduling translates a scheduler for the kernel.
-func scheduling(s *specs.Scheduler) (unix.SchedAttr, error) {
-	policy, ok := policies[s.Policy]
-	a := unix.SchedAttr{
-		Policy: policy, Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,
+func scheduling(s *specs.Scheduler) (a unix.SchedAttr, err error) {
+	policy, err := policies.number("scheduler policy", string(s.Policy))
+	if err != nil {
+		return a, err
+	}
+	a = unix.SchedAttr{
+		Policy: uint32(policy), Nice: s.Nice, Priority: uint32(s.Priority), Runtime: s.Runtime, Deadline: s.Deadline, Period: s.Period,
 	}
 	nice := s.Policy == specs.SchedOther || s.Policy == specs.SchedBatch
 	switch {
-	case !ok:
-		return a, invalid("scheduler policy %q is not one of %v", s.Policy, slices.Sorted(maps.Keys(policies)))
 	case nice && (s.Nice < -20 || s.Nice > 19):
 		return a, invalid("scheduler nice %d is not between -20 and 19", s.Nice)
 	case s.Priority != 0 && s.Policy != specs.SchedFIFO && s.Policy != specs.SchedRR:
@@ -47,23 +44,22 @@ func scheduling(s *specs.Scheduler) (unix.SchedAttr, error) {
 		return a, invalid("scheduler runtime, deadline and period are for SCHED_DEADLINE, not for %s", s.Policy)
 	}
 	for _, f := range s.Flags {
-		bit, ok := schedulerFlags[f]
-		if !ok {
-			return a, invalid("scheduler flag %q is unknown", f)
+		bit, err := schedulerFlags.number("scheduler flag", string(f))
+		if err != nil {
+			return a, err
 		}
 		a.Flags |= bit
 	}
 	return a, nil
 }
 
-func validateIOPriority(p *specs.LinuxIOPriority) error {
-	if ioClasses[p.Class] == 0 {
-		return invalid("I/O priority class %q is not one of %v", p.Class, slices.Sorted(maps.Keys(ioClasses)))
+// ioPriority returns the number of the class.
+func ioPriority(p *specs.LinuxIOPriority) (class int, err error) {
+	n, err := ioClasses.number("I/O priority class", string(p.Class))
+	if err == nil && (p.Priority < 0 || p.Priority > 7) {
+		err = invalid("I/O priority %d is not between 0 and 7", p.Priority)
 	}
-	if p.Priority < 0 || p.Priority > 7 {
-		return invalid("I/O priority %d is not between 0 and 7", p.Priority)
-	}
-	return nil
+	return int(n), err
 }
 
 // validateScheduling checks what a process asks for; schedule applies it.
@@ -74,7 +70,7 @@ func validateScheduling(p *specs.Process) error {
 		}
 	}
 	if p.IOPriority != nil {
-		if err := validateIOPriority(p.IOPriority); err != nil {
+		if _, err := ioPriority(p.IOPriority); err != nil {
 			return err
 		}
 	}
@@ -102,7 +98,11 @@ func (s *setup) schedule() error {
 		}
 	}
 	if p.IOPriority != nil {
-		if err := task.SetIOPriority(ioClasses[p.IOPriority.Class], p.IOPriority.Priority); err != nil {
+		class, err := ioPriority(p.IOPriority)
+		if err != nil {
+			return err
+		}
+		if err := task.SetIOPriority(class, p.IOPriority.Priority); err != nil {
 			return fmt.Errorf("I/O priority %s %d: %w", p.IOPriority.Class, p.IOPriority.Priority, err)
 		}
 	}

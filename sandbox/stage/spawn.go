@@ -240,6 +240,10 @@ func (p *Process) created() error {
 			if err := p.passListener(body, file); err != nil {
 				return err
 			}
+		case frameDevices:
+			if err := p.moveDevices(body, file); err != nil {
+				return err
+			}
 		case frameHooks:
 			if err := p.createHooks(body); err != nil {
 				return err

@@ -52,6 +52,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if (spec.Hostname != "" || spec.Domainname != "") && !plan.owns(unix.CLONE_NEWUTS, false) {
 		return plan, invalid("unable to set hostname without a private UTS namespace")
 	}
+	if err := validateNetDevices(spec, plan, netnsGiven); err != nil {
+		return plan, err
+	}
 	return plan, allowSysctls(spec.Linux.Sysctl, plan, netnsGiven)
 }
 
@@ -100,8 +103,7 @@ func validateExecution(l *specs.Linux) error {
 func unimplemented(spec *specs.Spec) error {
 	l := spec.Linux
 	for what, asked := range map[string]bool{
-		"linux.intelRdt":  l.IntelRdt != nil,
-		"network devices": len(l.NetDevices) > 0,
+		"linux.intelRdt": l.IntelRdt != nil,
 	} {
 		if asked {
 			return &NotImplementedError{what}

@@ -15,8 +15,9 @@ const (
 	frameOrder    = 'o' // parent → stage: start, and with it descriptors
 	frameTree     = 'm' // parent → stage: tree, and with it a mount
 	frameConsole  = 't' // stage → parent: the terminal's master comes along
+	frameDevices  = 'd' // stage → parent: wantedDevices, and with them its network namespace
 	frameHooks    = 'h' // stage → parent: wanted; it is time for the runtime's hooks
-	frameGoOn     = 'n' // parent → stage: they have run
+	frameGoOn     = 'n' // parent → stage: done
 	frameAgent    = 'a' // stage → parent: agent, and with it a seccomp filter's listener
 	frameReady    = 'r' // stage → parent: ready
 	frameFailed   = 'f' // stage → parent: failure
