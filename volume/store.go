@@ -4,70 +4,50 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/event"
-	"github.com/berth-engine/berth/fault"
 )
-
-// LocalDriver is the only driver of this version.
-const LocalDriver = "local"
-
-const (
-	dataDir  = "_data"
-	optsFile = "opts.json"
-	halfMade = ".new-"
-	halfGone = ".old-"
-)
-
-var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 // Store holds the volumes below one directory. Safe for concurrent use.
 type Store struct {
 	root   string
 	events *event.Bus
+	log    *slog.Logger
 
-	mu    sync.Mutex
-	users map[string]map[string]int // volume → user → count
+	mu     sync.Mutex
+	byName map[string]*entry
+	byID   map[string]*entry
 }
 
-// Volume is one volume as it is on disk.
-type Volume struct {
-	Name      string
-	Driver    string
-	Labels    map[string]string `json:",omitempty"`
-	Options   map[string]string `json:",omitempty"`
-	CreatedAt time.Time
-	// Anonymous volumes were named by the engine and go with `rm -v`.
-	Anonymous bool `json:",omitempty"`
+// entry is a volume in memory.
+type entry struct {
+	// Guarded by Store.mu. The volume is replaced, never changed.
+	vol   *Volume
+	users map[string]int // references: containers that exist
 
-	// Path is the directory of the data; not stored.
-	Path string `json:"-"`
+	// busy is held while the volume is mounted, unmounted, renamed, restored or
+	// removed. It is taken before Store.mu.
+	busy   sync.Mutex
+	mounts map[string]int // uses by what runs; guarded by busy
 }
 
-// CreateOptions describes a volume to make.
-type CreateOptions struct {
-	Name    string // "": an anonymous volume with a random name
-	Driver  string // "": local
-	Labels  map[string]string
-	Options map[string]string // the local driver takes none yet
-}
-
-// Open prepares root (0701, so that remapped users can reach their volumes)
-// and removes what a killed daemon left half made.
-func Open(root string, bus *event.Bus) (*Store, error) {
+// Open prepares root (0701, so that remapped users can reach their volumes),
+// removes what a killed daemon left half made, and reads the volumes. One that
+// cannot be read is left alone and logged. log may be nil.
+func Open(root string, bus *event.Bus, log *slog.Logger) (*Store, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if err := os.MkdirAll(root, 0o701); err != nil {
 		return nil, fmt.Errorf("open volumes: %w", err)
 	}
@@ -75,183 +55,203 @@ func Open(root string, bus *event.Bus) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open volumes: %w", err)
 	}
+	s := &Store{root: root, events: bus, log: log, byName: map[string]*entry{}, byID: map[string]*entry{}}
 	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
 		if strings.HasPrefix(e.Name(), halfMade) || strings.HasPrefix(e.Name(), halfGone) {
-			if err := os.RemoveAll(filepath.Join(root, e.Name())); err != nil {
+			if err := s.discard(e.Name()); err != nil {
 				return nil, fmt.Errorf("open volumes: %w", err)
 			}
+			continue
 		}
-	}
-	return &Store{root: root, events: bus, users: map[string]map[string]int{}}, nil
-}
-
-// CheckName reports whether name may name a volume, as Docker words it.
-func CheckName(name string) error {
-	if len(name) == 1 {
-		return fail(errdefs.ErrInvalidArgument, "volume name is too short, names should be at least two alphanumeric characters")
-	}
-	if !namePattern.MatchString(name) || len(name) > 255 {
-		return fail(errdefs.ErrInvalidArgument, "%q includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. "+
-			"If you intended to pass a host directory, use absolute path", name)
-	}
-	return nil
-}
-
-// failure is an error of one of errdefs' kinds whose text is only what a user
-// should read.
-type failure struct {
-	kind error
-	text string
-}
-
-func (f *failure) Error() string { return f.text }
-func (f *failure) Unwrap() error { return f.kind }
-
-func fail(kind error, format string, args ...any) error {
-	return &failure{kind, fmt.Sprintf(format, args...)}
-}
-
-// Create makes a volume, or returns the one that has this name already.
-func (s *Store) Create(_ context.Context, o CreateOptions) (Volume, error) {
-	if o.Driver != "" && o.Driver != LocalDriver {
-		return Volume{}, fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", o.Driver, o.Driver)
-	}
-	if len(o.Options) > 0 {
-		return Volume{}, fail(errdefs.ErrNotImplemented, "options of the local volume driver are not supported yet")
-	}
-	v := Volume{Name: o.Name, Driver: LocalDriver, Labels: o.Labels, Options: o.Options, CreatedAt: time.Now().UTC()}
-	if v.Name == "" {
-		var b [32]byte
-		_, _ = rand.Read(b[:]) // never fails
-		v.Name, v.Anonymous = hex.EncodeToString(b[:]), true
-	}
-	if err := CheckName(v.Name); err != nil {
-		return Volume{}, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old, err := s.get(v.Name); err == nil || !errdefs.IsNotFound(err) {
-		return old, err
-	}
-	if err := s.make(v); err != nil {
-		return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err)
-	}
-	v.Path = filepath.Join(s.root, v.Name, dataDir)
-	s.publish(v, events.ActionCreate)
-	return v, nil
-}
-
-func (s *Store) make(v Volume) (err error) {
-	tmp := filepath.Join(s.root, halfMade+v.Name)
-	defer func() {
+		if !e.IsDir() || CheckName(e.Name()) != nil {
+			continue
+		}
+		if err := s.sweepVolume(e.Name()); err != nil {
+			return nil, fmt.Errorf("open volumes: %w", err)
+		}
+		v, err := load(dir)
+		if err == nil {
+			err = v.lift(dir)
+		}
+		if err == nil && s.byID[v.ID] != nil {
+			err = fmt.Errorf("it has the ID of %s: it was copied by hand", s.byID[v.ID].vol.Name)
+		}
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
+			log.Error("cannot read a volume; it is left as it is", "volume", e.Name(), "err", err)
+			continue
 		}
-	}()
-	if err := os.MkdirAll(filepath.Join(tmp, dataDir), 0o701); err != nil {
-		return err
+		s.add(v)
 	}
-	if err := os.Chmod(filepath.Join(tmp, dataDir), 0o755); err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, optsFile), b, 0o600); err != nil {
-		return err
-	}
-	if err := fault.Point("volume.create.rename"); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(s.root, v.Name))
+	return s, nil
+}
+
+// add makes a volume known. The caller holds mu, or nobody else knows s.
+func (s *Store) add(v *Volume) *entry {
+	e := &entry{vol: v, users: map[string]int{}, mounts: map[string]int{}}
+	s.byName[v.Name], s.byID[v.ID] = e, e
+	return e
+}
+
+// dir is the directory of a volume.
+func (s *Store) dir(name string) string { return filepath.Join(s.root, name) }
+
+func newID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 // Get returns a volume by name.
 func (s *Store) Get(name string) (Volume, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.get(name)
-}
-
-func (s *Store) get(name string) (Volume, error) {
-	if err := CheckName(name); err != nil {
+	e, err := s.find(name)
+	if err != nil {
 		return Volume{}, err
 	}
-	b, err := os.ReadFile(filepath.Join(s.root, name, optsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return Volume{}, fail(errdefs.ErrNotFound, "get %s: no such volume", name)
-	}
-	if err != nil {
-		return Volume{}, fmt.Errorf("get %s: %w", name, err)
-	}
-	var v Volume
-	if err := json.Unmarshal(b, &v); err != nil {
-		return Volume{}, fmt.Errorf("get %s: %w", name, err)
-	}
-	v.Name, v.Path = name, filepath.Join(s.root, name, dataDir)
-	return v, nil
+	return s.current(e), nil
 }
 
-// Use marks the volume as used by user (a container's ID) until release is
-// called; a volume that does not exist cannot be used.
-func (s *Store) Use(name, user string) (release func(), err error) {
+// Resolve returns the volume with an ID whatever its name is now. Without an ID,
+// or if that volume does not exist any more, it is the one with the name.
+func (s *Store) Resolve(id, name string) (Volume, error) {
+	s.mu.Lock()
+	if e := s.byID[id]; e != nil {
+		defer s.mu.Unlock()
+		return *e.vol, nil
+	}
+	s.mu.Unlock()
+	return s.Get(name)
+}
+
+func (s *Store) current(e *entry) Volume {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.get(name); err != nil {
-		return nil, err
-	}
-	if s.users[name] == nil {
-		s.users[name] = map[string]int{}
-	}
-	s.users[name][user]++
-	return sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.users[name][user]--; s.users[name][user] == 0 {
-			delete(s.users[name], user)
-		}
-		if len(s.users[name]) == 0 {
-			delete(s.users, name)
-		}
-	}), nil
+	return *e.vol
 }
 
-// Remove deletes a volume and its data; a volume in use is a conflict.
-func (s *Store) Remove(_ context.Context, name string) error {
+// find returns an entry by name.
+func (s *Store) find(name string) (*entry, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
-	v, err := s.get(name)
-	if err == nil && len(s.users[name]) > 0 {
-		users := make([]string, 0, len(s.users[name]))
-		for u := range s.users[name] {
-			users = append(users, u)
+	defer s.mu.Unlock()
+	e := s.byName[name]
+	if e == nil {
+		return nil, fail(errdefs.ErrNotFound, "get %s: no such volume", name)
+	}
+	return e, nil
+}
+
+// lock finds a volume and holds it. The caller unlocks busy.
+func (s *Store) lock(name string) (*entry, error) {
+	for {
+		e, err := s.find(name)
+		if err != nil {
+			return nil, err
 		}
-		err = fail(errdefs.ErrConflict, "remove %s: volume is in use - [%s]", name, strings.Join(users, ", "))
-	}
-	if err != nil {
+		e.busy.Lock()
+		s.mu.Lock()
+		same := s.byName[name] == e
 		s.mu.Unlock()
-		return err
+		if same {
+			return e, nil
+		}
+		e.busy.Unlock() // it was renamed or removed meanwhile
 	}
-	// The rename takes the name away at once; the data may take long.
-	gone := filepath.Join(s.root, halfGone+name)
-	err = os.Rename(filepath.Join(s.root, name), gone)
-	s.mu.Unlock()
+}
+
+// List returns the volumes that a filter selects, by name.
+func (s *Store) List(f Filters) ([]Volume, error) {
+	if err := f.only("dangling", "driver", "label", "label!", "name"); err != nil {
+		return nil, err
+	}
+	dangling, asked, err := f.boolean("dangling")
 	if err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
+		return nil, err
 	}
-	s.publish(v, events.ActionDestroy)
-	if err := os.RemoveAll(gone); err != nil {
-		return fmt.Errorf("remove %s: %w", name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []Volume
+	for _, e := range s.byName {
+		if asked && dangling != (len(e.users) == 0) || !f.any("driver", e.vol.Driver) || !f.names(e.vol.Name) || !f.labels(e.vol.Labels) {
+			continue
+		}
+		out = append(out, *e.vol)
+	}
+	slices.SortFunc(out, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Users returns who refers to a volume.
+func (s *Store) Users(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byName[name]; e != nil {
+		return e.userNames()
 	}
 	return nil
 }
 
-func (s *Store) publish(v Volume, action events.Action) {
-	if s.events == nil {
-		return
+func (e *entry) userNames() []string {
+	names := make([]string, 0, len(e.users))
+	for u := range e.users {
+		names = append(names, u)
 	}
-	s.events.Publish(events.Message{
-		Type: events.VolumeEventType, Action: action,
-		Actor: events.Actor{ID: v.Name, Attributes: map[string]string{"driver": v.Driver}},
-	})
+	slices.Sort(names)
+	return names
+}
+
+// allNames are who refers to the volume, and who only uses it now. The caller
+// holds mu and busy.
+func (e *entry) allNames() []string {
+	names := e.userNames()
+	for u := range e.mounts {
+		if !slices.Contains(names, u) {
+			names = append(names, u)
+		}
+	}
+	return names
+}
+
+// Use marks the volume as used by user (a container's ID) until release is
+// called; a volume that does not exist cannot be used. The volume is found as
+// by Resolve.
+func (s *Store) Use(id, name, user string) (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e == nil {
+		e = s.byName[name]
+	}
+	if e == nil {
+		return nil, fail(errdefs.ErrNotFound, "get %s: no such volume", name)
+	}
+	e.users[user]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if e.users[user]--; e.users[user] == 0 {
+			delete(e.users, user)
+		}
+	}), nil
+}
+
+// Publish announces something about a volume, as events of Docker's volumes
+// look, with pairs of further attributes.
+func (s *Store) Publish(v Volume, action events.Action, extra ...string) {
+	attrs := map[string]string{"driver": v.Driver}
+	for i := 0; i+1 < len(extra); i += 2 {
+		attrs[extra[i]] = extra[i+1]
+	}
+	s.events.Publish(events.Message{Type: events.VolumeEventType, Action: action, Actor: events.Actor{ID: v.Name, Attributes: attrs}})
+}
+
+// Size is how many bytes the files of a volume have.
+func (s *Store) Size(ctx context.Context, name string) (int64, error) {
+	e, err := s.find(name)
+	if err != nil {
+		return 0, err
+	}
+	return sizeOf(ctx, s.current(e).Path)
 }

@@ -10,7 +10,7 @@ import (
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(filepath.Join(t.TempDir(), "volumes"), nil)
+	s, err := Open(filepath.Join(t.TempDir(), "volumes"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestCreateIsIdempotentAndRemoveRespectsUsers(t *testing.T) {
 	if err != nil || again.Labels["a"] != "b" || again.Path != v.Path {
 		t.Fatalf("second create: %+v, %v", again, err)
 	}
-	release, err := s.Use("data", "c1")
+	release, err := s.Use("", "data", "c1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestOpenRemovesLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Open(root, nil); err != nil {
+	if _, err := Open(root, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(root)
@@ -89,7 +89,7 @@ func TestCopyUpFollowsNoLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	if err := CopyUp(v, dir); err != nil {
+	if err := CopyUp(t.Context(), v, dir); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.Readlink(filepath.Join(v.Path, "link")); err != nil || got != "/etc/passwd" {
@@ -105,7 +105,7 @@ func TestCopyUpFollowsNoLinks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(v.Path, "file"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := CopyUp(v, dir); err != nil {
+	if err := CopyUp(t.Context(), v, dir); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(v.Path, "file")); err != nil || string(b) != "mine" {

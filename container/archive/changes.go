@@ -171,11 +171,11 @@ func differs(f, old *os.File, st, oldStat *file.Stat) (bool, error) {
 	if !st.Mode.IsRegular() {
 		return false, nil
 	}
-	caps, err := file.Xattr(f, capability)
+	caps, err := file.Xattr(f, file.Capability)
 	if err != nil {
 		return false, err
 	}
-	oldCaps, err := file.Xattr(old, capability)
+	oldCaps, err := file.Xattr(old, file.Capability)
 	return caps != oldCaps, err
 }
 

@@ -202,7 +202,7 @@ func (k *packer) attributes(f *os.File, h *tar.Header) error {
 	if h.Typeflag == tar.TypeSymlink {
 		return nil
 	}
-	all := []string{capability}
+	all := []string{file.Capability}
 	if k.o.Exact {
 		var err error
 		if all, err = file.Xattrs(f); err != nil {
@@ -210,7 +210,7 @@ func (k *packer) attributes(f *os.File, h *tar.Header) error {
 		}
 	}
 	for _, name := range all {
-		if !mayCarry(name) {
+		if !file.Portable(name) {
 			continue
 		}
 		value, err := file.Xattr(f, name)

@@ -103,3 +103,14 @@ func timespec(t time.Time) unix.Timespec {
 	// Years beyond 2262 are outside of UnixNano, not of the kernel's.
 	return unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
 }
+
+// Exchange exchanges two entries of a directory at once. It is
+// errors.ErrUnsupported or EINVAL where the file system cannot.
+func Exchange(dir *os.File, a, b string) error {
+	return at("exchange", a, dir, unix.Renameat2(int(dir.Fd()), a, int(dir.Fd()), b, unix.RENAME_EXCHANGE))
+}
+
+// Claim renames an entry to a name that is free; os.ErrExist if it is not.
+func Claim(dir *os.File, name, newName string) error {
+	return at("rename", name, dir, unix.Renameat2(int(dir.Fd()), name, int(dir.Fd()), newName, unix.RENAME_NOREPLACE))
+}

@@ -1,0 +1,159 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/kernel/file"
+)
+
+// CreateOptions describes a volume to make.
+type CreateOptions struct {
+	Name    string // "": an anonymous volume with a random name
+	Driver  string // "": local
+	Labels  map[string]string
+	Options map[string]string // of the local driver: see checkOptions
+}
+
+// Create makes a volume, or returns the one that has this name already.
+func (s *Store) Create(ctx context.Context, o CreateOptions) (Volume, error) {
+	v, err := o.volume()
+	if err != nil {
+		return Volume{}, err
+	}
+	if old, err := s.Get(v.Name); err == nil || !errdefs.IsNotFound(err) {
+		return old, err
+	}
+	made, err := s.make(ctx, v, nil)
+	if errdefs.IsConflict(err) {
+		return s.Get(v.Name) // somebody was quicker
+	}
+	return made, err
+}
+
+// Fill makes a new volume with what fill puts into its directory. The volume
+// is there when all of it is; a name that is taken is a conflict.
+func (s *Store) Fill(ctx context.Context, o CreateOptions, fill func(dir *os.File) error) (Volume, error) {
+	v, err := o.volume()
+	if err != nil {
+		return Volume{}, err
+	}
+	if len(v.Options) > 0 {
+		return Volume{}, fail(errdefs.ErrInvalidArgument, "create %s: a volume with a device is filled by its device", v.Name)
+	}
+	if _, err := s.Get(v.Name); err == nil {
+		return Volume{}, taken(v.Name)
+	}
+	return s.make(ctx, v, fill)
+}
+
+func taken(name string) error {
+	return fail(errdefs.ErrConflict, "A volume named %s already exists", name)
+}
+
+// volume checks what is asked for.
+func (o *CreateOptions) volume() (*Volume, error) {
+	if o.Driver != "" && o.Driver != LocalDriver {
+		return nil, fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", o.Driver, o.Driver)
+	}
+	if err := checkOptions(o.Options); err != nil {
+		return nil, err
+	}
+	v := &Volume{
+		Version: recordVersion, ID: newID(), Name: o.Name, Driver: LocalDriver, Labels: maps.Clone(o.Labels), Options: maps.Clone(o.Options),
+		CreatedAt: time.Now().UTC(),
+	}
+	if v.Name == "" {
+		v.Name, v.Anonymous = newID(), true
+		if v.Labels == nil {
+			v.Labels = map[string]string{}
+		}
+		v.Labels[AnonymousLabel] = ""
+	}
+	return v, CheckName(v.Name)
+}
+
+// make makes a volume under a hidden name and renames it into place.
+func (s *Store) make(ctx context.Context, v *Volume, fill func(dir *os.File) error) (_ Volume, err error) {
+	hidden, err := os.MkdirTemp(s.root, halfMade)
+	if err != nil {
+		return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.discard(filepath.Base(hidden)))
+		}
+	}()
+	fail := func(err error) (Volume, error) { return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err) }
+	data := filepath.Join(hidden, dataDir)
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return fail(err)
+	}
+	if err := errors.Join(os.Chmod(hidden, 0o701), os.Chmod(data, 0o755)); err != nil {
+		return fail(err)
+	}
+	if fill != nil {
+		if err := fillDir(data, fill); err != nil {
+			return fail(err)
+		}
+	}
+	if err := v.save(hidden); err != nil {
+		return fail(err)
+	}
+	if err := fault.Point("volume.create.rename"); err != nil {
+		return fail(err)
+	}
+	if ctx.Err() != nil {
+		return fail(context.Cause(ctx))
+	}
+	v.Path = filepath.Join(s.dir(v.Name), dataDir)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.claim(filepath.Base(hidden), v.Name); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return Volume{}, taken(v.Name)
+		}
+		return fail(err)
+	}
+	s.add(v)
+	s.Publish(*v, events.ActionCreate)
+	return *v, nil
+}
+
+func fillDir(path string, fill func(dir *os.File) error) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return fill(dir)
+}
+
+// claim renames a directory of the store to a name that is free.
+func (s *Store) claim(from, to string) error {
+	return s.inRoot(func(root *os.File) error { return file.Claim(root, from, to) })
+}
+
+// discard deletes a directory of the store with a hidden name. It never enters
+// what is mounted there.
+func (s *Store) discard(name string) error {
+	return s.inRoot(func(root *os.File) error { return file.Remove(root, name) })
+}
+
+func (s *Store) inRoot(fn func(root *os.File) error) error {
+	root, err := os.Open(s.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fn(root)
+}

@@ -1,0 +1,74 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/kernel/hostmount"
+)
+
+// Remove deletes a volume with its data and snapshots; a volume in use is a
+// conflict. What a volume with a device shows is not its data, and stays.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	_, err := s.remove(ctx, name, false)
+	return err
+}
+
+func (s *Store) remove(ctx context.Context, name string, measure bool) (size int64, err error) {
+	e, err := s.lock(name)
+	if err != nil {
+		return 0, err
+	}
+	v := s.current(e)
+	if measure && len(v.Options) == 0 {
+		if size, err = sizeOf(ctx, v.Path); err != nil {
+			s.log.Warn("cannot measure a volume", "volume", name, "err", err)
+		}
+	}
+	gone, err := s.takeAway(e, &v)
+	e.busy.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	s.Publish(v, events.ActionDestroy)
+	if err := fault.Point("volume.remove.renamed"); err != nil {
+		return 0, fmt.Errorf("remove %s: %w", name, err)
+	}
+	if err := s.discard(gone); err != nil {
+		return 0, fmt.Errorf("remove %s: %w", name, err)
+	}
+	return size, nil
+}
+
+// takeAway takes the name away at once: the data may take long. The caller
+// holds the volume.
+func (s *Store) takeAway(e *entry, v *Volume) (gone string, err error) {
+	if len(e.mounts) == 0 {
+		// Nobody should have left a mount; what is behind it must not be deleted.
+		if mounted, err := hostmount.Mounted(v.Path); err != nil || mounted {
+			if err == nil {
+				err = hostmount.Unmount(v.Path)
+			}
+			if err != nil {
+				return "", fmt.Errorf("remove %s: %w", v.Name, err)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(e.users) > 0 || len(e.mounts) > 0 {
+		return "", fail(errdefs.ErrConflict, "remove %s: volume is in use - [%s]", v.Name, strings.Join(e.allNames(), ", "))
+	}
+	gone = halfGone + v.ID
+	if err := s.claim(v.Name, gone); err != nil {
+		return "", fmt.Errorf("remove %s: %w", v.Name, err)
+	}
+	delete(s.byName, v.Name)
+	delete(s.byID, v.ID)
+	return gone, nil
+}
