@@ -13,13 +13,11 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	mounttypes "github.com/moby/moby/api/types/mount"
 	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/image"
-	"github.com/berth-engine/berth/volume"
 )
 
 // Directories and files of one container, below its directory.
@@ -122,7 +120,11 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 		return nil, nil, nil, err
 	}
 	s.bindOthers(&host)
-	mounts, err := planMounts(config, &host)
+	others, err := s.volumesFrom(host.VolumesFrom)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	mounts, err := planMounts(config, &host, others)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -225,44 +227,6 @@ func (s *Service) makeDirs(id string) error {
 		}
 	}
 	return os.Chmod(filepath.Join(dir, upperDir), 0o755)
-}
-
-// takeVolumes makes the volumes of a container that do not exist yet, names
-// the anonymous ones, and marks all as used.
-func (s *Service) takeVolumes(ctx context.Context, e *entry, r *Record, u *undo) error {
-	for i := range r.Mounts {
-		m := &r.Mounts[i]
-		if m.Type != mounttypes.TypeVolume {
-			continue
-		}
-		_, err := s.volumes.Get(m.Name)
-		fresh := m.Name == "" || errdefs.IsNotFound(err)
-		v, err := s.volumes.Create(ctx, volume.CreateOptions{Name: m.Name, Labels: volumeLabels(r, m)})
-		if err != nil {
-			return err
-		}
-		m.Name = v.Name
-		if fresh {
-			u.push(func(ctx context.Context) { s.report(r.ID, s.volumes.Remove(ctx, v.Name)) })
-		}
-		release, err := s.volumes.Use(v.Name, r.ID)
-		if err != nil {
-			return err
-		}
-		e.held = append(e.held, release)
-		u.push(func(context.Context) { release() })
-	}
-	return nil
-}
-
-// volumeLabels are the labels that --mount gives a volume it makes.
-func volumeLabels(r *Record, m *Mount) map[string]string {
-	for _, a := range r.HostConfig.Mounts {
-		if a.Type == mounttypes.TypeVolume && a.Source == m.Name && a.VolumeOptions != nil {
-			return a.VolumeOptions.Labels
-		}
-	}
-	return nil
 }
 
 // bindOthers resolves the containers that the modes name to their IDs, so that

@@ -72,6 +72,7 @@ func (s *Service) letGo(ctx context.Context, e *entry, r *Record, box *sandbox.S
 	if box != nil {
 		errs = append(errs, box.Remove(ctx))
 	}
+	s.unmountVolumes(r)
 	if e.live != nil {
 		for _, f := range e.live.release {
 			f()

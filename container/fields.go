@@ -24,7 +24,6 @@ func refuseConfig(c *container.Config) error {
 // refuseHostConfig refuses fields of container.HostConfig.
 func refuseHostConfig(h *container.HostConfig) error {
 	for field, set := range map[string]bool{
-		"VolumesFrom":                        len(h.VolumesFrom) > 0,
 		"Links":                              len(h.Links) > 0,
 		"Cgroup":                             h.Cgroup != "",
 		"StorageOpt":                         len(h.StorageOpt) > 0,

@@ -18,7 +18,7 @@ var (
 	honoured = words(`
 		Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Cmd
 		Image Healthcheck Volumes WorkingDir Entrypoint NetworkDisabled OnBuild Labels StopSignal StopTimeout Shell
-		Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver ConsoleSize Annotations
+		Binds ContainerIDFile LogConfig NetworkMode PortBindings RestartPolicy AutoRemove VolumeDriver VolumesFrom ConsoleSize Annotations
 		CapAdd CapDrop CgroupnsMode DNS DNSOptions DNSSearch ExtraHosts GroupAdd IpcMode OomScoreAdj PidMode Privileged
 		PublishAllPorts ReadonlyRootfs SecurityOpt Tmpfs UTSMode UsernsMode ShmSize Sysctls Runtime Umask Isolation
 		CPUShares Memory NanoCPUs CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps
@@ -26,7 +26,6 @@ var (
 		MemoryReservation MemorySwap MemorySwappiness OomKillDisable PidsLimit Ulimits Mounts MaskedPaths ReadonlyPaths Init`)
 	refused = map[string]func(*container.Config, *container.HostConfig){
 		"ArgsEscaped": func(c *container.Config, _ *container.HostConfig) { c.ArgsEscaped = true },
-		"VolumesFrom": func(_ *container.Config, h *container.HostConfig) { h.VolumesFrom = []string{"x"} },
 		"Cgroup":      func(_ *container.Config, h *container.HostConfig) { h.Cgroup = "container:x" },
 		"Links":       func(_ *container.Config, h *container.HostConfig) { h.Links = []string{"a:b"} },
 		"StorageOpt":  func(_ *container.Config, h *container.HostConfig) { h.StorageOpt = map[string]string{"size": "1g"} },
@@ -161,7 +160,7 @@ func TestMountSpecs(t *testing.T) {
 		}
 	}
 	h := &container.HostConfig{Binds: []string{"/a:/x", "bb:/x/"}}
-	if _, err := planMounts(&container.Config{}, h); err == nil || err.Error() != "Duplicate mount point: /x" {
+	if _, err := planMounts(&container.Config{}, h, nil); err == nil || err.Error() != "Duplicate mount point: /x" {
 		t.Errorf("duplicate: %v", err)
 	}
 }

@@ -85,8 +85,8 @@ func (s *Service) mountPoints(r *Record) []container.MountPoint {
 			p.Mode = ""
 		case mounttypes.TypeVolume:
 			p.Driver = "local"
-			if v, err := s.volumes.Get(m.Name); err == nil {
-				p.Source = v.Path
+			if v, err := s.volumes.Resolve(m.VolumeID, m.Name); err == nil {
+				p.Name, p.Source = v.Name, v.Path
 			}
 		default: // nothing to add
 		}

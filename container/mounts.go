@@ -17,10 +17,10 @@ import (
 // openPath is O_PATH: a handle that reads nothing and cannot hang.
 const openPath = 0x200000
 
-// hostMounts turns the container's mounts into those of the specification.
-// Files opened on the way stay open until u runs or done is called: their
+// hostMounts turns the container's mounts into those of the specification, for
+// user: the container itself, or who copies its files meanwhile. Files opened on the way stay open until u runs or done is called: their
 // descriptors' paths are the sources.
-func (s *Service) hostMounts(root *os.File, r *Record, u *undo) ([]specs.Mount, func(), error) {
+func (s *Service) hostMounts(ctx context.Context, root *os.File, r *Record, user string, u *undo) ([]specs.Mount, func(), error) {
 	var open []*os.File
 	done := func() {
 		for _, f := range open {
@@ -39,7 +39,7 @@ func (s *Service) hostMounts(root *os.File, r *Record, u *undo) ([]specs.Mount, 
 			out = append(out, sm)
 			continue
 		case mounttypes.TypeVolume:
-			src, f, err := s.volumeSource(root, m)
+			src, f, err := s.volumeSource(ctx, root, r, m, user, u)
 			if f != nil {
 				open = append(open, f)
 			}
@@ -91,13 +91,13 @@ func makeSource(m *Mount) error {
 
 // volumeSource returns the host path of a volume, filled from the image if it
 // is empty.
-func (s *Service) volumeSource(root *os.File, m *Mount) (string, *os.File, error) {
-	v, err := s.volumes.Get(m.Name)
+func (s *Service) volumeSource(ctx context.Context, root *os.File, r *Record, m *Mount, user string, u *undo) (string, *os.File, error) {
+	v, err := s.mountVolume(ctx, r, m, user, u)
 	if err != nil {
 		return "", nil, err
 	}
 	if !m.NoCopy && m.Subpath == "" {
-		if err := copyUp(root, v, m.Destination); err != nil {
+		if err := copyUp(ctx, root, v, m.Destination); err != nil {
 			return "", nil, err
 		}
 	}
@@ -124,7 +124,7 @@ func descriptorPath(f *os.File) string {
 
 // copyUp fills an empty volume with the image's files at dest. Where the image
 // has no directory there is nothing to copy.
-func copyUp(root *os.File, v volume.Volume, dest string) error {
+func copyUp(ctx context.Context, root *os.File, v volume.Volume, dest string) error {
 	handle, err := mount.OpenInRoot(root, dest, openPath, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -141,6 +141,6 @@ func copyUp(root *os.File, v volume.Volume, dest string) error {
 	if err != nil {
 		return fmt.Errorf("fill volume %s: %w", v.Name, err)
 	}
-	err = volume.CopyUp(v, dir)
+	err = volume.CopyUp(ctx, v, dir)
 	return errors.Join(err, dir.Close())
 }

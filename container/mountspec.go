@@ -14,9 +14,10 @@ import (
 )
 
 // planMounts says which mounts a request asks for, checked and in a stable
-// order, one per destination: --mount and -v before VOLUMEs of the image. It
-// makes nothing; volumes without a name still have none.
-func planMounts(c *container.Config, h *container.HostConfig) ([]Mount, error) {
+// order, one per destination: --mount and -v before those of other containers,
+// and these before VOLUMEs of the image. It makes nothing; volumes without a
+// name still have none.
+func planMounts(c *container.Config, h *container.HostConfig, others []Mount) ([]Mount, error) {
 	var all []Mount
 	add := func(m Mount) error {
 		if slices.ContainsFunc(all, func(o Mount) bool { return o.Destination == m.Destination }) {
@@ -50,6 +51,11 @@ func planMounts(c *container.Config, h *container.HostConfig) ([]Mount, error) {
 		}
 		if err := add(m); err != nil {
 			return nil, err
+		}
+	}
+	for _, m := range others {
+		if !slices.ContainsFunc(all, func(o Mount) bool { return o.Destination == m.Destination }) {
+			all = append(all, m)
 		}
 	}
 	for dest := range c.Volumes {
@@ -227,9 +233,6 @@ func parseVolumeMount(m Mount, a *mounttypes.Mount) (Mount, error) {
 	if d := o.DriverConfig; d != nil {
 		if d.Name != "" && d.Name != volume.LocalDriver {
 			return m, notFound("error looking up volume plugin %s: plugin %q not found", d.Name, d.Name)
-		}
-		if len(d.Options) > 0 {
-			return m, notImplemented("Mounts: VolumeOptions.DriverConfig.Options")
 		}
 	}
 	m.NoCopy, m.Subpath = o.NoCopy, o.Subpath

@@ -69,7 +69,8 @@ type ImageRef struct {
 // Mount is one mount point of the container besides its root.
 type Mount struct {
 	Type        mounttypes.Type
-	Name        string `json:",omitempty"` // of the volume
+	Name        string `json:",omitempty"` // of the volume, as it was last
+	VolumeID    string `json:",omitempty"` // which volume that is; "": of an earlier version of the record
 	Anonymous   bool   `json:",omitempty"` // a volume that goes with rm -v and --rm
 	Source      string `json:",omitempty"` // host path of a bind
 	Destination string

@@ -8,7 +8,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
-	mounttypes "github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-engine/berth/fault"
 )
@@ -121,17 +120,4 @@ func (s *Service) dead(e *entry, cause error) error {
 	resp.Error = &container.WaitExitError{Message: cause.Error()}
 	e.waits.wake(resp, container.WaitConditionRemoved)
 	return cause
-}
-
-// removeVolumes removes the anonymous volumes that nobody else uses.
-func (s *Service) removeVolumes(ctx context.Context, r *Record) {
-	for _, m := range r.Mounts {
-		if m.Type != mounttypes.TypeVolume || !m.Anonymous {
-			continue
-		}
-		err := s.volumes.Remove(ctx, m.Name)
-		if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
-			s.log.Warn("cannot remove a volume", "container", r.ID, "volume", m.Name, "err", err)
-		}
-	}
 }

@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/containerd/errdefs"
-	mounttypes "github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/sandbox"
@@ -42,6 +41,7 @@ func (s *Service) Restore(ctx context.Context) error {
 			s.log.Error("cannot restore a container", "container", e.id, "err", err)
 		}
 	}
+	s.volumes.Settle()
 	s.sweepSandboxes(ctx, live)
 	if err := s.networks.Prune(ctx, live); err != nil {
 		return fmt.Errorf("restore containers: %w", err)
@@ -108,16 +108,8 @@ func (s *Service) holdAgain(ctx context.Context, e *entry) {
 	} else {
 		s.log.Warn("the image of a container is gone", "container", r.ID, "image", r.Config.Image, "err", err)
 	}
-	for _, m := range r.Mounts {
-		if m.Type != mounttypes.TypeVolume {
-			continue
-		}
-		release, err := s.volumes.Use(m.Name, r.ID)
-		if err != nil {
-			s.log.Warn("a volume of a container is gone", "container", r.ID, "volume", m.Name, "err", err)
-			continue
-		}
-		e.held = append(e.held, release)
+	if err := s.holdVolumes(e); err != nil {
+		s.log.Warn("cannot bring a record up to date", "container", r.ID, "err", err)
 	}
 }
 
@@ -137,6 +129,7 @@ func (s *Service) adopt(ctx context.Context, e *entry) error {
 func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) error {
 	e.live = &live{box: box}
 	e.settled = make(chan struct{})
+	s.useVolumes(ctx, e.record())
 	e.streams.open(ctx, box)
 	if !box.Running() {
 		exit, err := box.Wait(ctx)

@@ -14,6 +14,9 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 )
 
+// copier is who uses the volumes of a container while its files are copied.
+const copier = "a copy of files"
+
 // upperOf is the directory with what a container wrote.
 func (s *Service) upperOf(id string) string { return filepath.Join(s.records.dir(id), upperDir) }
 
@@ -79,7 +82,7 @@ func (s *Service) mountStill(ctx context.Context, e *entry, u *undo) (*mount.Vie
 	if err != nil {
 		return nil, err
 	}
-	mounts, done, err := s.hostMounts(root, r, u)
+	mounts, done, err := s.hostMounts(ctx, root, r, copier, u)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if logTo != nil {
 		u.push(func(context.Context) { s.report(e.id, logTo.Close()) })
 	}
-	mounts, closeMounts, err := s.hostMounts(root, before, &u)
+	mounts, closeMounts, err := s.hostMounts(ctx, root, before, e.id, &u)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
-	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events)
+	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log)
 	if err != nil {
 		return fmt.Errorf("open the volumes: %w", err)
 	}
