@@ -27,9 +27,9 @@ func newInspect(s *Session) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case kind == "" && cmd.Flags().Changed("type"):
-				return errors.New(`type is empty: must be one of "container", "image"`)
-			case kind != "" && kind != "container" && kind != "image":
-				return fmt.Errorf(`unknown type: %q: must be one of "container", "image"`, kind)
+				return errors.New(`type is empty: must be one of "container", "image", "volume"`)
+			case kind != "" && kind != "container" && kind != "image" && kind != "volume":
+				return fmt.Errorf(`unknown type: %q: must be one of "container", "image", "volume"`, kind)
 			}
 			return s.inspect(cmd.Context(), args, text, func(ctx context.Context, api *client.Client, name string) (format.Found, error) {
 				return s.inspectAny(ctx, api, name, kind, size)
@@ -41,7 +41,7 @@ func newInspect(s *Session) *cobra.Command {
 	f.StringVarP(&text, "format", "f", "", inspectFormatHelp)
 	f.BoolVarP(&size, "size", "s", false, "Display total file sizes if the type is container")
 	f.StringVar(&kind, "type", "", "Only inspect objects of the given type")
-	_ = cmd.RegisterFlagCompletionFunc("type", completeWords("container", "image"))
+	_ = cmd.RegisterFlagCompletionFunc("type", completeWords("container", "image", "volume"))
 	return cmd
 }
 
@@ -110,16 +110,24 @@ func (s *Session) inspect(ctx context.Context, names []string, text string, get 
 
 // inspectAny tries the kinds of objects in turn.
 func (s *Session) inspectAny(ctx context.Context, api *client.Client, name, kind string, size bool) (format.Found, error) {
-	if kind != "image" {
+	if kind == "" || kind == "container" {
 		f, err := inspectContainer(ctx, api, name, size)
 		if err == nil || kind == "container" || !skippable(err) {
 			return f, err
 		}
 	}
-	f, err := inspectImage(ctx, api, name, nil)
+	found := "image"
+	f, err := format.Found{}, error(nil)
+	if kind != "volume" {
+		f, err = inspectImage(ctx, api, name, nil)
+	}
+	if kind == "volume" || kind == "" && err != nil && skippable(err) {
+		found = "volume"
+		f, err = inspectVolume(ctx, api, name)
+	}
 	switch {
 	case err == nil && size:
-		fmt.Fprintln(s.IO.Err, "WARNING: --size ignored for image")
+		fmt.Fprintln(s.IO.Err, "WARNING: --size ignored for", found)
 	case err != nil && kind == "" && skippable(err):
 		err = fmt.Errorf("Error: No such object: %s", name)
 	}

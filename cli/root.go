@@ -56,7 +56,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"pull": newPull, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
-		"container": newContainer, "context": newContext, "image": newImage, "system": newSystem, "completion": newCompletion,
+		"container": newContainer, "context": newContext, "image": newImage, "system": newSystem, "volume": newVolume, "completion": newCompletion,
 	}
 }
 

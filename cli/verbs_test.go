@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/berth-engine/berth/api"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/api/types/volume"
 )
 
 func inspected(tty bool) http.HandlerFunc {
@@ -42,6 +45,8 @@ func oneSample() container.StatsResponse {
 
 // TestVerbs runs each verb's common use against fixed answers.
 func TestVerbs(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	vol := volume.Volume{Name: "v1", Driver: "local", Mountpoint: "/m/v1", Labels: map[string]string{"a": "b"}, Scope: "local"}
 	routes := map[string]http.HandlerFunc{
 		"GET /containers/c1/json":  inspected(false),
 		"GET /containers/tty/json": inspected(true),
@@ -73,6 +78,25 @@ func TestVerbs(t *testing.T) {
 		"POST /containers/c1/exec":         answer(map[string]string{"Id": "e1"}),
 		"POST /containers/c2/exec":         fail(409, "container c2 is paused, unpause the container before exec"),
 		"POST /exec/e1/start":              status(200),
+		"GET /containers/v1/json":          fail(404, "No such container: v1"),
+		"GET /images/v1/json":              fail(404, "No such image: v1"),
+		"GET /volumes/nothing":             fail(404, "get nothing: no such volume"),
+		"GET /volumes/none":                fail(404, "get none: no such volume"),
+		"GET /volumes/v1":                  answer(vol),
+		"GET /volumes":                     answer(volume.ListResponse{Volumes: []volume.Volume{vol}}),
+		"POST /volumes/create":             answer(vol),
+		"POST /volumes/prune":              answer(volume.PruneReport{VolumesDeleted: []string{"v1"}, SpaceReclaimed: 5}),
+		"DELETE /volumes/v1":               status(204),
+		"DELETE /volumes/none":             fail(404, "get none: no such volume"),
+		"POST /volumes/v1/rename":          answer(vol),
+		"POST /volumes/v1/copy":            answer(volume.Volume{Name: "v3", Status: map[string]any{"Warning": "in use"}}),
+		"POST /volumes/v1/snapshots":       answer(api.VolumeSnapshot{Name: "now"}),
+		"GET /volumes/v1/snapshots":        answer([]api.VolumeSnapshot{{Name: "now", CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}),
+		"DELETE /volumes/v1/snapshots":     status(204),
+		"POST /volumes/v1/restore":         status(204),
+		"POST /volumes/none/restore":       fail(404, "get none: no such volume"),
+		"GET /volumes/v1/archive":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a tar") },
+		"PUT /volumes/v4/archive":          status(201),
 		"POST /containers/missing/restart": fail(404, "No such container: missing"),
 		"POST /containers/missing/pause":   fail(404, "No such container: missing"),
 		"POST /containers/missing/update":  fail(404, "No such container: missing"),
@@ -141,7 +165,31 @@ func TestVerbs(t *testing.T) {
 		{args: "inspect i1", out: "[\n    {\n        \"Id\": \"sha256:1\",\n        \"RepoTags\": [\n            \"i1:latest\"\n        ]\n    }\n]\n"},
 		{args: "inspect nothing", code: 1, out: "[]\n", errs: "Error: No such object: nothing\n"},
 		{args: "inspect --type container nothing", code: 1, out: "[]\n", errs: "Error response from daemon: No such container: nothing\n"},
-		{args: "inspect --type volume x", code: 1, errs: `unknown type: "volume": must be one of "container", "image"`},
+		{args: "inspect --type network x", code: 1, errs: `unknown type: "network": must be one of "container", "image", "volume"`},
+		{args: "inspect -f {{.Mountpoint}} v1", out: "/m/v1\n"},
+		{args: "inspect --type volume -f {{.Name}} v1", out: "v1\n"},
+		{args: "volume ls", out: "DRIVER    VOLUME NAME\nlocal     v1\n", call: "GET /volumes"},
+		{args: "volume ls -q -f dangling=true", out: "v1\n", call: "GET /volumes?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%7D"},
+		{args: "volume ls --format {{.Name}},{{.Labels}},{{.Size}}", out: "v1,a=b,N/A\n"},
+		{args: "volume create -o type=tmpfs -o device=tmpfs --label a=b v1", out: "v1\n"},
+		{args: "volume create --name x v1", code: 1, errs: "conflicting options: cannot specify a volume name through both --name and as a positional arg\n"},
+		{args: "volume inspect -f {{.Name}} v1", out: "v1\n"},
+		{args: "volume rm -f v1 none", code: 1, out: "v1\n", errs: "Error response from daemon: get none: no such volume\n", call: "DELETE /volumes/v1?force=1"},
+		{args: "volume rm --dry-run v1 none", code: 1, errs: "remove v1: volume is in use\nError response from daemon: get none: no such volume\n"},
+		{args: "volume prune -f", out: "Deleted Volumes:\nv1\n\nTotal reclaimed space: 5B\n"},
+		{args: "volume prune -af", call: "POST /volumes/prune?filters=%7B%22all%22%3A%7B%22true%22%3Atrue%7D%7D"},
+		{args: "volume prune", code: 1, errs: "volume prune has been cancelled\n"},
+		{args: "volume prune --dry-run", out: "Would delete volumes:\nv1\n"},
+		{args: "volume mv v1 v2", call: "POST /volumes/v1/rename?name=v2"},
+		{args: "volume cp v1 v3", out: "v3\n", errs: "WARNING: in use\n"},
+		{args: "volume snapshot v1", out: "now\n", call: "POST /volumes/v1/snapshots"},
+		{args: "volume snapshot -l v1", out: "SNAPSHOT   CREATED\nnow        2026-01-02 03:04:05\n"},
+		{args: "volume snapshot --rm v1 now", call: "DELETE /volumes/v1/snapshots?snapshot=now"},
+		{args: "volume snapshot --rm v1", code: 1, errs: "--rm needs the name of a snapshot\n"},
+		{args: "volume restore v1 now", call: "POST /volumes/v1/restore?snapshot=now"},
+		{args: "volume restore none now", code: 1, errs: "Error response from daemon: get none: no such volume\n"},
+		{args: "volume export v1", out: "a tar"},
+		{args: "volume import - v4", out: "v4\n", call: "PUT /volumes/v4/archive"},
 		{args: "inspect -f {{ c1", code: 64, errs: "template parsing error"},
 		{args: "exec -d c1 ls -l", call: "POST /exec/e1/start"},
 		{args: "container exec -dt -u 1 -w / -e A=b c1 ls", call: "POST /containers/c1/exec"},

@@ -18,6 +18,7 @@ import (
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/volume"
 )
 
 // fakeContainers answers with what a test sets; its zero value fails everything.
@@ -128,6 +129,10 @@ func (f *fakeContainers) Stats(_ context.Context, ref string, o engine.StatsOpti
 
 func (f *fakeContainers) Counts() (running, paused, stopped int) { return 3, 0, 2 }
 
+func (f *fakeContainers) RenameVolume(context.Context, string, string) (volume.Volume, error) {
+	return volume.Volume{}, f.err
+}
+
 func (f *fakeContainers) StatPath(_ context.Context, _, path string) (container.PathStat, error) {
 	return container.PathStat{Name: path}, f.err
 }
@@ -217,7 +222,11 @@ func serve(t *testing.T, c *fakeContainers, i *fakeImages) (*Server, *httptest.S
 	if i == nil {
 		i = &fakeImages{}
 	}
-	s := New(Options{Containers: c, Images: i, Events: event.New(0, nil), About: About{Version: "9.9.9", CgroupVersion: "1", ID: "id", Name: "host"}})
+	volumes, err := volume.Open(t.TempDir(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Containers: c, Images: i, Volumes: volumes, Events: event.New(0, nil), About: About{Version: "9.9.9", CgroupVersion: "1", ID: "id", Name: "host"}})
 	hs := httptest.NewUnstartedServer(s)
 	hs.Config.ConnContext = withConn
 	hs.Start()

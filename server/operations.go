@@ -63,23 +63,27 @@ func (s *Server) operations() []operation {
 		served(post, "/exec/{id}/start", s.execStart),
 		served(post, "/exec/{id}/resize", s.execResize),
 		served(get, "/exec/{id}/json", s.execInspect),
+
+		served(get, "/volumes", s.volumeList),
+		served(post, "/volumes/create", s.volumeCreate),
+		served(post, "/volumes/prune", s.volumePrune),
+		served(get, "/volumes/{name}", s.volumeInspect),
+		served(del, "/volumes/{name}", s.volumeRemove),
 	}
 	missing := map[string][]string{
 		get: {
 			"/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
-			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}", "/volumes", "/volumes/{name}",
+			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
-		put: {"/volumes/{name}"},
 		post: {
 			"/commit", "/build", "/build/prune", "/session", "/grpc",
 			"/images/{name}/push", "/images/load", "/images/prune",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
-			"/volumes/create", "/volumes/prune",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",
 		},
-		del: {"/networks/{id}", "/volumes/{name}", "/plugins/{name}"},
+		del: {"/networks/{id}", "/plugins/{name}"},
 	}
 	outside := map[string][]string{
 		get: {
@@ -90,8 +94,10 @@ func (s *Server) operations() []operation {
 			"/swarm/leave", "/swarm/update", "/swarm/unlock", "/nodes/{id}/update", "/services/create", "/services/{id}/update",
 			"/secrets/create", "/secrets/{id}/update", "/configs/create", "/configs/{id}/update",
 		},
+		put: {"/volumes/{name}"},
 		del: {"/nodes/{id}", "/services/{id}", "/secrets/{id}", "/configs/{id}"},
 	}
+	ops = append(ops, s.additions()...)
 	for method, paths := range missing {
 		for _, p := range paths {
 			ops = append(ops, operation{method, p, notImplemented(method, p), notYet})
@@ -113,8 +119,11 @@ func notImplemented(method, path string) handler {
 // outsideSwarm answers as Docker's daemon does when it is not part of a swarm.
 func outsideSwarm(path string) handler {
 	text := `This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`
-	if path == "/swarm/leave" {
+	switch path {
+	case "/swarm/leave":
 		text = "This node is not part of a swarm"
+	case "/volumes/{name}":
+		text = "volume update only valid for cluster volumes, but swarm is unavailable"
 	}
 	err := errdefs.ErrUnavailable.WithMessage(text)
 	return func(http.ResponseWriter, *request) error { return err }

@@ -68,7 +68,15 @@ func TestOperations(t *testing.T) {
 		if _, twice := states[key]; twice {
 			t.Errorf("%s is in the table twice", key)
 		}
-		states[key] = op.state
+		if op.state != berths {
+			states[key] = op.state
+		}
+		if op.state == berths {
+			if added[key] == "" {
+				t.Errorf("%s is not described", key)
+			}
+			continue
+		}
 		if _, ok := spec[key]; !ok && !slices.Contains(extra, key) {
 			t.Errorf("%s is not an operation of the specification", key)
 		}
@@ -89,6 +97,12 @@ func TestOperations(t *testing.T) {
 	checkDoc(t, spec, states)
 }
 
+func byPath(a, b string) int {
+	_, pa, _ := strings.Cut(a, " ")
+	_, pb, _ := strings.Cut(b, " ")
+	return cmp.Or(strings.Compare(pa, pb), strings.Compare(a, b))
+}
+
 func checkDoc(t *testing.T, spec, states map[string]string) {
 	var b strings.Builder
 	count := map[string]int{}
@@ -100,16 +114,16 @@ func checkDoc(t *testing.T, spec, states map[string]string) {
 		"table in `server/operations.go`; the same test fails when this page is out of date.\n\n"+
 		"%d done, %d not yet (501 with a message), %d answered as by a node outside a swarm (503).\n\n"+
 		"| operation | what it does | state |\n|---|---|---|\n", count[done], count[notYet], count[alone])
-	for _, key := range slices.SortedFunc(maps.Keys(states), func(a, b string) int {
-		_, pa, _ := strings.Cut(a, " ")
-		_, pb, _ := strings.Cut(b, " ")
-		return cmp.Or(strings.Compare(pa, pb), strings.Compare(a, b))
-	}) {
+	for _, key := range slices.SortedFunc(maps.Keys(states), byPath) {
 		what := spec[key]
 		if what == "" {
 			what = "(not in the specification)"
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", key, what, states[key])
+	}
+	fmt.Fprint(&b, "\n## Added by Berth\n\nTypes are in package `api`. Parameters are of the URL.\n\n| operation | what it does |\n|---|---|\n")
+	for _, key := range slices.SortedFunc(maps.Keys(added), byPath) {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", key, added[key])
 	}
 	const file = "../docs/api.md"
 	if *update {

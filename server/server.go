@@ -17,6 +17,7 @@ import (
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/volume"
 )
 
 // Containers is what the server asks of the containers; *container.Service is
@@ -41,6 +42,7 @@ type Containers interface {
 	Unpause(ctx context.Context, ref string) error
 	Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error)
 	Stats(ctx context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error
+	RenameVolume(ctx context.Context, name, newName string) (volume.Volume, error)
 	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
 	Archive(ctx context.Context, ref, path string) (io.ReadCloser, container.PathStat, error)
 	Extract(ctx context.Context, ref, path string, r io.Reader, o engine.ExtractOptions) error
@@ -68,6 +70,7 @@ type Images interface {
 type Options struct {
 	Containers Containers
 	Images     Images
+	Volumes    Volumes
 	Events     *event.Bus
 	About      About
 	// Settings returns those settings that a reload may change. Nil: none.

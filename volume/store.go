@@ -183,16 +183,6 @@ func (s *Store) List(f Filters) ([]Volume, error) {
 	return out, nil
 }
 
-// Users returns who refers to a volume.
-func (s *Store) Users(name string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.byName[name]; e != nil {
-		return e.userNames()
-	}
-	return nil
-}
-
 func (e *entry) userNames() []string {
 	names := make([]string, 0, len(e.users))
 	for u := range e.users {
@@ -200,6 +190,23 @@ func (e *entry) userNames() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// Running returns the containers that run with a volume.
+func (s *Store) Running(name string) []string {
+	e, err := s.lock(name)
+	if err != nil {
+		return nil
+	}
+	defer e.busy.Unlock()
+	var out []string
+	for u := range e.mounts {
+		if u != copying {
+			out = append(out, u)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // allNames are who refers to the volume, and who only uses it now. The caller

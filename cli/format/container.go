@@ -136,10 +136,13 @@ func (r ContainerRow) Size() string {
 }
 
 // Labels is all labels by name.
-func (r ContainerRow) Labels() string {
+func (r ContainerRow) Labels() string { return pairs(r.c.Labels) }
+
+// pairs lists labels as key=value, by key.
+func pairs(labels map[string]string) string {
 	var out []string
-	for _, k := range slices.Sorted(maps.Keys(r.c.Labels)) {
-		out = append(out, k+"="+r.c.Labels[k])
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		out = append(out, k+"="+labels[k])
 	}
 	return strings.Join(out, ",")
 }

@@ -32,6 +32,9 @@ type PackOptions struct {
 	// be set again: for moving data, not for showing it to clients that fail on
 	// attributes they cannot set.
 	Exact bool
+	// Self makes PackAll begin with an entry "./" for the directory itself, and
+	// name the others after it.
+	Self bool
 }
 
 // Pack writes path in root to w as a tar stream. Its entries are named after
@@ -83,7 +86,16 @@ func ownMount(root, start *os.File) (uint64, error) {
 // itself: "etc/passwd".
 func PackAll(ctx context.Context, w io.Writer, dir *os.File, o PackOptions) error {
 	k := newPacker(w, o)
-	if err := k.children(ctx, dir, ""); err != nil {
+	var err error
+	if o.Self {
+		var st file.Stat
+		if st, err = file.StatAt(dir, ""); err == nil {
+			err = k.entry(ctx, dir, &st, ".")
+		}
+	} else {
+		err = k.children(ctx, dir, "")
+	}
+	if err != nil {
 		return err
 	}
 	return k.tar.Close()

@@ -26,6 +26,9 @@ type UnpackOptions struct {
 	NoOverwriteDirNonDir bool
 	// Owner of all that is made, instead of the entries' own. Nil: theirs.
 	Owner *Owner
+	// Self: an entry "./" gives the directory itself its owner and mode.
+	// Without it, the directory is the caller's.
+	Self bool
 }
 
 // Owner is a user and a group as the host numbers them.
@@ -105,7 +108,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, r io.Reader) error 
 		return breakout("%q is outside of %q", h.Name, u.dir)
 	}
 	if name == "." {
-		return nil // the directory itself is the caller's
+		return u.itself(h)
 	}
 	full := path.Join(u.dir, name)
 	parent, err := u.enter(path.Dir(full))
@@ -130,6 +133,19 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, r io.Reader) error 
 		return u.node(parent, base, h)
 	}
 	return breakout("unhandled tar header type %d of %q", h.Typeflag, h.Name)
+}
+
+// itself is the entry for the directory that is unpacked into.
+func (u *unpacker) itself(h *tar.Header) error {
+	if !u.o.Self || h.Typeflag != tar.TypeDir {
+		return nil
+	}
+	f, err := u.enter(u.dir)
+	if err != nil {
+		return err
+	}
+	u.dirs = append(u.dirs, times{u.dir, accessed(h), h.ModTime})
+	return u.dress(f, h)
 }
 
 // inside cleans a name of the stream. Absolute ones begin at the directory;

@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/berth-engine/berth/cli/format"
+	"github.com/berth-engine/berth/cli/opts"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/go-units"
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+)
+
+func newVolume(s *Session) *cobra.Command {
+	return group("volume", "Manage volumes",
+		newVolumeCp(s), newVolumeCreate(s), newVolumeExport(s), newVolumeImport(s), newVolumeInspect(s), newVolumeLs(s), newVolumeMv(s),
+		newVolumePrune(s), newVolumeRestore(s), newVolumeRm(s), newVolumeSnapshot(s))
+}
+
+func newVolumeCreate(s *Session) *cobra.Command {
+	var o client.VolumeCreateOptions
+	var labels opts.List
+	options := opts.Map{}
+	labels.Check = opts.CheckLabel
+	cmd := &cobra.Command{
+		Use:   "create [OPTIONS] [VOLUME]",
+		Short: "Create a volume",
+		Args:  maxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if o.Name != "" {
+					return errors.New("conflicting options: cannot specify a volume name through both --name and as a positional arg")
+				}
+				o.Name = args[0]
+			}
+			o.DriverOpts, o.Labels = options.Values, map[string]string{}
+			for _, l := range labels.Values {
+				key, value, _ := strings.Cut(l, "=")
+				o.Labels[key] = value
+			}
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r, err := api.VolumeCreate(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(s.IO.Out, r.Volume.Name)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Driver, "driver", "d", "local", "Specify volume driver name")
+	f.StringVar(&o.Name, "name", "", "Specify volume name")
+	_ = f.MarkHidden("name")
+	f.VarP(&options, "opt", "o", "Set driver specific options")
+	f.Var(&labels, "label", "Set metadata for a volume")
+	return cmd
+}
+
+func newVolumeLs(s *Session) *cobra.Command {
+	var (
+		quiet  bool
+		text   string
+		filter opts.Filter
+	)
+	cmd := &cobra.Command{
+		Use:     "ls [OPTIONS]",
+		Aliases: []string{"list"},
+		Short:   "List volumes",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			list, err := api.VolumeList(cmd.Context(), client.VolumeListOptions{Filters: filter.Values})
+			if err != nil {
+				return err
+			}
+			switch {
+			case quiet && (text == "" || text == format.Table):
+				text = "{{.Name}}"
+			case text == "" && s.settings().VolumesFormat != "":
+				text = s.settings().VolumesFormat
+			case text == "" || text == format.Table:
+				text = format.VolumeTable
+			}
+			return format.List(s.IO.Out, text, format.VolumeHeader, format.Volumes(list.Items))
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&quiet, "quiet", "q", false, "Only display volume names")
+	f.StringVar(&text, "format", "", formatHelp)
+	f.VarP(&filter, "filter", "f", `Provide filter values (e.g. "dangling=true")`)
+	_ = cmd.RegisterFlagCompletionFunc("filter", completeWords("dangling=true", "dangling=false", "driver=", "label=", "name="))
+	return cmd
+}
+
+func newVolumeInspect(s *Session) *cobra.Command {
+	var text string
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] VOLUME [VOLUME...]",
+		Short: "Display detailed information on one or more volumes",
+		Args:  someArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.inspect(cmd.Context(), args, text, inspectVolume)
+		},
+		ValidArgsFunction: s.completeVolumes(-1),
+	}
+	cmd.Flags().StringVarP(&text, "format", "f", "", inspectFormatHelp)
+	return cmd
+}
+
+func inspectVolume(ctx context.Context, api *client.Client, name string) (format.Found, error) {
+	r, err := api.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
+	return format.Found{Value: r.Volume, Raw: r.Raw}, err
+}
+
+func newVolumeRm(s *Session) *cobra.Command {
+	var force, dry bool
+	cmd := &cobra.Command{
+		Use:     "rm [OPTIONS] VOLUME [VOLUME...]",
+		Aliases: []string{"remove"},
+		Short:   "Remove one or more volumes",
+		Long:    "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
+		Args:    someArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return s.each(cmd.Context(), args, func(ctx context.Context, name string) error {
+				if dry {
+					err := removable(ctx, api, name)
+					if force && cerrdefs.IsNotFound(err) {
+						return errSkip
+					}
+					return err
+				}
+				_, err := api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{Force: force})
+				return err
+			})
+		},
+		ValidArgsFunction: s.completeVolumes(-1),
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&force, "force", "f", false, "Force the removal of one or more volumes")
+	f.BoolVar(&dry, "dry-run", false, "Only show what would be removed")
+	return cmd
+}
+
+// removable says why a volume could not be removed.
+func removable(ctx context.Context, api *client.Client, name string) error {
+	if _, err := api.VolumeInspect(ctx, name, client.VolumeInspectOptions{}); err != nil {
+		return err
+	}
+	used, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("dangling", "false").Add("name", name)})
+	if err != nil {
+		return err
+	}
+	for _, v := range used.Items {
+		if v.Name == name {
+			return fmt.Errorf("remove %s: volume is in use", name)
+		}
+	}
+	return nil
+}
+
+func newVolumePrune(s *Session) *cobra.Command {
+	var (
+		all, force, dry bool
+		filter          opts.Filter
+	)
+	cmd := &cobra.Command{
+		Use:   "prune [OPTIONS]",
+		Short: "Remove unused local volumes",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.addPruneFilters(&filter)
+			if all {
+				if _, given := filter.Values["all"]; given {
+					return errors.New("conflicting options: cannot specify both --all and --filter all=1")
+				}
+				filter.Add("all", "true")
+			}
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if dry {
+				return s.showPrunable(cmd.Context(), api, filter)
+			}
+			kind := "anonymous local"
+			if filter.Values["all"]["true"] || filter.Values["all"]["1"] {
+				kind = "local"
+			}
+			warning := "WARNING! This will remove " + kind + " volumes not used by at least one container.\nAre you sure you want to continue?"
+			if !force && !s.confirm(warning) {
+				return errors.New("volume prune has been cancelled")
+			}
+			r, err := api.VolumePrune(cmd.Context(), client.VolumePruneOptions{Filters: filter.Values})
+			if err != nil {
+				return err
+			}
+			if names := r.Report.VolumesDeleted; len(names) > 0 {
+				fmt.Fprintf(s.IO.Out, "Deleted Volumes:\n%s\n\n", strings.Join(names, "\n"))
+			}
+			fmt.Fprintln(s.IO.Out, "Total reclaimed space:", units.HumanSize(float64(r.Report.SpaceReclaimed)))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&all, "all", "a", false, "Remove all unused volumes, not just anonymous ones")
+	f.Var(&filter, "filter", `Provide filter values (e.g. "label=<label>")`)
+	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
+	f.BoolVar(&dry, "dry-run", false, "Only show what would be removed")
+	return cmd
+}
+
+// anonymousLabel marks volumes that the engine has named.
+const anonymousLabel = "com.docker.volume.anonymous"
+
+// showPrunable lists what prune would remove.
+func (s *Session) showPrunable(ctx context.Context, api *client.Client, filter opts.Filter) error {
+	list := client.Filters{}.Add("dangling", "true")
+	for _, name := range []string{"label", "label!"} {
+		for value := range filter.Values[name] {
+			list.Add(name, value)
+		}
+	}
+	if all := filter.Values["all"]; !all["true"] && !all["1"] {
+		list.Add("label", anonymousLabel)
+	}
+	r, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: list})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(s.IO.Out, "Would delete volumes:")
+	for i := range r.Items {
+		fmt.Fprintln(s.IO.Out, r.Items[i].Name)
+	}
+	return nil
+}
+
+// completeVolumes offers names for the first limit arguments; -1: for any
+// number.
+func (s *Session) completeVolumes(limit int) completion {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if limit >= 0 && len(args) >= limit {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		api, err := s.client(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := api.VolumeList(cmd.Context(), client.VolumeListOptions{})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return without(names, args), cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -1,0 +1,33 @@
+package server
+
+import "net/http"
+
+// berths is the state of an operation that Docker does not have; docs/api.md
+// lists them apart.
+const berths = "added"
+
+// added says what the operations do that Berth adds to the Engine API.
+var added = map[string]string{
+	"POST /volumes/{name}/rename":      "Rename a volume, also in use (`name`)",
+	"POST /volumes/{name}/copy":        "Make a new volume with the files of this one (body: `Name`, `Labels`)",
+	"GET /volumes/{name}/archive":      "The files of a volume as a tar stream",
+	"PUT /volumes/{name}/archive":      "Make a new volume with the files of a tar stream",
+	"GET /volumes/{name}/snapshots":    "List the snapshots of a volume",
+	"POST /volumes/{name}/snapshots":   "Keep the files of a volume as they are (`snapshot`: its name)",
+	"DELETE /volumes/{name}/snapshots": "Delete a snapshot (`snapshot`)",
+	"POST /volumes/{name}/restore":     "Put the files of a snapshot in place of a volume's (`snapshot`)",
+}
+
+func (s *Server) additions() []operation {
+	op := func(method, path string, h handler) operation { return operation{method, path, h, berths} }
+	return []operation{
+		op(http.MethodPost, "/volumes/{name}/rename", s.volumeRename),
+		op(http.MethodPost, "/volumes/{name}/copy", s.volumeCopy),
+		op(http.MethodGet, "/volumes/{name}/archive", s.volumeExport),
+		op(http.MethodPut, "/volumes/{name}/archive", s.volumeImport),
+		op(http.MethodGet, "/volumes/{name}/snapshots", s.volumeSnapshots),
+		op(http.MethodPost, "/volumes/{name}/snapshots", s.volumeSnapshot),
+		op(http.MethodDelete, "/volumes/{name}/snapshots", s.volumeSnapshotRemove),
+		op(http.MethodPost, "/volumes/{name}/restore", s.volumeRestore),
+	}
+}
