@@ -58,7 +58,7 @@ func TestAttackFill(t *testing.T) {
 			defer close(done)
 			occupy(dir, host, stop)
 		}()
-		_ = CopyUp(Volume{Name: "v", Path: dir}, from) // it may fail, but not go astray
+		_ = CopyUp(t.Context(), Volume{Name: "v", Path: dir}, from) // it may fail, but not go astray
 		close(stop)
 		<-done
 		if entries, err := os.ReadDir(host); err != nil || len(entries) > 0 {

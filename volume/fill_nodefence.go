@@ -3,14 +3,15 @@
 package volume
 
 import (
+	"context"
 	"os"
-	"strconv"
 
 	continuity "github.com/containerd/continuity/fs"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // fill copies the tree by names.
-func fill(dir string, from *os.File) error {
-	src := "/proc/self/fd/" + strconv.FormatUint(uint64(from.Fd()), 10)
-	return continuity.CopyDir(dir, src, continuity.WithAllowXAttrErrors())
+func fill(_ context.Context, to, from *os.File) error {
+	return continuity.CopyDir(to.Name(), file.Path(from), continuity.WithAllowXAttrErrors())
 }
