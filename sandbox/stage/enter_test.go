@@ -115,6 +115,55 @@ func TestEnter(t *testing.T) {
 	}
 }
 
+// TestEnterUserNamespace: root of the container and not of the host, in its
+// time namespace, too, and with a terminal.
+func TestEnterUserNamespace(t *testing.T) {
+	spec := userSpec("/probe", "pause")
+	spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
+	b := newUserBox(t, spec)
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	score := 300
+	p := process("/probe", "report")
+	p.OOMScoreAdj = &score
+	p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 99, Hard: 99}}
+	out, code := b.inside(p)
+	r := &report{}
+	if err := json.Unmarshal([]byte(out), r); err != nil || code != 0 {
+		t.Fatalf("exit %d, %v: %s", code, err, out)
+	}
+	if r.UID != 0 || r.GID != 0 || len(r.Groups) != 0 || r.Hostname != "box" || r.Status["CapEff"] != "00000000a80425fb" {
+		t.Errorf("%+v", r)
+	}
+	p = process("/probe", "read", "/proc/self/uid_map", "/proc/self/oom_score_adj")
+	p.OOMScoreAdj = &score
+	if out, _ := b.inside(p); !strings.Contains(out, fmt.Sprint(base)) || !strings.Contains(out, `"300\n"`) {
+		t.Error(out)
+	}
+	for name := range nsKinds {
+		inside, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", b.process.Pid, name))
+		must(t, err)
+		if out, _ := b.inside(process("/probe", "link", "/proc/self/ns/"+name)); strings.TrimSpace(out) != inside {
+			t.Errorf("%s namespace %s, process 1 is in %s", name, out, inside)
+		}
+	}
+	p = process("/probe", "tty")
+	p.User.UID, p.Terminal = 1000, true
+	e, err := b.enter(p, nil)
+	must(t, err)
+	defer e.Close()
+	must(t, e.Start())
+	_, err = e.Console.WriteString("typed\n")
+	must(t, err)
+	var text bytes.Buffer
+	_, _ = io.Copy(&text, e.Console) // EIO at the end
+	_, err = wait(e.Pid, nil)
+	must(t, err)
+	if !strings.Contains(text.String(), "line typed") {
+		t.Errorf("%q", text.String())
+	}
+}
+
 // TestEnterRestricted: everything that restricts process 1 is asked of the
 // others in the same way.
 func TestEnterRestricted(t *testing.T) {
