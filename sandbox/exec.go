@@ -105,6 +105,9 @@ func (s *Sandbox) execOrder(spec *ExecSpec) (*os.File, error) {
 			return nil, err
 		}
 	}
+	if stage.NeedsState(cfg.Spec) { // for the agent of Linux.Seccomp
+		cfg.State = &specs.State{Version: specs.Version, ID: s.id, Status: specs.StateRunning, Pid: s.pid, Bundle: s.r.dir(s.id)}
+	}
 	text, err := stage.PrepareEntry(cfg)
 	if err != nil {
 		return nil, err
