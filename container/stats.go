@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"syscall"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/berth-engine/berth/container/stats"
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/sandbox"
 )
 
 // StatsOptions says how often to sample.
@@ -32,11 +34,12 @@ func (s *Service) Stats(ctx context.Context, ref string, o StatsOptions, emit fu
 	if err != nil {
 		return err
 	}
-	source := func(r *container.StatsResponse) error { return s.sample(e, r) }
 	switch r := e.record(); {
 	case o.Stream && o.OneShot:
 		return invalid("cannot have stream=true and one-shot=true")
 	case !o.Stream && (o.OneShot || !r.State.live()):
+		source := &usage{s: s, e: e}
+		defer source.Close()
 		sample, err := stats.Sample(source)
 		if errors.Is(err, stats.ErrGone) {
 			return notFound("No such container: %s", ref)
@@ -46,7 +49,7 @@ func (s *Service) Stats(ctx context.Context, ref string, o StatsOptions, emit fu
 		}
 		return emit(sample)
 	}
-	sub := s.stats.Subscribe(e.id, source)
+	sub := s.stats.Subscribe(e.id, func() stats.Source { return &usage{s: s, e: e} })
 	defer sub.Close()
 	var before container.StatsResponse
 	for first := true; ; first = false {
@@ -71,34 +74,76 @@ func (s *Service) Stats(ctx context.Context, ref string, o StatsOptions, emit fu
 	}
 }
 
-// sample fills in what the container uses now; only its name if it does not
+// usage is what one container uses, as a source of samples.
+type usage struct {
+	s *Service
+	e *entry
+
+	mu     sync.Mutex
+	box    *sandbox.Sandbox // whose counters are open; nil: none
+	reader *cgroup.StatsReader
+	closed bool
+}
+
+// Close closes the counters.
+func (u *usage) Close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	u.use(nil)
+}
+
+// use changes to the counters of another run.
+func (u *usage) use(box *sandbox.Sandbox) {
+	if u.box == box {
+		return
+	}
+	if u.box != nil {
+		_ = u.reader.Close() // only read
+	}
+	if u.box = box; box != nil {
+		u.reader = box.OpenStats()
+	}
+}
+
+// Sample fills in what the container uses now; only its name if it does not
 // run.
-func (s *Service) sample(e *entry, into *container.StatsResponse) error {
-	r := e.record()
-	if s.index.get(e.id) != e {
+func (u *usage) Sample(into *container.StatsResponse) error {
+	r := u.e.record()
+	if u.s.index.get(u.e.id) != u.e {
 		return stats.ErrGone
 	}
 	into.ID, into.Name = r.ID, "/"+r.Name
-	box := e.streams.current()
-	if box == nil || !r.State.live() {
-		return nil
+	box := u.e.streams.current()
+	if !r.State.live() {
+		box = nil
 	}
 	var g cgroup.Stats
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed {
+		return stats.ErrGone
+	}
+	if u.use(box); box == nil {
+		return nil
+	}
 	read := time.Now().UTC()
-	err := box.Stats(&g)
+	err := u.reader.Read(&g)
 	if errdefs.IsNotFound(err) {
-		return nil // it has just ended
+		u.use(nil) // it has just ended
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	into.Read, into.OSType = read, "linux"
 	stats.Group(into, &g, cgroup.Detect() == cgroup.V2)
-	if !r.HostConfig.NetworkMode.IsHost() {
-		into.Networks, err = stats.Networks(box.Pid())
+	if r.HostConfig.NetworkMode.IsHost() {
+		return nil
 	}
+	into.Networks, err = stats.Networks(box.Pid())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.EINVAL) {
-		err = nil // process 1 has just ended
+		return nil // process 1 has just ended
 	}
 	return err
 }

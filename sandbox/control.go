@@ -63,6 +63,9 @@ func (s *Sandbox) Update(ctx context.Context, r *specs.LinuxResources) (undo fun
 // errdefs.NotFound when nothing is left of it.
 func (s *Sandbox) Stats(into *cgroup.Stats) error { return s.group.Stats(into) }
 
+// OpenStats is for who reads them again and again.
+func (s *Sandbox) OpenStats() *cgroup.StatsReader { return s.group.OpenStats() }
+
 func (s *Sandbox) ended(verb string) error {
 	return fmt.Errorf("%s %s: the container has ended: %w", verb, s.id, errdefs.ErrFailedPrecondition)
 }

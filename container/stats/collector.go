@@ -16,9 +16,15 @@ const Interval = time.Second
 // who listens to it hears the end.
 var ErrGone = errors.New("the container is gone")
 
-// A Source fills in what one container uses now. For one that does not run it
-// fills in nothing.
-type Source func(*container.StatsResponse) error
+// A Source tells what one container uses. Its methods may be called at the same
+// time.
+type Source interface {
+	// Sample fills in what is used now; only the name, and no time, for a
+	// container that does not run.
+	Sample(*container.StatsResponse) error
+	// Close gives back what the Source holds. Nobody needs a Sample any more.
+	Close()
+}
 
 // A Collector takes the samples. Its zero value is ready.
 type Collector struct {
@@ -55,14 +61,16 @@ func (c *Collector) init() {
 // Subscribe begins to listen to the container id. The first sample comes at
 // once, the others with the Collector's clock: the second after half an
 // interval at least and one and a half at most.
-func (c *Collector) Subscribe(id string, source Source) *Subscription {
+//
+// open makes the Source if nobody listens to the container yet.
+func (c *Collector) Subscribe(id string, open func() Source) *Subscription {
 	c.init()
 	s := &Subscription{C: make(chan *container.StatsResponse, 1), c: c, id: id}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.feed[id]
 	if f == nil {
-		f = &feed{source: source, subs: map[*Subscription]struct{}{}}
+		f = &feed{source: open(), subs: map[*Subscription]struct{}{}}
 		c.feed[id] = f
 	}
 	f.subs[s] = struct{}{}
@@ -90,6 +98,7 @@ func (s *Subscription) end() {
 	f := s.c.feed[s.id]
 	if delete(f.subs, s); len(f.subs) == 0 {
 		delete(s.c.feed, s.id)
+		f.source.Close()
 	}
 }
 
@@ -148,7 +157,7 @@ func (c *Collector) round(now time.Time, all bool) (idle bool) {
 	host := readHost()
 	for id, source := range due {
 		sample := &container.StatsResponse{}
-		err := source(sample)
+		err := source.Sample(sample)
 		if !sample.Read.IsZero() {
 			host.fill(sample)
 		}
@@ -197,7 +206,7 @@ func (c *Collector) endAll() {
 // Sample takes one sample now, for one who does not want to wait.
 func Sample(source Source) (*container.StatsResponse, error) {
 	s := &container.StatsResponse{}
-	if err := source(s); err != nil {
+	if err := source.Sample(s); err != nil {
 		return nil, err
 	}
 	if !s.Read.IsZero() {

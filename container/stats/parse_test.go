@@ -29,6 +29,12 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+type fakeSource func(*container.StatsResponse) error
+
+func (f fakeSource) Sample(s *container.StatsResponse) error { return f(s) }
+
+func (f fakeSource) Close() {}
+
 // TestShared: all who listen get the same sample of one reading; a source that
 // ends ends them, and nobody is left behind.
 func TestShared(t *testing.T) {
@@ -37,10 +43,14 @@ func TestShared(t *testing.T) {
 	done := make(chan struct{})
 	go func() { c.Run(ctx); close(done) }()
 	read := make(chan struct{}, 64)
-	source := func(s *container.StatsResponse) error {
-		read <- struct{}{}
-		s.Read = time.Now()
-		return nil
+	opened := 0
+	source := func() Source {
+		opened++
+		return fakeSource(func(s *container.StatsResponse) error {
+			read <- struct{}{}
+			s.Read = time.Now()
+			return nil
+		})
 	}
 	one, two := c.Subscribe("a", source), c.Subscribe("a", source)
 	if s := <-one.C; s.CPUStats.SystemUsage == 0 {
@@ -48,16 +58,18 @@ func TestShared(t *testing.T) {
 	}
 	<-two.C
 	a, b := <-one.C, <-two.C
-	if a != b && len(read) > 4 {
-		t.Errorf("two readings for one second: %d", len(read))
+	if opened != 1 || a != b && len(read) > 4 {
+		t.Errorf("%d sources; two readings for one second: %d", opened, len(read))
 	}
 	two.Close()
 	two.Close()
-	ending := c.Subscribe("b", func(*container.StatsResponse) error { return ErrGone })
+	ending := c.Subscribe("b", func() Source { return fakeSource(func(*container.StatsResponse) error { return ErrGone }) })
 	if _, ok := <-ending.C; ok {
 		t.Error("a sample of what is gone")
 	}
-	failing := c.Subscribe("c", func(*container.StatsResponse) error { return errors.New("not now") })
+	failing := c.Subscribe("c", func() Source {
+		return fakeSource(func(*container.StatsResponse) error { return errors.New("not now") })
+	})
 	cancel()
 	<-done
 	for range one.C {

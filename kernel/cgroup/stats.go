@@ -1,11 +1,6 @@
 package cgroup
 
-import (
-	"fmt"
-	"math"
-
-	"github.com/containerd/errdefs"
-)
+import "math"
 
 // NoLimit stands for a limit that is not set.
 const NoLimit = math.MaxUint64
@@ -64,6 +59,13 @@ type IOCount struct {
 // Stats reads the counters into s; what s has allocated is used again. The
 // error is errdefs.NotFound when the group is gone.
 func (g *Group) Stats(s *Stats) error {
+	r := g.OpenStats()
+	defer r.Close()
+	return r.Read(s)
+}
+
+// reset empties s and keeps what it has allocated.
+func (s *Stats) reset() {
 	detail, per, bytes, ops := s.Memory.Detail, s.CPU.PerCPU[:0], s.IO.Bytes[:0], s.IO.Operations[:0]
 	if detail == nil {
 		detail = make(map[string]uint64, 64)
@@ -71,62 +73,58 @@ func (g *Group) Stats(s *Stats) error {
 	*s = Stats{}
 	s.Memory.Detail, s.CPU.PerCPU, s.IO.Bytes, s.IO.Operations = detail, per, bytes, ops
 	s.Memory.Limit, s.Pids.Limit = NoLimit, NoLimit
-	r := &reader{}
-	if g.host.mode == V2 {
-		g.statsV2(r, s)
-	} else {
-		g.statsV1(r, s)
-	}
-	switch {
-	case r.err != nil:
-		return fmt.Errorf("statistics of cgroup %s: %w", g.name, r.err)
-	case r.found == 0:
-		return fmt.Errorf("statistics of cgroup %s: %w", g.name, errdefs.ErrNotFound)
-	}
-	return nil
 }
 
-func (g *Group) statsV2(r *reader, s *Stats) {
-	dir := g.dirs[unified]
-	r.pairs(dir, "cpu.stat", func(key []byte, v uint64) {
-		switch string(key) {
-		case "usage_usec":
-			s.CPU.Total = v * 1000
-		case "user_usec":
-			s.CPU.User = v * 1000
-		case "system_usec":
-			s.CPU.System = v * 1000
-		case "nr_periods":
-			s.CPU.Periods = v
-		case "nr_throttled":
-			s.CPU.Throttled = v
-		case "throttled_usec":
-			s.CPU.ThrottledTime = v * 1000
-		}
-	})
-	s.Memory.Usage = r.number(dir, "memory.current", 0)
-	s.Memory.MaxUsage = r.number(dir, "memory.peak", 0) // since Linux 5.19
-	s.Memory.Limit = r.number(dir, "memory.max", NoLimit)
-	r.pairs(dir, "memory.stat", func(key []byte, v uint64) { set(s.Memory.Detail, key, v) })
-	r.pairs(dir, "memory.events", func(key []byte, v uint64) {
-		if string(key) == "oom" {
-			s.Memory.Failures = v
-		}
-	})
-	s.Pids.Current = r.number(dir, "pids.current", 0)
-	s.Pids.Limit = r.number(dir, "pids.max", NoLimit)
-	r.lines(dir, "io.stat", func(line []byte) { s.IO.Bytes = appendIOStat(s.IO.Bytes, line) })
+// A source is a file of a group and what it tells.
+type source struct {
+	controller, file string
+	parse            func(s *Stats, text []byte)
 }
 
-func (g *Group) statsV1(r *reader, s *Stats) {
-	if dir, ok := g.dirs["cpuacct"]; ok {
-		s.CPU.Total = r.number(dir, "cpuacct.usage", 0)
-		r.lines(dir, "cpuacct.usage_percpu", func(line []byte) { s.CPU.PerCPU = appendNumbers(s.CPU.PerCPU, line) })
-		s.CPU.User = r.number(dir, "cpuacct.usage_user", 0)
-		s.CPU.System = r.number(dir, "cpuacct.usage_sys", 0)
-	}
-	if dir, ok := g.dirs["cpu"]; ok {
-		r.pairs(dir, "cpu.stat", func(key []byte, v uint64) {
+var sourcesV2 = []source{
+	{unified, "cpu.stat", func(s *Stats, text []byte) {
+		pairs(text, func(key []byte, v uint64) {
+			switch string(key) {
+			case "usage_usec":
+				s.CPU.Total = v * 1000
+			case "user_usec":
+				s.CPU.User = v * 1000
+			case "system_usec":
+				s.CPU.System = v * 1000
+			case "nr_periods":
+				s.CPU.Periods = v
+			case "nr_throttled":
+				s.CPU.Throttled = v
+			case "throttled_usec":
+				s.CPU.ThrottledTime = v * 1000
+			}
+		})
+	}},
+	{unified, "memory.current", func(s *Stats, text []byte) { into(&s.Memory.Usage, text) }},
+	{unified, "memory.peak", func(s *Stats, text []byte) { into(&s.Memory.MaxUsage, text) }}, // since Linux 5.19
+	{unified, "memory.max", func(s *Stats, text []byte) { into(&s.Memory.Limit, text) }},
+	{unified, "memory.stat", func(s *Stats, text []byte) { detail(s, text) }},
+	{unified, "memory.events", func(s *Stats, text []byte) {
+		pairs(text, func(key []byte, v uint64) {
+			if string(key) == "oom" {
+				s.Memory.Failures = v
+			}
+		})
+	}},
+	{unified, "pids.current", func(s *Stats, text []byte) { into(&s.Pids.Current, text) }},
+	{unified, "pids.max", func(s *Stats, text []byte) { into(&s.Pids.Limit, text) }},
+	{unified, "io.stat", func(s *Stats, text []byte) {
+		lines(text, func(line []byte) { s.IO.Bytes = appendIOStat(s.IO.Bytes, line) })
+	}},
+}
+
+var sourcesV1 = []source{
+	{"cpuacct", "cpuacct.usage", func(s *Stats, text []byte) { into(&s.CPU.Total, text) }},
+	{"cpuacct", "cpuacct.usage_user", func(s *Stats, text []byte) { into(&s.CPU.User, text) }},
+	{"cpuacct", "cpuacct.usage_sys", func(s *Stats, text []byte) { into(&s.CPU.System, text) }},
+	{"cpuacct", "cpuacct.usage_percpu", func(s *Stats, text []byte) { s.CPU.PerCPU = appendNumbers(s.CPU.PerCPU, text) }},
+	{"cpu", "cpu.stat", func(s *Stats, text []byte) {
+		pairs(text, func(key []byte, v uint64) {
 			switch string(key) {
 			case "nr_periods":
 				s.CPU.Periods = v
@@ -136,25 +134,28 @@ func (g *Group) statsV1(r *reader, s *Stats) {
 				s.CPU.ThrottledTime = v
 			}
 		})
-	}
-	if dir, ok := g.dirs["memory"]; ok {
-		s.Memory.Usage = r.number(dir, "memory.usage_in_bytes", 0)
-		s.Memory.MaxUsage = r.number(dir, "memory.max_usage_in_bytes", 0)
-		s.Memory.Limit = r.number(dir, "memory.limit_in_bytes", NoLimit)
-		if s.Memory.Limit >= unlimitedV1 {
+	}},
+	{"memory", "memory.usage_in_bytes", func(s *Stats, text []byte) { into(&s.Memory.Usage, text) }},
+	{"memory", "memory.max_usage_in_bytes", func(s *Stats, text []byte) { into(&s.Memory.MaxUsage, text) }},
+	{"memory", "memory.limit_in_bytes", func(s *Stats, text []byte) {
+		if into(&s.Memory.Limit, text); s.Memory.Limit >= unlimitedV1 {
 			s.Memory.Limit = NoLimit
 		}
-		s.Memory.Failures = r.number(dir, "memory.failcnt", 0)
-		r.pairs(dir, "memory.stat", func(key []byte, v uint64) { set(s.Memory.Detail, key, v) })
-	}
-	if dir, ok := g.dirs["pids"]; ok {
-		s.Pids.Current = r.number(dir, "pids.current", 0)
-		s.Pids.Limit = r.number(dir, "pids.max", NoLimit)
-	}
-	if dir, ok := g.dirs["blkio"]; ok {
-		r.lines(dir, "blkio.throttle.io_service_bytes_recursive", func(line []byte) { s.IO.Bytes = appendBlkio(s.IO.Bytes, line) })
-		r.lines(dir, "blkio.throttle.io_serviced_recursive", func(line []byte) { s.IO.Operations = appendBlkio(s.IO.Operations, line) })
-	}
+	}},
+	{"memory", "memory.failcnt", func(s *Stats, text []byte) { into(&s.Memory.Failures, text) }},
+	{"memory", "memory.stat", func(s *Stats, text []byte) { detail(s, text) }},
+	{"pids", "pids.current", func(s *Stats, text []byte) { into(&s.Pids.Current, text) }},
+	{"pids", "pids.max", func(s *Stats, text []byte) { into(&s.Pids.Limit, text) }},
+	{"blkio", "blkio.throttle.io_service_bytes_recursive", func(s *Stats, text []byte) {
+		lines(text, func(line []byte) { s.IO.Bytes = appendBlkio(s.IO.Bytes, line) })
+	}},
+	{"blkio", "blkio.throttle.io_serviced_recursive", func(s *Stats, text []byte) {
+		lines(text, func(line []byte) { s.IO.Operations = appendBlkio(s.IO.Operations, line) })
+	}},
+}
+
+func detail(s *Stats, text []byte) {
+	pairs(text, func(key []byte, v uint64) { s.Memory.Detail[string(key)] = v }) // a key that is there is not allocated
 }
 
 // unlimitedV1 is what memory.limit_in_bytes shows without a limit: the largest

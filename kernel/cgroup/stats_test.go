@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -44,8 +43,10 @@ func TestStats(t *testing.T) {
 	if _, ok := s.Memory.Detail[key]; !ok {
 		t.Errorf("%v", s.Memory.Detail)
 	}
+	r := g.OpenStats()
+	defer r.Close()
 	cpu := s.CPU.Total
-	if err := g.Stats(&s); err != nil || s.CPU.Total < cpu {
+	if err := r.Read(&s); err != nil || s.CPU.Total < cpu {
 		t.Errorf("%d after %d, %v", s.CPU.Total, cpu, err)
 	}
 	if n := len(s.CPU.PerCPU); Detect() != V2 && n == 0 {
@@ -58,8 +59,10 @@ func TestStats(t *testing.T) {
 	if err := g.Destroy(); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Stats(&s); !errdefs.IsNotFound(err) {
-		t.Errorf("gone: %v", err)
+	for _, read := range []func(*Stats) error{g.Stats, r.Read} {
+		if err := read(&s); !errdefs.IsNotFound(err) {
+			t.Errorf("gone: %v", err)
+		}
 	}
 }
 
@@ -76,22 +79,25 @@ func TestNoLimits(t *testing.T) {
 	}
 }
 
+// A file may be longer than the buffer, or missing.
 func TestReadLarge(t *testing.T) {
 	dir := t.TempDir()
 	long := strings.Repeat("8:0 rbytes=1 wbytes=22\n", 1000)
 	if err := os.WriteFile(dir+"/io.stat", []byte(long), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, n := &reader{}, 0
-	var counts []IOCount
-	r.lines(dir, "io.stat", func(line []byte) { n++; counts = appendIOStat(counts, line) })
-	if n != 1000 || len(counts) != 2000 || counts[1999] != (IOCount{8, 0, "write", 22}) {
-		t.Errorf("%d lines, %d counts", n, len(counts))
+	g := &Group{host: &host{mode: V2}, dirs: map[string]string{unified: dir}}
+	var s Stats
+	if err := g.Stats(&s); err != nil || len(s.IO.Bytes) != 2000 || s.IO.Bytes[1999] != (IOCount{8, 0, "write", 22}) {
+		t.Errorf("%v, %d counts", err, len(s.IO.Bytes))
 	}
-	if r.number(dir, "none", 7) != 7 || r.err != nil || r.found != 1 {
-		t.Errorf("%+v", r.err)
+	if s.Memory.Limit != NoLimit || s.CPU.Total != 0 {
+		t.Errorf("%+v", s.Memory)
 	}
-	if r.number(dir, "", 7); !errors.Is(r.err, os.ErrInvalid) && r.err == nil {
+	if err := os.Mkdir(dir+"/cpu.stat", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Stats(&s); err == nil {
 		t.Error("a directory is no file")
 	}
 }
@@ -134,15 +140,26 @@ func FuzzStatLines(f *testing.F) {
 }
 
 func BenchmarkStats(b *testing.B) {
+	b.Run("once", func(b *testing.B) {
+		benchmarkStats(b, func(g *Group, _ *StatsReader, s *Stats) error { return g.Stats(s) })
+	})
+	b.Run("again", func(b *testing.B) {
+		benchmarkStats(b, func(_ *Group, r *StatsReader, s *Stats) error { return r.Read(s) })
+	})
+}
+
+func benchmarkStats(b *testing.B, read func(*Group, *StatsReader, *Stats) error) {
 	g, err := Create(parent, "bench", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = g.Destroy(); _ = Prune(parent) }()
+	r := g.OpenStats()
+	defer r.Close()
 	var s Stats
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := g.Stats(&s); err != nil {
+		if err := read(g, r, &s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -49,9 +49,15 @@ func (g *Group) Change(r *Resources) (undo func() error, err error) {
 // completeV2 adds the other half of settings that v2 has in one file, or as a
 // difference, and that the library would take for unset.
 func completeV2(c *cgroups.Resources, dir string) {
-	rd := &reader{}
+	text := func(file string) string {
+		b, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return "" // setting it will say more
+		}
+		return strings.TrimSpace(string(b))
+	}
 	if (c.CpuQuota == 0) != (c.CpuPeriod == 0) {
-		quota, period, _ := strings.Cut(strings.TrimSpace(string(rd.read(dir, "cpu.max"))), " ")
+		quota, period, _ := strings.Cut(text("cpu.max"), " ")
 		if v, ok := number([]byte(quota)); ok && c.CpuQuota == 0 {
 			c.CpuQuota = int64(v)
 		}
@@ -61,7 +67,7 @@ func completeV2(c *cgroups.Resources, dir string) {
 	}
 	if c.MemorySwap > 0 && c.Memory == 0 {
 		c.Memory = -1
-		if v := rd.number(dir, "memory.max", NoLimit); v != NoLimit {
+		if v, ok := number([]byte(text("memory.max"))); ok {
 			c.Memory = int64(v)
 		}
 	}
