@@ -124,7 +124,8 @@ func (u *usage) Sample(into *container.StatsResponse) error {
 	if u.closed {
 		return stats.ErrGone
 	}
-	if u.use(box); box == nil {
+	u.use(box)
+	if box == nil {
 		return nil
 	}
 	read := time.Now().UTC()
