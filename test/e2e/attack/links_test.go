@@ -84,6 +84,45 @@ func TestAttackRace(t *testing.T) {
 	}
 }
 
+// The same for a volume that a container has as its /dev: null device, console
+// and terminals are exchanged for links while containers start.
+func TestAttackDevRace(t *testing.T) {
+	host := newCanary(t)
+	dev := t.TempDir()
+	for _, d := range []string{"pts", "shm", "mqueue"} {
+		if err := os.Mkdir(filepath.Join(dev, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setUp := "cd /d && mknod null c 1 3 && mknod zero c 1 5 && mknod ptmx c 5 2 && touch console" +
+		" && for n in null zero ptmx console; do ln -s " + host.dir + "/shadow l$n; done; ln -s " + host.dir + " lpts; ln -s /proc/sys lshm"
+	must(t, "run", "--rm", "-v", dev+":/d", "attacker", "sh", "-c", setUp)
+	names := []string{"-v", dev + ":/d", "attacker", "/attacker", "swap"}
+	for _, n := range []string{"null", "console", "pts", "ptmx", "shm"} {
+		names = append(names, "/d/"+n, "/d/l"+n)
+	}
+	background(t, names...)
+	started := 0
+	for i := range 30 {
+		flags := [][]string{{}, {"-t"}, {"--init"}, {"--tmpfs", "/dev/shm/x"}, {"--device", "/dev/zero:/dev/pts/zero"}}[i%5]
+		args := append(append([]string{"run", "--rm", "-v", dev + ":/dev"}, flags...), "attacker", "sh", "-c", "echo enemy >/dev/null; stat -c %t:%T /proc/keys; cat /proc/keys")
+		out, err := berth(t.Context(), args...)
+		if err == nil {
+			started++
+		}
+		if err == nil && !strings.HasPrefix(strings.ReplaceAll(out, "\r", ""), "1:3\n") && strings.Contains(out, "keyring") {
+			t.Errorf("not masked: %s", out)
+		}
+		host.untouched(t)
+		if t.Failed() {
+			break
+		}
+	}
+	if started == 0 {
+		t.Error("not one container was started")
+	}
+}
+
 // While one is filled from an image, a container that has the volume already
 // exchanges the directories in it.
 func TestAttackFill(t *testing.T) {
