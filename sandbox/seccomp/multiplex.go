@@ -46,7 +46,7 @@ func (r *resolved) multiplexed(s *space, m *multiplexer, verdicts map[string]*ve
 			first = append(first, rule{[]specs.LinuxSeccompArg{m.is(c.number)}, worst})
 		}
 	}
-	if len(first) > 0 {
+	if first = detours(first); len(first) > 0 {
 		v.rules = append(first, v.rules...)
 		verdicts[m.name] = v
 	}

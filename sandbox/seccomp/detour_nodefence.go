@@ -1,0 +1,5 @@
+//go:build nodefence_detour
+
+package seccomp
+
+func detours([]rule) []rule { return nil }
