@@ -30,6 +30,12 @@ func (l *logger) open() (err error) {
 
 func (l *logger) warn(text string) { l.line("warning", text) }
 
+func (l *logger) debugf(format string, args ...any) {
+	if l.debug {
+		l.line("debug", fmt.Sprintf(format, args...))
+	}
+}
+
 // fatal says why the command failed, to people as well if they do not read
 // the log.
 func (l *logger) fatal(err error) {

@@ -93,7 +93,7 @@ func (p *program) run(args []string) (int, error) {
 	all := verbs()
 	i := slices.IndexFunc(all, func(v *verb) bool { return v.name == args[0] })
 	if i < 0 {
-		return 1, fmt.Errorf("no such command: %q", args[0])
+		return 3, fmt.Errorf("No help topic for '%s'", args[0]) //nolint:staticcheck // runc's words
 	}
 	v := all[i]
 	var err error
@@ -115,7 +115,9 @@ func (p *program) run(args []string) (int, error) {
 		verbUsage(v, f)
 		return 1, fmt.Errorf("%q takes %s", v.name, strings.TrimSpace("arguments: "+v.args))
 	}
+	p.log.debugf("%s begins", strings.Join(args, " "))
 	status, err := v.do(context.Background(), p, f.Args())
+	p.log.debugf("%s ends with status %d", v.name, status)
 	if err != nil {
 		if slices.Contains([]string{"create", "run", "exec", "restore", "checkpoint"}, v.name) {
 			err = fmt.Errorf("berth-runtime %s failed: %w", v.name, err)

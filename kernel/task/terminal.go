@@ -27,3 +27,14 @@ func SetWindow(tty *os.File, rows, cols uint16) error {
 func Control(tty *os.File) error {
 	return os.NewSyscallError("set controlling terminal", unix.IoctlSetInt(int(tty.Fd()), unix.TIOCSCTTY, 0))
 }
+
+// RawOutput has a terminal leave line ends as they are (ONLCR), for a relay to
+// another terminal that turns them into carriage return and line feed itself.
+func RawOutput(tty *os.File) error {
+	t, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err == nil {
+		t.Oflag &^= unix.ONLCR
+		err = unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, t)
+	}
+	return os.NewSyscallError("set terminal", err)
+}

@@ -61,7 +61,7 @@ type making struct {
 	group            *cgroup.Group
 	plan             *stage.Plan
 	order            []byte
-	exe              *os.File
+	exe, rootfs      *os.File
 	undo             []func() error
 }
 
@@ -70,8 +70,10 @@ func (m *making) close() {
 	if m.process != nil {
 		_ = m.process.Close() // descriptors alone
 	}
-	if m.exe != nil {
-		m.exe.Close()
+	for _, f := range []*os.File{m.exe, m.rootfs} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	if m.c != nil {
 		_ = m.c.Close()
@@ -143,12 +145,15 @@ func (m *making) describe() error {
 
 func (m *making) prepare() error {
 	spec := m.b.spec
-	spec.Process.Env = append(spec.Process.Env, m.o.Env...)
+	var err error
+	if m.rootfs, err = openRootfs(m.b.rootfs); err != nil {
+		return err
+	}
+	spec.Process.Env = environment(append(spec.Process.Env, m.o.Env...), m.rootfs, spec.Process.User.UID)
 	cfg := &stage.Config{
 		Spec: spec, Listen: m.listen, Preserve: len(m.o.Preserve), MakeCwd: true,
 		State: m.c.oci(specs.StateCreating, 0), NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,
 	}
-	var err error
 	if cfg.Seccomp, err = seccomp.Compile(spec.Linux.Seccomp); err != nil {
 		return err
 	}
@@ -194,12 +199,8 @@ func (m *making) fork() error {
 }
 
 func (m *making) begin() error {
-	f := stage.Files{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	f := stage.Files{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Rootfs: m.rootfs}
 	var err error
-	if f.Rootfs, err = openRootfs(m.b.rootfs); err != nil {
-		return err
-	}
-	defer f.Rootfs.Close()
 	if f.Order, err = ns.DataMemfd("order", bytes.NewReader(m.order)); err != nil {
 		return err
 	}

@@ -6,17 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
-
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -86,6 +85,12 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 	if spec, err = forExec(spec, o.Process); err != nil {
 		return nil, err
 	}
+	root, err := c.inside()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	spec.Process.Env = environment(spec.Process.Env, root, spec.Process.User.UID)
 	if err := checkTerminal(spec.Process.Terminal, o.Detach, o.ConsoleSocket); err != nil {
 		return nil, err
 	}
@@ -108,7 +113,8 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 	if e.Groups, err = subgroups(g, o.Cgroups); err != nil {
 		return nil, err
 	}
-	if e.Nofile, err = c.nofile(); err != nil {
+	// What Go has made of this program's own limit is not meant for others.
+	if e.Nofile, err = task.OpenFilesLimit(c.Pid); err != nil {
 		return nil, err
 	}
 	if e.PidFD, err = c.process(); err != nil {
@@ -139,16 +145,6 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// nofile is the limit of open files of process 1 as this program began with
-// it: what Go has made of it since is not meant for others.
-func (c *Container) nofile() (*unix.Rlimit, error) {
-	var l unix.Rlimit
-	if err := unix.Prlimit(c.Pid, unix.RLIMIT_NOFILE, nil, &l); err != nil {
-		return nil, os.NewSyscallError("prlimit", err)
-	}
-	return &l, nil
 }
 
 // finish starts the process and waits for it, unless it is detached.
@@ -223,8 +219,9 @@ func subgroups(g *cgroup.Group, asked []string) ([]string, error) {
 				return nil, fmt.Errorf("invalid --cgroup argument: %s (missing <controller>: prefix): %w", a, errdefs.ErrInvalidArgument)
 			}
 			for i := range dirs {
-				if dirs[i] = path.Join(dirs[i], path.Clean("/"+a)); !isDir(dirs[i]) {
-					return nil, fmt.Errorf("cgroup %s does not exist: %w", dirs[i], errdefs.ErrNotFound)
+				var err error
+				if dirs[i], err = subgroup(dirs[i], a); err != nil {
+					return nil, err
 				}
 			}
 			return dirs, nil
@@ -235,17 +232,24 @@ func subgroups(g *cgroup.Group, asked []string) ([]string, error) {
 			if name == "" || dir == "" || i < 0 {
 				return nil, fmt.Errorf("invalid --cgroup argument: %s (no controller %q, or twice): %w", a, name, errdefs.ErrInvalidArgument)
 			}
-			if dirs[i] = path.Join(dir, path.Clean("/"+below)); !isDir(dirs[i]) {
-				return nil, fmt.Errorf("cgroup %s does not exist: %w", dirs[i], errdefs.ErrNotFound)
+			var err error
+			if dirs[i], err = subgroup(dir, below); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return dirs, nil
 }
 
-func isDir(dir string) bool {
-	info, err := os.Stat(dir)
-	return err == nil && info.IsDir()
+func subgroup(dir, below string) (string, error) {
+	if below = strings.TrimPrefix(below, "/"); below != "" && !filepath.IsLocal(below) {
+		return "", fmt.Errorf("bad sub cgroup path: %s is not below the container's group: %w", below, errdefs.ErrInvalidArgument)
+	}
+	dir = filepath.Join(dir, below)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("cgroup %s does not exist: %w", dir, errdefs.ErrNotFound)
+	}
+	return dir, nil
 }
 
 // giveAll sends what others want of a process that was made.

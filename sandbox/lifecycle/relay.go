@@ -28,6 +28,9 @@ func newRelay(master *os.File) (*relay, error) {
 			break
 		}
 	}
+	if err := task.RawOutput(master); err != nil {
+		return nil, err
+	}
 	if r.tty >= 0 {
 		var err error
 		if r.before, err = term.MakeRaw(r.tty); err != nil {

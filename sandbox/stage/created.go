@@ -19,6 +19,10 @@ func (s *setup) awaitGo() bool {
 	// Who made the process has its answer and may go. Others may connect to
 	// look (Waits), or be killed before they have said a word.
 	s.control.Close()
+	s.null.Close()
+	if !s.Reaper {
+		s.exe.Close()
+	}
 	for {
 		conn, err := task.Accept(s.listen)
 		if err != nil {
