@@ -106,6 +106,9 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 		Pid: c.Pid, Preserve: o.Preserve, Terminal: spec.Process.Terminal,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
+	if a := spec.Process.ExecCPUAffinity; a != nil {
+		e.CPUs = a.Initial
+	}
 	g, err := c.group()
 	if err != nil {
 		return nil, err
@@ -202,6 +205,15 @@ func forExec(spec *specs.Spec, change func(*specs.Process) (*specs.Process, erro
 	}
 	if p.OOMScoreAdj == nil {
 		p.OOMScoreAdj = spec.Process.OOMScoreAdj
+	}
+	if p.Scheduler == nil {
+		p.Scheduler = spec.Process.Scheduler
+	}
+	if p.IOPriority == nil {
+		p.IOPriority = spec.Process.IOPriority
+	}
+	if p.ExecCPUAffinity == nil {
+		p.ExecCPUAffinity = spec.Process.ExecCPUAffinity
 	}
 	changed := *spec
 	changed.Process = p

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/hook"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -13,9 +14,11 @@ import (
 func Features() *features.Features {
 	yes, no := true, false
 	filters := seccomp.Lists()
+	modes, flags := stage.KnownMemoryPolicies()
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: specs.Version,
+		Hooks:         texts(hook.Kinds),
 		MountOptions:  stage.KnownMountOptions(),
 		Linux: &features.Linux{
 			Namespaces:   stage.KnownNamespaces(),
@@ -26,7 +29,9 @@ func Features() *features.Features {
 				Archs: texts(filters.Archs), KnownFlags: texts(filters.Flags), SupportedFlags: texts(filters.Flags),
 			},
 			Apparmor:        &features.Apparmor{Enabled: &yes},
-			Selinux:         &features.Selinux{Enabled: &no},
+			Selinux:         &features.Selinux{Enabled: &yes},
+			NetDevices:      &features.NetDevices{Enabled: &yes},
+			MemoryPolicy:    &features.MemoryPolicy{Modes: modes, Flags: flags},
 			IntelRdt:        &features.IntelRdt{Enabled: &no},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 		},

@@ -86,7 +86,10 @@ func want(p *specs.LinuxSeccomp, d data) uint32 {
 		if d.number != m.number {
 			continue
 		}
-		own, _ := outcomes(p, m.name)
+		own, itself := outcomes(p, m.name)
+		if !itself {
+			own = []uint32{plain} // which may be that it is too new
+		}
 		for _, name := range m.calls[d.args[0]&m.mask] {
 			possible, named := outcomes(p, name)
 			if !named {
@@ -410,6 +413,9 @@ func FuzzCompile(f *testing.F) {
 			p.Syscalls = append(p.Syscalls, c)
 		}
 		filter, err := compile(p)
+		if err != nil && strings.Contains(err.Error(), "the kernel takes") {
+			return // too many rules
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

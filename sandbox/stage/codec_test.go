@@ -19,7 +19,7 @@ func fullOrder() *order {
 	}
 	spec.Process.OOMScoreAdj, spec.Process.ConsoleSize = &score, &specs.Box{Height: 1, Width: 1 << 40}
 	spec.Process.User = specs.User{UID: 1<<32 - 1, GID: 7, Umask: &id, AdditionalGids: []uint32{1, 0}}
-	spec.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_AS", 1<<64-1, 0)}
+	spec.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_AS", 0, 1<<64-1)}
 	spec.Process.SelinuxLabel, spec.Linux.MountLabel = "l", "m"
 	spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth7": {Name: "eth%d"}, "eth8": {}}
 	spec.Process.Scheduler = &specs.Scheduler{

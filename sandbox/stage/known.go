@@ -28,3 +28,14 @@ func KnownMountOptions() []string {
 	slices.Sort(names)
 	return names
 }
+
+// KnownMemoryPolicies lists the modes and flags of Linux.MemoryPolicy.
+func KnownMemoryPolicies() (modes, flags []string) {
+	for _, w := range memoryModes {
+		modes = append(modes, w.text)
+	}
+	for _, w := range memoryFlags {
+		flags = append(flags, w.text)
+	}
+	return modes, flags
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,32 +12,6 @@ import (
 	"github.com/berth-engine/berth/kernel/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-var limitNumbers = map[string]int{
-	"AS": unix.RLIMIT_AS, "CORE": unix.RLIMIT_CORE, "CPU": unix.RLIMIT_CPU, "DATA": unix.RLIMIT_DATA,
-	"FSIZE": unix.RLIMIT_FSIZE, "LOCKS": unix.RLIMIT_LOCKS, "MEMLOCK": unix.RLIMIT_MEMLOCK,
-	"MSGQUEUE": unix.RLIMIT_MSGQUEUE, "NICE": unix.RLIMIT_NICE, "NOFILE": unix.RLIMIT_NOFILE,
-	"NPROC": unix.RLIMIT_NPROC, "RSS": unix.RLIMIT_RSS, "RTPRIO": unix.RLIMIT_RTPRIO,
-	"RTTIME": unix.RLIMIT_RTTIME, "SIGPENDING": unix.RLIMIT_SIGPENDING, "STACK": unix.RLIMIT_STACK,
-}
-
-// limits sets resource limits while raising them is still allowed.
-func (s *setup) limits() error {
-	for _, l := range s.Spec.Process.Rlimits {
-		number, ok := limitNumbers[strings.TrimPrefix(l.Type, "RLIMIT_")]
-		if !ok {
-			return fmt.Errorf("unknown limit %q", l.Type)
-		}
-		capped, err := task.SetLimit(number, l.Soft, l.Hard)
-		if err != nil {
-			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
-		}
-		if capped {
-			s.warn("%s %d:%d is above what this host allows and was set in part", l.Type, l.Soft, l.Hard)
-		}
-	}
-	return nil
-}
 
 // restrict gives up everything that the program shall not have. The order is
 // runc's: without no_new_privs, loading a filter needs a capability and comes

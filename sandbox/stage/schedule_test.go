@@ -103,8 +103,12 @@ func TestInvalidAttributes(t *testing.T) {
 		"personality flags": func(s *specs.Spec) {
 			s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"X"}}
 		},
-		"unknown limit": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} },
-		"a label of":    func(s *specs.Spec) { s.Process.SelinuxLabel = "a\nb" },
+		"is listed twice": func(s *specs.Spec) {
+			s.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_CORE", 0, 1), specsLimit("RLIMIT_CORE", 0, 1)}
+		},
+		"is above the hard":        func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{specsLimit("RLIMIT_CORE", 2, 1)} },
+		"rlimit type \"RLIMIT_X\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_X"}} },
+		"a label of":               func(s *specs.Spec) { s.Process.SelinuxLabel = "a\nb" },
 	} {
 		spec := defaultSpec("/probe")
 		change(spec)

@@ -71,10 +71,8 @@ func validateProcess(p *specs.Process) error {
 			return invalid("NUL byte in arguments, environment or working directory")
 		}
 	}
-	for _, l := range p.Rlimits {
-		if _, ok := limitNumbers[strings.TrimPrefix(l.Type, "RLIMIT_")]; !ok {
-			return invalid("unknown limit %q", l.Type)
-		}
+	if err := validateLimits(p.Rlimits); err != nil {
+		return err
 	}
 	if strings.ContainsAny(p.SelinuxLabel+p.ApparmorProfile, "\n\x00") {
 		return invalid("a label of more than one line")
