@@ -23,6 +23,9 @@ func (s *Service) Top(_ context.Context, ref, psArgs string) (container.TopRespo
 		return container.TopResponse{}, err
 	}
 	r := e.record()
+	if r.State == Restarting {
+		return container.TopResponse{}, conflict("Container %s is restarting, wait until the container is running", e.id)
+	}
 	box := e.streams.current()
 	if box == nil || !r.State.live() {
 		return container.TopResponse{}, conflict("container %s is not running", e.id)

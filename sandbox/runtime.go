@@ -23,6 +23,7 @@ type Runtime struct {
 	exe      *os.File           // sealed memfd of berth-sandbox
 	monitors *cgroup.Group      // where monitors live, outside of everybody's limits
 	memory   *cgroup.OOMWatcher // nil: nobody would tell
+	features func() cgroup.Features
 	pool     pool
 
 	mu        sync.Mutex
@@ -64,6 +65,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if r.monitors, err = monitorsGroup(o.CgroupParent); err != nil {
 		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close())
 	}
+	r.features = sync.OnceValue(r.monitors.Features)
 	if r.memory, err = cgroup.NewOOMWatcher(); err != nil {
 		r.log.Warn("kills for want of memory are told only at a container's end", "err", err)
 	}
@@ -80,8 +82,9 @@ func monitorsGroup(parent string) (*cgroup.Group, error) {
 	return g, err
 }
 
-// Features tells which limits containers of this host can have.
-func (r *Runtime) Features() cgroup.Features { return r.monitors.Features() }
+// Features tells which limits containers of this host can have, and what
+// processors there were when it was first asked.
+func (r *Runtime) Features() cgroup.Features { return r.features() }
 
 // dir is the exec directory of sandbox id; of all of them if id is empty.
 func (r *Runtime) dir(id string) string { return filepath.Join(r.o.ExecRoot, "containers", id) }
