@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -339,5 +340,35 @@ func TestAttackReaperEnv(t *testing.T) {
 	b.config.Reaper = true
 	if out, _ := b.run(); strings.Contains(out, "GODEBUG") || !strings.Contains(out, "GOMAXPROCS") {
 		t.Errorf("the reaper's environment: %s", out)
+	}
+}
+
+// What Go's runtime opens when the stage of an exec starts is nothing of the
+// container's. Here that would wait for ever.
+func TestAttackNowhere(t *testing.T) {
+	spec := defaultSpec("/probe", "pause")
+	spec.Mounts = slices.DeleteFunc(spec.Mounts, func(m specs.Mount) bool { return m.Type == "proc" || strings.HasPrefix(m.Destination, "/sys") })
+	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = nil, nil
+	b := newBox(t, spec)
+	for _, name := range []string{"proc/self/cgroup", "proc/self/mountinfo", "proc/self/auxv", "sys/kernel/mm/transparent_hugepage/hpage_pmd_size"} {
+		name = filepath.Join(b.dir, name)
+		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		must(t, unix.Mkfifo(name, 0o644))
+	}
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	created := make(chan error, 1)
+	go func() {
+		e, err := b.enter(process("/probe", "exit", "0"), nil)
+		if err == nil {
+			e.Abandon()
+		}
+		created <- err
+	}()
+	select {
+	case err := <-created:
+		must(t, err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the stage waits for the container's files")
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -114,7 +113,7 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	if kinds&unix.CLONE_NEWNS == 0 {
 		return errors.New("process 1 is not in a container") // and this would not be, either
 	}
-	empty, err := nowhere()
+	empty, err := startDir(e.Pid)
 	if err != nil {
 		return err
 	}
@@ -234,13 +233,6 @@ func foreign(pid int) (kinds int, err error) {
 	}
 	return kinds, nil
 }
-
-// nowhere is an empty directory on no path: the stage's root until it can
-// enter the container's.
-var nowhere = sync.OnceValues(func() (*os.File, error) {
-	return mount.New("tmpfs", "nowhere", []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "4096"}},
-		unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-})
 
 // inGroups has the process begin in the groups dirs.
 func inGroups(s *ns.SpawnSpec, dirs []string) (done func(), err error) {
