@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,7 +30,7 @@ func occupy(dir, target string, stop <-chan struct{}) {
 	}
 }
 
-const dirs = 200
+const dirs = 8
 
 // Filling a volume writes nothing outside of it while a neighbour exchanges
 // the directories in it for links (as CVE-2021-30465 did with mounts).
@@ -40,8 +41,9 @@ func TestAttackFill(t *testing.T) {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for i := range 5 {
-			if err := os.WriteFile(filepath.Join(dir, "enemy"+strconv.Itoa(i)), []byte("x"), 0o644); err != nil {
+		// They take their time, in which the directory is exchanged.
+		for name, size := range map[string]int{"a": 8 << 20, "enemy": 8 << 20} {
+			if err := os.WriteFile(filepath.Join(dir, name), bytes.Repeat([]byte("x"), size), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -51,8 +53,13 @@ func TestAttackFill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer from.Close()
-	for range 3 {
+	for range 5 {
 		host, dir := t.TempDir(), t.TempDir()
+		for _, name := range []string{"a", "enemy"} {
+			if err := os.WriteFile(filepath.Join(host, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		stop, done := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(done)
@@ -61,8 +68,11 @@ func TestAttackFill(t *testing.T) {
 		_ = CopyUp(t.Context(), Volume{Name: "v", Path: dir}, from) // it may fail, but not go astray
 		close(stop)
 		<-done
-		if entries, err := os.ReadDir(host); err != nil || len(entries) > 0 {
-			t.Fatalf("on the host: %v, %v", entries, err)
+		for _, name := range []string{"a", "enemy"} {
+			info, err := os.Stat(filepath.Join(host, name))
+			if err != nil || info.Mode().Perm() != 0o600 || info.Size() > 0 {
+				t.Fatalf("the host's file is %v, %v", info, err)
+			}
 		}
 	}
 }
