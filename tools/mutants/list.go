@@ -72,6 +72,19 @@ func packages(all []defence) []string {
 	return slices.Compact(out)
 }
 
+// heavy packages link all of the engine, and what they test is only their own:
+// they are built for defences of their own.
+var heavy = []string{"./server"}
+
+// concerned are the packages that are tested without the defence: its own, and
+// all others that are not heavy.
+func (d *defence) concerned(pkgs []string) []string {
+	return slices.DeleteFunc(slices.Clone(pkgs), func(pkg string) bool {
+		own := slices.ContainsFunc(d.tests, func(t string) bool { return strings.HasPrefix("./"+t, pkg+" ") })
+		return slices.Contains(heavy, pkg) && !own
+	})
+}
+
 var constraint = regexp.MustCompile(`(?m)^//go:build (!?)nodefence_([a-z0-9]+)$`)
 
 // tagsInTree finds the tags by the files that have them: how often as what

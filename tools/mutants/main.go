@@ -78,7 +78,7 @@ func run(ctx context.Context, only []string) (bad int, err error) {
 // try runs the tests without the defence and returns those that fail.
 func (d *defence) try(ctx context.Context, pkgs []string) (fails []string, log string, err error) {
 	tag := "nodefence_" + d.tag
-	fails, log, err = failing(ctx, tag, pkgs, "^TestAttack", nil)
+	fails, log, err = failing(ctx, tag, d.concerned(pkgs), "^TestAttack", nil)
 	mine := d.in(true)
 	if err != nil || len(mine) == 0 {
 		return fails, log, err
