@@ -100,7 +100,18 @@ func (s *setup) specDevice(d specs.LinuxDevice) error {
 		return err
 	}
 	defer dir.Close()
-	return s.makeDevice(dir, n)
+	if err := s.makeDevice(dir, n); err != nil {
+		return err
+	}
+	// What had the name already must be the device.
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), path.Base(n.path), &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != n.kind || n.kind != unix.S_IFIFO && st.Rdev != unix.Mkdev(n.major, n.minor) {
+		return errors.New("another file is there already")
+	}
+	return nil
 }
 
 // makeDevice makes the node in dir. What already has its name (a bind mount
