@@ -18,7 +18,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-render lint gen demo man install deb check clean setup
+.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-render judge judge-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +44,7 @@ faults: build
 test: setup build test-unit test-race test-root e2e ## everything CI runs (as root)
 
 # Folders whose tests make real namespaces, mounts and links.
-ROOT := container image kernel network sandbox volume
+ROOT := container image kernel network sandbox test/conformance volume
 
 # Everything else but the stories: under a minute with a warm build cache.
 test-unit: $(HELLO) ## tests that need no root
@@ -85,6 +85,16 @@ bench: build ## measure against the floor and PEERS="name=unix:///socket,…"
 
 bench-runtime: build ## berth-runtime, runc and crun in turns on one bundle, as root
 	bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(BENCHARGS)
+
+JUDGE := .cache/judge
+judge: build ## outside suites judge berth-runtime, runc and crun, as root (JUDGEARGS="-suite runc exec")
+	@tools/setup judge
+	test/judge/fetch $(JUDGE)
+	go run ./test/judge -dir $(JUDGE) -runtime berth-runtime=bin/berth-runtime -runtime runc -runtime crun $(JUDGEARGS)
+	@$(MAKE) --no-print-directory judge-render
+
+judge-render: ## docs/conformance.md from the results in docs/conformance
+	go run ./test/judge -render > docs/conformance.md.new && mv docs/conformance.md.new docs/conformance.md
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

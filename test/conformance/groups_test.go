@@ -1,0 +1,200 @@
+package conformance
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// groupsOf lists the control groups with this name, of every hierarchy.
+func groupsOf(id string) []string {
+	var all []string
+	for _, pattern := range []string{"/sys/fs/cgroup/*", "/sys/fs/cgroup"} {
+		found, _ := filepath.Glob(pattern + groupOf() + "/" + id)
+		all = append(all, found...)
+	}
+	return all
+}
+
+// unified tells a host with cgroup v2 alone.
+func unified() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err == nil
+}
+
+// TestGroups is config-linux.md's control groups and resources.
+func TestGroups(t *testing.T) {
+	const section = "config-linux.md#control-groups"
+	deny := specs.LinuxDeviceCgroup{Allow: false, Access: "rwm"}
+	char := func(allow bool, minor int64, access string) specs.LinuxDeviceCgroup {
+		return specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: ptr(int64(1)), Minor: ptr(minor), Access: access}
+	}
+	rules := func(list ...specs.LinuxDeviceCgroup) edit {
+		return resources(func(r *specs.LinuxResources) { r.Devices = list })
+	}
+	kmsg := func(s *specs.Spec) {
+		s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_SYSLOG")
+		s.Process.Capabilities.Permitted = s.Process.Capabilities.Bounding
+		s.Process.Capabilities.Effective = s.Process.Capabilities.Bounding
+		device(specs.LinuxDevice{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11, FileMode: ptr(os.FileMode(0o666))})(s)
+	}
+	const open = "(exec 3</dev/kmsg) 2>/dev/null && echo yes || echo no"
+	rows := []must{
+		{"config-linux.md#cgroups-path", "an absolute one is below the mount point", groupAbsolute},
+		{"config-linux.md#cgroups-path", "the same value is the same place", groupSame},
+		{"config-linux.md#cgroups-path", "a relative one is taken, and always the same", groupRelative},
+		{"config-linux.md#cgroups-path", "none is taken", groupNone},
+		{"config-linux.md#cgroup-ownership", "process 1 is in its groups, exec too", groupMembers},
+		{"config-linux.md#device-whitelist", "what is denied cannot be opened", inside("no", open, kmsg, rules(deny))},
+		{"config-linux.md#device-whitelist", "what is allowed later can be", inside("yes", open, kmsg, rules(deny, char(true, 11, "rwm")))},
+		{"config-linux.md#device-whitelist", "in the listed order", inside("no", open, kmsg, rules(deny, char(true, 11, "rwm"), char(false, 11, "r")))},
+		{"config-linux.md#memory", "limit", limit("memory", "memory.limit_in_bytes", "memory.max", "67108864", func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}
+		})},
+		{"config-linux.md#memory", "reservation", limit("memory", "memory.soft_limit_in_bytes", "memory.low", "33554432", func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))}
+		})},
+		{"config-linux.md#cpu", "quota and period", limit("cpu", "cpu.cfs_quota_us", "cpu.max", map[bool]string{false: "20000", true: "20000 100000"}[unified()], func(r *specs.LinuxResources) {
+			r.CPU = &specs.LinuxCPU{Quota: ptr(int64(20000)), Period: ptr(uint64(100000))}
+		})},
+		{"config-linux.md#cpu", "cpus", limit("cpuset", "cpuset.cpus", "cpuset.cpus", "0", func(r *specs.LinuxResources) {
+			r.CPU = &specs.LinuxCPU{Cpus: "0", Mems: "0"}
+		})},
+		{"config-linux.md#cpu", "an error for processors that are not there", refused(resources(func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "100000"} }))},
+		{"config-linux.md#pids", "limit", limit("pids", "pids.max", "pids.max", "77", func(r *specs.LinuxResources) {
+			r.Pids = &specs.LinuxPids{Limit: ptr(int64(77))}
+		})},
+		{"config-linux.md#huge-page-limits", "an error for a page size that is not there", refused(resources(func(r *specs.LinuxResources) {
+			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "3KB", Limit: 4096}}
+		}))},
+		{section, "a limit of nothing is an error or works", memoryTooSmall},
+	}
+	if unified() {
+		rows = append(rows, must{"config-linux.md#unified", "files are written", limit("", "", "memory.high", "50331648", func(r *specs.LinuxResources) {
+			r.Unified = map[string]string{"memory.high": "50331648"}
+		})}, must{"config-linux.md#unified", "an error for a controller that is not there", refused(resources(func(r *specs.LinuxResources) {
+			r.Unified = map[string]string{"wishes.max": "1"}
+		}))})
+	} else {
+		rows = append(rows, must{"config-linux.md#unified", "an error where there is no cgroup v2", refused(resources(func(r *specs.LinuxResources) {
+			r.Unified = map[string]string{"memory.high": "50331648"}
+		}))}, must{"config-linux.md#cpu", "shares", limit("cpu", "cpu.shares", "", "512", func(r *specs.LinuxResources) {
+			r.CPU = &specs.LinuxCPU{Shares: ptr(uint64(512))}
+		})})
+	}
+	hold(t, rows)
+}
+
+// limit reads a file of the container's group.
+func limit(controller, v1, v2, want string, set func(*specs.LinuxResources)) func(*testing.T) {
+	return func(t *testing.T) {
+		b := newBox(t, waits, resources(set))
+		b.mustCreate()
+		path := filepath.Join("/sys/fs/cgroup", controller, b.spec.Linux.CgroupsPath, v1)
+		if unified() {
+			path = filepath.Join("/sys/fs/cgroup", b.spec.Linux.CgroupsPath, v2)
+		}
+		data, err := os.ReadFile(path)
+		check(t, err)
+		if got := strings.TrimSpace(string(data)); got != want {
+			t.Errorf("%s: %s, not %s", path, got, want)
+		}
+	}
+}
+
+// members are the groups that a process is in: "controllers:path", sorted.
+func members(t *testing.T, pid int) []string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/" + itoa(pid) + "/cgroup")
+	check(t, err)
+	var all []string
+	for line := range strings.Lines(string(data)) {
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		all = append(all, rest)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func groupAbsolute(t *testing.T) {
+	b := newBox(t, waits)
+	b.mustCreate()
+	in := 0
+	for _, m := range members(t, b.last) {
+		if _, path, _ := strings.Cut(m, ":"); strings.HasSuffix(path, b.spec.Linux.CgroupsPath) {
+			in++
+		}
+	}
+	if in == 0 || in < len(groupsOf(b.id)) {
+		t.Errorf("in %d of %d groups: %v", in, len(groupsOf(b.id)), members(t, b.last))
+	}
+}
+
+// groupsTwice creates two containers one after the other and returns the groups
+// of both.
+func groupsTwice(t *testing.T, path string) (first, second []string) {
+	t.Helper()
+	var all [2][]string
+	for i := range all {
+		b := newBox(t, waits, linux(func(l *specs.Linux) { l.CgroupsPath = path }))
+		b.id = "conf-group-" + itoa(os.Getpid())
+		b.mustCreate()
+		all[i] = members(t, b.last)
+		_, err := b.do("delete", "--force", b.id)
+		check(t, err)
+	}
+	return all[0], all[1]
+}
+
+func groupSame(t *testing.T) {
+	if a, b := groupsTwice(t, groupOf()+"/same"); !slices.Equal(a, b) {
+		t.Errorf("%v, then %v", a, b)
+	}
+}
+
+func groupRelative(t *testing.T) {
+	if a, b := groupsTwice(t, strings.TrimPrefix(groupOf(), "/")+"/relative"); !slices.Equal(a, b) {
+		t.Errorf("%v, then %v", a, b)
+	}
+}
+
+func groupNone(t *testing.T) {
+	if a, b := groupsTwice(t, ""); !slices.Equal(a, b) {
+		t.Errorf("%v, then %v", a, b)
+	}
+}
+
+func groupMembers(t *testing.T) {
+	b := newBox(t, waits, with(specs.CgroupNamespace, ""))
+	b.mustCreate()
+	b.mustStart()
+	inner, err := b.do("exec", b.id, "cat", "/proc/self/cgroup")
+	check(t, err)
+	var own int
+	for line := range strings.Lines(inner) {
+		if strings.HasSuffix(strings.TrimSpace(line), ":/") {
+			own++
+		}
+	}
+	if lines := strings.Count(inner, "\n"); own == 0 || own < len(groupsOf(b.id)) {
+		t.Errorf("in %d of %d groups:\n%s", own, lines, inner)
+	}
+}
+
+func memoryTooSmall(t *testing.T) {
+	b := newBox(t, waits, resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(4096))} }))
+	if b.create() == nil {
+		b.state()
+		return
+	}
+	if b.exists() || len(groupsOf(b.id)) > 0 {
+		t.Error("a refused container is left")
+	}
+}

@@ -1,0 +1,66 @@
+package main
+
+import "strings"
+
+// A reason is why berth-runtime fails cases, for the reader of
+// docs/conformance.md. It is for cases whose name or output contains the text.
+type reason struct{ suite, group, contains, why string }
+
+var reasons = []reason{
+	{"", "", "CAP_SYS_RESOURCE", "This machine does not have CAP_SYS_RESOURCE to give."},
+	{"runc", "rlimits", "prlimit", "The case raises a limit of its own shell, which needs CAP_SYS_RESOURCE; this machine lacks it."},
+	{"", "", "level=debug", "The case wants runc's debug lines."},
+	{"runc", "debug", "", "The case wants runc's debug lines."},
+	{"runtime-tools", "linux_cgroups_memory", "kernel", "Linux took memory.kmem limits away in 5.16."},
+	{"runtime-tools", "linux_cgroups_relative_memory", "kernel", "Linux took memory.kmem limits away in 5.16."},
+	{"runtime-tools", "linux_cgroups_blkio", "", "The case sets blkio.leaf_weight, which Linux no longer has."},
+	{"runtime-tools", "linux_cgroups_relative_blkio", "", "The case sets blkio.leaf_weight, which Linux no longer has."},
+	{"runtime-tools", "hugetlb", "", "This kernel has no hugetlb controller."},
+	{"runtime-tools", "network", "", "This kernel has no net_cls and net_prio controllers; the program itself panics."},
+	{"runtime-tools", "linux_cgroups_devices", "", "The program reads devices.list and expects no more than its own rules; the default devices are allowed, too."},
+	{"runtime-tools", "linux_cgroups_relative_devices", "", "The program reads devices.list and expects no more than its own rules; the default devices are allowed, too."},
+	{"runtime-tools", "mounts", "found in order", "The program takes the order of /proc/self/mountinfo for that of mounting. Since Linux 6.8 it is that of creation, and sources of bind mounts are opened before any step that a container could disturb."},
+	{"runtime-tools", "linux_ns", "mount namespace", "A container without a mount namespace of its own is refused."},
+	{"runtime-tools", "linux_ns", "", "A container without a mount namespace of its own is refused."},
+	{"runc", "host-mntns", "", "A container without a mount namespace of its own is refused."},
+	{"runtime-tools", "delete", "", "A created container is deleted, as by runc and crun: engines count on it. The text wants an error."},
+	{"runtime-tools", "prestart", "", "The program wants these hooks at start, as version 1.0.0 did; since 1.0.2 they belong to create."},
+	{"runtime-tools", "hooks_stdin", "creating", "The program wants the status \"created\", which the text made \"creating\" later."},
+	{"runtime-tools", "hooks", "", "The program gives a poststart hook that runs before the program has written; its order is not of the text."},
+	{"runtime-tools", "linux_mount_label", "", "This kernel has no SELinux: the label is refused."},
+	{"runtime-tools", "linux_process_apparmor_profile", "", "This kernel has no AppArmor: the profile is refused."},
+	{"runtime-tools", "misc_props", "", "The program's bundle lacks the program that its container is to run; a runtime that looks at create cannot pass."},
+	{"runtime-tools", "pidfile", "", "The program kills a container whose program it never installed."},
+	{"runtime-tools", "process_rlimits", "", "The program wants a limit above the hard one of this machine."},
+	{"runc", "checkpoint", "", "Checkpoints need CRIU, which does not work on this kernel."},
+	{"runc", "mounts_sshfs", "", "The case wants sshfs, or a tmpfs option in its place, on this machine."},
+}
+
+// explain returns the reason for a failure, or what the case said.
+func explain(suite, group string, v verdict) string {
+	for _, r := range reasons {
+		if (r.suite == "" || r.suite == suite) && strings.Contains(group, r.group) && strings.Contains(v.Name+v.Detail, r.contains) {
+			return r.why
+		}
+	}
+	return "Unexplained: `" + strings.ReplaceAll(last(v.Detail), "`", "'") + "`"
+}
+
+// last is the most telling line of what a case said: the error of the runtime,
+// or the check that failed.
+func last(detail string) string {
+	lines := strings.Split(detail, "\n")
+	for _, l := range lines {
+		if strings.Contains(l, "level=error") {
+			if _, msg, ok := strings.Cut(l, "msg="); ok {
+				return msg
+			}
+		}
+	}
+	for _, l := range lines {
+		if strings.HasSuffix(l, "failed") {
+			return strings.TrimSpace(l)
+		}
+	}
+	return lines[0]
+}
