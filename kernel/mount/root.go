@@ -213,8 +213,13 @@ func (m *maker) made(parent *os.File, base string) (*os.File, error) {
 	if m.uid != 0 || m.gid != 0 {
 		err = f.Chown(m.uid, m.gid)
 	}
+	var st unix.Stat_t
 	if err == nil {
-		err = unix.Fchmod(fd, bits(m.perm)) // whatever the umask left
+		err = unix.Fstat(fd, &st)
+	}
+	if err == nil {
+		// Whatever the umask left; the group's inheritance is the parent's.
+		err = unix.Fchmod(fd, bits(m.perm)|st.Mode&unix.S_ISGID)
 	}
 	if err != nil {
 		f.Close()

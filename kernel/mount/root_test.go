@@ -32,6 +32,29 @@ func check(t *testing.T, err error) {
 	}
 }
 
+// The group of a directory goes on to those made in it, with the bit that says
+// so.
+func TestMkdirAllInheritsGroup(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Chown(dir, 0, 77), os.Chmod(dir, os.ModeSetgid|0o755)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := MkdirAllInRoot(root, "/a/b", 0o750, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "a/b"} {
+		var st unix.Stat_t
+		if err := unix.Stat(dir+"/"+name, &st); err != nil || st.Gid != 77 || st.Mode != unix.S_IFDIR|unix.S_ISGID|0o750 {
+			t.Errorf("%s: mode %o, group %d, %v", name, st.Mode, st.Gid, err)
+		}
+	}
+}
+
 func TestOpenInRoot(t *testing.T) {
 	root, dir, host := tree(t)
 	for name, target := range map[string]string{

@@ -150,6 +150,9 @@ func (m *making) prepare() error {
 		return err
 	}
 	spec.Process.Env = environment(append(spec.Process.Env, m.o.Env...), m.rootfs, spec.Process.User.UID)
+	if spec.Root != nil {
+		spec.Root.Path = m.b.rootfs
+	}
 	cfg := &stage.Config{
 		Spec: spec, Listen: m.listen, Preserve: len(m.o.Preserve), MakeCwd: true,
 		State: m.c.oci(specs.StateCreating, 0), NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,

@@ -13,6 +13,24 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// bindOwn shows a part of the container's own tree in a second place.
+func (s *setup) bindOwn(m *specs.Mount, o *mountOptions) error {
+	from, err := mount.OpenInRoot(s.root, s.inRoot(m.Source), unix.O_PATH, 0)
+	if err != nil {
+		return fmt.Errorf("bind source: %w", err)
+	}
+	defer from.Close()
+	tree, err := mount.CloneFile(from, o.recursive)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	if err := o.prepare(tree, m, &s.idmaps); err != nil {
+		return err
+	}
+	return s.bind(m, tree)
+}
+
 func (s *setup) bind(m *specs.Mount, source *os.File) error {
 	if err := s.notInProc(m); err != nil {
 		return err

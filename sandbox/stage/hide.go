@@ -23,6 +23,9 @@ func (s *setup) hidePaths() error {
 			return fmt.Errorf("mask %s: %w", p, err)
 		}
 	}
+	if s.empty != nil {
+		return s.empty.Close()
+	}
 	return nil
 }
 
@@ -64,20 +67,24 @@ func (s *setup) mask(path string) error {
 	if err != nil {
 		return err
 	}
-	var tree *os.File
-	if info.IsDir() {
-		tree, err = mount.New("tmpfs", "tmpfs", nil, unix.MOUNT_ATTR_RDONLY)
-	} else {
-		tree, err = mount.CloneFile(s.maskWith(), false)
+	if info.IsDir() && s.empty == nil {
+		// One for all of them: the next are copies of this mount.
+		if s.empty, err = mount.New("tmpfs", "tmpfs", nil, unix.MOUNT_ATTR_RDONLY); err != nil {
+			return err
+		}
+		return mount.Attach(s.empty, at)
 	}
+	with := s.empty
+	if !info.IsDir() {
+		with = s.maskWith()
+	}
+	tree, err := mount.CloneFile(with, false)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	if !info.IsDir() {
-		if err := mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
-			return err
-		}
+	if err := mount.SetAttr(tree, mount.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
+		return err
 	}
 	return mount.Attach(tree, at)
 }

@@ -60,7 +60,9 @@ type setup struct {
 	idmaps   idmaps
 	cgroups  []cgroupTree
 	proc     *mount.Proc
-	null     *os.File // the real /dev/null
+	null     *os.File   // the real /dev/null
+	empty    *os.File   // what covers directories
+	sealed   []*os.File // new mounts that become so when all is in them
 	warnings []string
 	entered  bool // a further process: the container is there already
 }
@@ -360,6 +362,13 @@ func (s *setup) oomScore(score int) error {
 }
 
 func (s *setup) pivot() error {
+	for _, tree := range s.sealed {
+		err := mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+		tree.Close()
+		if err != nil {
+			return err
+		}
+	}
 	if s.Spec.Root != nil && s.Spec.Root.Readonly {
 		if err := mount.SetAttr(s.root, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {
 			return err

@@ -162,6 +162,53 @@ func TestRemount(t *testing.T) {
 	}
 }
 
+// A tmpfs that is read-only is so for the container, not for what is mounted
+// and made in it.
+func TestReadOnlyTmpfs(t *testing.T) {
+	host := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(host, "file"), nil, 0o644))
+	spec := defaultSpec("/probe", "create", "/dev/x", "/dev/shm/x", "/ro/x", "/ro/in/x", "/rw/x")
+	spec.Mounts[1].Options = append(spec.Mounts[1].Options, "ro")
+	spec.Mounts = append(spec.Mounts,
+		specs.Mount{Type: "tmpfs", Destination: "/ro", Options: []string{"ro"}}, bindMount(host, "/ro/in"),
+		specs.Mount{Type: "tmpfs", Destination: "/rw", Options: []string{"ro"}}, specs.Mount{Destination: "/rw", Options: []string{"remount", "rw"}})
+	b := newBox(t, spec)
+	if out, _ := b.run(); out != "/dev/x false\n/dev/shm/x true\n/ro/x false\n/ro/in/x true\n/rw/x true\n" {
+		t.Error(out)
+	}
+}
+
+// A source below the bundle's root file system is what the container has there
+// when its turn comes.
+func TestBindOwnTree(t *testing.T) {
+	host := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(host, "file"), nil, 0o644))
+	must(t, os.Mkdir(filepath.Join(host, "down"), 0o755))
+	for _, user := range []bool{false, true} {
+		spec := defaultSpec("/probe", "stat", "/final/a/file", "/final/a/down/file", "/flat/file")
+		if user {
+			spec = userSpec(spec.Process.Args...)
+		}
+		spec.Root.Path = "/bundle/rootfs"
+		spec.Mounts = append(spec.Mounts, bindMount(host, "/mnt/a"), bindMount(host, "/mnt/a/down"), bindMount("/bundle/rootfs/mnt", "/final"),
+			specs.Mount{Type: "bind", Source: "/bundle/rootfs/mnt/a/down", Destination: "/flat"})
+		b := newBox(t, spec)
+		if user {
+			b.owner = base
+		}
+		if out, _ := b.run(); strings.Count(out, " 100644 ") != 3 {
+			t.Error(out)
+		}
+		spec.Mounts = append(spec.Mounts, bindMount("/bundle/rootfs/../../etc", "/etc2"), bindMount("/bundle/rootfs/link", "/out"))
+		spec.Process.Args = []string{"/probe", "list", "/out"}
+		b = newBox(t, spec)
+		must(t, os.Symlink(host, filepath.Join(b.dir, "link")))
+		if err := b.spawn(); err == nil || !strings.Contains(err.Error(), "bind source") {
+			t.Errorf("a link led out: %v", err)
+		}
+	}
+}
+
 // tmpcopyup keeps all that a file is.
 func TestTmpCopyUp(t *testing.T) {
 	spec := defaultSpec("/probe", "details")
@@ -269,6 +316,16 @@ func TestIDMappedMounts(t *testing.T) {
 		if !strings.Contains(out, fmt.Sprintf("%s 100644 %s ", name, owner)) {
 			t.Errorf("%s is not of %s:\n%s", name, owner, out)
 		}
+	}
+	// A part of the container's own tree, too, when its turn comes.
+	own := mapped("/own", "idmap")
+	own.Source = "/bundle/rootfs/plain"
+	again := *spec
+	again.Process = defaultSpec("/probe", "details", "/own/file").Process
+	again.Root = &specs.Root{Path: "/bundle/rootfs"}
+	again.Mounts = append(slices.Clone(spec.Mounts), own)
+	if out, _ := newBox(t, &again).run(); !strings.Contains(out, "/own/file 100644 5:7 ") {
+		t.Error(out)
 	}
 	// What is written is stored mapped back.
 	must(t, os.Chown(host, 100000, 200000))

@@ -45,6 +45,8 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 		return s.remount(m, &o)
 	case path.Clean("/"+m.Destination) == "/":
 		return errors.New("the destination is the root directory")
+	case o.bind && source == nil:
+		return s.bindOwn(m, &o)
 	case o.bind:
 		return s.bind(m, source)
 	}
@@ -63,14 +65,14 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		return s.mountCgroups(at, &o)
 	case m.Type == "tmpfs":
-		tree, err = newTmpfs(m, &o, at)
+		tree, err = s.newTmpfs(m, &o, at)
 	default:
 		tree, err = newFileSystem(m, &o)
 	}
 	if err != nil {
 		return err
 	}
-	if source == nil {
+	if source == nil && !slices.Contains(s.sealed, tree) {
 		defer tree.Close()
 	}
 	if err := s.idmaps.apply(tree, m, &o); err != nil {

@@ -27,6 +27,7 @@ type outside struct {
 	NetNS      bool     // and Plan.NetNS
 	MountNS    string
 	// For the trees of the mounts, only with User.
+	Root       string
 	Mounts     []specs.Mount
 	CgroupDirs []string
 	CgroupNS   bool
@@ -43,6 +44,7 @@ func (o *outside) describe(c *codec) {
 	list(c, &o.Join, describeJoined)
 	c.flag(&o.NetNS)
 	c.str(&o.MountNS)
+	c.str(&o.Root)
 	list(c, &o.Mounts, describeMount)
 	list(c, &o.CgroupDirs, (*codec).str)
 	c.flag(&o.CgroupNS)
@@ -66,6 +68,9 @@ func takeOutside(o *order, p *Plan, n *namespaces) {
 		out.UIDs, out.GIDs = o.Spec.Linux.UIDMappings, o.Spec.Linux.GIDMappings
 		out.Join = append(out.Join, o.Join...)
 		out.NetNS, out.MountNS = o.NetNS, o.MountNS
+		if o.Spec.Root != nil {
+			out.Root = o.Spec.Root.Path
+		}
 		out.Mounts, out.CgroupDirs, out.CgroupNS = o.Spec.Mounts, o.CgroupDirs, o.CgroupNS
 		o.Join, o.NetNS, o.MountNS, o.Opened = nil, false, "", true
 	}

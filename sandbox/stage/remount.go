@@ -31,6 +31,17 @@ func (s *setup) remount(m *specs.Mount, o *mountOptions) error {
 			return err
 		}
 	}
+	if (o.attr.Set|o.attr.Clear|o.recAttr.Set|o.recAttr.Clear)&unix.MOUNT_ATTR_RDONLY != 0 {
+		device, err := deviceOf(at)
+		if err != nil {
+			return err
+		}
+		// The last word on it is this one.
+		s.sealed = slices.DeleteFunc(s.sealed, func(f *os.File) bool {
+			d, err := deviceOf(f)
+			return err == nil && d == device
+		})
+	}
 	for _, a := range []mount.Attr{o.attr, o.recAttr, {Propagation: o.propagation, Recursive: o.propRecursive}} {
 		if a.Set|a.Clear|a.Propagation == 0 {
 			continue

@@ -86,6 +86,14 @@ func TestMasked(t *testing.T) {
 	if !strings.Contains(out, "/proc/keys 20666") {
 		t.Errorf("not masked: %s", out)
 	}
+	spec := defaultSpec("/probe", "where", "/sys/firmware", "/a", "/b")
+	spec.Linux.MaskedPaths = append(spec.Linux.MaskedPaths, "/a", "/b")
+	b := newBox(t, spec)
+	must(t, errors.Join(os.Mkdir(filepath.Join(b.dir, "a"), 0o755), os.Mkdir(filepath.Join(b.dir, "b"), 0o755)))
+	out, _ = b.run()
+	if f := strings.Fields(out); len(f) != 9 || f[1] != f[4] || f[1] != f[7] {
+		t.Errorf("not one directory covers all: %s", out)
+	}
 	out, _ = newBox(t, defaultSpec("/probe", "list", "/sys/firmware")).run()
 	if out != "" {
 		t.Errorf("/sys/firmware is not empty: %s", out)

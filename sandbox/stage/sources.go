@@ -42,10 +42,16 @@ func (s *setup) openTrees() error {
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		o, err := parseOptions(m)
+		if err == nil && len(m.UIDMappings) > 0 {
+			// Not later: with a mount over its root directory, a process may make
+			// no user namespaces (current_chrooted).
+			_, err = s.idmaps.namespace(m.UIDMappings, m.GIDMappings)
+		}
 		switch {
 		case err != nil:
 			return err
 		case o.remount:
+		case o.bind && s.inRoot(m.Source) != "":
 		case o.bind:
 			s.sources[i], err = openSource(m, &o, &s.idmaps)
 		case m.Type == "cgroup" || m.Type == "cgroup2":
@@ -56,6 +62,20 @@ func (s *setup) openTrees() error {
 		}
 	}
 	return nil
+}
+
+// inRoot returns where in the root file system a path of the host leads that is
+// below the bundle's; "" if it is not. Such a source is what the container has
+// there by then, earlier mounts included, and opened when its turn comes.
+func (s *setup) inRoot(source string) string {
+	if s.Spec.Root == nil || !path.IsAbs(s.Spec.Root.Path) {
+		return ""
+	}
+	rest, ok := strings.CutPrefix(path.Clean(source), path.Clean(s.Spec.Root.Path)+"/")
+	if !ok {
+		return ""
+	}
+	return "/" + rest
 }
 
 func openSource(m *specs.Mount, o *mountOptions, ids *idmaps) (*os.File, error) {
@@ -69,7 +89,16 @@ func openSource(m *specs.Mount, o *mountOptions, ids *idmaps) (*os.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	err = o.tie(tree, ids.container != nil)
+	if err := o.prepare(tree, m, ids); err != nil {
+		tree.Close()
+		return nil, err
+	}
+	return tree, nil
+}
+
+// prepare gives a detached copy the properties that the options ask for.
+func (o *mountOptions) prepare(tree *os.File, m *specs.Mount, ids *idmaps) error {
+	err := o.tie(tree, ids.container != nil)
 	if err == nil {
 		err = o.apply(tree)
 	}
@@ -77,10 +106,9 @@ func openSource(m *specs.Mount, o *mountOptions, ids *idmaps) (*os.File, error) 
 		err = ids.apply(tree, m, o)
 	}
 	if err != nil {
-		tree.Close()
-		return nil, fmt.Errorf("%s: %w", m.Source, err)
+		return fmt.Errorf("%s: %w", m.Source, err)
 	}
-	return tree, nil
+	return nil
 }
 
 // idmaps are the user namespaces by whose mappings mounts show owners, by

@@ -13,29 +13,28 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// newTmpfs makes the file system that is to cover at.
-func newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File, error) {
+// newTmpfs makes the file system that is to cover at. One that is read-only
+// becomes so at the end: the other mounts and devices in it come first.
+func (s *setup) newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File, error) {
 	options, err := tmpfsMode(o.fs, at)
 	if err != nil {
 		return nil, err
-	}
-	if !o.copyUp {
-		return mount.New(m.Type, cmp.Or(m.Source, m.Type), options, o.attrs())
 	}
 	tree, err := mount.New(m.Type, cmp.Or(m.Source, m.Type), options, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
 	if err != nil {
 		return nil, err
 	}
-	// The stage never collects, since it lives so shortly; a big directory
-	// makes it live longer.
-	defer debug.SetGCPercent(debug.SetGCPercent(100))
-	err = mount.CopyTree(at, tree)
-	if err == nil && o.attrs()&unix.MOUNT_ATTR_RDONLY != 0 {
-		err = mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+	if o.copyUp {
+		// The stage never collects, since it lives so shortly; a big directory
+		// makes it live longer.
+		defer debug.SetGCPercent(debug.SetGCPercent(100))
+		if err := mount.CopyTree(at, tree); err != nil {
+			tree.Close()
+			return nil, fmt.Errorf("tmpcopyup: %w", err)
+		}
 	}
-	if err != nil {
-		tree.Close()
-		return nil, fmt.Errorf("tmpcopyup: %w", err)
+	if o.attrs()&unix.MOUNT_ATTR_RDONLY != 0 {
+		s.sealed = append(s.sealed, tree)
 	}
 	return tree, nil
 }

@@ -33,7 +33,7 @@ func (t *tree) describe(c *codec) { num(c, &t.Index); c.flag(&t.Cgroup); c.str(&
 func (p *Process) openTrees(plan *Plan) (t trees, err error) {
 	o := p.outside
 	s := &setup{order: order{
-		Config:   Config{Spec: &specs.Spec{Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
+		Config:   Config{Spec: &specs.Spec{Root: &specs.Root{Path: o.Root}, Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
 		CgroupNS: o.CgroupNS,
 	}, idmaps: idmaps{container: p.user}}
 	defer s.idmaps.close()

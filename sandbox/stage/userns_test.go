@@ -260,7 +260,7 @@ func TestOutsideCodec(t *testing.T) {
 	ids := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}
 	want := outside{
 		User: true, UserNS: "u", UIDs: ids, GIDs: ids, Time: true, TimeNS: "t", Offsets: []ns.TimeOffset{{Clock: "c", Seconds: -1, Nanoseconds: 2}},
-		Join: []joined{{"j", 1}}, NetNS: true, MountNS: "m", Mounts: []specs.Mount{bindMount("a", "b", "c")}, CgroupDirs: []string{"g"}, CgroupNS: true,
+		Join: []joined{{"j", 1}}, NetNS: true, MountNS: "m", Root: "r", Mounts: []specs.Mount{bindMount("a", "b", "c")}, CgroupDirs: []string{"g"}, CgroupNS: true,
 	}
 	for i := range reflect.TypeOf(want).NumField() {
 		if reflect.ValueOf(want).Field(i).IsZero() {
