@@ -84,10 +84,16 @@ func TestProcess(t *testing.T) {
 	if err != nil || err2 != nil || start < own {
 		t.Errorf("%d (%v), %d (%v)", start, err, own, err2)
 	}
+	if Ending(pid) {
+		t.Error("it lives")
+	}
 	if err := PidfdSignal(f, syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
 	_ = cmd.Wait() // killed
+	if !Ending(pid) {
+		t.Error("it has ended")
+	}
 	if err := PidfdSignal(f, syscall.SIGTERM); !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
 	}

@@ -84,3 +84,22 @@ func ProcessState(pid int) (start uint64, ended bool, err error) {
 	state := b[bytes.LastIndexByte(b, ')')+2] // parseStartTime has seen it
 	return start, state == 'Z' || state == 'X', nil
 }
+
+// exiting is PF_EXITING (include/linux/sched.h), which /proc/PID/stat shows in
+// field 9.
+const exiting = 0x4
+
+// Ending tells whether the process has begun to end: its namespaces may be gone
+// already, while it waits for those that end with it.
+func Ending(pid int) bool {
+	b, err := readStat(pid)
+	if err != nil {
+		return true
+	}
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
+	return err == nil && flags&exiting != 0
+}

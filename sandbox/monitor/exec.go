@@ -195,9 +195,12 @@ func notRunning(s State) error {
 	return fmt.Errorf("exec: the container is %s: %w", s, errdefs.ErrFailedPrecondition)
 }
 
-// lastGasp is how long process 1 may take to end once others of its container
-// have been killed with it.
-const lastGasp = 200 * time.Millisecond
+// How long process 1 may take to end: once it has begun to, and once another
+// process of its container was killed, maybe with it.
+const (
+	endWithin = 10 * time.Second
+	lastGasp  = time.Second
+)
 
 // explain gives an error its reason if that is the container's end: whatever
 // failed then, failed because of it.
@@ -206,7 +209,7 @@ func (c *container) explain(err error) error {
 		return err
 	}
 	c.mu.Lock()
-	state := c.state
+	state, pid := c.state, c.proc.Pid
 	var pidfd *os.File
 	if state != StateExited && c.proc.PidFD != nil {
 		pidfd, _ = Pollable(c.proc.PidFD)
@@ -214,7 +217,11 @@ func (c *container) explain(err error) error {
 	c.mu.Unlock()
 	if pidfd != nil {
 		defer pidfd.Close()
-		if EndedWithin(pidfd, lastGasp) != nil {
+		within := lastGasp
+		if ns.Ending(pid) {
+			within = endWithin
+		}
+		if EndedWithin(pidfd, within) != nil {
 			return err
 		}
 	}
