@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -82,12 +83,18 @@ func TestKilledWhilePulling(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-half
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	select {
+	case <-half:
+	case err := <-ended:
+		t.Fatalf("the pull ended: %v", err)
+	}
 	waitFor(t, func() bool { return ingested(t, root) >= int64(len(layer.Data)/4) })
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = child.Wait() // killed
+	<-ended
 
 	s, _ := openStore(t, root)
 	if list, err := s.List(t.Context(), ListOptions{}); err != nil || len(list) > 0 {
@@ -224,4 +231,21 @@ func randomBytes(n int) []byte {
 	data := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // it never fails
 	return data
+}
+
+// TestSnapshotWithoutEntry: a pull that was killed between the making of a
+// snapshot's directory and its entry does not stand in the way of others.
+func TestSnapshotWithoutEntry(t *testing.T) {
+	reg := newRegistry(t)
+	reg.put("small:1", newImage(t, amd64, ocispec.ImageConfig{}, newLayer(t, oci.Gzip, file("small", "s"))))
+	root := t.TempDir()
+	left := filepath.Join(root, "overlay", "snapshots", "1", "fs", "left")
+	if err := os.MkdirAll(left, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := openStore(t, root)
+	mustPull(t, s, reg.host()+"/small:1")
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was left is still there: %v", err)
+	}
 }

@@ -119,6 +119,9 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if _, err := sn.Stat(ctx, "none"); err != nil && !errdefs.IsNotFound(err) {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
+	if err := clearSnapshots(ctx, sn, filepath.Join(root, "overlay", "snapshots")); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
 	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: sn})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
@@ -134,6 +137,21 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	db.gc.start(db)
 	db.Collect()
 	return db, nil
+}
+
+// clearSnapshots removes directories of snapshots whose entry a kill left out.
+// They would stand in the way of the next snapshot, which gets the same number.
+func clearSnapshots(ctx context.Context, sn snapshots.Snapshotter, dir string) error {
+	err := sn.(snapshots.Cleaner).Cleanup(ctx)
+	if !errdefs.IsNotFound(err) {
+		return err
+	}
+	// The database has no bucket yet: there was never a whole snapshot.
+	left, err := os.ReadDir(dir)
+	for _, d := range left {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, d.Name())))
+	}
+	return err
 }
 
 // dropTorn removes a database whose making a full disk cut short. It holds
