@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-engine/berth/cli/copy"
+	"github.com/berth-engine/berth/cli/cp"
 	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
@@ -100,12 +100,12 @@ func (s *Session) cpOut(ctx context.Context, api *client.Client, name, src, dst 
 			return err
 		}
 	}
-	info := copy.Info{Path: src, Exists: true}
+	info := cp.Info{Path: src, Exists: true}
 	if o.follow {
 		// Which file that is must be known before, for its name here.
 		st, err := api.ContainerStatPath(ctx, name, client.ContainerStatPathOptions{Path: src})
 		if err == nil && st.Stat.Mode&os.ModeSymlink != 0 {
-			info.Path, info.Rename = copy.Followed(src, absoluteTarget(src, st.Stat.LinkTarget))
+			info.Path, info.Rename = cp.Followed(src, absoluteTarget(src, st.Stat.LinkTarget))
 		}
 	}
 	got, err := api.CopyFromContainer(ctx, name, client.CopyFromContainerOptions{SourcePath: info.Path})
@@ -118,28 +118,28 @@ func (s *Session) cpOut(ctx context.Context, api *client.Client, name, src, dst 
 		return err
 	}
 	info.IsDir = got.Stat.Mode.IsDir()
-	where, err := copy.Destination(dst)
+	where, err := cp.Destination(dst)
 	if err != nil {
 		return err
 	}
-	dir, rename, err := copy.Place(info, where)
+	dir, rename, err := cp.Place(info, where)
 	if err != nil {
 		return err
 	}
 	if info.Rename != "" {
-		_, base := copy.Split(info.Path)
-		first, then := copy.Rebase(base, info.Rename), rename
+		_, base := cp.Split(info.Path)
+		first, then := cp.Rebase(base, info.Rename), rename
 		rename = func(n string) string { return then(first(n)) }
 	}
 	report := s.progress("Copying from container - ", o.quiet)
-	err = copy.Unpack(report.of(got.Content), dir, copy.UnpackOptions{Rename: rename, KeepOwner: o.archive})
+	err = cp.Unpack(report.of(got.Content), dir, cp.UnpackOptions{Rename: rename, KeepOwner: o.archive})
 	report.end(err, dst)
 	return err
 }
 
 // outputPath checks a local destination as Docker does.
 func outputPath(dst string) (string, error) {
-	dst, err := copy.Local(dst)
+	dst, err := cp.Local(dst)
 	if err != nil {
 		return "", err
 	}
@@ -157,13 +157,13 @@ func absoluteTarget(link, target string) string {
 	if path.IsAbs(target) {
 		return target
 	}
-	dir, _ := copy.Split(link)
+	dir, _ := cp.Split(link)
 	return path.Join(dir, target)
 }
 
 // cpIn copies from here into a container.
 func (s *Session) cpIn(ctx context.Context, api *client.Client, name, src, dst string, o cpFlags) error {
-	where := copy.Info{Path: dst}
+	where := cp.Info{Path: dst}
 	st, err := api.ContainerStatPath(ctx, name, client.ContainerStatPathOptions{Path: dst})
 	if err == nil && st.Stat.Mode&os.ModeSymlink != 0 {
 		where.Path = absoluteTarget(dst, st.Stat.LinkTarget)
@@ -183,21 +183,21 @@ func (s *Session) cpIn(ctx context.Context, api *client.Client, name, src, dst s
 		_, err := api.CopyToContainer(ctx, name, client.CopyToContainerOptions{DestinationPath: where.Path, Content: s.IO.In, CopyUIDGID: o.archive})
 		return err
 	}
-	if src, err = copy.Local(src); err != nil {
+	if src, err = cp.Local(src); err != nil {
 		return err
 	}
-	info, err := copy.Source(src, o.follow)
+	info, err := cp.Source(src, o.follow)
 	if err != nil {
 		return err
 	}
-	dir, rename, err := copy.Place(info, where)
+	dir, rename, err := cp.Place(info, where)
 	if err != nil {
 		return err
 	}
 	r, w := io.Pipe()
 	packed := make(chan error, 1)
 	go func() {
-		err := copy.Pack(w, info, copy.PackOptions{Rename: rename, KeepOwner: o.archive})
+		err := cp.Pack(w, info, cp.PackOptions{Rename: rename, KeepOwner: o.archive})
 		_ = w.CloseWithError(err) // never fails
 		packed <- err
 	}()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/fault"
 )
 
 // Rename gives a volume another name, also while it is in use: what refers to
@@ -34,6 +36,9 @@ func (s *Store) Rename(name, newName string) (Volume, error) {
 			return Volume{}, taken(newName)
 		}
 		return Volume{}, fmt.Errorf("rename %s: %w", name, err)
+	}
+	if err := fault.Point("volume.rename.renamed"); err != nil {
+		return Volume{}, errors.Join(fmt.Errorf("rename %s: %w", name, err), s.claim(newName, name))
 	}
 	v := *e.vol
 	v.Name, v.Path = newName, filepath.Join(s.dir(newName), dataDir)

@@ -47,6 +47,9 @@ func (s *Store) Snapshot(ctx context.Context, name, snapshot string) (Snapshot, 
 		return Snapshot{}, fmt.Errorf("snapshot %s: %w", name, err)
 	}
 	err = copyAside(ctx, dir, v.Path, halfMade+snapshot, func(parent *os.File) error {
+		if err := fault.Point("volume.snapshot.copied"); err != nil {
+			return err
+		}
 		if err := file.Claim(parent, halfMade+snapshot, snapshot); !errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -120,7 +123,13 @@ func (s *Store) Restore(ctx context.Context, name, snapshot string) error {
 		if err := file.Rename(sub, dataDir, parent, halfMade+dataDir); err != nil {
 			return err
 		}
+		if err := fault.Point("volume.restore.renamed"); err != nil {
+			return err
+		}
 		err = file.Exchange(parent, halfMade+dataDir, dataDir)
+		if err == nil {
+			err = fault.Point("volume.restore.exchanged")
+		}
 		return errors.Join(err, file.Remove(parent, halfMade+dataDir))
 	})
 	if err != nil {
