@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,10 +44,10 @@ func TestStartWaitsForCopies(t *testing.T) {
 
 func TestRemovalSendsCopiesAway(t *testing.T) {
 	var c copies
-	closed := 0
+	var closed atomic.Int32
 	var all []context.Context
 	for range 3 {
-		ctx, use := c.add(t.Context(), &mount.View{}, time.Now(), func() { closed++ })
+		ctx, use := c.add(t.Context(), &mount.View{}, time.Now(), func() { closed.Add(1) })
 		all = append(all, ctx)
 		go func() {
 			<-ctx.Done()
@@ -61,8 +62,8 @@ func TestRemovalSendsCopiesAway(t *testing.T) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.open) != 0 || closed != 3 {
-		t.Errorf("%d copies left, %d closed", len(c.open), closed)
+	if len(c.open) != 0 || closed.Load() != 3 {
+		t.Errorf("%d copies left, %d closed", len(c.open), closed.Load())
 	}
 }
 
