@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -104,12 +103,8 @@ func TestStopPaused(t *testing.T) {
 		if err := e.Pause(ctx, id); err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
 		if err := end.do(); err != nil {
 			t.Fatalf("%s: %v", end.how, err)
-		}
-		if took := time.Since(began); took > 9*time.Second {
-			t.Errorf("%s: it was waited for until it was killed: %v", end.how, took)
 		}
 		if end.code != 0 && e.record(id).ExitCode != end.code {
 			t.Errorf("%s: exit code %d", end.how, e.record(id).ExitCode)

@@ -58,7 +58,7 @@ func (s *Service) Stats(ctx context.Context, ref string, o StatsOptions, emit fu
 			return nil
 		case shared, ok := <-sub.C:
 			if !ok {
-				return nil
+				return sub.Err()
 			}
 			if first && !o.Stream {
 				before = *shared

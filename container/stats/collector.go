@@ -41,14 +41,22 @@ type feed struct {
 }
 
 // A Subscription receives samples on C, which is closed when the container is
-// gone or the Collector ends. What it receives is shared: it must not be
-// changed.
+// gone, when its Source fails (Err) or when the Collector ends. What it receives
+// is shared: it must not be changed.
 type Subscription struct {
 	C      chan *container.StatsResponse
 	c      *Collector
 	id     string
 	joined time.Time // when it got its first sample
 	closed bool
+	err    error
+}
+
+// Err is why C was closed; nil for all ends but a failure.
+func (s *Subscription) Err() error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.err
 }
 
 func (c *Collector) init() {
@@ -184,7 +192,10 @@ func (c *Collector) deliver(id string, sample *container.StatsResponse, err erro
 		switch {
 		case errors.Is(err, ErrGone):
 			s.end()
-		case err == nil && s.wants(now, all):
+		case err != nil:
+			s.err = err
+			s.end()
+		case s.wants(now, all):
 			if s.joined.IsZero() {
 				s.joined = now
 			}

@@ -70,14 +70,17 @@ func TestShared(t *testing.T) {
 	failing := c.Subscribe("c", func() Source {
 		return fakeSource(func(*container.StatsResponse) error { return errors.New("not now") })
 	})
+	if _, ok := <-failing.C; ok || failing.Err() == nil {
+		t.Errorf("a sample from a failing source, or no error: %v", failing.Err())
+	}
+	failing.Close()
 	cancel()
 	<-done
 	for range one.C {
 	}
-	if _, ok := <-failing.C; ok {
-		t.Error("a sample from a failing source")
+	if err := one.Err(); err != nil {
+		t.Errorf("the end of the collector: %v", err)
 	}
-	failing.Close()
 	if len(c.feed) != 0 {
 		t.Errorf("left: %v", c.feed)
 	}
