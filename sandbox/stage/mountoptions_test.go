@@ -23,25 +23,48 @@ func hostTmpfs(t *testing.T, dir string) string {
 	return dir
 }
 
+// hostBind is a directory that is a mount, of a file system that can map owners
+// on every kernel that maps them (tmpfs since 6.3).
+func hostBind(t *testing.T, dir string) string {
+	t.Helper()
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// userAttributes tells whether a tmpfs has extended attributes of users (6.6).
+func userAttributes(t *testing.T) bool {
+	dir := hostTmpfs(t, t.TempDir())
+	err := unix.Setxattr(dir, "user.x", []byte("value"), 0)
+	if err != nil && !errors.Is(err, unix.ENOTSUP) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // Every word of the specification's table that is an attribute of a mount, on
 // a new file system and on a bind mount (config.md, "Linux mount options").
 func TestMountAttributes(t *testing.T) {
 	host := hostTmpfs(t, t.TempDir())
-	for word, want := range map[string]string{
+	words := map[string]string{
 		"ro": "ro,relatime", "rw": "rw,relatime", "nosuid": "rw,nosuid,relatime", "nodev": "rw,nodev,relatime",
 		"noexec": "rw,noexec,relatime", "noatime": "rw,noatime", "nodiratime": "rw,nodiratime,relatime", "strictatime": "rw",
 		"relatime": "rw,relatime", "atime": "rw,relatime", "nostrictatime": "rw,relatime", "suid": "rw,relatime",
 		"dev": "rw,relatime", "exec": "rw,relatime", "diratime": "rw,relatime", "symfollow": "rw,relatime",
 		"nosymfollow": "rw,relatime,nosymfollow", "defaults": "rw,relatime", "loud": "rw,relatime", "silent": "rw,relatime",
 		"iversion": "rw,relatime", "noiversion": "rw,relatime", "async": "rw,relatime", "nomand": "rw,relatime",
-	} {
-		spec := defaultSpec("/probe", "report")
-		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/new", Options: []string{word}},
-			bindMount(host, "/bind", word))
-		r := newBox(t, spec).report()
-		for _, point := range []string{"/new", "/bind"} {
+	}
+	spec := defaultSpec("/probe", "report")
+	for word := range words {
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/new-" + word, Options: []string{word}},
+			bindMount(host, "/bind-"+word, word))
+	}
+	r := newBox(t, spec).report()
+	for word, want := range words {
+		for _, point := range []string{"/new-" + word, "/bind-" + word} {
 			if f := strings.Fields(r.mount(point)); len(f) < 6 || f[5] != want {
-				t.Errorf("%s with %s: %v, want %s", point, word, f, want)
+				t.Errorf("%s: %v, want %s", point, f, want)
 			}
 		}
 	}
@@ -49,17 +72,21 @@ func TestMountAttributes(t *testing.T) {
 
 // Words that concern the file system reach it, as do those that nobody knows.
 func TestFileSystemOptions(t *testing.T) {
-	for word, want := range map[string]string{
+	words := map[string]string{
 		"sync": "rw,sync", "dirsync": "rw,dirsync", "lazytime": "rw,lazytime", "nr_inodes=77": "nr_inodes=77", "mand": "rw", "uid=5": "uid=5",
-	} {
-		spec := defaultSpec("/probe", "report")
-		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/new", Options: []string{word}})
-		line := newBox(t, spec).report().mount("/new")
+	}
+	spec := defaultSpec("/probe", "report")
+	for word := range words {
+		spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/" + word, Options: []string{word}})
+	}
+	r := newBox(t, spec).report()
+	for word, want := range words {
+		line := r.mount("/" + word)
 		if _, super, _ := strings.Cut(line, " - "); !strings.Contains(super, want) {
 			t.Errorf("%s: %s", word, line)
 		}
 	}
-	spec := defaultSpec("/probe")
+	spec = defaultSpec("/probe")
 	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/new", Options: []string{"nosuchword=1"}})
 	if err := newBox(t, spec).spawn(); err == nil || !strings.Contains(err.Error(), "nosuchword") {
 		t.Error(err)
@@ -230,8 +257,8 @@ func TestTmpCopyUp(t *testing.T) {
 	must(t, os.WriteFile(in("caps"), []byte("x"), 0o755))
 	must(t, unix.Setxattr(in("caps"), "security.capability", []byte("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), 0))
 	names := []string{"", "dir", "dir/deep", "dir/deep/file", "dir/again", "suid", "link", "fifo", "node", "caps"}
-	if err := unix.Setxattr(in("dir"), "user.x", []byte("value"), 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
-		t.Fatal(err)
+	if userAttributes(t) {
+		must(t, unix.Setxattr(in("dir"), "user.x", []byte("value"), 0))
 	}
 	for i, name := range names {
 		times := []unix.Timespec{{Sec: int64(i)}, {Sec: int64(1000 + i)}}
@@ -293,8 +320,8 @@ func TestTmpCopyUpBounds(t *testing.T) {
 
 func TestIDMappedMounts(t *testing.T) {
 	noLeak(t)
-	host := hostTmpfs(t, t.TempDir())
-	below := hostTmpfs(t, filepath.Join(host, "below"))
+	host := hostBind(t, t.TempDir())
+	below := hostBind(t, filepath.Join(host, "below"))
 	for _, dir := range []string{host, below} {
 		must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
 		must(t, os.Chown(filepath.Join(dir, "file"), 100005, 200007))

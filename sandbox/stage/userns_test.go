@@ -190,7 +190,7 @@ func TestUserNamespaceBinds(t *testing.T) {
 // idmap without mappings takes the container's: files of the host's root are
 // root's in the container.
 func TestUserNamespaceIDMap(t *testing.T) {
-	host := hostTmpfs(t, t.TempDir())
+	host := hostBind(t, t.TempDir())
 	must(t, os.WriteFile(filepath.Join(host, "file"), nil, 0o644))
 	spec := userSpec("/probe", "details", "/plain/file", "/mapped/file")
 	spec.Mounts = append(spec.Mounts, bindMount(host, "/plain"), bindMount(host, "/mapped", "idmap"))
