@@ -89,14 +89,8 @@ func judgeAll(ctx context.Context, all []judge, targets []target, suite, out str
 			continue
 		}
 		for _, t := range targets {
-			r, err := j.run(ctx, t, only)
+			r, err := j.run(ctx, t, only, out)
 			if err != nil {
-				return err
-			}
-			if len(r.Groups) == 0 {
-				continue
-			}
-			if err := r.store(out); err != nil {
 				return err
 			}
 			fmt.Printf("%s, %s: %d pass, %d fail, %d skip\n", j.name, t.name, r.count(pass), r.count(fail), r.count(skip))

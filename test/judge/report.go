@@ -61,15 +61,17 @@ func (r *report) path(dir string) string {
 // store writes the report. Groups of an older report by the same suite that
 // were not run again are kept, so that one can be repeated alone.
 func (r *report) store(dir string) error {
+	kept := *r
+	kept.Groups = slices.Clone(r.Groups)
 	if old, err := loadReport(r.path(dir)); err == nil && old.SuiteVersion == r.SuiteVersion {
 		for _, g := range old.Groups {
 			if !slices.ContainsFunc(r.Groups, func(n group) bool { return n.Name == g.Name }) {
-				r.Groups = append(r.Groups, g)
+				kept.Groups = append(kept.Groups, g)
 			}
 		}
 	}
-	slices.SortFunc(r.Groups, func(a, b group) int { return strings.Compare(a.Name, b.Name) })
-	data, err := json.MarshalIndent(r, "", "\t")
+	slices.SortFunc(kept.Groups, func(a, b group) int { return strings.Compare(a.Name, b.Name) })
+	data, err := json.MarshalIndent(&kept, "", "\t")
 	if err != nil {
 		return err
 	}

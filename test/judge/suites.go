@@ -16,7 +16,7 @@ import (
 
 // groupTimeout bounds one program or file of cases; the slowest take about two
 // minutes.
-const groupTimeout = 5 * time.Minute
+const groupTimeout = 4 * time.Minute
 
 // A judge is one suite that was fetched.
 type judge struct {
@@ -47,8 +47,8 @@ func judges(dir string) []judge {
 }
 
 // run judges one runtime by every file whose base name contains one of only,
-// or by all of them.
-func (j judge) run(ctx context.Context, runtime target, only []string) (*report, error) {
+// or by all of them, and keeps the report in the folder out as it grows.
+func (j judge) run(ctx context.Context, runtime target, only []string, out string) (*report, error) {
 	version, err := os.ReadFile(filepath.Join(j.dir, "VERSION"))
 	if err != nil {
 		return nil, fmt.Errorf("no such judge here (make judge fetches them): %w", err)
@@ -72,6 +72,9 @@ func (j judge) run(ctx context.Context, runtime target, only []string) (*report,
 		}
 		fmt.Fprintf(os.Stderr, "%s %-36s %s: %d pass, %d fail, %d skip (%.0fs)\n", j.name, base, runtime.name, g.count(pass), g.count(fail), g.count(skip), g.Seconds)
 		r.Groups = append(r.Groups, g)
+		if err := r.store(out); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
