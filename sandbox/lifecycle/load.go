@@ -27,14 +27,19 @@ func load(dir string) (*bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bundle{dir: dir, spec: new(specs.Spec)}
-	b.text, err = os.ReadFile(filepath.Join(dir, configFile))
+	text, err := os.ReadFile(filepath.Join(dir, configFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("JSON specification file %s not found in %s: %w", configFile, dir, errdefs.ErrNotFound)
 	}
 	if err != nil {
 		return nil, err
 	}
+	return parse(dir, text)
+}
+
+// parse makes the bundle in dir of its config.json.
+func parse(dir string, text []byte) (*bundle, error) {
+	b := &bundle{dir: dir, text: text, spec: new(specs.Spec)}
 	if err := unmarshal(b.text, b.spec); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", configFile, err, errdefs.ErrInvalidArgument)
 	}
