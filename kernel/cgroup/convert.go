@@ -50,7 +50,7 @@ func convert(r *Resources, mode Mode) (*cgroups.Resources, error) {
 	}
 	if len(r.Unified) > 0 {
 		if mode != V2 {
-			return nil, fmt.Errorf("unified resources on a %s host: %w", mode, errdefs.ErrFailedPrecondition)
+			return nil, fmt.Errorf("invalid configuration: unified resources on a %s host: %w", mode, errdefs.ErrInvalidArgument)
 		}
 		c.Unified = r.Unified
 	}

@@ -91,7 +91,7 @@ func (g *Group) makeFresh() error {
 	if errors.Is(err, os.ErrExist) {
 		pids, e := g.Pids()
 		if e != nil || len(pids) > 0 {
-			return fmt.Errorf("cgroup %s has processes: %w", g.name, errdefs.ErrAlreadyExists)
+			return fmt.Errorf("container's cgroup is not empty: %s: %w", g.name, errdefs.ErrAlreadyExists)
 		}
 		if err := g.Destroy(); err != nil {
 			return err

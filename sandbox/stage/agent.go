@@ -46,7 +46,7 @@ func (s *setup) notified(flags uintptr) error {
 func (a *agent) bring(listener *os.File, pid int) error {
 	conn, err := task.Dial(a.Path, 0)
 	if err != nil {
-		return fmt.Errorf("seccomp agent: %w", err)
+		return fmt.Errorf("failed to connect with seccomp agent: %w", err)
 	}
 	defer conn.Close()
 	limit := unix.NsecToTimeval(agentWithin.Nanoseconds())

@@ -176,7 +176,7 @@ func TestSeccompAgentAbsent(t *testing.T) {
 	var err error
 	b.config.Seccomp, err = compiler.Compile(profile)
 	must(t, err)
-	if err := b.spawn(); err == nil || !strings.Contains(err.Error(), "seccomp agent: connect to ") {
+	if err := b.spawn(); err == nil || !strings.Contains(err.Error(), "failed to connect with seccomp agent: connect to ") {
 		t.Error(err)
 	}
 	b, _, _ = hookBox(t, "/probe")
