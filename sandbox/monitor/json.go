@@ -277,4 +277,5 @@ func (p *plan) describe(f *fields) {
 	f.str("outside", &p.Outside, true)
 	f.strs("groups", &p.Groups, true)
 	f.flag("terminal", &p.Terminal)
+	f.str("asks", &p.Asks, true)
 }

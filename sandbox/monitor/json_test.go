@@ -19,7 +19,7 @@ func parts() []Part {
 		&Hello{}, &Hello{Min: 1, Max: 2, Instance: odd}, &Welcome{}, &Welcome{Protocol: 1, Pid: 2, ID: "a", Instance: "b"},
 		&Launch{}, &Launch{
 			ID: "a", Instance: "b", Dir: "c", StateDir: "d", Durable: true,
-			Plan: stage.Plan{Clone: 1<<64 - 1, PidNS: "e", Outside: "o", Groups: []string{"f", odd}, Terminal: true}, Files: []string{}, LogDir: "g",
+			Plan: stage.Plan{Clone: 1<<64 - 1, PidNS: "e", Outside: "o", Groups: []string{"f", odd}, Terminal: true, Asks: "a"}, Files: []string{}, LogDir: "g",
 			LogMaxSize: -1 << 63, LogMaxFiles: 3, OpenStdin: true, StdinOnce: true, OOMFile: "h", KillFile: "i", CgroupDirs: []string{"j"},
 		},
 		&Created{}, &Created{Pid: 1, StartTime: 2, Warnings: []string{"a", ""}}, &Started{}, &Started{At: at},

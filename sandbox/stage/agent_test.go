@@ -79,11 +79,13 @@ func serveAgent(t *testing.T, path string) <-chan specs.ContainerProcessState {
 		}
 		got <- s
 		for {
+			p := []unix.PollFd{{Fd: int32(fds[0]), Events: unix.POLLIN}}
+			if _, err := unix.Poll(p, -1); err == nil && p[0].Revents&unix.POLLIN == 0 {
+				return // nobody has the filter any more
+			}
 			var in notification
-			if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fds[0]), ioctlReceive, uintptr(unsafe.Pointer(&in))); e == unix.EINTR {
-				continue
-			} else if e != 0 {
-				return // ENOENT: nobody has the filter any more
+			if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fds[0]), ioctlReceive, uintptr(unsafe.Pointer(&in))); e != 0 {
+				continue // EINTR; ENOENT: the call was interrupted by a signal, and begins anew
 			}
 			out := answer{id: in.id, flags: 1} // SECCOMP_USER_NOTIF_FLAG_CONTINUE
 			if in.number == unix.SYS_SYSLOG {

@@ -85,7 +85,7 @@ func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{control: ours, container: e.Pid}
+	p := &Process{control: ours, container: e.Pid, asks: string(rune(frameAgent))}
 	err = p.enter(exe, e, theirs)
 	theirs.Close()
 	if err == nil {

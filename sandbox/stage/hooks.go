@@ -51,21 +51,6 @@ func notifies(spec *specs.Spec) bool {
 		slices.ContainsFunc(spec.Linux.Seccomp.Syscalls, func(s specs.LinuxSyscall) bool { return s.Action == specs.ActNotify })
 }
 
-// runtimeHooks are those that the stage's parent runs; nil if there are none.
-func runtimeHooks(h *specs.Hooks) *specs.Hooks {
-	if h == nil {
-		return nil
-	}
-	//nolint:staticcheck // prestart is deprecated, but in use
-	r := &specs.Hooks{Prestart: h.Prestart, CreateRuntime: h.CreateRuntime, Poststart: h.Poststart, Poststop: h.Poststop}
-	for _, k := range hook.Kinds {
-		if len(k.Of(r)) > 0 {
-			return r
-		}
-	}
-	return nil
-}
-
 // createHooks has the parent run prestart and createRuntime hooks, and runs the
 // createContainer hooks: programs of the host in the container's namespaces,
 // with its mounts made and the host's root directory still in place.

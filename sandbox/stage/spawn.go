@@ -43,7 +43,7 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 		Config: *c, NetNS: netns, Join: n.join, MountNS: n.mount, CgroupNS: n.cgroup,
 		NewNet: n.clone&unix.CLONE_NEWNET != 0, Notify: notifies(c.Spec),
 	}
-	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal}
+	p := &Plan{Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal, Asks: asks(c.Spec)}
 	if byParent(c.Spec) {
 		p.Groups = c.CgroupDirs
 	}
@@ -96,6 +96,7 @@ func (p *Process) Begin(plan *Plan, f Files) error {
 }
 
 func (p *Process) begin(plan *Plan, f Files) error {
+	p.asks = plan.Asks
 	if err := joinAll(plan.Groups, p.Pid); err != nil {
 		return err
 	}
@@ -236,16 +237,8 @@ func (p *Process) created() error {
 		switch kind {
 		case frameConsole:
 			p.Console = file
-		case frameAgent:
-			if err := p.passListener(body, file); err != nil {
-				return err
-			}
-		case frameDevices:
-			if err := p.moveDevices(body, file); err != nil {
-				return err
-			}
-		case frameHooks:
-			if err := p.createHooks(body); err != nil {
+		case frameAgent, frameDevices, frameHooks:
+			if err := p.serve(kind, body, file); err != nil {
 				return err
 			}
 		case frameReady:

@@ -57,6 +57,9 @@ type Plan struct {
 	Groups []string `json:"groups,omitempty"`
 	// Terminal: the stage makes a terminal and gets no streams.
 	Terminal bool `json:"terminal,omitempty"`
+	// Asks are the kinds of messages by which the stage may have its parent do
+	// something: run hooks, move network devices, call a seccomp agent.
+	Asks string `json:"asks,omitempty"`
 }
 
 // OwnPids tells whether the container's processes end with process 1.
@@ -91,6 +94,7 @@ type Process struct {
 
 	exe   *os.File    // by way of which hooks are executed
 	state specs.State // what they get
+	asks  string      // what is left of Plan.Asks
 	// container is process 1 of which this is a further process; 0: none.
 	container int
 	control   *os.File
