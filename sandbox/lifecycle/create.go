@@ -101,14 +101,15 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 	if err := checkTerminal(m.b.spec.Process.Terminal, m.detached, m.o.ConsoleSocket); err != nil {
 		return err
 	}
-	if r.Systemd {
-		return systemdError()
-	}
 	if m.c, err = r.claim(id); err != nil {
 		return err
 	}
 	m.onUndo(m.c.remove)
-	for _, step := range []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.begin, m.created} {
+	steps := []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.begin, m.created}
+	if r.Systemd {
+		steps = []func() error{m.describe, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
@@ -133,7 +134,13 @@ func (m *making) describe() error {
 	spec, err := m.b.spec, error(nil)
 	m.c.OCI, m.c.Bundle, m.c.Rootfs = spec.Version, m.b.dir, m.b.rootfs
 	m.c.Annotations, m.c.Hooks, m.c.Created = spec.Annotations, later(spec.Hooks), time.Now().UTC()
-	m.c.CgroupParent, m.c.CgroupName, err = groupPath(m.c.ID, spec.Linux.CgroupsPath)
+	if m.c.root.Systemd {
+		if m.c.Unit, err = cgroup.ParseUnit(spec.Linux.CgroupsPath, m.c.ID); err == nil {
+			m.c.CgroupParent, m.c.CgroupName, err = m.c.Unit.Place()
+		}
+	} else {
+		m.c.CgroupParent, m.c.CgroupName, err = groupPath(m.c.ID, spec.Linux.CgroupsPath)
+	}
 	if err != nil {
 		return err
 	}
@@ -172,11 +179,7 @@ func (m *making) prepare() error {
 }
 
 func (m *making) makeGroup() (err error) {
-	limits := m.b.spec.Linux.Resources
-	if limits != nil && len(limits.Devices) > 0 {
-		limits.Devices = append(limits.Devices, usual()...)
-	}
-	m.group, err = cgroup.Create(m.c.CgroupParent, m.c.CgroupName, limits)
+	m.group, err = cgroup.Create(m.c.CgroupParent, m.c.CgroupName, m.limits())
 	if err != nil {
 		return err
 	}
@@ -184,14 +187,39 @@ func (m *making) makeGroup() (err error) {
 	return nil
 }
 
+// makeUnit has systemd make the group, with the stage in it.
+func (m *making) makeUnit() (err error) {
+	m.group, err = cgroup.CreateUnit(m.c.Unit, m.limits(), m.process.Pid)
+	if err != nil {
+		return err
+	}
+	m.onUndo(func() error {
+		m.process.Abandon() // reaped, or the group would not be empty
+		return errors.Join(m.group.Kill(), cgroup.DestroyUnit(m.c.Unit))
+	})
+	return nil
+}
+
+// limits are those of the config, with what may be done with devices in any
+// case.
+func (m *making) limits() *specs.LinuxResources {
+	r := m.b.spec.Linux.Resources
+	if r != nil && len(r.Devices) > 0 {
+		r.Devices = append(r.Devices, usual()...)
+	}
+	return r
+}
+
 func (m *making) fork() error {
 	var err error
 	if m.exe, err = m.c.root.sealed(m.o.Program); err != nil {
 		return fmt.Errorf("the program of process 1: %w", err)
 	}
-	dir, err := m.group.FD()
-	if err == nil {
-		defer dir.Close()
+	var dir *os.File
+	if m.group != nil {
+		if dir, err = m.group.FD(); err == nil {
+			defer dir.Close()
+		}
 	}
 	if m.process, err = stage.Fork(m.exe, m.plan, dir, m.o.Preserve...); err != nil {
 		return err

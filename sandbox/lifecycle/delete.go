@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
@@ -62,10 +63,14 @@ func (c *Container) destroy(ctx context.Context) error {
 	if err := c.end(); err != nil {
 		return err
 	}
-	if g != nil {
-		if err := g.Destroy(); err != nil {
-			return err
-		}
+	switch {
+	case c.Unit != nil:
+		err = cgroup.DestroyUnit(c.Unit)
+	case g != nil:
+		err = g.Destroy()
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
 	}
 	if err := c.remove(); err != nil {
 		return err

@@ -2,8 +2,8 @@ package lifecycle
 
 import (
 	"fmt"
-	"os"
 	"path"
+	"strings"
 
 	"github.com/containerd/errdefs"
 
@@ -13,6 +13,9 @@ import (
 // groupPath says where the cgroup of a container is. A path is relative to the
 // hierarchies' roots, with or without a slash in front.
 func groupPath(id, cgroupsPath string) (parent, name string, err error) {
+	if strings.Contains(cgroupsPath, ":") {
+		return "", "", fmt.Errorf("linux.cgroupsPath %q has systemd's form, and --systemd-cgroup is not given: %w", cgroupsPath, errdefs.ErrInvalidArgument)
+	}
 	if cgroupsPath == "" {
 		return "/", id, nil
 	}
@@ -21,14 +24,6 @@ func groupPath(id, cgroupsPath string) (parent, name string, err error) {
 		return "", "", fmt.Errorf("linux.cgroupsPath %q names no group: %w", cgroupsPath, errdefs.ErrInvalidArgument)
 	}
 	return path.Dir(p), path.Base(p), nil
-}
-
-// systemdError refuses to have systemd make a cgroup.
-func systemdError() error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
-		return fmt.Errorf("systemd not running on this host, cannot use systemd cgroups manager: %w", errdefs.ErrFailedPrecondition)
-	}
-	return fmt.Errorf("--systemd-cgroup: have the engine make cgroups itself (dockerd --exec-opt native.cgroupdriver=cgroupfs, podman --cgroup-manager=cgroupfs): %w", errdefs.ErrNotImplemented)
 }
 
 // group finds the container's cgroup; errdefs.NotFound if it is gone.

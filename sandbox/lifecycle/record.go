@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/cgroup"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -36,8 +38,8 @@ type record struct {
 	Created      time.Time         `json:"created"`
 	CgroupParent string            `json:"cgroupParent"`
 	CgroupName   string            `json:"cgroupName"`
-	Systemd      bool              `json:"systemd,omitempty"`
-	OwnPids      bool              `json:"ownPids"` // processes end with process 1
+	Unit         *cgroup.Unit      `json:"unit,omitempty"` // systemd has made the group
+	OwnPids      bool              `json:"ownPids"`        // processes end with process 1
 	Annotations  map[string]string `json:"annotations,omitempty"`
 	Hooks        *specs.Hooks      `json:"hooks,omitempty"` // poststart and poststop
 }

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 
+	"github.com/berth-engine/berth/kernel/cgroup"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -14,6 +15,9 @@ func (r *Root) Update(_ context.Context, id string, limits *specs.LinuxResources
 		return err
 	}
 	defer c.Close()
+	if c.Unit != nil {
+		return cgroup.UpdateUnit(c.Unit, limits)
+	}
 	g, err := c.group()
 	if err != nil {
 		return err
