@@ -37,14 +37,17 @@ type verb struct {
 	name, args, about string
 	min, max          int // arguments; max < 0: any number
 	flags             func(f *flag.FlagSet)
+	unparsed          bool // do gets its flags, too
 	do                func(ctx context.Context, p *program, args []string) (status int, err error)
 }
 
 func verbs() []*verb {
-	return []*verb{
+	all := append(checkpointVerbs(),
 		createVerb(), deleteVerb(), eventsVerb(), execVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(),
 		psVerb(), resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
-	}
+	)
+	slices.SortFunc(all, func(a, b *verb) int { return strings.Compare(a.name, b.name) })
+	return all
 }
 
 func main() {
@@ -108,14 +111,18 @@ func (p *program) run(args []string) (int, error) {
 	if v.flags != nil {
 		v.flags(f)
 	}
-	if err := f.Parse(args[1:]); err != nil {
+	args = args[1:]
+	if v.unparsed {
+		args = append([]string{"--"}, args...)
+	}
+	if err := f.Parse(args); err != nil {
 		return parseStatus(err), nil //nolint:nilerr // the package has said what is wrong
 	}
 	if n := f.NArg(); n < v.min || v.max >= 0 && n > v.max {
 		verbUsage(v, f)
 		return 1, fmt.Errorf("%q takes %s", v.name, strings.TrimSpace("arguments: "+v.args))
 	}
-	p.log.debugf("%s begins", strings.Join(args, " "))
+	p.log.debugf("%s %s begins", v.name, strings.Join(args, " "))
 	status, err := v.do(context.Background(), p, f.Args())
 	p.log.debugf("%s ends with status %d", v.name, status)
 	if err != nil {

@@ -23,7 +23,7 @@ func Features() *features.Features {
 		Linux: &features.Linux{
 			Namespaces:   stage.KnownNamespaces(),
 			Capabilities: task.KnownCaps(),
-			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &yes},
+			Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
 			Seccomp: &features.Seccomp{
 				Enabled: &yes, Actions: texts(filters.Actions), Operators: texts(filters.Operators),
 				Archs: texts(filters.Archs), KnownFlags: texts(filters.Flags), SupportedFlags: texts(filters.Flags),
