@@ -29,7 +29,7 @@ func execVerb() *verb {
 	e := &execFlags{}
 	return &verb{
 		name: "exec", args: "container-id command [arguments]", min: 1, max: -1,
-		about: "execute a further program in a container", flags: e.flags,
+		about: "execute a further program in a container", flags: e.flags, programLast: true,
 		do: func(ctx context.Context, p *program, args []string) (int, error) {
 			status, err := e.do(ctx, p, args)
 			if err != nil {

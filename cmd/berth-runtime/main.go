@@ -38,6 +38,7 @@ type verb struct {
 	min, max          int // arguments; max < 0: any number
 	flags             func(f *flag.FlagSet)
 	unparsed          bool // do gets its flags, too
+	programLast       bool // arguments from the first one on are not ours to parse, even if they look like flags
 	do                func(ctx context.Context, p *program, args []string) (status int, err error)
 }
 
@@ -115,15 +116,16 @@ func (p *program) run(args []string) (int, error) {
 	if v.unparsed {
 		args = append([]string{"--"}, args...)
 	}
-	if err := f.Parse(args); err != nil {
+	rest, err := v.parse(f, args)
+	if err != nil {
 		return parseStatus(err), nil //nolint:nilerr // the package has said what is wrong
 	}
-	if n := f.NArg(); n < v.min || v.max >= 0 && n > v.max {
+	if n := len(rest); n < v.min || v.max >= 0 && n > v.max {
 		verbUsage(v, f)
 		return 1, fmt.Errorf("%q takes %s", v.name, strings.TrimSpace("arguments: "+v.args))
 	}
-	p.log.debugf("%s %s begins", v.name, strings.Join(args, " "))
-	status, err := v.do(context.Background(), p, f.Args())
+	p.log.debugf("%s %s begins", v.name, strings.Join(rest, " "))
+	status, err := v.do(context.Background(), p, rest)
 	p.log.debugf("%s ends with status %d", v.name, status)
 	if err != nil {
 		if slices.Contains([]string{"create", "run", "exec", "restore", "checkpoint"}, v.name) {
@@ -134,6 +136,20 @@ func (p *program) run(args []string) (int, error) {
 		}
 	}
 	return status, err
+}
+
+// parse returns the arguments. Flags may stand among them, as with runc.
+func (v *verb) parse(f *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		begin := len(args) - f.NArg()
+		if f.NArg() == 0 || v.programLast || begin > 0 && args[begin-1] == "--" {
+			return append(rest, f.Args()...), nil
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
+	}
 }
 
 // parseStatus is the exit status after package flag has complained, or helped.

@@ -17,8 +17,9 @@ func psVerb() *verb {
 	var format string
 	return &verb{
 		name: "ps", args: "container-id [options of ps]", min: 1, max: -1,
-		about: "list the processes of a container",
-		flags: func(f *flag.FlagSet) { stringFlag(f, &format, "format", "f", "table", "table or json") },
+		about:       "list the processes of a container",
+		programLast: true,
+		flags:       func(f *flag.FlagSet) { stringFlag(f, &format, "format", "f", "table", "table or json") },
 		do: func(ctx context.Context, p *program, args []string) (int, error) {
 			pids, err := p.root.Processes(args[0])
 			if err != nil {

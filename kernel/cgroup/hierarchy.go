@@ -144,7 +144,7 @@ func makeGroup(root, dir string, cpuset bool) error {
 		return err
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		if err := inherit(parent, dir, file); err != nil {
+		if err := inherit(root, parent, dir, file); err != nil {
 			_ = unix.Rmdir(dir) // what failed before says more
 			return err
 		}
@@ -152,8 +152,16 @@ func makeGroup(root, dir string, cpuset bool) error {
 	return nil
 }
 
-func inherit(parent, dir, file string) error {
+// inherit copies a setting from the group above, which gets it first if it has
+// none: somebody else has made it then.
+func inherit(root, parent, dir, file string) error {
 	value, err := os.ReadFile(filepath.Join(parent, file))
+	if err == nil && len(strings.TrimSpace(string(value))) == 0 && len(parent) > len(root) {
+		if err := inherit(root, filepath.Dir(parent), parent, file); err != nil {
+			return err
+		}
+		value, err = os.ReadFile(filepath.Join(parent, file))
+	}
 	if err != nil {
 		return err
 	}

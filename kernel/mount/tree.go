@@ -214,19 +214,6 @@ func Pivot(root *os.File) error {
 	return unix.Chdir("/")
 }
 
-// Chroot is Pivot for a host whose root directory is its initial RAM disk,
-// which cannot be exchanged. What was mounted before stays below root, where no
-// path leads: ".." of a mount's root goes to the topmost mount there.
-func Chroot(root *os.File) error {
-	if err := root.Chdir(); err != nil {
-		return err
-	}
-	if err := unix.Chroot("."); err != nil {
-		return os.NewSyscallError("chroot", err)
-	}
-	return unix.Chdir("/")
-}
-
 // UnsupportedError says that this kernel lacks a call that the package needs.
 type UnsupportedError struct {
 	Call string

@@ -1,0 +1,55 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Chroot is Pivot for a host whose root directory is its initial RAM disk,
+// which cannot be exchanged. What was mounted before stays below root, where no
+// path leads: ".." of a mount's root goes to the topmost mount there. But the
+// host's procfs and sysfs are taken away first: a process that makes a user
+// namespace may mount its own only where one without covered files is mounted.
+func Chroot(root *os.File) error {
+	if err := dropBare(); err != nil {
+		return err
+	}
+	if err := root.Chdir(); err != nil {
+		return err
+	}
+	if err := unix.Chroot("."); err != nil {
+		return os.NewSyscallError("chroot", err)
+	}
+	return unix.Chdir("/")
+}
+
+// dropBare unmounts procfs and sysfs wherever paths of the calling process
+// lead. Those of the container are not there yet.
+func dropBare() error {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		before, after, ok := strings.Cut(line, " - ")
+		fields, fstype := strings.Fields(before), strings.Fields(after)
+		if !ok || len(fields) < 5 || len(fstype) < 1 || fstype[0] != "proc" && fstype[0] != "sysfs" {
+			continue
+		}
+		point := unescape(fields[4])
+		err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // the container's, on another root
+			return fmt.Errorf("unmount the host's %s: %w", point, err)
+		}
+	}
+	return nil
+}
+
+// unescape reads the octal escapes of mountinfo (proc_pid_mountinfo(5)).
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
