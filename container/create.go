@@ -60,6 +60,9 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if err := s.takeVolumes(ctx, e, r, &u); err != nil {
 		return container.CreateResponse{}, err
 	}
+	if err := s.fillOthers(ctx, r.HostConfig.VolumesFrom); err != nil {
+		return container.CreateResponse{}, err
+	}
 	e.held = append(e.held, s.images.Hold(img, image.Holder{ContainerID: r.ID, Running: func() bool { return e.record().State.live() }}))
 	u.push(func(context.Context) { e.dropHeld() })
 	if err := fault.Point("container.create.dirs"); err != nil {

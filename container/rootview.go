@@ -50,7 +50,7 @@ func (s *Service) use(ctx context.Context, e *entry) (context.Context, *copying,
 	switch r := e.record(); {
 	case r.State.live() && e.live != nil:
 		ns, err := e.live.box.Namespace("mnt")
-		if errdefs.IsNotFound(err) && e.settled != nil {
+		if errdefs.IsNotFound(err) && !closed(e.settled) {
 			return ctx, nil, e.settled, nil
 		}
 		if err != nil {
@@ -71,6 +71,16 @@ func (s *Service) use(ctx context.Context, e *entry) (context.Context, *copying,
 		return ctx, use, nil, nil
 	default:
 		return ctx, nil, nil, conflict("container %s is %s: its files cannot be copied", short(e.id), r.State)
+	}
+}
+
+// closed tells whether a channel that only ever closes has; so has none.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return c == nil
 	}
 }
 

@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,25 @@ func (s *Service) holdVolumes(e *entry) error {
 		return nil
 	}
 	return s.save(e, &next)
+}
+
+// fillOthers fills the volumes of containers that were never started, whose
+// volumes another container is about to use: containers that only hold data
+// never are.
+func (s *Service) fillOthers(ctx context.Context, list []string) error {
+	for _, raw := range list {
+		name, _, _ := strings.Cut(raw, ":")
+		e, err := s.find(name)
+		if err != nil || e.record().Run > 0 {
+			continue // it had its chance
+		}
+		e, use, _, err := s.openFiles(ctx, e.id) // which fills them
+		if err != nil {
+			return fmt.Errorf("volumes-from: %w", err)
+		}
+		e.copies.end(use)
+	}
+	return nil
 }
 
 // useVolumes tells the volume store that a run which was adopted uses its
