@@ -130,6 +130,8 @@ func validateUpdate(u *container.UpdateConfig) error {
 // updated is the host configuration with what u changes, by Docker's rules.
 func updated(old *container.HostConfig, u *container.UpdateConfig) (*container.HostConfig, error) {
 	h := *old
+	// Memory without swap is what a container has where the kernel counts none.
+	countsSwap := h.MemorySwap != 0 || h.Memory == 0
 	switch {
 	case u.NanoCPUs > 0 && h.CPUPeriod > 0:
 		return nil, conflict("Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set")
@@ -139,7 +141,7 @@ func updated(old *container.HostConfig, u *container.UpdateConfig) (*container.H
 		return nil, conflict("Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
 	case u.CPUQuota > 0 && h.NanoCPUs > 0:
 		return nil, conflict("Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set")
-	case u.Memory > h.MemorySwap && u.MemorySwap == 0 && h.MemorySwap != -1:
+	case u.Memory > h.MemorySwap && u.MemorySwap == 0 && h.MemorySwap != -1 && countsSwap:
 		return nil, conflict("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
 	case u.RestartPolicy.Name != "" && h.AutoRemove && !u.RestartPolicy.IsNone():
 		return nil, conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")

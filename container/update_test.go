@@ -118,6 +118,8 @@ func TestUpdateRules(t *testing.T) {
 		{rm, always, "Restart policy cannot be updated because AutoRemove is enabled for the container"},
 		{old, res(container.Resources{Memory: 32 << 20}), ""},
 		{&container.HostConfig{Resources: container.Resources{Memory: 64 << 20, MemorySwap: -1}}, res(container.Resources{Memory: 1 << 30}), ""},
+		{&container.HostConfig{Resources: container.Resources{Memory: 64 << 20}}, res(container.Resources{Memory: 1 << 30}), ""},
+		{&container.HostConfig{}, res(container.Resources{Memory: 1 << 30}), "update the memoryswap at the same time"},
 		{old, always, ""},
 	} {
 		h, err := updated(tc.old, tc.u)
