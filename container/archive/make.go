@@ -45,7 +45,9 @@ var zeros [64 << 10]byte
 // fill writes the content of an entry. Zeros become holes: a sparse entry of a
 // small stream may be as long as a file system allows.
 func (u *unpacker) fill(ctx context.Context, f *os.File, h *tar.Header, r io.Reader) error {
-	if err := f.Truncate(h.Size); err != nil {
+	// Whether it can be so long is asked before reading; until all has been read
+	// it is only as long as what was.
+	if err := errors.Join(f.Truncate(h.Size), f.Truncate(0)); err != nil {
 		return err
 	}
 	var at int64
@@ -62,7 +64,7 @@ func (u *unpacker) fill(ctx context.Context, f *os.File, h *tar.Header, r io.Rea
 		at += int64(n)
 		switch {
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && at == h.Size:
-			return nil
+			return f.Truncate(at)
 		case err != nil:
 			return broken(err)
 		}
