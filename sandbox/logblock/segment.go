@@ -33,7 +33,7 @@ func segmentName(seq uint64) string { return fmt.Sprintf("%08d%s", seq, suffix) 
 // segments lists the sequence numbers present in dir, ascending, packed or not.
 // A missing dir has none.
 func segments(dir string) ([]uint64, error) {
-	entries, err := os.ReadDir(dir)
+	names, err := list(dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
@@ -41,8 +41,7 @@ func segments(dir string) ([]uint64, error) {
 		return nil, fmt.Errorf("log %s: %w", dir, err)
 	}
 	var seqs []uint64
-	for _, e := range entries {
-		name := e.Name()
+	for _, name := range names {
 		if digits, ok := strings.CutSuffix(name, PackedSuffix); ok {
 			name = digits + suffix
 		}
@@ -54,6 +53,16 @@ func segments(dir string) ([]uint64, error) {
 	}
 	slices.Sort(seqs)
 	return slices.Compact(seqs), nil
+}
+
+// list returns the names in dir. They are sorted as numbers later.
+func list(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
 }
 
 // removeSegment removes segment seq in whatever form. One that somebody else
