@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
@@ -11,7 +12,8 @@ import (
 
 // AllStats returns every counter that the kernel has of a group, for whoever
 // must print what runc does. For what a person or a program looks at all the
-// time, Stats is much cheaper.
+// time, Stats is much cheaper. The error is errdefs.NotFound when the group is
+// gone.
 func (g *Group) AllStats() (*cgroups.Stats, error) {
 	config := &cgroups.Cgroup{Path: g.name, Resources: &cgroups.Resources{}}
 	var m interface {
@@ -26,6 +28,9 @@ func (g *Group) AllStats() (*cgroups.Stats, error) {
 	var s *cgroups.Stats
 	if err == nil {
 		s, err = m.GetStats()
+	}
+	if gone(err) {
+		return nil, fmt.Errorf("statistics of cgroup %s: %w", g.name, errdefs.ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("statistics of cgroup %s: %w", g.name, err)
