@@ -62,7 +62,8 @@ type setup struct {
 	proc     *mount.Proc
 	null     *os.File   // the real /dev/null
 	empty    *os.File   // what covers directories
-	sealed   []*os.File // new mounts that become so when all is in them
+	sealed   []*os.File // new mounts to be read-only when all is in them
+	made     []uint64   // devices of new file systems
 	warnings []string
 	entered  bool // a further process: the container is there already
 }

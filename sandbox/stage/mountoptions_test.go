@@ -177,7 +177,8 @@ func TestRemount(t *testing.T) {
 	if line := r.mount("/own"); !strings.Contains(line, " ro,nosuid,relatime ") {
 		t.Errorf("attributes are lost: %s", line)
 	}
-	for dest, want := range map[string]string{"/bound": "others use", "/sys": "others use", "/etc": "is it a mount?", "/nosuch": "no such file"} {
+	hostTmpfs(t, filepath.Join(host, "below"))
+	for dest, want := range map[string]string{"/bound": "others use", "/bound/below": "others use", "/sys": "others use", "/etc": "is it a mount?", "/nosuch": "no such file"} {
 		spec := defaultSpec("/probe")
 		spec.Mounts = append(spec.Mounts, bindMount(host, "/bound"), specs.Mount{Destination: dest, Options: []string{"remount", "ro", "size=2m"}})
 		if dest == "/etc" {

@@ -72,8 +72,15 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 	if err != nil {
 		return err
 	}
-	if source == nil && !slices.Contains(s.sealed, tree) {
-		defer tree.Close()
+	if source == nil {
+		if !slices.Contains(s.sealed, tree) {
+			defer tree.Close()
+		}
+		device, err := deviceOf(tree)
+		if err != nil {
+			return err
+		}
+		s.made = append(s.made, device)
 	}
 	if err := s.idmaps.apply(tree, m, &o); err != nil {
 		return err

@@ -53,8 +53,8 @@ func (s *setup) remount(m *specs.Mount, o *mountOptions) error {
 	return nil
 }
 
-// reconfigure refuses a file system that came with a bind mount: the host would
-// be changed.
+// reconfigure refuses a file system that the container has not made: others
+// would be changed, too.
 func (s *setup) reconfigure(at *os.File, options []mount.Option) error {
 	magic, err := mount.Magic(at)
 	if err != nil {
@@ -64,18 +64,7 @@ func (s *setup) reconfigure(at *os.File, options []mount.Option) error {
 	if err != nil {
 		return err
 	}
-	shared := !slices.Contains(separate, magic)
-	for _, source := range s.sources {
-		if source == nil {
-			continue
-		}
-		d, err := deviceOf(source)
-		if err != nil {
-			return err
-		}
-		shared = shared || d == device
-	}
-	if shared {
+	if !slices.Contains(separate, magic) || !slices.Contains(s.made, device) {
 		return invalid("remount: option %q concerns a file system that others use, too", options[0].Key)
 	}
 	return mount.Reconfigure(at, options)

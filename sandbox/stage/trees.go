@@ -92,7 +92,7 @@ func (o *outside) openView(s *setup, i int, plan *Plan) error {
 		return nil
 	}
 	opt, err := parseOptions(m)
-	if err != nil || opt.remount {
+	if err != nil || opt.remount || opt.bind {
 		return err
 	}
 	view := func() (err error) {
@@ -130,14 +130,15 @@ func (s *setup) receiveTrees() error {
 			return err
 		}
 		var t tree
-		if err := decode(body, t.describe); err != nil || kind != frameTree || file == nil || t.Index < 0 || t.Index >= max(len(s.sources), 1) {
+		err = decode(body, t.describe)
+		switch {
+		case err != nil, kind != frameTree, file == nil, !t.Cgroup && (t.Index < 0 || t.Index >= len(s.sources)):
 			return fmt.Errorf("unexpected message %q (%v)", kind, err) //nolint:errorlint // err may be nil
-		}
-		if t.Cgroup {
+		case t.Cgroup:
 			s.cgroups = append(s.cgroups, cgroupTree{t.Name, file})
-			continue
+		default:
+			s.sources[t.Index] = file
 		}
-		s.sources[t.Index] = file
 	}
 	return nil
 }
