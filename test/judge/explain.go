@@ -19,11 +19,15 @@ var reasons = []reason{
 	{"runtime-tools", "network", "", "This kernel has no net_cls and net_prio controllers; the program itself panics."},
 	{"runtime-tools", "linux_cgroups_devices", "", "The program reads devices.list and expects no more than its own rules; the default devices are allowed, too."},
 	{"runtime-tools", "linux_cgroups_relative_devices", "", "The program reads devices.list and expects no more than its own rules; the default devices are allowed, too."},
+	{"runtime-tools", "killsig", "", "A race in the program: it sends the signal as soon as start returns, maybe before the shell waits, and then expects the end within five seconds."},
 	{"runtime-tools", "mounts", "found in order", "The program takes the order of /proc/self/mountinfo for that of mounting. Since Linux 6.8 it is that of creation, and sources of bind mounts are opened before any step that a container could disturb."},
 	{"runtime-tools", "linux_ns", "mount namespace", "A container without a mount namespace of its own is refused."},
 	{"runtime-tools", "linux_ns", "", "A container without a mount namespace of its own is refused."},
 	{"runc", "host-mntns", "", "A container without a mount namespace of its own is refused."},
 	{"runtime-tools", "delete", "", "A created container is deleted, as by runc and crun: engines count on it. The text wants an error."},
+	{"runtime-tools", "start", "exit status 1", "A configuration without a process is refused at create already; the program itself wants start to work and to fail."},
+	{"runtime-tools", "poststart_fail", "", "The program wants a warning, as version 1.0.1 did; the text makes it an error that stops the container."},
+	{"runtime-tools", "poststart", "", "A race in the program: the hook must write after the program, which only has to be executed by then."},
 	{"runtime-tools", "prestart", "", "The program wants these hooks at start, as version 1.0.0 did; since 1.0.2 they belong to create."},
 	{"runtime-tools", "hooks_stdin", "creating", "The program wants the status \"created\", which the text made \"creating\" later."},
 	{"runtime-tools", "hooks", "", "The program gives a poststart hook that runs before the program has written; its order is not of the text."},
@@ -31,8 +35,27 @@ var reasons = []reason{
 	{"runtime-tools", "linux_process_apparmor_profile", "", "This kernel has no AppArmor: the profile is refused."},
 	{"runtime-tools", "misc_props", "", "The program's bundle lacks the program that its container is to run; a runtime that looks at create cannot pass."},
 	{"runtime-tools", "pidfile", "", "The program kills a container whose program it never installed."},
+	{"runtime-tools", "process_capabilities_fail", "", "The program wants an error for an unknown capability; since version 1.1 that is a warning."},
 	{"runtime-tools", "process_rlimits", "", "The program wants a limit above the hard one of this machine."},
-	{"runc", "checkpoint", "", "Checkpoints need CRIU, which does not work on this kernel."},
+	{"runc", "checkpoint", "", "Checkpoint and restore are not there yet."},
+	{"runc", "cpu_affinity", "nsexec", "The case wants runc's debug lines."},
+	{"runc", "cpu_affinity", "should reset", "The affinity of the caller is kept; runc gives a container all processors of its group."},
+	{"runc", "capabilities", "", "The case wants runc's words of a warning that is given."},
+	{"runc", "cgroups", "hugetlb", "This kernel has no hugetlb controller."},
+	{"runc", "cgroups", "frozen", "The container is started in the group, which is thawed; runc refuses."},
+	{"runc", "create", "fd leak", "The stage that waits for start has /dev/null open, which the case does not know. The program never gets it."},
+	{"runc", "exec", "--cgroup", "The case wants runc's words of an error that is given."},
+	{"runc", "help", "", "The case wants the layout of runc's help."},
+	{"runc", "version", "", "The case wants the name runc."},
+	{"runc", "hooks", "process environment", "runc gives a startContainer hook without an environment that of the program. Here a hook has its own environment only: the program's may come from an image."},
+	{"runc", "mask", "share tmpfs", "Every masked directory has a file system of its own; runc shares one."},
+	{"runc", "mounts", "bind source path does not exist", "The source is below a mount of the same container. Sources are opened before any mount, so that a container cannot lead them elsewhere."},
+	{"runc", "mounts", "setgid", "Missing directories are made with the mode 755; runc lets a set-group-ID parent pass its bit on."},
+	{"runc", "run", "exe clone", "The case wants runc's debug lines. Programs are executed from sealed memory here, too."},
+	{"runc", "scheduler", "", "The case wants runc's words; this machine does not permit deadlines in a group with processors of its own."},
+	{"runc", "seccomp", "filter flags", "The case wants runc's debug lines."},
+	{"runc", "spec", "git clone", "The case fetches the specification from the internet."},
+	{"runc", "", "runs to its end", "The file did not end within the time that it is given here; on this machine, runc's events of kills for want of memory do not, either."},
 	{"runc", "mounts_sshfs", "", "The case wants sshfs, or a tmpfs option in its place, on this machine."},
 }
 
@@ -43,7 +66,7 @@ func explain(suite, group string, v verdict) string {
 			return r.why
 		}
 	}
-	return "Unexplained: `" + strings.ReplaceAll(last(v.Detail), "`", "'") + "`"
+	return "Not looked into: `" + strings.ReplaceAll(last(v.Detail), "`", "'") + "`"
 }
 
 // last is the most telling line of what a case said: the error of the runtime,

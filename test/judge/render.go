@@ -69,7 +69,7 @@ func (s *suite) render(w io.Writer) {
 
 // renderGroups is one line for each program or file that somebody failed in.
 func (s *suite) renderGroups(w io.Writer) {
-	fmt.Fprint(w, "\nWhere all pass whatever they do not skip, there is no line here; else pass/fail/skip:\n\n|  |")
+	fmt.Fprint(w, "\nWhere all pass whatever they do not skip, there is no line here; else pass/fail/skip, or nothing where a file was not run:\n\n|  |")
 	for _, r := range s.reports {
 		fmt.Fprintf(w, " %s |", r.Runtime)
 	}

@@ -40,7 +40,7 @@ func judges(dir string) []judge {
 			name: "runc", dir: filepath.Join(dir, "runc"), files: "tests/integration/*.bats",
 			command: func(file, runtime string) (args, env []string) {
 				// Most cases want a controlling terminal.
-				return []string{"script", "-qec", "bats --formatter tap " + file, "/dev/null"}, []string{"RUNC=" + runtime, "BATS_TEST_TIMEOUT=60"}
+				return []string{"script", "-qefc", "bats --formatter tap " + file, "/dev/null"}, []string{"RUNC=" + runtime, "BATS_TEST_TIMEOUT=60"}
 			},
 		},
 	}

@@ -29,7 +29,10 @@ var (
 )
 
 // detailLines bounds how much of what a failed case said is kept.
-const detailLines = 40
+const (
+	detailLines = 20
+	detailWidth = 300 // bytes of a line
+)
 
 // readTAP reads the results of the Test Anything Protocol, as bats and
 // runtime-tools print them, with the comments below each failed one.
@@ -58,6 +61,7 @@ func readTAP(r io.Reader) ([]verdict, error) {
 		}
 		if len(all) > 0 && all[len(all)-1].Outcome == fail && kept < detailLines && says(line) {
 			last := &all[len(all)-1]
+			line = line[:min(len(line), detailWidth)]
 			last.Detail = strings.TrimPrefix(last.Detail+"\n"+strings.TrimPrefix(strings.TrimSpace(line), "# "), "\n")
 			kept++
 		}
