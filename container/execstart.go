@@ -34,8 +34,8 @@ func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 	}
 	t, err := s.execTarget(ctx, i.ContainerID)
 	if err != nil {
-		if !o.Detach && i.Claim() == nil {
-			s.execs.End(i, execCannotRun, s.clock.now()) // who waits for it asks for its exit code
+		if o.InStream && i.Claim() == nil {
+			s.execs.End(i, execCannotRun, s.clock.now())
 		}
 		return err
 	}

@@ -92,7 +92,10 @@ type AttachOptions struct {
 type ExecStartOptions struct {
 	Detach bool // return when it runs, and connect nobody
 	// Tty: the client takes the output as it is, and not in frames.
-	Tty         bool
+	Tty bool
+	// InStream: the client hears of a refusal only in the stream, and then asks
+	// for the exit code. Without it, one that was refused may be started again.
+	InStream    bool
 	ConsoleSize *[2]uint // height and width; nil: as it was created
 }
 

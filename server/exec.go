@@ -44,11 +44,12 @@ func (s *Server) execStart(w http.ResponseWriter, r *request) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
+	// Clients that asked for an upgrade do not show the text of an answer that is
+	// none; Docker, too, tells them in the stream.
+	o.InStream = r.Header.Get("Upgrade") != ""
 	return s.attached(w, r, func(ctx context.Context, hijack engine.Hijack) error {
 		err := s.o.Containers.ExecStart(ctx, r.name, o, hijack)
-		if errdefs.IsConflict(err) && r.Header.Get("Upgrade") != "" {
-			// Clients that asked for an upgrade do not show the text of an answer
-			// that is none; Docker, too, tells them in the stream.
+		if errdefs.IsConflict(err) && o.InStream {
 			conn, herr := hijack(!o.Tty)
 			if herr != nil {
 				return err
