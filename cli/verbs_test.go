@@ -143,11 +143,15 @@ func TestVerbs(t *testing.T) {
 		{args: "update -m 64m --pids-limit -1 --restart on-failure:3 c1", out: "c1\nsome warning\n", call: "POST /containers/c1/update"},
 		{args: "update --restart on-failure:x c1", code: 1, errs: "maximum retry count must be an integer"},
 		{args: "update --cpus 1 missing", code: 1, errs: "Error response from daemon: No such container: missing\n"},
-		{args: "stats --no-stream --format {{.Container}}|{{.Name}}|{{.CPUPerc}}|{{.MemUsage}}|{{.MemPerc}}|{{.NetIO}}|{{.BlockIO}}|{{.PIDs}} c1",
-			out: "c1|web|50.00%|3MiB / 8MiB|37.50%|1.5kB / 20B|4.1kB / 0B|7\n", call: "GET /containers/c1/stats?stream=false"},
-		{args: "stats --no-stream c1 missing", code: 1, errs: "Error response from daemon: No such container: missing\n",
+		{
+			args: "stats --no-stream --format {{.Container}}|{{.Name}}|{{.CPUPerc}}|{{.MemUsage}}|{{.MemPerc}}|{{.NetIO}}|{{.BlockIO}}|{{.PIDs}} c1",
+			out:  "c1|web|50.00%|3MiB / 8MiB|37.50%|1.5kB / 20B|4.1kB / 0B|7\n", call: "GET /containers/c1/stats?stream=false",
+		},
+		{
+			args: "stats --no-stream c1 missing", code: 1, errs: "Error response from daemon: No such container: missing\n",
 			out: "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O       BLOCK I/O    PIDS\n" +
-				"0123456789ab   web       50.00%    3MiB / 8MiB         37.50%    1.5kB / 20B   4.1kB / 0B   7\n"},
+				"0123456789ab   web       50.00%    3MiB / 8MiB         37.50%    1.5kB / 20B   4.1kB / 0B   7\n",
+		},
 		{args: "stats --format {{ c1", code: 1, errs: "failed to parse template"},
 		{args: "port c1", out: "9/udp -> 127.0.0.1:99\n80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"},
 		{args: "port c1 80", out: "0.0.0.0:8080\n[::]:8080\n"},

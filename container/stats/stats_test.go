@@ -35,8 +35,8 @@ func (f fakeSource) Sample(s *container.StatsResponse) error { return f(s) }
 
 func (f fakeSource) Close() {}
 
-// TestShared: all who listen get the same sample of one reading; a source that
-// ends ends them, and nobody is left behind.
+// TestShared: all who listen get the same sample of one reading; the end of a
+// source is theirs, and nobody is left behind.
 func TestShared(t *testing.T) {
 	var c Collector
 	ctx, cancel := context.WithCancel(t.Context())
