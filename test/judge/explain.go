@@ -52,7 +52,6 @@ var reasons = []reason{
 	{"runc", "mounts", "bind source path does not exist", "The source is below a mount of the same container. Sources are opened before any mount, so that a container cannot lead them elsewhere."},
 	{"runc", "mounts", "mount order", "Sources that are below a mount of the same container are found there, but not yet in every order and mapping that the case has: a gap."},
 	{"runc", "mounts", "1777", "Directories that are missing below a mount's place get another mode than 755: a gap."},
-	{"runc", "no_pivot", "", "A gap: with --no-pivot the host's own /proc stays in the mount namespace, out of sight, and so the kernel lets a new user namespace in the container mount a procfs without what masks it. Do not use --no-pivot for code that is not trusted."},
 	{"runc", "mounts", "setgid", "Missing directories are made with the mode 755; runc lets a set-group-ID parent pass its bit on."},
 	{"runc", "run", "exe clone", "The case wants runc's debug lines. Programs are executed from sealed memory here, too."},
 	{"runc", "scheduler", "", "The case wants runc's words; this machine does not permit deadlines in a group with processors of its own."},
