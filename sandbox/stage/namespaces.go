@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -176,6 +177,9 @@ func openMountNS(path string) (*os.File, error) {
 	}
 	for _, host := range []string{"/proc/thread-self/ns/mnt", "/proc/1/ns/mnt"} {
 		own, err := os.Open(host)
+		if errors.Is(err, os.ErrPermission) {
+			continue // a process 1 that may not be looked at: its namespace cannot be given by its path either
+		}
 		if err != nil {
 			f.Close()
 			return nil, err
