@@ -60,7 +60,7 @@ test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(patsubst %,./%/...,$(ROOT)) 2>&1 | tools/skips
 
 e2e: faults deb ## stories with the real daemon and real clients, as root
-	go test -count=1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
+	go test -count=1 -p 1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
 # What test/defences.txt lists.
 ATTACKED = $(shell sed -n 's/^[a-z0-9]*: //p' test/defences.txt | tr ',' '\n' | awk '{print "./" $$1}' | sort -u)

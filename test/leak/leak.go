@@ -177,7 +177,10 @@ func processes(context.Context) ([]string, error) {
 			if pid == os.Getpid() {
 				continue
 			}
-			out = append(out, name+" ("+args+")")
+			if args != "" {
+				name = args // the short name is the file's until the process has chosen one
+			}
+			out = append(out, name)
 		}
 	}
 	return out, nil
