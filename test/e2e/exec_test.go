@@ -63,11 +63,6 @@ func settled(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
 	s := idle(t, d)
 	s["link"] = slices.DeleteFunc(s["link"], func(name string) bool { return strings.HasPrefix(name, "veth") })
-	for i, name := range s["process"] {
-		if strings.HasSuffix(name, "(berth-monitor)") { // one that has just begun has another name
-			s["process"][i] = "berth-monitor"
-		}
-	}
 	return s
 }
 
