@@ -66,14 +66,25 @@ func in(t *testing.T, f *os.File, line string) string {
 // state is the host as a test must leave it.
 func state(t *testing.T) string {
 	t.Helper()
-	return settled(t) + sh(t, "ip -br link | grep -o '^veth[^@ ]*' || true")
+	return settled(t) + dump(t, "ip -br link | grep -o '^veth[^@ ]*' || true")
+}
+
+// dump runs a command until the kernel lets it look at everything at once:
+// links of earlier tests may still be vanishing.
+func dump(t *testing.T, line string) string {
+	t.Helper()
+	for {
+		if out := sh(t, line); !strings.Contains(out, "Dump was interrupted") {
+			return out
+		}
+	}
 }
 
 // settled is the state without the links of prepared namespaces, which come
 // and go in the background.
 func settled(t *testing.T) string {
 	t.Helper()
-	return sh(t, `ip -br link | grep -v '^lo\|^veth' | cut -d' ' -f1 || true; ip -4 -o addr | cut -d' ' -f2-7
+	return dump(t, `ip -br link | grep -v '^lo\|^veth' | cut -d' ' -f1 || true; ip -4 -o addr | cut -d' ' -f2-7
 		nft list ruleset; ss -Hltnu | awk '{print $1, $5}' | sort`)
 }
 
