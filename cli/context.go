@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/cli/contexts"
@@ -38,21 +38,13 @@ func (s *Session) defaultContext() *contexts.Context {
 	}
 	addr, _, _ := chooseHost(f, os.Getenv, func() string { return "" })
 	if addr == "" {
-		addr = firstOf(os.Getenv("BERTH_HOST"), os.Getenv("DOCKER_HOST"))
+		addr = cmp.Or(os.Getenv("BERTH_HOST"), os.Getenv("DOCKER_HOST"))
 	}
 	if host, err := parseHost(addr, false); err == nil {
 		addr = host
 	}
 	c.Host = addr
 	return c
-}
-
-func firstOf(words ...string) string {
-	i := slices.IndexFunc(words, func(w string) bool { return w != "" })
-	if i < 0 {
-		return ""
-	}
-	return words[i]
 }
 
 func (s *Session) getContext(name string) (*contexts.Context, error) {

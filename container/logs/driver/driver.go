@@ -100,9 +100,6 @@ var kinds = map[string]kind{
 // common are options that the engine reads itself.
 var common = []string{"mode", "max-buffer-size", "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"}
 
-// Names lists the drivers.
-func Names() []string { return slices.Sorted(maps.Keys(kinds)) }
-
 // Ships tells whether a driver wants the lines; those that do not live off the
 // engine's own log.
 func Ships(name string) bool { return kinds[name].open != nil }

@@ -3,7 +3,6 @@ package driver
 import (
 	"errors"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -72,5 +71,3 @@ func (j *journald) Write(m *Message) error {
 }
 
 func (j *journald) Close() error { return nil }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
