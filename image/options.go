@@ -11,11 +11,12 @@ import (
 
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image/pull"
+	"github.com/berth-engine/berth/image/remote"
 	"github.com/berth-engine/berth/image/store"
 )
 
 // Registries says how registries are reached.
-type Registries = pull.Registries
+type Registries = remote.Registries
 
 // Driver is the name of the storage driver, as the API gives it.
 const Driver = store.Snapshotter
@@ -32,6 +33,7 @@ type Options struct {
 // Store is the image store. Its methods may be called from several goroutines.
 type Store struct {
 	db     *store.DB
+	client *remote.Client
 	puller *pull.Puller
 	events *event.Bus
 	log    *slog.Logger
@@ -66,8 +68,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	client := remote.New()
 	return &Store{
-		db: db, puller: pull.New(db, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
+		db: db, client: client, puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
 		registries: o.Registries,
 		pulls:      map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
 	}, nil
@@ -87,7 +90,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
-	s.puller.Close()
+	s.client.Close()
 	return s.db.Close()
 }
 

@@ -19,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/image/progress"
 	"github.com/berth-engine/berth/image/pull"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/oci"
@@ -39,7 +40,7 @@ const leaseRef = "berth.pull"
 
 // sharedPull is a pull with everybody who waits for it.
 type sharedPull struct {
-	progress pull.Progress
+	progress progress.Stream
 	cancel   context.CancelCauseFunc
 	users    int // guarded by Store.mu
 	done     chan struct{}

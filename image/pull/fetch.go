@@ -7,11 +7,12 @@ import (
 	"io"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/image/remote"
 )
 
 // fetch brings one blob into the content store. A partial blob that an earlier
@@ -25,7 +26,7 @@ func (j *job) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 			return nil
 		}
 		if !errdefs.IsFailedPrecondition(err) {
-			return fetchError(desc, err)
+			return remote.BlobError(desc, err)
 		}
 		if abortErr := j.content.Abort(ctx, ref); abortErr != nil && !errdefs.IsNotFound(abortErr) {
 			return errors.Join(err, abortErr)
@@ -82,7 +83,7 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 		defer body.Close()
 		r := &blobBody{ReadCloser: body}
 		if l != nil {
-			r.count = (&counter{p: j.progress, layer: desc.Digest, status: "Downloading", total: desc.Size}).at
+			r.count = j.progress.Counter(desc.Digest, "Downloading", desc.Size).At
 		}
 		if err := content.Copy(ctx, w, r, desc.Size, desc.Digest); err != nil {
 			return resumed, err
@@ -94,27 +95,17 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 	return resumed, nil
 }
 
-func fetchError(desc ocispec.Descriptor, err error) error {
-	if message := registryMessage(err); message != "" && errdefs.IsNotFound(err) {
-		return &failure{fmt.Sprintf("%s: %s", desc.Digest, message), errdefs.ErrNotFound, err}
-	}
-	if errors.Is(err, docker.ErrInvalidAuthorization) {
-		return &failure{fmt.Sprintf("unauthorized: %s: %v", desc.Digest, err), errdefs.ErrUnauthenticated, err}
-	}
-	return fmt.Errorf("%s: %w", desc.Digest, err)
-}
-
 func (j *job) downloaded(d digest.Digest, l *layer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if l.existed {
 		if !l.finished && !j.allExist() {
-			j.progress.layer(d, "Already exists", jsonstream.Progress{HideCounts: true})
+			j.progress.Layer(d, "Already exists", jsonstream.Progress{HideCounts: true})
 		}
 		l.finished = true
 		return
 	}
-	j.progress.layer(d, "Download complete", jsonstream.Progress{HideCounts: true})
+	j.progress.Layer(d, "Download complete", jsonstream.Progress{HideCounts: true})
 }
 
 func (j *job) allExist() bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-engine/berth/image/progress"
 	"github.com/berth-engine/berth/image/store"
 )
 
@@ -37,7 +38,7 @@ type job struct {
 	fetcher   remotes.Fetcher
 	ref       reference.Named
 	platform  *ocispec.Platform
-	progress  *Progress
+	progress  *progress.Stream
 
 	mu       sync.Mutex
 	depth    map[digest.Digest]int
@@ -53,7 +54,7 @@ type layer struct {
 	total    int64
 	existed  bool
 	finished bool
-	extract  *counter
+	extract  *progress.Counter
 }
 
 // Handle fetches what desc describes and returns its children.
@@ -188,7 +189,7 @@ func (j *job) imageManifest(ctx context.Context, desc ocispec.Descriptor) ([]oci
 		if j.layers[l.Digest] != nil {
 			continue
 		}
-		j.layers[l.Digest] = &layer{total: l.Size, extract: &counter{p: j.progress, layer: l.Digest, status: "Extracting", total: l.Size}}
+		j.layers[l.Digest] = &layer{total: l.Size, extract: j.progress.Counter(l.Digest, "Extracting", l.Size)}
 		j.order = append(j.order, l.Digest)
 	}
 	return children, j.label(ctx, desc, children)
@@ -247,7 +248,7 @@ func (j *job) config(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	for _, d := range j.order {
 		if !j.layers[d].existed {
-			j.progress.layer(d, "Pulling fs layer", jsonstream.Progress{})
+			j.progress.Layer(d, "Pulling fs layer", jsonstream.Progress{})
 		}
 	}
 	return nil
@@ -259,7 +260,7 @@ func (j *job) extracting(desc ocispec.Descriptor, n int64) {
 	l := j.layers[desc.Digest]
 	j.mu.Unlock()
 	if l != nil && !l.finished {
-		l.extract.at(n)
+		l.extract.At(n)
 	}
 }
 
@@ -270,7 +271,7 @@ func (j *job) committed(name string) {
 	d := j.chains[name]
 	if l := j.layers[d]; l != nil && !l.finished {
 		l.finished = true
-		j.progress.layer(d, "Pull complete", jsonstream.Progress{HideCounts: true})
+		j.progress.Layer(d, "Pull complete", jsonstream.Progress{HideCounts: true})
 	}
 }
 
@@ -286,4 +287,8 @@ func (s watchedSnapshotter) Commit(ctx context.Context, name, key string, opts .
 		s.committed(name)
 	}
 	return err
+}
+
+func noPlatform(p ocispec.Platform) error {
+	return fmt.Errorf("no matching manifest for %s in the manifest list entries: %w", platforms.FormatAll(p), errdefs.ErrNotFound)
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -19,6 +17,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/berth-engine/berth/image/progress"
+	"github.com/berth-engine/berth/image/remote"
 	"github.com/berth-engine/berth/image/store"
 )
 
@@ -28,31 +28,28 @@ const DefaultDownloads = 3
 // Puller fetches images into one store. Its pulls share downloads in progress
 // and one limit on how many layers are fetched at once.
 type Puller struct {
-	db      *store.DB
-	log     *slog.Logger
-	limit   *semaphore.Weighted
-	clients clients
+	db     *store.DB
+	log    *slog.Logger
+	limit  *semaphore.Weighted
+	client *remote.Client
 }
 
 // New makes a Puller. downloads is how many layers are fetched at once over all
 // pulls; 0 means DefaultDownloads.
-func New(db *store.DB, downloads int, log *slog.Logger) *Puller {
+func New(db *store.DB, client *remote.Client, downloads int, log *slog.Logger) *Puller {
 	if downloads <= 0 {
 		downloads = DefaultDownloads
 	}
-	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), clients: newClients()}
+	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), client: client}
 }
-
-// Close closes idle connections.
-func (p *Puller) Close() { p.clients.close() }
 
 // Request is what to pull.
 type Request struct {
 	Ref        reference.Named      // with tag or digest, as oci.ParseName makes it
 	Platform   *ocispec.Platform    // nil: the host's
 	Auth       *registry.AuthConfig // nil: anonymous
-	Registries Registries
-	Progress   *Progress
+	Registries remote.Registries
+	Progress   *progress.Stream
 }
 
 // Result is what was pulled.
@@ -66,23 +63,15 @@ type Result struct {
 // context must come from the store and carry a lease, which alone keeps the
 // content until the caller names it. After an error the caller ends the lease.
 func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
-	hosts, err := r.Registries.hosts(ctx, p.clients, reference.Domain(r.Ref), r.Auth)
+	repo, err := p.client.Open(ctx, r.Registries, r.Ref, r.Auth)
 	if err != nil {
 		return Result{}, err
 	}
-	resolver := docker.NewResolver(docker.ResolverOptions{
-		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
-		Headers: http.Header{"User-Agent": {"berth"}},
-	})
-	_, target, err := resolver.Resolve(ctx, r.Ref.String())
+	target, err := repo.Resolve(ctx)
 	if err != nil {
-		withheld := ""
-		if a, ok := hosts[len(hosts)-1].Authorizer.(*authorizer); ok && a.withheld.Load() != nil {
-			withheld = *a.withheld.Load()
-		}
-		return Result{}, resolveError(r.Ref, err, withheld)
+		return Result{}, err
 	}
-	fetcher, err := resolver.Fetcher(ctx, r.Ref.String())
+	fetcher, err := repo.Fetcher(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -170,7 +159,7 @@ func (j *job) result(target ocispec.Descriptor) (Result, error) {
 			if l.existed {
 				status = "Already exists"
 			}
-			j.progress.layer(d, status, jsonstream.Progress{HideCounts: true})
+			j.progress.Layer(d, status, jsonstream.Progress{HideCounts: true})
 		}
 	}
 	return Result{Target: target, Manifest: j.manifest, ChainID: j.chainID}, nil

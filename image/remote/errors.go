@@ -1,4 +1,4 @@
-package pull
+package remote
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -89,6 +88,40 @@ func first(a, b string) string {
 	return b
 }
 
-func noPlatform(p ocispec.Platform) error {
-	return fmt.Errorf("no matching manifest for %s in the manifest list entries: %w", platforms.FormatAll(p), errdefs.ErrNotFound)
+// BlobError says in Docker's words why a blob or manifest could not be fetched.
+func BlobError(desc ocispec.Descriptor, err error) error {
+	if message := registryMessage(err); message != "" && errdefs.IsNotFound(err) {
+		return &failure{fmt.Sprintf("%s: %s", desc.Digest, message), errdefs.ErrNotFound, err}
+	}
+	if errors.Is(err, docker.ErrInvalidAuthorization) {
+		return &failure{fmt.Sprintf("unauthorized: %s: %v", desc.Digest, err), errdefs.ErrUnauthenticated, err}
+	}
+	return fmt.Errorf("%s: %w", desc.Digest, err)
+}
+
+// PushError says in Docker's words why the registry did not take something.
+func (r *Repository) PushError(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var status remoteerrors.ErrUnexpectedStatus
+	hasStatus := errors.As(err, &status)
+	why := registryMessage(err)
+	switch {
+	case errors.Is(err, docker.ErrInvalidAuthorization), hasStatus && (status.StatusCode == http.StatusForbidden || status.StatusCode == http.StatusUnauthorized):
+		if hasStatus && strings.Contains(status.RequestURL, "/token") && status.StatusCode == http.StatusUnauthorized {
+			return &failure{"unauthorized: incorrect username or password", errdefs.ErrUnauthenticated, err}
+		}
+		text := fmt.Sprintf("push access denied for %s, repository does not exist or may require 'docker login': %s",
+			reference.FamiliarName(r.ref), first(why, "denied: requested access to the resource is denied"))
+		if server := r.withheld(); server != "" {
+			text += fmt.Sprintf(" (the credentials were not sent: the registry's token server %q is another site)", server)
+		}
+		return &failure{text, errdefs.ErrPermissionDenied, err}
+	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
+		return &failure{"toomanyrequests: " + first(why, status.Status), errdefs.ErrUnavailable, err}
+	case why != "":
+		return &failure{why, errdefs.ErrInvalidArgument, err}
+	}
+	return fmt.Errorf("push to %s: %w", reference.FamiliarName(r.ref), err)
 }

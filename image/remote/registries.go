@@ -1,4 +1,4 @@
-package pull
+package remote
 
 import (
 	"context"
@@ -40,18 +40,6 @@ const stall = 2 * time.Minute
 // probeTimeout bounds the question whether an insecure registry speaks TLS.
 const probeTimeout = 5 * time.Second
 
-// clients holds the connections of a Puller, kept between pulls.
-type clients struct {
-	verified, unverified *http.Client
-}
-
-func newClients() clients {
-	make := func(t *tls.Config) *http.Client {
-		return &http.Client{Transport: newTransport(t)}
-	}
-	return clients{make(nil), make(&tls.Config{InsecureSkipVerify: true})} //nolint:gosec // only for registries that the operator named insecure, and loopback
-}
-
 func newTransport(t *tls.Config) *http.Transport {
 	dialer := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -84,21 +72,9 @@ func (c watchedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-func (c clients) close() {
-	c.verified.CloseIdleConnections()
-	c.unverified.CloseIdleConnections()
-}
-
-func (c clients) of(insecure bool) *http.Client {
-	if insecure {
-		return c.unverified
-	}
-	return c.verified
-}
-
 // hosts lists where to ask for what the registry domain serves: its mirrors,
 // then itself. Only the last gets the credentials.
-func (r Registries) hosts(ctx context.Context, c clients, domain string, creds *registry.AuthConfig) ([]docker.RegistryHost, error) {
+func (r Registries) hosts(ctx context.Context, c *Client, domain string, creds *registry.AuthConfig) ([]docker.RegistryHost, error) {
 	var list []docker.RegistryHost
 	for _, m := range r.Mirrors[domain] {
 		u, err := mirrorURL(m)
@@ -125,7 +101,7 @@ func (r Registries) hosts(ctx context.Context, c clients, domain string, creds *
 	return append(list, docker.RegistryHost{
 		Client: client, Authorizer: newAuthorizer(client, origin, credentialsFor(domain, creds)),
 		Scheme: scheme, Host: host, Path: "/v2",
-		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
 	}), nil
 }
 

@@ -1,4 +1,6 @@
-package pull
+// Package progress carries what a pull, push or load tells about itself to those
+// who wait for it, in the messages of the Engine API.
+package progress
 
 import (
 	"context"
@@ -14,11 +16,11 @@ import (
 // minInterval is the least time between two counts for one layer.
 const minInterval = 100 * time.Millisecond
 
-// Progress carries messages from one pull to any number of listeners. A pull
-// never waits for a listener: counts that nobody has taken yet are replaced by
+// Stream carries messages from one piece of work to any number of listeners.
+// The work never waits for a listener: counts that nobody has taken yet are replaced by
 // newer ones, so a listener's backlog is bounded by the number of layers. One
 // that comes later starts with the latest message of each layer.
-type Progress struct {
+type Stream struct {
 	mu     sync.Mutex
 	latest []jsonstream.Message // by ID in order of appearance; lines without ID all
 	subs   map[*listener]struct{}
@@ -30,8 +32,8 @@ type listener struct {
 	wake    chan struct{}
 }
 
-// send publishes a message. Counts (Progress.Current > 0) may get lost.
-func (p *Progress) send(m jsonstream.Message) {
+// Send publishes a message. Counts (Progress.Current > 0) may get lost.
+func (p *Stream) Send(m jsonstream.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.latest = replace(p.latest, m, true)
@@ -65,17 +67,17 @@ func replace(list []jsonstream.Message, m jsonstream.Message, any bool) []jsonst
 func isCount(m jsonstream.Message) bool { return m.Progress != nil && m.Progress.Current > 0 }
 
 // Line publishes a message about the whole image.
-func (p *Progress) Line(id, status string) {
-	p.send(jsonstream.Message{ID: id, Status: status})
+func (p *Stream) Line(id, status string) {
+	p.Send(jsonstream.Message{ID: id, Status: status})
 }
 
 // Layer publishes the state of a layer.
-func (p *Progress) layer(d digest.Digest, status string, count jsonstream.Progress) {
-	p.send(jsonstream.Message{ID: oci.ShortID(d), Status: status, Progress: &count})
+func (p *Stream) Layer(d digest.Digest, status string, count jsonstream.Progress) {
+	p.Send(jsonstream.Message{ID: oci.ShortID(d), Status: status, Progress: &count})
 }
 
 // Close ends all calls of Follow after they have delivered everything.
-func (p *Progress) Close() {
+func (p *Stream) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done = true
@@ -88,7 +90,7 @@ func (p *Progress) Close() {
 }
 
 // Follow calls f with each message, until Close or the end of ctx.
-func (p *Progress) Follow(ctx context.Context, f func(jsonstream.Message)) error {
+func (p *Stream) Follow(ctx context.Context, f func(jsonstream.Message)) error {
 	l := &listener{wake: make(chan struct{}, 1)}
 	l.wake <- struct{}{}
 	p.mu.Lock()
@@ -122,9 +124,9 @@ func (p *Progress) Follow(ctx context.Context, f func(jsonstream.Message)) error
 	}
 }
 
-// counter publishes a layer's growing count at most every minInterval.
-type counter struct {
-	p      *Progress
+// Counter publishes a layer's growing count at most every minInterval.
+type Counter struct {
+	p      *Stream
 	layer  digest.Digest
 	status string
 	total  int64
@@ -132,7 +134,13 @@ type counter struct {
 	next   time.Time
 }
 
-func (c *counter) at(n int64) {
+// Counter makes the counter of one layer, whose size is total bytes.
+func (p *Stream) Counter(d digest.Digest, status string, total int64) *Counter {
+	return &Counter{p: p, layer: d, status: status, total: total}
+}
+
+// At says that n bytes are done. The last count is never left out.
+func (c *Counter) At(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Before(c.next) && n < c.total {
@@ -140,5 +148,5 @@ func (c *counter) at(n int64) {
 	} else {
 		c.next = now.Add(minInterval)
 	}
-	c.p.layer(c.layer, c.status, jsonstream.Progress{Current: n, Total: c.total})
+	c.p.Layer(c.layer, c.status, jsonstream.Progress{Current: n, Total: c.total})
 }

@@ -1,0 +1,99 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// userAgent is what registries are told.
+const userAgent = "berth"
+
+// Client holds connections to registries, kept from one use to the next.
+type Client struct {
+	verified, unverified *http.Client
+}
+
+// New makes a Client without connections.
+func New() *Client {
+	return &Client{
+		verified:   &http.Client{Transport: newTransport(nil)},
+		unverified: &http.Client{Transport: newTransport(&tls.Config{InsecureSkipVerify: true})}, //nolint:gosec // only for registries that the operator named insecure, and loopback
+	}
+}
+
+// Close closes idle connections.
+func (c *Client) Close() {
+	c.verified.CloseIdleConnections()
+	c.unverified.CloseIdleConnections()
+}
+
+func (c *Client) of(insecure bool) *http.Client {
+	if insecure {
+		return c.unverified
+	}
+	return c.verified
+}
+
+// Repository is a repository of a registry as one user may see it.
+type Repository struct {
+	ref   reference.Named
+	hosts []docker.RegistryHost // mirrors first, the registry itself last
+}
+
+// Open prepares the use of the repository of ref. It asks the registry nothing
+// but, of an insecure one, whether it speaks TLS. auth may be nil: anonymous.
+// InvalidArgument for a mirror that is no URL.
+func (c *Client) Open(ctx context.Context, r Registries, ref reference.Named, auth *registry.AuthConfig) (*Repository, error) {
+	hosts, err := r.hosts(ctx, c, reference.Domain(ref), auth)
+	if err != nil {
+		return nil, err
+	}
+	return &Repository{ref: ref, hosts: hosts}, nil
+}
+
+func (r *Repository) resolver(tracker docker.StatusTracker) remotes.Resolver {
+	return docker.NewResolver(docker.ResolverOptions{
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return r.hosts, nil },
+		Headers: http.Header{"User-Agent": {userAgent}},
+		Tracker: tracker,
+	})
+}
+
+// Resolve asks what the reference stands for: an index or a manifest. Errors
+// have Docker's texts: NotFound for an unknown image and for refused access,
+// Unauthenticated for wrong credentials; those of the network have no kind.
+func (r *Repository) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	_, desc, err := r.resolver(nil).Resolve(ctx, r.ref.String())
+	if err != nil {
+		return ocispec.Descriptor{}, resolveError(r.ref, err, r.withheld())
+	}
+	return desc, nil
+}
+
+// Fetcher reads blobs and manifests of the repository.
+func (r *Repository) Fetcher(ctx context.Context) (remotes.Fetcher, error) {
+	return r.resolver(nil).Fetcher(ctx, r.ref.String())
+}
+
+// Pusher writes to the repository itself, never to a mirror. The manifest with
+// the digest root gets the reference's tag. The tracker hears of each blob.
+func (r *Repository) Pusher(ctx context.Context, root ocispec.Descriptor, tracker docker.StatusTracker) (remotes.Pusher, error) {
+	return r.resolver(tracker).Pusher(ctx, r.ref.String()+"@"+root.Digest.String())
+}
+
+// withheld names the token server that was not given the credentials, if any.
+func (r *Repository) withheld() string {
+	if a, ok := r.origin().Authorizer.(*authorizer); ok && a.withheld.Load() != nil {
+		return *a.withheld.Load()
+	}
+	return ""
+}
+
+func (r *Repository) origin() docker.RegistryHost { return r.hosts[len(r.hosts)-1] }
