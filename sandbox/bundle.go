@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-engine/berth/sandbox/monitor"
 )
 
 // Options configure a Runtime.
@@ -39,6 +42,10 @@ type Bundle struct {
 	// when not nil, is the network namespace to join. Launch duplicates both;
 	// the caller closes its own.
 	Rootfs, NetNS *os.File
+	// Sources are detached mounts for those entries of Spec.Mounts of type
+	// "bind" that have their names as Source, each for exactly one; at most
+	// monitor.MaxMounts. Launch duplicates them; the caller closes its own.
+	Sources map[string]*os.File
 	// StateDir is an existing directory under the data root. The monitor
 	// renames exit.json into it before any Wait is answered; Launch removes an
 	// older one.
@@ -71,7 +78,29 @@ func (b *Bundle) validate() error {
 	case b.StateDir == "":
 		return fmt.Errorf("bundle %s: no state directory: %w", b.ID, errdefs.ErrInvalidArgument)
 	}
-	return nil
+	_, _, err := b.mountSources()
+	return err
+}
+
+// mountSources finds the mounts that Sources are for, by their index.
+func (b *Bundle) mountSources() (names []string, files []*os.File, err error) {
+	if len(b.Sources) > monitor.MaxMounts {
+		return nil, nil, fmt.Errorf("bundle %s: %d mounts are given, %d can be: %w", b.ID, len(b.Sources), monitor.MaxMounts, errdefs.ErrInvalidArgument)
+	}
+	used := map[string]int{}
+	for i := range b.Spec.Mounts {
+		m := &b.Spec.Mounts[i]
+		if f := b.Sources[m.Source]; f != nil && m.Type == "bind" {
+			used[m.Source]++
+			names, files = append(names, monitor.FileMount+strconv.Itoa(i)), append(files, f)
+		}
+	}
+	for name := range b.Sources {
+		if used[name] != 1 {
+			return nil, nil, fmt.Errorf("bundle %s: %d bind mounts take the given mount %q instead of one: %w", b.ID, used[name], name, errdefs.ErrInvalidArgument)
+		}
+	}
+	return names, files, nil
 }
 
 // validID refuses what could leave the exec root or hide in it.

@@ -187,6 +187,11 @@ func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, order []
 		defer dir.Close()
 		l.Files, files = append(l.Files, monitor.FileCgroup), append(files, dir)
 	}
+	names, sources, err := b.mountSources()
+	if err != nil {
+		return nil, err
+	}
+	l.Files, files = append(l.Files, names...), append(files, sources...)
 	m := request(2, monitor.OpLaunch, l)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends Send and Receive
 	created := new(monitor.Created)

@@ -19,6 +19,33 @@ type Layers struct {
 	Lower       []string // topmost first, absolute host paths; at least one
 	Upper, Work string   // both empty: read-only
 	Options     []string // further options of overlayfs: "userxattr", "metacopy=off"
+	// IDMap, when set, is a user namespace by whose mappings the owners in the
+	// lower layers are shown: user 0 of a layer is what the namespace's root is
+	// here. Upper, which has such owners already, is taken as it is. It needs
+	// Linux 5.19 and a file system that can map owners; the error's kind is
+	// NotImplemented without them.
+	IDMap *os.File
+}
+
+// mappingError says that a file system or kernel cannot map owners.
+type mappingError struct{ err error }
+
+func (e *mappingError) Error() string {
+	return "the owners of image layers cannot be mapped for a user namespace here: " + e.err.Error()
+}
+
+func (e *mappingError) Unwrap() error { return e.err }
+
+// NotImplemented gives the error its kind for package errdefs, which is not
+// imported here.
+func (e *mappingError) NotImplemented() {}
+
+// mapped says what mapping owners came to.
+func mapped(err error) error {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		return &mappingError{err}
+	}
+	return err
 }
 
 // maxString is the longest string that fsconfig takes (strndup_user with 256).
@@ -33,7 +60,9 @@ func Overlay(l Layers) (*os.File, error) {
 	case len(l.Lower) == 0 || (l.Upper == "") != (l.Work == ""):
 		return nil, errors.New("overlay: incomplete layers")
 	case l.Upper == "" && len(l.Lower) == 1:
-		return single(l.Lower[0])
+		return single(l.Lower[0], l.IDMap)
+	case l.IDMap != nil:
+		return overMapped(l)
 	case takesLayers():
 		return stacked(l)
 	}
@@ -53,17 +82,57 @@ var takesLayers = sync.OnceValue(func() bool {
 })
 
 // single is a read-only view of one directory, for which overlayfs wants two.
-func single(dir string) (*os.File, error) {
+func single(dir string, idmap *os.File) (*os.File, error) {
 	f, err := Clone(dir, false)
 	if err != nil {
 		return nil, fmt.Errorf("overlay: %w", err)
 	}
 	err = SetAttr(f, Attr{Set: unix.MOUNT_ATTR_RDONLY, Propagation: unix.MS_PRIVATE})
+	if err == nil && idmap != nil {
+		err = mapped(SetAttr(f, Attr{IDMap: idmap}))
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("overlay: %w", err)
 	}
 	return f, nil
+}
+
+// overMapped covers each lower layer with a view of itself in which owners are
+// mapped, in a mount namespace that is thrown away, and makes the overlay of
+// these.
+func overMapped(l Layers) (tree *os.File, err error) {
+	err = apart(func() error {
+		for _, dir := range l.Lower {
+			if err := coverMapped(dir, l.IDMap); err != nil {
+				return fmt.Errorf("overlay: %w", err)
+			}
+		}
+		if takesLayers() {
+			tree, err = stacked(l)
+		} else {
+			tree, err = l.mountClassic()
+		}
+		return mapped(err)
+	})
+	return tree, err
+}
+
+func coverMapped(dir string, idmap *os.File) error {
+	view, err := Clone(dir, false)
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	if err := SetAttr(view, Attr{IDMap: idmap}); err != nil {
+		return mapped(fmt.Errorf("%s: %w", dir, err))
+	}
+	at, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	return Attach(view, at)
 }
 
 func stacked(l Layers) (*os.File, error) {
@@ -142,37 +211,49 @@ func plain(dir string) (string, *os.File, error) {
 
 // classic uses mount(2), in a mount namespace that is thrown away, so that the
 // host's table does not show it.
-func classic(l Layers) (*os.File, error) {
-	var tree *os.File
-	err := ns.OnThread(func() error {
+func classic(l Layers) (tree *os.File, err error) {
+	err = apart(func() error {
+		tree, err = l.mountClassic()
+		return err
+	})
+	return tree, err
+}
+
+// apart runs fn on a thread with a private copy of the mount namespace, both of
+// which are thrown away.
+func apart(fn func() error) error {
+	return ns.OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return os.NewSyscallError("unshare", err)
 		}
 		if err := MakePrivate(); err != nil {
 			return err
 		}
-		// Only now: descriptors must be of mounts in this namespace.
-		data, held, err := l.classicData(plain)
-		if err == nil && len(data) >= os.Getpagesize() {
-			closeAll(held)
-			// The working directory is this thread's own, too.
-			if err := unix.Chdir("/proc/thread-self/fd"); err != nil {
-				return os.NewSyscallError("chdir", err)
-			}
-			data, held, err = l.classicData(numbered)
-		}
-		defer closeAll(held)
-		if err != nil {
-			return err
-		}
-		at := l.Lower[0]
-		if err := unix.Mount("overlay", at, "overlay", 0, data); err != nil {
-			return fmt.Errorf("mount overlay of %d layers, options %q: %w", len(l.Lower), l.options(), err)
-		}
-		tree, err = Clone(at, false)
-		return err
+		return fn()
 	})
-	return tree, err
+}
+
+// mountClassic must run apart. Descriptors are opened here, since they must be
+// of mounts in this namespace.
+func (l Layers) mountClassic() (*os.File, error) {
+	data, held, err := l.classicData(plain)
+	if err == nil && len(data) >= os.Getpagesize() {
+		closeAll(held)
+		// The working directory is this thread's own, too.
+		if err := unix.Chdir("/proc/thread-self/fd"); err != nil {
+			return nil, os.NewSyscallError("chdir", err)
+		}
+		data, held, err = l.classicData(numbered)
+	}
+	defer closeAll(held)
+	if err != nil {
+		return nil, err
+	}
+	at := l.Lower[0]
+	if err := unix.Mount("overlay", at, "overlay", 0, data); err != nil {
+		return nil, fmt.Errorf("mount overlay of %d layers, options %q: %w", len(l.Lower), l.options(), err)
+	}
+	return Clone(at, false)
 }
 
 // numbered returns the name of a descriptor in the directory that lists them:

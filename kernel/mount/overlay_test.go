@@ -178,3 +178,42 @@ func TestNodes(t *testing.T) {
 		t.Errorf("%q, %v", target, err)
 	}
 }
+
+// Lower layers of user 0 are those of the user namespace's root, on either way
+// to mount.
+func TestOverlayMapped(t *testing.T) {
+	before := mountCount(t)
+	ids := []ns.IDMap{{Inside: 0, Outside: 100000, Size: 1000}}
+	user, err := ns.NewUserNS(ids, ids)
+	check(t, err)
+	defer user.Close()
+	dir := t.TempDir()
+	l := Layers{Lower: layers(t, dir, 3), Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), IDMap: user}
+	check(t, os.Mkdir(l.Upper, 0o755))
+	check(t, os.Mkdir(l.Work, 0o755))
+	for name, l := range map[string]Layers{"writable": l, "read-only": {Lower: l.Lower, IDMap: user}, "one": {Lower: l.Lower[:1], IDMap: user}} {
+		f, err := Overlay(l)
+		check(t, err)
+		n, err := OpenInRoot(f, "which", os.O_RDONLY, 0)
+		check(t, err)
+		info, err := n.Stat()
+		check(t, errors.Join(err, n.Close()))
+		if st, ok := StatOf(info); !ok || st.UID != 100000 || st.GID != 100000 {
+			t.Errorf("%s: %+v", name, st)
+		}
+		if l.Upper != "" {
+			n, err := OpenInRoot(f, "which", os.O_RDWR, 0)
+			check(t, err)
+			check(t, n.Close())
+			info, err := os.Stat(filepath.Join(l.Upper, "which"))
+			check(t, err)
+			if st, _ := StatOf(info); st.UID != 100000 {
+				t.Errorf("copied up: %+v", st)
+			}
+		}
+		check(t, f.Close())
+	}
+	if after := mountCount(t); after != before {
+		t.Errorf("mounts: %d before, %d after", before, after)
+	}
+}

@@ -85,6 +85,49 @@ func (v *View) CloneRoot() (*os.File, error) {
 	return f, err
 }
 
+// CloneTmpfs is a detached copy of the tmpfs that is mounted at path in the
+// view, without what is mounted in it. No links are followed on the way. The
+// error's kind is FailedPrecondition if there is no such mount.
+func (v *View) CloneTmpfs(path string) (*os.File, error) {
+	at, err := OpenStrict(v.Root, path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, &noTmpfsError{path, err}
+	}
+	defer at.Close()
+	if magic, err := Magic(at); err != nil || magic != unix.TMPFS_MAGIC {
+		return nil, &noTmpfsError{path, err}
+	}
+	var st unix.Statx_t
+	err = unix.Statx(int(at.Fd()), "", unix.AT_EMPTY_PATH, 0, &st)
+	if err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil, &noTmpfsError{path, err}
+	}
+	var f *os.File
+	err = inside(v.ns, func() (err error) {
+		f, err = CloneFile(at, false)
+		return err
+	})
+	return f, err
+}
+
+type noTmpfsError struct {
+	path string
+	err  error
+}
+
+func (e *noTmpfsError) Error() string {
+	if e.err != nil {
+		return "no tmpfs is mounted at " + e.path + ": " + e.err.Error()
+	}
+	return "no tmpfs is mounted at " + e.path
+}
+
+func (e *noTmpfsError) Unwrap() error { return e.err }
+
+// FailedPrecondition gives the error its kind for package errdefs, which is not
+// imported here.
+func (e *noTmpfsError) FailedPrecondition() {}
+
 // Close lets go of the view, and with it of mounts that nobody else has.
 func (v *View) Close() error {
 	var errs []error

@@ -31,6 +31,7 @@ type child struct {
 	setsid  bool
 	root    bool
 	twice   bool
+	hold    bool         // report when the namespaces are there, and wait
 	nofile  *unix.Rlimit // nil: as it is
 	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
@@ -66,6 +67,7 @@ const (
 	stepLimit
 	stepExec
 	stepSecond // no error: the number of the second process
+	stepHeld   // no error: the namespaces are there
 )
 
 var stepNames = [...]string{
@@ -132,7 +134,9 @@ func (c *child) fork() (pid int, errno syscall.Errno) {
 //go:nocheckptr
 func (c *child) run() {
 	c.place()
-	c.await()
+	if !c.hold {
+		c.await()
+	}
 	for i := range c.tasks {
 		_, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.tasks[i]), uintptr(unsafe.Pointer(&zero[0])), 1)
 		c.check(stepGroups, e)
@@ -148,6 +152,9 @@ func (c *child) run() {
 	if c.unshare != 0 {
 		_, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, c.unshare, 0, 0)
 		c.check(stepUnshare, e)
+	}
+	if c.hold {
+		c.stay()
 	}
 	if c.twice {
 		c.again()
@@ -175,6 +182,18 @@ func (c *child) run() {
 	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
 		uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])), unix.AT_EMPTY_PATH, 0)
 	c.check(stepExec, e)
+}
+
+// stay says that all is done, waits until it is let go, and ends.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) stay() {
+	c.failed.step = stepHeld
+	_, _, _ = syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.report), uintptr(unsafe.Pointer(&c.failed)), unsafe.Sizeof(c.failed))
+	c.await()
+	c.check(stepWait, syscall.ECANCELED)
 }
 
 // again goes on as a second process. The first one tells its number and ends.

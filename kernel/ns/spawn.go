@@ -191,6 +191,22 @@ func outcome(report *os.File) (second int, err error) {
 	}
 }
 
+// held waits for the word of a child that holds namespaces.
+func held(report *os.File) error {
+	var f failed
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+	if _, err := io.ReadFull(report, b); err != nil {
+		return err
+	}
+	switch {
+	case f.step == stepHeld:
+		return nil
+	case int(f.step) >= len(stepNames):
+		return fmt.Errorf("the child reports step %d", f.step)
+	}
+	return &SpawnError{stepNames[f.step], syscall.Errno(f.errno)}
+}
+
 func reap(pid int) {
 	for {
 		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {

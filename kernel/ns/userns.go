@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,40 @@ func NewUserNS(uids, gids []IDMap) (*os.File, error) {
 		return nil, err
 	}
 	return os.Open(dir + "/ns/user")
+}
+
+// NewNetNSOf makes a network namespace that belongs to a user namespace, whose
+// root has all rights over it; otherwise it is as one of NewNetNS.
+func NewNetNSOf(user *os.File) (*os.File, error) {
+	c := &child{
+		clone: unix.CLONE_PIDFD, unshare: unix.CLONE_NEWNET, join: []joinFD{{int(user.Fd()), unix.CLONE_NEWUSER}},
+		hold: true, cgroup: -1, empty: -1, pidfd: -1, wait: -1, leash: -1,
+	}
+	report, err := c.pipes(true)
+	if err != nil {
+		return nil, err
+	}
+	defer report.Close()
+	c.exe = c.wait // any that is open
+	pid, errno := c.fork()
+	runtime.KeepAlive(user)
+	c.closeTheirs()
+	if errno != 0 {
+		c.release(false)
+		return nil, os.NewSyscallError("clone", errno)
+	}
+	handle := os.NewFile(uintptr(c.pidfd), "pidfd")
+	defer handle.Close()
+	defer reap(pid)
+	defer c.release(false)
+	if err := held(report); err != nil {
+		return nil, fmt.Errorf("network namespace of a user namespace: %w", err)
+	}
+	seen, err := pidInProc(handle)
+	if err != nil {
+		return nil, err
+	}
+	return os.Open("/proc/" + strconv.Itoa(seen) + "/ns/net")
 }
 
 // WriteIDMaps gives the user namespace of the process whose procfs directory

@@ -65,3 +65,29 @@ func TestBadIDMaps(t *testing.T) {
 		}
 	}
 }
+
+func TestNewNetNSOf(t *testing.T) {
+	ids := []IDMap{{0, 100000, 1000}}
+	user, err := NewUserNS(ids, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer user.Close()
+	net, err := NewNetNSOf(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer net.Close()
+	fd, err := unix.IoctlRetInt(int(net.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := os.NewFile(uintptr(fd), "owner")
+	defer owner.Close()
+	if same, err := Same(owner, user); err != nil || !same {
+		t.Errorf("it belongs to another user namespace: %v", err)
+	}
+	if _, err := NewNetNSOf(net); err == nil {
+		t.Error("of a network namespace")
+	}
+}

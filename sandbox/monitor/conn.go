@@ -15,8 +15,11 @@ import (
 const (
 	// maxMessage bounds one message.
 	maxMessage = 8 << 20
-	// maxFiles bounds the descriptors of one message.
-	maxFiles = 8
+	// maxFiles bounds the descriptors of one message: those that have names, and
+	// MaxMounts.
+	maxFiles = 8 + MaxMounts
+	// MaxMounts bounds the mounts whose sources come with Launch.
+	MaxMounts = 64
 )
 
 // A Conn carries messages over a unix stream socket. One goroutine may

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,7 +111,15 @@ func named(names []string, files []*os.File) (f stage.Files, group *os.File, err
 		case FileCgroup:
 			group = files[i]
 		default:
-			return f, nil, fmt.Errorf("launch: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
+			number, ok := strings.CutPrefix(name, FileMount)
+			index, err := strconv.Atoi(number)
+			if !ok || err != nil {
+				return f, nil, fmt.Errorf("launch: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
+			}
+			if f.Sources == nil {
+				f.Sources = map[int]*os.File{}
+			}
+			f.Sources[index] = files[i]
 		}
 	}
 	if f.Rootfs == nil || f.Order == nil {

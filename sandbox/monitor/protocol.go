@@ -66,6 +66,8 @@ const (
 	FileRootfs = "rootfs"
 	FileNetNS  = "netns"
 	FileCgroup = "cgroup"
+	// FileMount with a number: the source of that mount of the order.
+	FileMount = "mount:"
 )
 
 // Launch makes an idle monitor the monitor of one container.

@@ -21,8 +21,8 @@ func (s *setup) openSources() error {
 	if err := s.openNull(); err != nil {
 		return err
 	}
-	if s.Opened {
-		return s.receiveTrees()
+	if err := s.receiveTrees(); err != nil || s.Opened {
+		return err
 	}
 	return s.openTrees()
 }
@@ -37,8 +37,8 @@ func (s *setup) openNull() (err error) {
 	return nil
 }
 
+// openTrees opens the sources that are not there yet.
 func (s *setup) openTrees() error {
-	s.sources = make([]*os.File, len(s.Spec.Mounts))
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		o, err := parseOptions(m)
@@ -50,6 +50,10 @@ func (s *setup) openTrees() error {
 		switch {
 		case err != nil:
 			return err
+		case s.sources[i] != nil && (!o.bind || o.remount):
+			err = invalid("mount %s: a source was given, but it is no bind mount", m.Destination)
+		case s.sources[i] != nil:
+			err = o.prepare(s.sources[i], m, &s.idmaps)
 		case o.remount:
 		case o.bind && s.inRoot(m.Source) != "":
 		case o.bind:

@@ -102,11 +102,11 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	}
 	files := []*os.File{f.Order, f.Rootfs}
 	user := p.outside != nil && p.outside.User
-	var t trees
+	t := given(f.Sources)
 	if user {
 		defer p.dropUser()
 		var err error
-		if t, err = p.openTrees(plan); err != nil {
+		if t, err = p.openTrees(plan, f.Sources); err != nil {
 			return fmt.Errorf("container init: open mount sources: %w", err)
 		}
 		defer t.close()

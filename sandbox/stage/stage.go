@@ -72,6 +72,11 @@ type Files struct {
 	NetNS  *os.File // nil: what the order says
 	Listen *os.File // listening socket, with Config.Listen
 
+	// Sources are detached mounts, which the entries of Spec.Mounts of these
+	// indices take instead of opening their source. The entries must be bind
+	// mounts; their options are applied.
+	Sources map[int]*os.File
+
 	// Standard streams of the process; nil: /dev/null. Ignored with
 	// Plan.Terminal.
 	Stdin, Stdout, Stderr *os.File

@@ -16,7 +16,8 @@ import (
 type trees struct {
 	list    []tree
 	files   []*os.File
-	cgroups bool // what shows groups is among them, or there are none
+	ours    []*os.File // those of files that are closed here
+	cgroups bool       // what shows groups is among them, or there are none
 }
 
 // tree comes with a descriptor: that of the mount at Index in the list of
@@ -29,14 +30,29 @@ type tree struct {
 
 func (t *tree) describe(c *codec) { num(c, &t.Index); c.flag(&t.Cgroup); c.str(&t.Name) }
 
-// openTrees opens what the stage cannot reach.
-func (p *Process) openTrees(plan *Plan) (t trees, err error) {
+// given are the trees that the caller has, for the stage to prepare.
+func given(sources map[int]*os.File) (t trees) {
+	for i, f := range sources {
+		t.list, t.files = append(t.list, tree{Index: i}), append(t.files, f)
+	}
+	return t
+}
+
+// openTrees opens what the stage cannot reach, and prepares what was given.
+func (p *Process) openTrees(plan *Plan, sources map[int]*os.File) (t trees, err error) {
 	o := p.outside
 	s := &setup{order: order{
 		Config:   Config{Spec: &specs.Spec{Root: &specs.Root{Path: o.Root}, Mounts: o.Mounts}, CgroupDirs: o.CgroupDirs},
 		CgroupNS: o.CgroupNS,
 	}, idmaps: idmaps{container: p.user}}
 	defer s.idmaps.close()
+	s.sources = make([]*os.File, len(o.Mounts))
+	for i, f := range sources {
+		if i < 0 || i >= len(o.Mounts) {
+			return t, invalid("a source for mount %d of %d", i, len(o.Mounts))
+		}
+		s.sources[i] = f
+	}
 	err = s.openTrees()
 	for i := range o.Mounts {
 		if err != nil {
@@ -49,10 +65,14 @@ func (p *Process) openTrees(plan *Plan) (t trees, err error) {
 	for i, f := range s.sources {
 		if f != nil {
 			t.list, t.files = append(t.list, tree{Index: i}), append(t.files, f)
+			if sources[i] == nil {
+				t.ours = append(t.ours, f)
+			}
 		}
 	}
 	for _, c := range s.cgroups {
 		t.list, t.files = append(t.list, tree{Cgroup: true, Name: c.name}), append(t.files, c.tree)
+		t.ours = append(t.ours, c.tree)
 	}
 	t.cgroups = s.cgroups != nil
 	if err != nil {
@@ -62,7 +82,7 @@ func (p *Process) openTrees(plan *Plan) (t trees, err error) {
 }
 
 func (t *trees) close() {
-	for _, f := range t.files {
+	for _, f := range t.ours {
 		f.Close()
 	}
 }

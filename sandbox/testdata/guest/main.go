@@ -63,6 +63,24 @@ func main() {
 			fmt.Println("size", ws[0], ws[1], int(e))
 			<-c
 		}
+	case "put": // a file with what is written in it, then waits
+		if err := os.WriteFile(os.Args[2], []byte(os.Args[3]), 0o666); err != nil {
+			panic(err)
+		}
+		fmt.Println("ready")
+		time.Sleep(time.Hour)
+	case "get": // files, and who they belong to
+		for _, name := range os.Args[2:] {
+			b, err := os.ReadFile(name)
+			if err != nil {
+				panic(err)
+			}
+			var st syscall.Stat_t
+			if err := syscall.Stat(name, &st); err != nil {
+				panic(err)
+			}
+			fmt.Printf("%s %d:%d %s\n", name, st.Uid, st.Gid, b)
+		}
 	case "eat": // memory until killed
 		var all [][]byte
 		for {
