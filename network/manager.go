@@ -170,8 +170,8 @@ func tableName(bridge string) string {
 }
 
 func (m *Manager) replace(ports []nft.Port) error {
-	n := nft.Network{Bridge: m.bridge.Name(), Subnet: m.bridge.Address().Masked(), Apart: m.apart}
-	return m.table.Replace(n, ports)
+	n := nft.Network{Bridge: m.bridge.Name(), Subnets: []netip.Prefix{m.bridge.Address().Masked()}}
+	return m.table.Replace(nft.State{Networks: []nft.Network{n}, Apart: m.apart, Ports: ports})
 }
 
 // close ends connections; what exists stays.
@@ -277,7 +277,7 @@ func (m *Manager) DNS() (servers, search, options []string) {
 // users to read.
 func (m *Manager) Warnings() []string {
 	out := m.ports.Warnings()
-	foreign, err := m.table.Foreign()
+	foreign, _, err := m.table.Foreign()
 	if err != nil {
 		m.log.Error("look for other firewalls", "error", err)
 	}

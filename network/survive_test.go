@@ -201,7 +201,7 @@ func TestFirewallFlushed(t *testing.T) {
 	a.serve(80, "a")
 	before := settled(t)
 	for _, line := range []string{
-		"nft flush ruleset", "nft delete table ip berth", "nft flush chain ip berth forward", "nft flush table ip berth",
+		"nft flush ruleset", "nft delete table inet berth", "nft flush chain inet berth forward", "nft flush table inet berth",
 	} {
 		sh(t, line)
 		w.sameAs(before)

@@ -1,159 +1,154 @@
 package nft
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// Registers of four bytes: the first three parts of a key, and the two parts of
-// what a map answers. Register 1 is the first of them under its old name.
-const (
-	reg0 = 1
-	reg1 = 9
-	reg2 = 10
+var (
+	loopback  = netip.MustParsePrefix("127.0.0.0/8")
+	loopback6 = netip.MustParsePrefix("::1/128")
 )
 
-// statusDNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h: the
-// connection's destination was changed.
-const statusDNAT = 1 << 5
+// Names of the chains that others lead to.
+const (
+	lonely = "lonely"
+	toward = "toward"
+)
 
-var loopback = netip.MustParsePrefix("127.0.0.0/8")
+// chains adds the chains and rules, which are the same for any number of
+// networks. `nft list table` and `berth network rules` show them as
+// docs/networking.md explains them.
+func (t *Table) chains() {
+	t.rules = map[string][]string{}
+	t.order = nil
+	s := t.sets
 
-// chains adds the chains and rules for one bridge. `nft list table` shows them
-// as docs/networking.md explains them.
-func (t *Table) chains(n Network) error {
-	accept := nftables.ChainPolicyAccept
-	t.rules = map[string]int{}
-	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority) *nftables.Chain {
-		return t.conn.AddChain(&nftables.Chain{Name: name, Table: t.table, Type: kind, Hooknum: hook, Priority: p, Policy: &accept})
-	}
-	raw := chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
-	// route_localnet is on for the bridge, so that answers to the host's
+	raw := t.base("raw", "filter", nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, "prerouting priority raw")
+	// route_localnet is on for the bridges, so that answers to the host's
 	// loopback come back; a container must not use it to reach the host's, nor
 	// to pass for the host itself (CVE-2020-8558).
-	t.rule(raw, iif(n.Bridge), daddr(loopback), drop())
-	t.rule(raw, iif(n.Bridge), saddr(loopback), drop())
+	t.rule(raw, iifIn(s.bridges), four.to(loopback), drop())
+	t.rule(raw, iifIn(s.bridges), four.from(loopback), drop())
 
-	pre := chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
-	// Ports bound to loopback are for local processes, whose packets do not
-	// come this way. Only what is sent to the host itself is led on: a packet
-	// that is merely forwarded is not ours (CVE-2025-67499).
-	t.rule(pre, daddr(loopback), verdict(expr.VerdictReturn))
-	t.rule(pre, local(), t.lookup(t.specific))
-	t.rule(pre, local(), t.lookup(t.wildcard))
-
-	out := chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
-	t.rule(out, local(), t.lookup(t.specific))
-	t.rule(out, local(), t.lookup(t.wildcard))
-
-	post := chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
-	// Out into the world under the host's address.
-	t.rule(post, oifNot(n.Bridge), saddr(n.Subnet), masquerade())
-	// From the host's loopback to a container: it could not answer 127.0.0.1.
-	t.rule(post, oif(n.Bridge), saddr(loopback), masquerade())
-	// A container that calls a published port of its own network: the answer
-	// must come back through here. (The input link cannot be asked for: with
-	// br_netfilter, it is not known at this point.)
-	t.rule(post, oif(n.Bridge), saddr(n.Subnet), ctStatus(statusDNAT), masquerade())
-
-	forward := chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
-	if len(n.Apart) > 0 {
-		apart := &nftables.Set{Table: t.table, Name: "apart", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
-		var links []nftables.SetElement
-		for _, name := range n.Apart {
-			links = append(links, nftables.SetElement{Key: ifname(name)})
-		}
-		if err := t.conn.AddSet(apart, links); err != nil {
-			return fmt.Errorf("nftables set %s: %w", apart.Name, err)
-		}
-		t.rule(forward, among(expr.MetaKeyIIFNAME, apart), among(expr.MetaKeyOIFNAME, apart), drop())
+	// The host's address on a network is for that network alone.
+	input := t.base("input", "filter", nftables.ChainHookInput, nftables.ChainPriorityFilter, "input priority filter")
+	t.rule(input, iifIs("lo"), accept())
+	for i := range s.of {
+		f := &s.of[i]
+		t.rule(input, f.toIn(f.inner), f.notHome(f.home), fresh(), drop())
 	}
-	t.rule(forward, oifNot(n.Bridge), verdict(expr.VerdictAccept))
-	t.rule(forward, iif(n.Bridge), verdict(expr.VerdictAccept))
-	t.rule(forward, ctState(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), verdict(expr.VerdictAccept))
-	t.rule(forward, ctStatus(statusDNAT), verdict(expr.VerdictAccept))
-	// Nobody reaches a port that was not published.
-	t.rule(forward, drop())
-	return nil
+
+	t.publish()
+	t.hide()
+	t.forward()
 }
 
-// among matches packets of a link whose name is in the set.
-func among(key expr.MetaKey, set *nftables.Set) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: key, Register: reg0},
-		&expr.Lookup{SourceRegister: reg0, SetName: set.Name, SetID: set.ID},
+// publish leads what is sent to published ports of the host to containers.
+// Only what is sent to the host itself is led on: a packet that is merely
+// forwarded is not ours (CVE-2025-67499).
+func (t *Table) publish() {
+	pre := t.base("prerouting", "nat", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, "prerouting priority dstnat")
+	out := t.base("output", "nat", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, "output priority dstnat")
+	// Ports bound to loopback are for local processes, whose packets do not come
+	// this way.
+	t.rule(pre, four.to(loopback), back())
+	for _, chain := range []*nftables.Chain{pre, out} {
+		// Nobody can answer ::1 from another namespace: berth-netd listens there.
+		t.rule(chain, six.to(loopback6), back())
+		for i := range t.sets.of {
+			f := &t.sets.of[i]
+			t.rule(chain, local(), f.lookup(f.published))
+			t.rule(chain, local(), f.lookup(f.any))
+			t.rule(chain, local(), f.lookup(f.ranges))
+		}
 	}
-}
-
-func ifname(name string) []byte {
-	data := make([]byte, unix.IFNAMSIZ)
-	copy(data, name)
-	return data
 }
 
 // lookup leads the packet to what the map answers for it, or goes on.
-func (t *Table) lookup(set *nftables.Set) []expr.Any {
-	proto := &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0}
-	port := &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: reg1}
-	parts := []expr.Any{proto, port}
-	if set == t.specific {
-		proto.Register, port.DestRegister = reg1, reg2
-		parts = append([]expr.Any{&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4, DestRegister: reg0}}, parts...)
+func (f *familySets) lookup(set *nftables.Set) part {
+	text := "meta nfproto ipv" + f.digit + " dnat " + f.word + " to " + f.word + " daddr . meta l4proto . th dport map @" + set.Name
+	load := append(f.protoIs(), f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))
+	if set == f.any {
+		text = "meta nfproto ipv" + f.digit + " dnat " + f.word + " to meta l4proto . th dport map @" + set.Name
+		load = append(f.protoIs(), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: a16}, port(b4))
 	}
-	return append(parts,
-		&expr.Lookup{SourceRegister: reg0, DestRegister: reg0, IsDestRegSet: true, SetName: set.Name, SetID: set.ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg0, RegProtoMin: reg1},
-	)
+	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto), RegAddrMin: a16, RegProtoMin: f.port}
+	if set == f.ranges {
+		nat.RegProtoMin = 0 // the port stays what it is
+	}
+	return part{text, append(load,
+		&expr.Lookup{SourceRegister: a16, DestRegister: a16, IsDestRegSet: true, SetName: set.Name, SetID: set.ID}, nat)}
 }
 
-// local matches packets whose destination is an address of the host.
-func local() []expr.Any {
-	return []expr.Any{
-		&expr.Fib{Register: reg0, ResultADDRTYPE: true, FlagDADDR: true},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{unix.RTN_LOCAL, 0, 0, 0}},
+// hide gives packets an address that can be answered.
+func (t *Table) hide() {
+	post := t.base("postrouting", "nat", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, "postrouting priority srcnat")
+	for i := range t.sets.of {
+		f := &t.sets.of[i]
+		// A container that calls a published port of its own network: the answer
+		// must come back through here. (The input link cannot be asked for: with
+		// br_netfilter, it is not known at this point.)
+		t.rule(post, f.atHome(f.home), led(), masquerade())
+		t.rule(post, f.atHome(f.home), back())
+		// Out into the world, or to another network, under the host's address.
+		t.rule(post, f.translate(f.source))
+		t.rule(post, f.fromIn(f.hidden), masquerade())
 	}
+	// From the host's loopback to a container: it could not answer 127.0.0.1.
+	t.rule(post, oifIn(t.sets.bridges), four.from(loopback), masquerade())
 }
 
-func device(key expr.MetaKey, op expr.CmpOp, name string) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: key, Register: reg0}, &expr.Cmp{Op: op, Register: reg0, Data: ifname(name)}}
+// forward decides who reaches whom.
+func (t *Table) forward() {
+	s := t.sets
+	// Chains that others lead to must exist before.
+	alone := t.chain(lonely)
+	t.rule(alone, led(), accept())
+	t.rule(alone, drop())
+
+	strangers := t.chain(toward)
+	for i := range s.of {
+		f := &s.of[i]
+		t.rule(strangers, f.socketIn(f.opened), accept())
+		t.rule(strangers, linksIn(s.trusted), f.socketIn(f.direct), accept())
+		icmp := l4("icmp", unix.IPPROTO_ICMP)
+		if f.size == 16 {
+			icmp = l4("ipv6-icmp", unix.IPPROTO_ICMPV6)
+		}
+		t.rule(strangers, f.is(), oifIn(f.routed), icmp, accept())
+	}
+	// Networks are apart from one another in every other gateway mode.
+	t.rule(strangers, iifIn(s.bridges), drop())
+	for i := range s.of {
+		f := &s.of[i]
+		t.rule(strangers, f.is(), oifIn(f.open), accept())
+	}
+	// Nobody reaches a port that was not published.
+	t.rule(strangers, drop())
+
+	forward := t.base("forward", "filter", nftables.ChainHookForward, nftables.ChainPriorityFilter, "forward priority filter")
+	t.rule(forward, iifIn(s.apart), oifIn(s.apart), drop())
+	t.rule(forward, established(), accept())
+	t.rule(forward, linksVerdict(s.inside))
+	t.rule(forward, iifIn(s.internal), drop())
+	t.rule(forward, oifIn(s.internal), drop())
+	t.rule(forward, led(), accept())
+	t.rule(forward, oifIn(s.bridges), goTo(strangers))
 }
 
-func iif(name string) []expr.Any    { return device(expr.MetaKeyIIFNAME, expr.CmpOpEq, name) }
-func oif(name string) []expr.Any    { return device(expr.MetaKeyOIFNAME, expr.CmpOpEq, name) }
-func oifNot(name string) []expr.Any { return device(expr.MetaKeyOIFNAME, expr.CmpOpNeq, name) }
-
-func saddr(p netip.Prefix) []expr.Any { return address(12, p) }
-func daddr(p netip.Prefix) []expr.Any { return address(16, p) }
-
-func address(offset uint32, p netip.Prefix) []expr.Any {
-	mask := make([]byte, 4)
-	for i := range p.Bits() {
-		mask[i/8] |= 0x80 >> (i % 8)
-	}
-	return []expr.Any{
-		&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4, DestRegister: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: mask, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: p.Masked().Addr().AsSlice()},
-	}
+func (t *Table) chain(name string) *nftables.Chain {
+	t.order = append(t.order, listed{name: name})
+	t.rules[name] = nil
+	return t.conn.AddChain(&nftables.Chain{Name: name, Table: t.table})
 }
 
-func conntrack(key expr.CtKey, bits uint32) []expr.Any {
-	mask := []byte{byte(bits), byte(bits >> 8), byte(bits >> 16), byte(bits >> 24)}
-	return []expr.Any{
-		&expr.Ct{Key: key, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4, Mask: mask, Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: make([]byte, 4)},
-	}
+func (t *Table) base(name string, kind nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority, text string) *nftables.Chain {
+	accept := nftables.ChainPolicyAccept
+	t.order = append(t.order, listed{name, "type " + string(kind) + " hook " + text + "; policy accept;"})
+	t.rules[name] = nil
+	return t.conn.AddChain(&nftables.Chain{Name: name, Table: t.table, Type: kind, Hooknum: hook, Priority: p, Policy: &accept})
 }
-
-func ctState(bits uint32) []expr.Any  { return conntrack(expr.CtKeySTATE, bits) }
-func ctStatus(bits uint32) []expr.Any { return conntrack(expr.CtKeySTATUS, bits) }
-
-func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
-func drop() []expr.Any                         { return verdict(expr.VerdictDrop) }
-func masquerade() []expr.Any                   { return []expr.Any{&expr.Masq{}} }

@@ -1,53 +1,39 @@
 // Package nft keeps Berth's one nftables table: which published port leads to
-// which container, who may reach a container unasked, whose address is hidden
-// on the way out. Every change is one transaction, so that no packet ever sees
-// half of one, and a port is an element of a map, so that its cost does not
-// grow with the number of others.
+// which container, which networks reach each other, who may reach a container
+// unasked, whose address is hidden on the way out. Every change is one
+// transaction, so that no packet ever sees half of one. The rules are the same
+// for any number of networks and ports, which are elements of sets: what one
+// costs does not grow with the number of others.
 //
 // Nobody else's tables are touched. An accept here ends only our own chains: a
 // host firewall that drops forwarded packets still does.
 package nft
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// Network is what the table has to know of one bridge.
-type Network struct {
-	Bridge string
-	Subnet netip.Prefix
-	// Apart lists links between which the host forwarded nothing before the
-	// engine switched forwarding on. It shall not do so now.
-	Apart []string
-}
-
-// Port leads from an address and port of the host to one of a container.
-type Port struct {
-	HostIP        netip.Addr // 0.0.0.0: every address of the host
-	HostPort      uint16
-	Proto         uint8 // IPPROTO_TCP or IPPROTO_UDP
-	ContainerIP   netip.Addr
-	ContainerPort uint16
-}
-
-// Table is the connection to the kernel and the handles of what was made.
+// Table is the connection to the kernel and what was made. It is safe for
+// concurrent use.
 type Table struct {
 	mu       sync.Mutex
 	conn     *nftables.Conn
 	table    *nftables.Table
-	specific *nftables.Set  // address . protocol . port
-	wildcard *nftables.Set  // protocol . port
-	rules    map[string]int // how many each chain has
+	sets     *sets
+	networks []Network
+	rules    map[string][]string // by chain, as nft(8) writes them
+	order    []listed
 }
+
+// listed is a chain as it is shown.
+type listed struct{ name, hook string }
 
 // Open connects to the kernel; nothing is changed yet.
 func Open(name string) (*Table, error) {
@@ -55,49 +41,78 @@ func Open(name string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nftables: %w", err)
 	}
-	t := &Table{conn: conn, table: &nftables.Table{Name: name, Family: nftables.TableFamilyIPv4}}
-	destination := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
-	t.specific = &nftables.Set{
-		Table: t.table, Name: "published", IsMap: true, Concatenation: true,
-		KeyType:  nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
-		DataType: destination,
-	}
-	t.wildcard = &nftables.Set{
-		Table: t.table, Name: "published_any", IsMap: true, Concatenation: true,
-		KeyType:  nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService),
-		DataType: destination,
-	}
+	t := &Table{conn: conn, table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
+	t.sets = newSets(t.table)
 	return t, nil
 }
 
-// Name of the table.
+// Name of the table; its family is inet.
 func (t *Table) Name() string { return t.table.Name }
 
 // Close ends the connection; the table stays.
 func (t *Table) Close() error { return t.conn.CloseLasting() }
 
-// Replace makes the table what n and ports say, in one transaction, whatever
-// was there before.
-func (t *Table) Replace(n Network, ports []Port) error {
+// Replace makes the table what s says, in one transaction, whatever was there
+// before.
+func (t *Table) Replace(s State) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// Adding before deleting makes the deletion succeed on a fresh host, too.
 	t.conn.AddTable(t.table)
 	t.conn.DelTable(t.table)
 	t.conn.AddTable(t.table)
-	for _, set := range []*nftables.Set{t.specific, t.wildcard} {
+	for _, set := range t.sets.all {
 		set.ID = 0
 		if err := t.conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
-	if err := t.chains(n); err != nil {
-		return err
+	t.chains()
+	t.networks = slices.Clone(s.Networks)
+	c := t.content(s.Ports)
+	for i := range s.Networks {
+		t.sets.network(&s.Networks[i], c)
 	}
-	if err := t.elements(ports, t.conn.SetAddElements); err != nil {
+	for _, name := range s.Apart {
+		c.add(t.sets.apart, link(name))
+	}
+	if err := t.change(c, t.conn.SetAddElements); err != nil {
 		return err
 	}
 	return t.flush("replace table " + t.table.Name)
+}
+
+// AddNetwork lets a network in, with all that its containers may do.
+func (t *Table) AddNetwork(n Network) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := content{}
+	t.sets.network(&n, c)
+	if err := t.change(c, t.conn.SetAddElements); err != nil {
+		return err
+	}
+	if err := t.flush("add network " + n.Bridge); err != nil {
+		return err
+	}
+	t.networks = append(t.networks, n)
+	return nil
+}
+
+// RemoveNetwork takes back what AddNetwork did for the same value. Its ports
+// must have been removed.
+func (t *Table) RemoveNetwork(n Network) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := content{}
+	t.sets.network(&n, c)
+	if err := t.change(c, t.conn.SetDeleteElements); err != nil {
+		return err
+	}
+	if err := t.flush("remove network " + n.Bridge); err != nil {
+		return err
+	}
+	t.networks = slices.DeleteFunc(t.networks, func(x Network) bool { return reflect.DeepEqual(x, n) })
+	return nil
 }
 
 // Ports reads from the kernel what is published; nothing if there is no table.
@@ -109,40 +124,22 @@ func (t *Table) Ports() ([]Port, error) {
 		return nil, err
 	}
 	var out []Port
-	for _, set := range []*nftables.Set{t.specific, t.wildcard} {
-		elements, err := t.conn.GetSetElements(set)
-		if errors.Is(err, unix.ENOENT) {
-			continue // a table of another make
-		}
-		if err != nil {
-			return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
-		}
-		for _, e := range elements {
-			if p, ok := parse(e, set == t.specific); ok {
-				out = append(out, p)
+	for i := range t.sets.of {
+		f := &t.sets.of[i]
+		for _, set := range []*nftables.Set{f.published, f.any, f.ranges, f.opened, f.direct} {
+			elements, err := t.conn.GetSetElements(set)
+			if errors.Is(err, unix.ENOENT) {
+				continue // a table of another make
+			}
+			if err != nil {
+				return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
+			}
+			for _, e := range elements {
+				out = append(out, f.parse(set, e)...)
 			}
 		}
 	}
 	return out, nil
-}
-
-func parse(e nftables.SetElement, specific bool) (Port, bool) {
-	p := Port{HostIP: netip.IPv4Unspecified()}
-	key := e.Key
-	if specific {
-		if len(key) < 4 {
-			return p, false
-		}
-		p.HostIP, key = netip.AddrFrom4([4]byte(key)), key[4:]
-	}
-	if len(key) < 8 || len(e.Val) < 8 {
-		return p, false
-	}
-	p.Proto = key[0]
-	p.HostPort = binary.BigEndian.Uint16(key[4:])
-	p.ContainerIP = netip.AddrFrom4([4]byte(e.Val))
-	p.ContainerPort = binary.BigEndian.Uint16(e.Val[4:])
-	return p, true
 }
 
 // There tells whether the table exists.
@@ -166,7 +163,7 @@ func (t *Table) Intact() (bool, error) {
 	defer t.mu.Unlock()
 	for name, want := range t.rules {
 		rules, err := t.conn.GetRules(t.table, &nftables.Chain{Name: name, Table: t.table})
-		if errors.Is(err, unix.ENOENT) || err == nil && len(rules) != want {
+		if errors.Is(err, unix.ENOENT) || err == nil && len(rules) != len(want) {
 			return false, nil
 		}
 		if err != nil {
@@ -176,44 +173,21 @@ func (t *Table) Intact() (bool, error) {
 	return true, nil
 }
 
-// Foreign lists chains of others that drop forwarded packets unless one of
-// their own rules accepts them: "ip filter FORWARD".
-func (t *Table) Foreign() ([]string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	chains, err := t.conn.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("nftables: list chains: %w", err)
-	}
-	families := map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyINet: "inet"}
-	var out []string
-	for _, c := range chains {
-		family, ours := families[c.Table.Family]
-		if !ours || c.Table.Name == t.table.Name || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
-			continue
-		}
-		if c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
-			out = append(out, family+" "+c.Table.Name+" "+c.Name)
-		}
-	}
-	return out, nil
-}
-
 // Add publishes ports; on an error none of them is.
 func (t *Table) Add(ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.elements(ports, t.conn.SetAddElements); err != nil {
+	if err := t.change(t.content(ports), t.conn.SetAddElements); err != nil {
 		return err
 	}
 	return t.flush("publish ports")
 }
 
-// Remove takes ports back.
+// Remove takes back ports that were added by one call.
 func (t *Table) Remove(ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.elements(ports, t.conn.SetDeleteElements); err != nil {
+	if err := t.change(t.content(ports), t.conn.SetDeleteElements); err != nil {
 		return err
 	}
 	return t.flush("take ports back")
@@ -233,61 +207,4 @@ func (t *Table) flush(what string) error {
 		return fmt.Errorf("nftables: %s: %w", what, err)
 	}
 	return nil
-}
-
-// batch bounds how many elements one message carries, because a netlink
-// message has a size.
-const batch = 256
-
-func (t *Table) elements(ports []Port, change func(*nftables.Set, []nftables.SetElement) error) error {
-	var specific, wildcard []nftables.SetElement
-	for _, p := range ports {
-		e := nftables.SetElement{Val: append(padded(p.ContainerIP.AsSlice()), padded(bigEndian(p.ContainerPort))...)}
-		key := append(padded([]byte{p.Proto}), padded(bigEndian(p.HostPort))...)
-		if p.HostIP.IsUnspecified() {
-			e.Key = key
-			wildcard = append(wildcard, e)
-		} else {
-			e.Key = append(padded(p.HostIP.AsSlice()), key...)
-			specific = append(specific, e)
-		}
-	}
-	for set, list := range map[*nftables.Set][]nftables.SetElement{t.specific: specific, t.wildcard: wildcard} {
-		for len(list) > 0 {
-			n := min(len(list), batch)
-			if err := change(set, list[:n]); err != nil {
-				return err
-			}
-			list = list[n:]
-		}
-	}
-	return nil
-}
-
-// padded fills up to the four bytes that each part of a concatenation takes.
-func padded(b []byte) []byte {
-	return append(make([]byte, 0, 12), append(b, make([]byte, (4-len(b)%4)%4)...)...)
-}
-
-func bigEndian(v uint16) []byte { return []byte{byte(v >> 8), byte(v)} }
-
-// Protocol turns tcp and udp into numbers (protocols(5)).
-func Protocol(name string) (uint8, error) {
-	switch name {
-	case "tcp":
-		return unix.IPPROTO_TCP, nil
-	case "udp":
-		return unix.IPPROTO_UDP, nil
-	}
-	return 0, fmt.Errorf("protocol %q cannot be published", name)
-}
-
-// rule adds a rule to a chain, its parts in order.
-func (t *Table) rule(chain *nftables.Chain, parts ...[]expr.Any) {
-	var all []expr.Any
-	for _, p := range parts {
-		all = append(all, p...)
-	}
-	t.rules[chain.Name]++
-	t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: all})
 }

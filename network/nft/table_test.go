@@ -34,6 +34,37 @@ func ruleset(t *testing.T) string {
 	return string(out)
 }
 
+// example has networks of every kind.
+func example() State {
+	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
+	port := func(host string, hostPort uint16, proto uint8, container string, n uint16) Port {
+		return Port{HostIP: addr(host), HostPort: hostPort, Proto: proto, ContainerIP: addr(container), ContainerPort: n}
+	}
+	s := State{
+		Apart: []string{"eth0", "wlan0"},
+		Networks: []Network{
+			{Bridge: "berth0", Subnets: []netip.Prefix{prefix("172.17.0.0/16")}},
+			{Bridge: "br-nat", Subnets: []netip.Prefix{prefix("172.18.0.0/16"), prefix("fd00:18::/64")}, Trusted: []string{"eth1"}},
+			{Bridge: "br-unprotected", Subnets: []netip.Prefix{prefix("172.19.0.0/16"), prefix("fd00:19::/64")},
+				Gateway4: Unprotected, Gateway6: Unprotected, Source4: addr("198.51.100.9")},
+			{Bridge: "br-routed", Subnets: []netip.Prefix{prefix("172.20.0.0/16"), prefix("2001:db8::/64")}, Gateway4: Routed, Gateway6: Routed},
+			{Bridge: "br-internal", Subnets: []netip.Prefix{prefix("172.21.0.0/16")}, Internal: true},
+			{Bridge: "br-apart", Subnets: []netip.Prefix{prefix("172.22.0.0/16")}, NoICC: true, NoMasquerade: true},
+		},
+		Ports: []Port{
+			port("0.0.0.0", 8080, unix.IPPROTO_TCP, "172.17.0.2", 80),
+			port("127.0.0.1", 5353, unix.IPPROTO_UDP, "172.17.0.2", 53),
+			port("::", 8080, unix.IPPROTO_TCP, "fd00:18::2", 80),
+			{Proto: unix.IPPROTO_TCP, ContainerIP: addr("172.18.0.2"), ContainerPort: 80, Routed: true},
+			{Proto: unix.IPPROTO_TCP, ContainerIP: addr("2001:db8::2"), ContainerPort: 443, Routed: true},
+		},
+	}
+	for n := range uint16(100) {
+		s.Ports = append(s.Ports, port("0.0.0.0", 10000+n, unix.IPPROTO_UDP, "172.18.0.3", 10000+n))
+	}
+	return s
+}
+
 // TestTable is config in, rules out. The golden file is the table as people
 // see it.
 func TestTable(t *testing.T) {
@@ -43,16 +74,9 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	network := Network{Bridge: "berth0", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Apart: []string{"eth0", "wlan0"}}
-	port := func(host string, hostPort uint16, proto uint8, n uint16) Port {
-		return Port{netip.MustParseAddr(host), hostPort, proto, netip.MustParseAddr("172.17.0.2"), n}
-	}
-	ports := []Port{
-		port("0.0.0.0", 8080, unix.IPPROTO_TCP, 80),
-		port("127.0.0.1", 5353, unix.IPPROTO_UDP, 53),
-	}
+	state := example()
 	for range 2 { // replacing is idempotent
-		if err := table.Replace(network, ports); err != nil {
+		if err := table.Replace(state); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,18 +99,22 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(back, []Port{ports[1], ports[0]}) {
-		t.Errorf("read back %v", back)
+	if len(back) != len(state.Ports) {
+		t.Errorf("read back %d ports, want %d", len(back), len(state.Ports))
 	}
-	if foreign, err := table.Foreign(); err != nil || len(foreign) != 0 {
-		t.Errorf("foreign %v, %v", foreign, err)
+	for _, p := range state.Ports {
+		if !slices.Contains(back, p) {
+			t.Errorf("%+v was not read back", p)
+		}
 	}
-
+	if forward, input, err := table.Foreign(); err != nil || len(forward) != 0 || len(input) != 0 {
+		t.Errorf("foreign %v, %v, %v", forward, input, err)
+	}
 	if ok, err := table.Intact(); err != nil || !ok {
 		t.Errorf("intact %v, %v", ok, err)
 	}
 
-	more := []Port{port("0.0.0.0", 443, unix.IPPROTO_TCP, 443)}
+	more := []Port{{HostIP: netip.IPv4Unspecified(), HostPort: 443, Proto: unix.IPPROTO_TCP, ContainerIP: netip.MustParseAddr("172.17.0.2"), ContainerPort: 443}}
 	if err := table.Add(more); err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +124,21 @@ func TestTable(t *testing.T) {
 	if err := table.Remove(more); err != nil {
 		t.Fatal(err)
 	}
-	if got := ruleset(t); got != string(want) {
-		t.Errorf("after removal the table is\n%s", got)
+	same(t, string(want))
+	for _, n := range state.Networks {
+		if err := table.RemoveNetwork(n); err != nil {
+			t.Fatal(err)
+		}
 	}
+	if got := ruleset(t); strings.Contains(got, "br-") {
+		t.Errorf("removed networks are there:\n%s", got)
+	}
+	for _, n := range state.Networks {
+		if err := table.AddNetwork(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, string(want))
 	if err := table.Delete(); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +153,21 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestManyPorts publishes more ports than one message carries.
+// same compares tables whose elements may be in any order.
+func same(t *testing.T, want string) {
+	t.Helper()
+	words := func(s string) []string {
+		all := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n,", r) })
+		slices.Sort(all)
+		return all
+	}
+	if got := ruleset(t); !slices.Equal(words(got), words(want)) {
+		t.Errorf("the table is\n%s", got)
+	}
+}
+
+// TestManyPorts publishes more ports than one message carries, one by one and
+// in a row.
 func TestManyPorts(t *testing.T) {
 	inNamespace(t)
 	table, err := Open("berth")
@@ -121,24 +175,27 @@ func TestManyPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	if err := table.Replace(Network{Bridge: "berth0", Subnet: netip.MustParsePrefix("10.0.0.0/24")}, nil); err != nil {
+	if err := table.Replace(State{Networks: []Network{{Bridge: "berth0", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}}}); err != nil {
 		t.Fatal(err)
 	}
-	var ports []Port
-	for n := range uint16(3000) {
-		ports = append(ports, Port{netip.IPv4Unspecified(), 10000 + n, unix.IPPROTO_UDP, netip.MustParseAddr("10.0.0.2"), 10000 + n})
-	}
-	if err := table.Add(ports); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(ruleset(t), "udp . "); n != len(ports) {
-		t.Errorf("%d elements, want %d", n, len(ports))
-	}
-	slices.Reverse(ports)
-	if err := table.Remove(ports); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(ruleset(t), "udp . "); n != 0 {
-		t.Errorf("%d elements left", n)
+	for shift, elements := range map[uint16]int{0: 1, 1: 3000} {
+		var ports []Port
+		for n := range uint16(3000) {
+			ports = append(ports, Port{HostIP: netip.IPv4Unspecified(), HostPort: 10000 + n, Proto: unix.IPPROTO_UDP,
+				ContainerIP: netip.MustParseAddr("10.0.0.2"), ContainerPort: 10000 + n + shift})
+		}
+		if err := table.Add(ports); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(ruleset(t), "udp . "); n != elements {
+			t.Errorf("%d elements, want %d", n, elements)
+		}
+		slices.Reverse(ports)
+		if err := table.Remove(ports); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(ruleset(t), "udp . "); n != 0 {
+			t.Errorf("%d elements left", n)
+		}
 	}
 }
