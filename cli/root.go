@@ -50,7 +50,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 	return map[string]func(*Session) *cobra.Command{
 		"run": newRun, "exec": newExec, "create": newCreate, "start": newStart, "attach": newAttach, "wait": newWait,
 		"logs": newLogs, "ps": newPs, "stop": newStop, "kill": newKill, "restart": newRestart,
-		"cp": newCp, "export": newExport, "diff": newDiff,
+		"cp": newCp, "export": newExport, "diff": newDiff, "commit": newCommit,
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
 		"pause": newPause, "unpause": newUnpause, "update": newUpdate, "stats": newStats,
 		"pull": newPull, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
@@ -110,7 +110,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 
 func newContainer(s *Session) *cobra.Command {
 	return group("container", "Manage containers",
-		newAttach(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s),
+		newAttach(s), newCommit(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s),
 		newContainerLs(s), newPause(s), newPort(s), newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s),
 		newStats(s), newStop(s), newTop(s), newUnpause(s), newUpdate(s), newWait(s))
 }

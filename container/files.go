@@ -143,27 +143,12 @@ func (s *Service) Changes(ctx context.Context, ref string) ([]container.Filesyst
 	if err != nil {
 		return nil, err
 	}
-	layers, err := s.images.Rootfs(ctx, img)
-	if err != nil {
-		return nil, err
-	}
-	defer layers.Release()
-	upper, err := os.Open(s.upperOf(e.id))
+	upper, lower, done, err := s.openChanges(ctx, e, img)
 	if err != nil {
 		return nil, fmt.Errorf("changes of %s: %w", ref, err)
 	}
-	defer upper.Close()
-	lower, err := mount.Overlay(mount.Layers{Lower: layers.Lower})
-	if err != nil {
-		return nil, fmt.Errorf("changes of %s: %w", ref, err)
-	}
-	defer lower.Close()
-	top, err := mount.OpenInRoot(lower, "/", os.O_RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("changes of %s: %w", ref, err)
-	}
-	defer top.Close()
-	found, err := archive.Changes(upper, top)
+	defer done()
+	found, err := archive.Changes(upper, lower)
 	if err != nil {
 		return nil, fmt.Errorf("changes of %s: %w", ref, err)
 	}

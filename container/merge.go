@@ -12,9 +12,18 @@ import (
 	"github.com/berth-engine/berth/container/health"
 )
 
-// merge fills what the request leaves open with the image's defaults, by
-// Docker's rules. Neither argument is changed.
+// merge is inherit for a container, which must have something to run.
 func merge(request *container.Config, image dockerspec.DockerOCIImageConfig) (*container.Config, error) {
+	c, err := inherit(request, image)
+	if err == nil && len(c.Entrypoint)+len(c.Cmd) == 0 {
+		return nil, invalid("no command specified")
+	}
+	return c, err
+}
+
+// inherit fills what the request leaves open with the image's defaults, by
+// Docker's rules. Neither argument is changed.
+func inherit(request *container.Config, image dockerspec.DockerOCIImageConfig) (*container.Config, error) {
 	c := *request
 	if c.User == "" {
 		c.User = image.User
@@ -60,9 +69,6 @@ func merge(request *container.Config, image dockerspec.DockerOCIImageConfig) (*c
 	// [""] means: no entrypoint, and not the image's either.
 	if len(c.Entrypoint) == 1 && c.Entrypoint[0] == "" {
 		c.Entrypoint = nil
-	}
-	if len(c.Entrypoint)+len(c.Cmd) == 0 {
-		return nil, invalid("no command specified")
 	}
 	return &c, nil
 }

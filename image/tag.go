@@ -15,18 +15,10 @@ import (
 // Tag gives the image src the name dst, which is taken from the image that has
 // it.
 func (s *Store) Tag(ctx context.Context, src, dst string) error {
-	named, err := oci.ParseRepository(dst)
+	named, err := tagName(dst)
 	if err != nil {
 		return err
 	}
-	if _, ok := named.(reference.Digested); ok {
-		return fmt.Errorf("refusing to create a tag with a digest reference%w", kind{errdefs.ErrInvalidArgument})
-	}
-	if reference.FamiliarName(named) == digest.Canonical.String() {
-		return fmt.Errorf("refusing to create an ambiguous tag using digest algorithm as name%w", kind{errdefs.ErrInvalidArgument})
-	}
-	named = reference.TagNameOnly(named)
-
 	s.write.Lock()
 	defer s.write.Unlock()
 	v, err := s.view(ctx)
@@ -47,4 +39,19 @@ func (s *Store) Tag(ctx context.Context, src, dst string) error {
 	}
 	s.announce(ctx, events.ActionTag, record.Target.Digest.String(), reference.FamiliarString(named), record.Target)
 	return nil
+}
+
+// tagName reads a name that an image may be given.
+func tagName(text string) (reference.Named, error) {
+	named, err := oci.ParseRepository(text)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return nil, fmt.Errorf("refusing to create a tag with a digest reference%w", kind{errdefs.ErrInvalidArgument})
+	}
+	if reference.FamiliarName(named) == digest.Canonical.String() {
+		return nil, fmt.Errorf("refusing to create an ambiguous tag using digest algorithm as name%w", kind{errdefs.ErrInvalidArgument})
+	}
+	return reference.TagNameOnly(named), nil
 }

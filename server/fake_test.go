@@ -23,18 +23,19 @@ import (
 
 // fakeContainers answers with what a test sets; its zero value fails everything.
 type fakeContainers struct {
-	err     error // of every method that has no function of its own
-	create  func(o engine.CreateOptions) (container.CreateResponse, error)
-	list    func(o engine.ListOptions) ([]container.Summary, error)
-	wait    func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
-	attach  func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
-	exec    func(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error
-	logs    func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
-	inspect container.InspectResponse
-	updated *container.UpdateConfig
-	stats   func(o engine.StatsOptions, emit func(*container.StatsResponse) error) error
-	tar     io.ReadCloser
-	calls   []string
+	err       error // of every method that has no function of its own
+	create    func(o engine.CreateOptions) (container.CreateResponse, error)
+	list      func(o engine.ListOptions) ([]container.Summary, error)
+	wait      func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
+	attach    func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
+	exec      func(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error
+	logs      func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
+	inspect   container.InspectResponse
+	updated   *container.UpdateConfig
+	stats     func(o engine.StatsOptions, emit func(*container.StatsResponse) error) error
+	tar       io.ReadCloser
+	committed *engine.CommitOptions
+	calls     []string
 }
 
 func (f *fakeContainers) did(call string) error {
@@ -69,6 +70,11 @@ func (f *fakeContainers) Resize(context.Context, string, uint, uint) error { ret
 
 func (f *fakeContainers) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
 	return f.did("remove " + ref)
+}
+
+func (f *fakeContainers) Commit(_ context.Context, ref string, o engine.CommitOptions) (string, error) {
+	f.committed = &o
+	return "sha256:made", f.did("commit " + ref)
 }
 
 func (f *fakeContainers) Prune(context.Context, engine.Filters) (container.PruneReport, error) {

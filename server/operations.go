@@ -25,6 +25,7 @@ func (s *Server) operations() []operation {
 		served(get, "/info", s.info),
 		served(post, "/auth", s.auth),
 		served(get, "/events", s.events),
+		served(post, "/commit", s.commit),
 
 		served(post, "/images/create", s.imagePull),
 		served(get, "/images/json", s.imageList),
@@ -77,7 +78,7 @@ func (s *Server) operations() []operation {
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
-			"/commit", "/build", "/build/prune", "/session", "/grpc",
+			"/build", "/build/prune", "/session", "/grpc",
 			"/images/{name}/push", "/images/load", "/images/prune",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",

@@ -48,6 +48,7 @@ type Containers interface {
 	Extract(ctx context.Context, ref, path string, r io.Reader, o engine.ExtractOptions) error
 	Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
+	Commit(ctx context.Context, ref string, o engine.CommitOptions) (string, error)
 	Counts() (running, paused, stopped int)
 
 	ExecCreate(ctx context.Context, ref string, x *container.ExecCreateRequest) (string, error)

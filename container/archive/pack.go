@@ -131,32 +131,8 @@ func (k *packer) entry(ctx context.Context, f *os.File, st *file.Stat, name stri
 	if len(name) > maxPath {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the path %.80q… is longer than %d bytes", name, maxPath))
 	}
-	h := &tar.Header{
-		Name: name, Mode: int64(st.Mode.Perm()) | special(st.Mode), Uid: st.UID, Gid: st.GID,
-		ModTime: st.Modified, Format: tar.FormatPAX,
-	}
-	if !k.o.Exact {
-		h.ModTime = st.Modified.Truncate(time.Second)
-	}
-	var err error
-	switch st.Mode.Type() {
-	case fs.ModeDir:
-		h.Typeflag, h.Name = tar.TypeDir, name+"/"
-	case fs.ModeSymlink:
-		h.Typeflag = tar.TypeSymlink
-		h.Linkname, err = file.Readlink(f, "")
-	case fs.ModeNamedPipe:
-		h.Typeflag = tar.TypeFifo
-	case fs.ModeDevice:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, int64(st.Major), int64(st.Minor)
-	case fs.ModeDevice | fs.ModeCharDevice:
-		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(st.Major), int64(st.Minor)
-	case 0:
-		h.Typeflag, h.Size = tar.TypeReg, st.Size
-	default:
-		return nil // a socket means nothing without its process
-	}
-	if err != nil {
+	h, err := k.header(f, st, name)
+	if h == nil || err != nil {
 		return err
 	}
 	if first := k.seen(st, name); first != "" {
@@ -181,6 +157,37 @@ func (k *packer) entry(ctx context.Context, f *os.File, st *file.Stat, name stri
 		return k.children(ctx, dir, h.Name)
 	}
 	return k.tar.WriteHeader(h)
+}
+
+// header describes an entry; it is nil for a socket, which means nothing
+// without its process.
+func (k *packer) header(f *os.File, st *file.Stat, name string) (*tar.Header, error) {
+	h := &tar.Header{
+		Name: name, Mode: int64(st.Mode.Perm()) | special(st.Mode), Uid: st.UID, Gid: st.GID,
+		ModTime: st.Modified, Format: tar.FormatPAX,
+	}
+	if !k.o.Exact {
+		h.ModTime = st.Modified.Truncate(time.Second)
+	}
+	var err error
+	switch st.Mode.Type() {
+	case fs.ModeDir:
+		h.Typeflag, h.Name = tar.TypeDir, name+"/"
+	case fs.ModeSymlink:
+		h.Typeflag = tar.TypeSymlink
+		h.Linkname, err = file.Readlink(f, "")
+	case fs.ModeNamedPipe:
+		h.Typeflag = tar.TypeFifo
+	case fs.ModeDevice:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeBlock, int64(st.Major), int64(st.Minor)
+	case fs.ModeDevice | fs.ModeCharDevice:
+		h.Typeflag, h.Devmajor, h.Devminor = tar.TypeChar, int64(st.Major), int64(st.Minor)
+	case 0:
+		h.Typeflag, h.Size = tar.TypeReg, st.Size
+	default:
+		return nil, nil
+	}
+	return h, err
 }
 
 func special(m fs.FileMode) (bits int64) {

@@ -28,8 +28,11 @@ const (
 	maxManifest = 4 << 20  // bytes of a manifest or index, as the distribution-spec recommends
 	maxConfig   = 16 << 20 // bytes of an image's config
 	maxDepth    = 3        // indexes within indexes
-	maxLayers   = 480      // overlayfs takes 500 lower directories
 )
+
+// MaxLayers is how many layers an image may have: overlayfs takes 500 lower
+// directories.
+const MaxLayers = 480
 
 // job is one pull; as images.Handler it treats one descriptor after another.
 type job struct {
@@ -176,8 +179,8 @@ func (j *job) imageManifest(ctx context.Context, desc ocispec.Descriptor) ([]oci
 	if !images.IsConfigType(config.MediaType) {
 		return nil, fmt.Errorf("manifest %s: the config is a %s: %w", desc.Digest, config.MediaType, errdefs.ErrInvalidArgument)
 	}
-	if len(layers) > maxLayers {
-		return nil, fmt.Errorf("manifest %s has %d layers; max depth exceeded (%d): %w", desc.Digest, len(layers), maxLayers, errdefs.ErrInvalidArgument)
+	if len(layers) > MaxLayers {
+		return nil, fmt.Errorf("manifest %s has %d layers; max depth exceeded (%d): %w", desc.Digest, len(layers), MaxLayers, errdefs.ErrInvalidArgument)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

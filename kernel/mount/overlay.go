@@ -172,13 +172,20 @@ func stacked(l Layers) (*os.File, error) {
 }
 
 // options adds index=off: an index would refuse an upper directory that was
-// used with other lower directories, and containers never export over NFS.
+// used with other lower directories, and containers never export over NFS; and
+// switches off redirects and bare metadata, whatever the kernel's default is: an
+// upper directory must say by itself what was changed, for diff and commit.
 func (l Layers) options() []string {
-	has := slices.ContainsFunc(l.Options, func(o string) bool { return strings.HasPrefix(o, "index=") })
-	if l.Upper == "" || has {
+	if l.Upper == "" {
 		return l.Options
 	}
-	return append([]string{"index=off"}, l.Options...)
+	var out []string
+	for _, key := range []string{"index", "redirect_dir", "metacopy"} {
+		if !slices.ContainsFunc(l.Options, func(o string) bool { return strings.HasPrefix(o, key+"=") }) {
+			out = append(out, key+"=off")
+		}
+	}
+	return append(out, l.Options...)
 }
 
 func (c *fsContext) setDir(key, dir string) error {
