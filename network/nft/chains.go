@@ -56,6 +56,10 @@ func (t *Table) publish() {
 	// Ports bound to loopback are for local processes, whose packets do not come
 	// this way.
 	t.rule(pre, four.to(loopback), back())
+	// With br_netfilter, a packet that is led to another port of the same bridge
+	// never leaves it, and isolated ports do not hear each other. berth-netd's
+	// socket answers instead.
+	t.rule(pre, iifIn(t.sets.lonely), back())
 	for _, chain := range []*nftables.Chain{pre, out} {
 		// Nobody can answer ::1 from another namespace: berth-netd listens there.
 		t.rule(chain, six.to(loopback6), back())

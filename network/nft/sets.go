@@ -18,6 +18,7 @@ type sets struct {
 	bridges  *nftables.Set
 	internal *nftables.Set // bridges of internal networks
 	inside   *nftables.Set // bridge . bridge: what becomes of packets within a network
+	lonely   *nftables.Set // bridges whose containers do not reach each other
 	trusted  *nftables.Set // link . bridge
 
 	of [2]familySets // IPv4, IPv6
@@ -57,6 +58,7 @@ func newSets(table *nftables.Table) *sets {
 	s.bridges = add(nftables.Set{Name: "bridges", KeyType: link})
 	s.internal = add(nftables.Set{Name: "internal", KeyType: link})
 	s.inside = add(nftables.Set{Name: "inside", IsMap: true, KeyType: concat(link, link), DataType: nftables.TypeVerdict})
+	s.lonely = add(nftables.Set{Name: "lonely", KeyType: link})
 	s.trusted = add(nftables.Set{Name: "trusted", KeyType: concat(link, link)})
 	for i, f := range []*family{&four, &six} {
 		address := f.address
@@ -142,6 +144,7 @@ func (s *sets) network(n *Network, c content) {
 	pair.VerdictData = &expr.Verdict{Kind: expr.VerdictAccept}
 	if n.NoICC {
 		pair.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: lonely}
+		c.add(s.lonely, link(n.Bridge))
 	}
 	c.add(s.inside, pair)
 	if n.Internal {
