@@ -1,6 +1,7 @@
 package image
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -13,14 +14,27 @@ import (
 	"github.com/berth-engine/berth/oci"
 )
 
-// TestDistribution pulls from the registry that the Hub embeds, all three
-// compressions in an index.
-func TestDistribution(t *testing.T) {
+// newDistribution is the registry that the Hub embeds, behind wrap if that is not
+// nil.
+func newDistribution(t *testing.T, wrap func(http.Handler) http.Handler) *httptest.Server {
+	t.Helper()
 	config := &configuration.Configuration{Storage: configuration.Storage{"inmemory": configuration.Parameters{}}}
 	config.Log.Level = "error"
 	config.Log.AccessLog.Disabled = true
-	srv := httptest.NewServer(handlers.NewApp(t.Context(), config))
-	defer srv.Close()
+	config.Catalog.MaxEntries = 1000
+	var h http.Handler = handlers.NewApp(t.Context(), config)
+	if wrap != nil {
+		h = wrap(h)
+	}
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// TestDistribution pulls from the registry that the Hub embeds, all three
+// compressions in an index.
+func TestDistribution(t *testing.T) {
+	srv := newDistribution(t, nil)
 	img, err := oci.NewIndex(newImage(t, amd64, ocispec.ImageConfig{Cmd: []string{"/x"}},
 		newLayer(t, oci.Gzip, file("1", "gzip")), newLayer(t, oci.Zstd, file("2", "zstd")), newLayer(t, oci.None, file("3", "none"))))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image/pull"
+	"github.com/berth-engine/berth/image/push"
 	"github.com/berth-engine/berth/image/remote"
 	"github.com/berth-engine/berth/image/store"
 )
@@ -28,6 +29,7 @@ type Options struct {
 	Events       *event.Bus   // nil: no events
 	Log          *slog.Logger // nil: silent
 	MaxDownloads int          // layers fetched at once over all pulls; 0: 3, as Docker
+	MaxUploads   int          // blobs sent at once over all pushes; 0: 5, as Docker
 }
 
 // Store is the image store. Its methods may be called from several goroutines.
@@ -35,6 +37,7 @@ type Store struct {
 	db     *store.DB
 	client *remote.Client
 	puller *pull.Puller
+	pusher *push.Pusher
 	events *event.Bus
 	log    *slog.Logger
 	work   sync.WaitGroup // pulls and deferred removals
@@ -45,6 +48,9 @@ type Store struct {
 
 	viewMu sync.Mutex
 	cached *view
+
+	closing context.Context // ends when Close begins
+	close   context.CancelFunc
 
 	mu         sync.Mutex
 	closed     bool
@@ -69,10 +75,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	client := remote.New()
+	closing, cancel := context.WithCancel(context.Background())
 	return &Store{
-		db: db, client: client, puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
-		registries: o.Registries,
-		pulls:      map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
+		db: db, client: client, pusher: push.New(db, o.MaxUploads), puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
+		closing: closing, close: cancel, registries: o.Registries,
+		pulls: map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
 	}, nil
 }
 
@@ -85,6 +92,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.close()
 	for _, p := range s.pulls {
 		p.cancel(errClosed)
 	}

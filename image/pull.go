@@ -240,7 +240,20 @@ func (s *Store) keepDangling(ctx context.Context, r images.Image) error {
 	if err != nil || len(others) > 1 {
 		return err
 	}
-	_, err = s.db.Images.Create(ctx, images.Image{Name: danglingName(r.Target.Digest), Target: r.Target})
+	return s.createDangling(ctx, r.Target)
+}
+
+// keepUnnamed records a new image that comes without a name, unless it has one.
+func (s *Store) keepUnnamed(ctx context.Context, target ocispec.Descriptor) error {
+	others, err := s.db.Images.List(ctx, "target.digest=="+target.Digest.String())
+	if err != nil || len(others) > 0 {
+		return err
+	}
+	return s.createDangling(ctx, target)
+}
+
+func (s *Store) createDangling(ctx context.Context, target ocispec.Descriptor) error {
+	_, err := s.db.Images.Create(ctx, images.Image{Name: danglingName(target.Digest), Target: target})
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}

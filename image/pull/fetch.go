@@ -72,7 +72,7 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 		}
 	}
 	if status.Offset == desc.Size {
-		if err := w.Commit(ctx, desc.Size, desc.Digest); err != nil {
+		if err := w.Commit(ctx, desc.Size, desc.Digest, content.WithLabels(j.source)); err != nil {
 			return true, err
 		}
 	} else {
@@ -85,7 +85,7 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 		if l != nil {
 			r.count = j.progress.Counter(desc.Digest, "Downloading", desc.Size).At
 		}
-		if err := content.Copy(ctx, w, r, desc.Size, desc.Digest); err != nil {
+		if err := content.Copy(ctx, w, r, desc.Size, desc.Digest, content.WithLabels(j.source)); err != nil {
 			return resumed, err
 		}
 	}
@@ -100,12 +100,12 @@ func (j *job) downloaded(d digest.Digest, l *layer) {
 	defer j.mu.Unlock()
 	if l.existed {
 		if !l.finished && !j.allExist() {
-			j.progress.Layer(d, "Already exists", jsonstream.Progress{HideCounts: true})
+			j.say(d, j.words.known, jsonstream.Progress{HideCounts: true})
 		}
 		l.finished = true
 		return
 	}
-	j.progress.Layer(d, "Download complete", jsonstream.Progress{HideCounts: true})
+	j.say(d, j.words.here, jsonstream.Progress{HideCounts: true})
 }
 
 func (j *job) allExist() bool {

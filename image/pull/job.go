@@ -40,8 +40,10 @@ type job struct {
 	snapshots snapshots.Snapshotter
 	fetcher   remotes.Fetcher
 	ref       reference.Named
+	source    map[string]string // label of blobs: where they are from
 	platform  *ocispec.Platform
 	progress  *progress.Stream
+	words     words
 
 	mu       sync.Mutex
 	depth    map[digest.Digest]int
@@ -51,6 +53,20 @@ type job struct {
 	layers   map[digest.Digest]*layer
 	chainID  digest.Digest
 	chains   map[string]digest.Digest // layer by the name of its snapshot
+}
+
+// words are what is said of a layer; an empty one is not said.
+type words struct{ waiting, here, known, unpacking, done string }
+
+var (
+	pulling = words{"Pulling fs layer", "Download complete", "Already exists", "Extracting", "Pull complete"}
+	loading = words{unpacking: "Loading layer"}
+)
+
+func (j *job) say(d digest.Digest, word string, count jsonstream.Progress) {
+	if word != "" {
+		j.progress.Layer(d, word, count)
+	}
 }
 
 type layer struct {
@@ -192,7 +208,7 @@ func (j *job) imageManifest(ctx context.Context, desc ocispec.Descriptor) ([]oci
 		if j.layers[l.Digest] != nil {
 			continue
 		}
-		j.layers[l.Digest] = &layer{total: l.Size, extract: j.progress.Counter(l.Digest, "Extracting", l.Size)}
+		j.layers[l.Digest] = &layer{total: l.Size, extract: j.progress.Counter(l.Digest, j.words.unpacking, l.Size)}
 		j.order = append(j.order, l.Digest)
 	}
 	return children, j.label(ctx, desc, children)
@@ -251,7 +267,7 @@ func (j *job) config(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	for _, d := range j.order {
 		if !j.layers[d].existed {
-			j.progress.Layer(d, "Pulling fs layer", jsonstream.Progress{})
+			j.say(d, j.words.waiting, jsonstream.Progress{})
 		}
 	}
 	return nil
@@ -274,7 +290,7 @@ func (j *job) committed(name string) {
 	d := j.chains[name]
 	if l := j.layers[d]; l != nil && !l.finished {
 		l.finished = true
-		j.progress.Layer(d, "Pull complete", jsonstream.Progress{HideCounts: true})
+		j.say(d, j.words.done, jsonstream.Progress{HideCounts: true})
 	}
 }
 

@@ -77,7 +77,7 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	}
 	j := &job{
 		content: p.db.Content, snapshots: p.db.Snapshots, fetcher: fetcher,
-		ref: r.Ref, platform: r.Platform, progress: r.Progress,
+		ref: r.Ref, source: repo.Source(), platform: r.Platform, progress: r.Progress, words: pulling,
 		depth: map[digest.Digest]int{target.Digest: 0}, layers: map[digest.Digest]*layer{},
 	}
 	tag := r.Ref.String()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/labels"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -56,6 +59,17 @@ func (c *Client) Open(ctx context.Context, r Registries, ref reference.Named, au
 		return nil, err
 	}
 	return &Repository{ref: ref, hosts: hosts}, nil
+}
+
+// Name is the repository with its registry, as "docker.io/library/busybox".
+func (r *Repository) Name() string { return r.ref.Name() }
+
+// Source is the label that tells of a blob that it is in this repository, in
+// containerd's form. A push to another repository of the registry finds the blob
+// by it.
+func (r *Repository) Source() map[string]string {
+	host, _, _ := strings.Cut(reference.Domain(r.ref), ":")
+	return map[string]string{labels.LabelDistributionSource + "." + host: reference.Path(r.ref)}
 }
 
 func (r *Repository) resolver(tracker docker.StatusTracker) remotes.Resolver {

@@ -1,0 +1,240 @@
+package image
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/auxprogress"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/image/progress"
+	"github.com/berth-engine/berth/oci"
+)
+
+// PushOptions configures Push.
+type PushOptions struct {
+	Platform *ocispec.Platform        // nil: all that are here
+	Auth     *registry.AuthConfig     // nil: anonymous
+	Progress func(jsonstream.Message) // nil: none; called on the goroutine that called Push
+}
+
+// Pushed is what the last message about a tag carries, as Docker's clients read
+// it.
+type Pushed struct {
+	Tag    string
+	Digest string
+	Size   int64
+}
+
+// Push sends the image that a name stands for to the name's registry. A name
+// without tag means all tags of the repository that are here.
+//
+// An image for several platforms is sent whole. If it is not here whole, then the
+// only platform that is here is sent alone, with a note. NotFound if there is no
+// such name, or not for the platform; PermissionDenied or Unauthenticated if the
+// registry refuses.
+func (s *Store) Push(ctx context.Context, ref string, o PushOptions) error {
+	named, err := oci.ParseRepository(ref)
+	if err != nil {
+		return err
+	}
+	if _, ok := named.(reference.Digested); ok {
+		return fmt.Errorf("cannot push a digest reference%w", kind{errdefs.ErrInvalidArgument})
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	tags := v.tags(named)
+	if len(tags) == 0 {
+		if reference.IsNameOnly(named) {
+			return fmt.Errorf("An image does not exist locally with the tag: %s%w", reference.FamiliarName(named), kind{errdefs.ErrNotFound})
+		}
+		return fmt.Errorf("tag does not exist: %s%w", reference.FamiliarString(named), kind{errdefs.ErrNotFound})
+	}
+	out := &progress.Stream{}
+	done := make(chan error, 1)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return errClosed
+	}
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(s.closing, func() { cancel(errClosed) })
+	defer stop()
+	s.work.Go(func() {
+		defer out.Close()
+		done <- s.pushTags(work, named, tags, o, out)
+	})
+	s.mu.Unlock()
+	report := o.Progress
+	if report == nil {
+		report = func(jsonstream.Message) {}
+	}
+	_ = out.Follow(ctx, report) // its error is that of ctx, which ends the push, too
+	return <-done
+}
+
+// tags lists the names in a repository: the one given or, if it has no tag, all
+// that have one.
+func (v *view) tags(named reference.Named) []images.Image {
+	if !reference.IsNameOnly(named) {
+		if r, ok := v.byName[named.String()]; ok {
+			return []images.Image{r}
+		}
+		return nil
+	}
+	var list []images.Image
+	for _, r := range v.records {
+		n, err := reference.ParseNormalizedNamed(r.Name)
+		if _, tagged := n.(reference.NamedTagged); err == nil && tagged && n.Name() == named.Name() {
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b images.Image) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (s *Store) pushTags(ctx context.Context, repo reference.Named, tags []images.Image, o PushOptions, out *progress.Stream) error {
+	out.Line("", "The push refers to repository ["+repo.Name()+"]")
+	for _, r := range tags {
+		err := s.pushTag(ctx, r, o, out)
+		if err != nil && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) pushTag(ctx context.Context, r images.Image, o PushOptions, out *progress.Stream) error {
+	ref, err := oci.ParseName(r.Name)
+	if err != nil {
+		return err
+	}
+	tagged, ok := ref.(reference.NamedTagged)
+	if !ok {
+		return fmt.Errorf("%s has no tag%w", r.Name, kind{errdefs.ErrInvalidArgument})
+	}
+	target, err := s.pushTarget(ctx, r, o.Platform)
+	if err != nil {
+		return err
+	}
+	if target.Digest != r.Target.Digest && o.Platform == nil {
+		aux(out, auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: r.Target, SelectedManifest: target})
+	}
+	keep, err := s.keepContent(ctx, target)
+	if err != nil {
+		return err
+	}
+	defer keep()
+	repo, err := s.client.Open(ctx, s.Registries(), ref, o.Auth)
+	if err != nil {
+		return err
+	}
+	if err := s.pusher.Push(s.db.Context(ctx), repo, target, out); err != nil {
+		if errdefs.IsNotFound(err) {
+			aux(out, auxprogress.ContentMissing{ContentMissing: true, Desc: target})
+			return fmt.Errorf("%s: a part of the image is neither here nor at the registry; push one platform with --platform, or pull the image whole: %w", reference.FamiliarString(ref), err)
+		}
+		return err
+	}
+	out.Line("", fmt.Sprintf("%s: digest: %s size: %d", tagged.Tag(), target.Digest, target.Size))
+	aux(out, Pushed{Tag: tagged.Tag(), Digest: target.Digest.String(), Size: target.Size})
+	s.announce(ctx, events.ActionPush, reference.FamiliarString(ref), reference.FamiliarName(ref), r.Target)
+	return nil
+}
+
+// aux sends what is for programs; people do not see it.
+func aux(out *progress.Stream, v any) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return // no note of ours fails to encode
+	}
+	msg := json.RawMessage(raw)
+	out.Send(jsonstream.Message{Aux: &msg})
+}
+
+// pushTarget chooses what of an image to send.
+func (s *Store) pushTarget(ctx context.Context, r images.Image, p *ocispec.Platform) (ocispec.Descriptor, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	list, err := s.variants(ctx, v, r.Target)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if p != nil {
+		var matching []*variant
+		for _, m := range list {
+			if m.isImage && m.available && platforms.OnlyStrict(*p).Match(m.platform) {
+				matching = append(matching, m)
+			}
+		}
+		switch len(matching) {
+		case 0:
+			return ocispec.Descriptor{}, platformNotFound(familiar(r.Name), p)
+		case 1:
+			return bare(matching[0].desc), nil
+		}
+		return ocispec.Descriptor{}, fmt.Errorf("multiple matching manifests found but no specific platform requested%w", kind{errdefs.ErrConflict})
+	}
+	var here []*variant
+	whole := true
+	for _, m := range list {
+		switch {
+		case !m.available:
+			whole = false
+		case m.isImage:
+			here = append(here, m)
+		}
+	}
+	if !whole && len(here) == 1 {
+		return bare(here[0].desc), nil
+	}
+	return r.Target, nil
+}
+
+// bare is a descriptor without what its index says about it.
+func bare(d ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+// keepContent keeps what is below a target, also if its last name is removed,
+// until release is called.
+func (s *Store) keepContent(ctx context.Context, target ocispec.Descriptor) (release func(), err error) {
+	ctx = s.db.Context(ctx)
+	var lease leases.Lease
+	err = s.db.Update(ctx, func(ctx context.Context) error {
+		if lease, err = s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime)); err != nil {
+			return err
+		}
+		return s.db.Leases.AddResource(ctx, lease, leases.Resource{ID: target.Digest.String(), Type: "content"})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep %s: %w", target.Digest, err)
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if err := s.db.Leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
+			s.log.Warn("cannot end the lease of a push", "error", err)
+		}
+	}, nil
+}

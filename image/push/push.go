@@ -1,0 +1,154 @@
+// Package push sends images from a store to registries: blobs first and several
+// at once, what refers to them after. A blob that the repository has is not
+// sent, and one that another repository of the registry has is mounted.
+package push
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/berth-engine/berth/image/progress"
+	"github.com/berth-engine/berth/image/remote"
+	"github.com/berth-engine/berth/image/store"
+)
+
+// DefaultUploads is how many blobs are sent at once; it is Docker's.
+const DefaultUploads = 5
+
+// attempts is how often a push is tried when the network fails. What has
+// arrived is not sent again.
+const attempts = 5
+
+// Pusher sends what is in one store. Its pushes share one limit on how many
+// blobs are sent at once.
+type Pusher struct {
+	db    *store.DB
+	limit *semaphore.Weighted
+	wait  func(ctx context.Context, d time.Duration) error
+}
+
+// New makes a Pusher. uploads is how many blobs are sent at once over all
+// pushes; 0 means DefaultUploads.
+func New(db *store.DB, uploads int) *Pusher {
+	if uploads <= 0 {
+		uploads = DefaultUploads
+	}
+	return &Pusher{db: db, limit: semaphore.NewWeighted(int64(uploads)), wait: wait}
+}
+
+// Push sends the image with that target to the repository, under the tag of the
+// repository's reference. The context must come from the store. Everything below
+// the target has to be here, or at the registry: NotFound tells what is not.
+func (p *Pusher) Push(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
+	for n := 1; ; n++ {
+		err := p.once(ctx, repo, target, out)
+		if err == nil || n == attempts || !transient(ctx, err) {
+			return err
+		}
+		pause := time.Duration(n) * time.Second
+		out.Line("", "Retrying in "+pause.String()+": "+err.Error())
+		if err := p.wait(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Pusher) once(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
+	pusher, err := repo.Pusher(ctx, target, &tracker{StatusTracker: docker.NewInMemoryTracker(), out: out, layers: map[string]*layer{}})
+	if err != nil {
+		return repo.PushError(err)
+	}
+	provider := untilSent{p.db.Content}
+	err = remotes.PushContent(ctx, layersOnly{pusher}, target, provider, p.limit, platforms.All, nil)
+	switch {
+	case err == nil:
+		return p.remember(ctx, repo, target)
+	case errdefs.IsNotFound(err) && errors.As(err, new(missing)):
+		return err
+	}
+	return repo.PushError(err)
+}
+
+// remember notes at each blob where it can be had now: a later push to another
+// repository of the registry mounts it from there.
+func (p *Pusher) remember(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor) error {
+	mark, err := docker.AppendDistributionSourceLabel(p.db.Content, repo.Name())
+	if err != nil {
+		return err
+	}
+	return p.db.Update(ctx, func(ctx context.Context) error {
+		children := images.ChildrenHandler(p.db.Content)
+		return images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			_, err := mark.Handle(ctx, desc)
+			if errdefs.IsNotFound(err) {
+				return nil, nil // it was at the registry already
+			}
+			if err != nil {
+				return nil, err
+			}
+			return children(ctx, desc)
+		}), target)
+	})
+}
+
+// transient tells whether a push that failed with err may go better at once.
+func transient(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	var status remoteerrors.ErrUnexpectedStatus
+	if errors.As(err, &status) {
+		return status.StatusCode >= 500 && status.StatusCode != 501
+	}
+	for _, final := range []func(error) bool{
+		errdefs.IsNotFound, errdefs.IsInvalidArgument, errdefs.IsPermissionDenied, errdefs.IsUnauthorized, errdefs.IsUnavailable,
+	} {
+		if final(err) {
+			return false
+		}
+	}
+	return true
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// missing marks an error about something that is not in the store, apart from
+// one about something that the registry does not have.
+type missing struct{ error }
+
+func (m missing) Unwrap() error { return m.error }
+
+// untilSent reads from the store and marks what is missing there.
+type untilSent struct{ content.Store }
+
+func (u untilSent) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	r, err := u.Store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return nil, missing{err}
+	}
+	return r, err
+}
+
+// layersOnly hides that the library's pusher is an ingester, too: then it would
+// refuse a blob that an earlier attempt did not finish.
+type layersOnly struct{ remotes.Pusher }

@@ -1,0 +1,62 @@
+package push
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-engine/berth/image/progress"
+)
+
+// tracker turns what the pusher notes of each blob into progress of layers.
+type tracker struct {
+	docker.StatusTracker
+	out *progress.Stream
+
+	mu     sync.Mutex
+	layers map[string]*layer
+}
+
+// layer is the state of one layer that was told last.
+type layer struct {
+	digest digest.Digest
+	count  *progress.Counter
+	done   bool
+}
+
+// SetStatus keeps the status under the pusher's own key, which names kind and
+// digest ("layer-sha256:…"), and reports it.
+func (t *tracker) SetStatus(ref string, s docker.Status) {
+	t.StatusTracker.SetStatus(ref, s)
+	kind, d, _ := strings.Cut(ref, "-")
+	if kind != "layer" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.layers[ref]
+	if l == nil {
+		l = &layer{digest: digest.Digest(d), count: t.out.Counter(digest.Digest(d), "Pushing", s.Total)}
+		t.layers[ref] = l
+	}
+	hidden := jsonstream.Progress{HideCounts: true}
+	switch {
+	case l.done:
+	case s.Exists:
+		l.done = true
+		t.out.Layer(l.digest, "Layer already exists", hidden)
+	case s.MountedFrom != "":
+		l.done = true
+		t.out.Layer(l.digest, "Mounted from "+s.MountedFrom, hidden)
+	case s.Committed:
+		l.done = true
+		t.out.Layer(l.digest, "Pushed", hidden)
+	case s.Offset == 0:
+		t.out.Layer(l.digest, "Preparing", jsonstream.Progress{})
+	default:
+		l.count.At(s.Offset)
+	}
+}
