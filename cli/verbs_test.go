@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"os"
@@ -278,6 +279,69 @@ func TestPull(t *testing.T) {
 	}
 	if code, _, errs = d.run("", "pull", "-a", "x:1"); code != 1 || errs != "tag can't be used with --all-tags/-a\n" {
 		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestPush(t *testing.T) {
+	d := newFake(t, map[string]http.HandlerFunc{"POST /images/reg.example/x/push": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, `{"status":"The push refers to repository [reg.example/x]"}`)
+		fmt.Fprintln(w, `{"aux":{"manifestPushedInsteadOfIndex":true,"originalIndex":{"digest":"sha256:one"},"selectedManifest":{"digest":"sha256:two"}}}`)
+		fmt.Fprintln(w, `{"status":"1: digest: sha256:two size: 3"}`)
+	}})
+	code, out, errs := d.run("", "push", "reg.example/x")
+	if code != 0 || out != "Using default tag: latest\nThe push refers to repository [reg.example/x]\n1: digest: sha256:two size: 3\n" ||
+		!strings.Contains(errs, "sha256:one -> sha256:two") || !d.called("POST /images/reg.example/x/push?tag=latest") {
+		t.Errorf("got %d, %q, %q, %q", code, out, errs, d.calls)
+	}
+	if code, out, _ = d.run("", "image", "push", "-a", "-q", "reg.example/x"); code != 0 || out != "reg.example/x\n" || !d.called("POST /images/reg.example/x/push") {
+		t.Errorf("got %d, %q, %q", code, out, d.calls)
+	}
+	if code, _, errs = d.run("", "push", "-a", "x:1"); code != 1 || errs != "tag can't be used with --all-tags/-a\n" {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestSaveLoad(t *testing.T) {
+	var got string
+	d := newFake(t, map[string]http.HandlerFunc{
+		"GET /images/get": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "tar") },
+		"POST /images/load": func(w http.ResponseWriter, r *http.Request) {
+			data, _ := io.ReadAll(r.Body)
+			got = string(data)
+			fmt.Fprintln(w, `{"stream":"Loaded image: x:1\n"}`)
+		},
+	})
+	if code, out, errs := d.run("", "save", "x:1", "y"); code != 0 || out != "tar" || !d.called("GET /images/get?names=x%3A1&names=y") {
+		t.Errorf("got %d, %q, %q, %q", code, out, errs, d.calls)
+	}
+	file := filepath.Join(t.TempDir(), "x.tar")
+	if code, _, errs := d.run("", "image", "save", "-o", file, "x:1"); code != 0 {
+		t.Errorf("got %d, %q", code, errs)
+	}
+	code, out, errs := d.run("", "load", "-i", file)
+	if code != 0 || out != "Loaded image: x:1\n" || got != "tar" || !d.called("POST /images/load?quiet=1") {
+		t.Errorf("got %d, %q, %q, %q", code, out, errs, got)
+	}
+	if code, out, _ = d.run("stream", "load", "-q"); code != 0 || out != "Loaded image: x:1\n" || got != "stream" {
+		t.Errorf("got %d, %q, %q", code, out, got)
+	}
+	if code, _, errs = d.run("", "load", "-i", file+".no"); code != 1 || !strings.Contains(errs, "no such file") {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	d := newFake(t, map[string]http.HandlerFunc{"GET /images/search": func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `[{"name":"few","star_count":1,"description":"a\nb"},{"name":"many","star_count":9,"is_official":true,"description":"`+strings.Repeat("x", 50)+`"}]`)
+	}})
+	want := "NAME      DESCRIPTION                                     STARS     OFFICIAL\n" +
+		"many      " + strings.Repeat("x", 44) + "…   9         [OK]\n" +
+		"few       a b                                             1         \n"
+	if code, out, errs := d.run("", "search", "--limit", "2", "-f", "stars=1", "t"); code != 0 || out != want {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+	if !d.called(`GET /images/search?filters=%7B%22stars%22%3A%7B%221%22%3Atrue%7D%7D&limit=2&term=t`) {
+		t.Errorf("%q", d.calls)
 	}
 }
 

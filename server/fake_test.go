@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -182,9 +184,10 @@ func (f *fakeContainers) ExecInspect(_ context.Context, id string) (container.Ex
 
 // fakeImages is the like for images.
 type fakeImages struct {
-	err  error
-	pull func(ctx context.Context, ref string, o image.PullOptions) error
-	last string
+	err     error
+	started bool // fails after the first message
+	pull    func(ctx context.Context, ref string, o image.PullOptions) error
+	last    string
 }
 
 func (f *fakeImages) Pull(ctx context.Context, ref string, o image.PullOptions) error {
@@ -193,6 +196,58 @@ func (f *fakeImages) Pull(ctx context.Context, ref string, o image.PullOptions) 
 		return f.pull(ctx, ref, o)
 	}
 	return f.err
+}
+
+func (f *fakeImages) PullAll(_ context.Context, repository string, _ image.PullOptions) error {
+	f.last = "all " + repository
+	return f.err
+}
+
+func (f *fakeImages) Push(_ context.Context, ref string, o image.PushOptions) error {
+	f.last = "push " + ref
+	if f.err == nil || f.started {
+		o.Progress(jsonstream.Message{Status: "The push refers to repository"})
+	}
+	return f.err
+}
+
+func (f *fakeImages) Save(_ context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error {
+	f.last = fmt.Sprint("save ", refs)
+	if p != nil {
+		f.last += " " + p.Architecture
+	}
+	if f.err != nil {
+		return f.err
+	}
+	_, err := io.WriteString(start(), "tar")
+	return err
+}
+
+func (f *fakeImages) Load(_ context.Context, r io.Reader, o image.LoadOptions) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	f.last = fmt.Sprintln("load", string(data), o.Quiet, len(o.Platforms))
+	if f.err == nil {
+		o.Progress(jsonstream.Message{Stream: "Loaded image: x\n"})
+	}
+	return f.err
+}
+
+func (f *fakeImages) Search(_ context.Context, term string, limit int, _ *registry.AuthConfig) ([]registry.SearchResult, error) {
+	f.last = fmt.Sprintln("search", term, limit)
+	return []registry.SearchResult{{Name: "few", StarCount: 1}, {Name: "many", StarCount: 100, IsOfficial: true}}, f.err
+}
+
+func (f *fakeImages) InspectRemote(_ context.Context, ref string, _ *registry.AuthConfig) (registry.DistributionInspect, error) {
+	f.last = "remote " + ref
+	return registry.DistributionInspect{}, f.err
+}
+
+func (f *fakeImages) Attestations(_ context.Context, ref string, o image.AttestationOptions) ([]imagetypes.AttestationStatement, error) {
+	f.last = fmt.Sprint("attestations ", ref, o.Types, o.Statement, o.Platform != nil)
+	return []imagetypes.AttestationStatement{}, f.err
 }
 
 func (f *fakeImages) List(context.Context, image.ListOptions) ([]imagetypes.Summary, error) {

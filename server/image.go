@@ -26,7 +26,7 @@ func (s *Server) imagePull(w http.ResponseWriter, r *request) error {
 	if name == "" {
 		return errdefs.ErrNotImplemented.WithMessage("importing an image (fromSrc) is not supported by this version of Berth yet")
 	}
-	ref, err := pullReference(strings.TrimSuffix(name, ":"), tag)
+	ref, all, err := pullReference(strings.TrimSuffix(name, ":"), tag)
 	if err != nil {
 		return err
 	}
@@ -39,16 +39,11 @@ func (s *Server) imagePull(w http.ResponseWriter, r *request) error {
 	// As Docker does, a header that does not decode counts as no credentials.
 	auth, _ := authconfig.Decode(r.Header.Get(registry.AuthHeader))
 	out := &progressWriter{w: w, version: r.version}
-	err = s.o.Images.Pull(r.Context(), ref, image.PullOptions{Platform: platform, Auth: auth, Progress: out.write})
-	if err == nil {
-		out.start()
-		return nil
+	o := image.PullOptions{Platform: platform, Auth: auth, Progress: out.write}
+	if all {
+		return out.end(s.o.Images.PullAll(r.Context(), ref, o))
 	}
-	if !out.started {
-		return err
-	}
-	out.write(jsonstream.Message{Error: &jsonstream.Error{Message: err.Error(), Code: errorCode(err)}})
-	return err
+	return out.end(s.o.Images.Pull(r.Context(), ref, o))
 }
 
 // errorCode is what streams carry in their errors: only 401 means something to
@@ -61,30 +56,27 @@ func errorCode(err error) int {
 }
 
 // pullReference joins what a client gives in two parameters; the tag may be a
-// digest.
-func pullReference(name, tag string) (string, error) {
+// digest. Without either all tags of the repository are meant.
+func pullReference(name, tag string) (ref string, all bool, err error) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return "", invalid(err.Error())
+		return "", false, invalid(err.Error())
 	}
 	if tag == "" {
-		if reference.IsNameOnly(named) {
-			return "", errdefs.ErrNotImplemented.WithMessage("pulling all tags of an image is not supported by this version of Berth yet: give a tag")
-		}
-		return name, nil
+		return name, reference.IsNameOnly(named), nil
 	}
 	if d, err := digest.Parse(tag); err == nil {
 		ref, err := reference.WithDigest(reference.TrimNamed(named), d)
 		if err != nil {
-			return "", invalid(err.Error())
+			return "", false, invalid(err.Error())
 		}
-		return ref.String(), nil
+		return ref.String(), false, nil
 	}
-	ref, err := reference.WithTag(reference.TrimNamed(named), tag)
+	tagged, err := reference.WithTag(reference.TrimNamed(named), tag)
 	if err != nil {
-		return "", invalid(err.Error())
+		return "", false, invalid(err.Error())
 	}
-	return ref.String(), nil
+	return tagged.String(), false, nil
 }
 
 // progressWriter writes a stream of progress; the first message decides that the

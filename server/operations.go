@@ -32,6 +32,13 @@ func (s *Server) operations() []operation {
 		served(get, "/images/{name}/json", s.imageInspect),
 		served(get, "/images/{name}/history", s.imageHistory),
 		served(post, "/images/{name}/tag", s.imageTag),
+		served(post, "/images/{name}/push", s.imagePush),
+		served(post, "/images/load", s.imageLoad),
+		served(get, "/images/get", s.imageSave),
+		served(get, "/images/{name}/get", s.imageSave),
+		served(get, "/images/search", s.imageSearch),
+		served(get, "/images/{name}/attestations", s.imageAttestations),
+		served(get, "/distribution/{name}/json", s.distributionInspect),
 		served(del, "/images/{name}", s.imageRemove),
 
 		served(post, "/containers/create", s.containerCreate),
@@ -73,13 +80,12 @@ func (s *Server) operations() []operation {
 	}
 	missing := map[string][]string{
 		get: {
-			"/images/search", "/images/get", "/images/{name}/get", "/images/{name}/attestations",
-			"/distribution/{name}/json", "/system/df", "/networks", "/networks/{id}",
+			"/system/df", "/networks", "/networks/{id}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
 			"/build", "/build/prune", "/session", "/grpc",
-			"/images/{name}/push", "/images/load", "/images/prune",
+			"/images/prune",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",

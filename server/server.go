@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	engine "github.com/berth-engine/berth/container"
@@ -60,6 +61,13 @@ type Containers interface {
 // Images is what the server asks of the images; *image.Store is the engine's.
 type Images interface {
 	Pull(ctx context.Context, ref string, o image.PullOptions) error
+	PullAll(ctx context.Context, repository string, o image.PullOptions) error
+	Push(ctx context.Context, ref string, o image.PushOptions) error
+	Save(ctx context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error
+	Load(ctx context.Context, r io.Reader, o image.LoadOptions) error
+	Search(ctx context.Context, term string, limit int, auth *registry.AuthConfig) ([]registry.SearchResult, error)
+	InspectRemote(ctx context.Context, ref string, auth *registry.AuthConfig) (registry.DistributionInspect, error)
+	Attestations(ctx context.Context, ref string, o image.AttestationOptions) ([]imagetypes.AttestationStatement, error)
 	List(ctx context.Context, o image.ListOptions) ([]imagetypes.Summary, error)
 	Inspect(ctx context.Context, ref string, o image.InspectOptions) (imagetypes.InspectResponse, error)
 	History(ctx context.Context, ref string, p *ocispec.Platform) ([]imagetypes.HistoryResponseItem, error)

@@ -35,7 +35,7 @@ func TestVersions(t *testing.T) {
 		"/v1.99/nosuch":            `404 {"message":"page not found"}`,
 		"/containers/json?a=%zz":   `400 {"message":"invalid URL escape \"%zz\""}`,
 		"/v1.44/services":          `503 {"message":"This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."}`,
-		"/v1.44/images/search":     `501 {"message":"GET /images/search is not supported by this version of Berth yet"}`,
+		"/v1.44/plugins/privileges":     `501 {"message":"GET /plugins/privileges is not supported by this version of Berth yet"}`,
 		"/containers/x/attach/ws":  `400 {"message":"not a websocket request"}`,
 		"/containers/json?limit=x": `400 {"message":"invalid value \"x\" for limit: must be a number"}`,
 	} {

@@ -291,7 +291,7 @@ func TestPull(t *testing.T) {
 	i.pull = nil
 	for path, want := range map[string]string{
 		"fromImage=x:1":        `401 {"message":"no"}`,
-		"fromImage=x":          "501 ",
+		"fromImage=x":          `401 {"message":"no"}`, // all tags
 		"fromImage=X&tag=1":    "400 ",
 		"fromImage=x&tag=a/b":  "400 ",
 		"fromSrc=-&repo=a":     "501 ",

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,4 +157,18 @@ func (p *Progress) now() time.Time {
 		return p.Now()
 	}
 	return time.Now()
+}
+
+// Messages decodes a stream of messages. It ends with the stream's end, or after
+// an error.
+func Messages(r io.Reader) iter.Seq2[jsonstream.Message, error] {
+	return func(yield func(jsonstream.Message, error) bool) {
+		for d := json.NewDecoder(r); ; {
+			var m jsonstream.Message
+			err := d.Decode(&m)
+			if errors.Is(err, io.EOF) || !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
 }

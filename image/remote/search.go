@@ -1,0 +1,53 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/registry"
+)
+
+// maxTerm bounds what is searched for.
+const maxTerm = 255
+
+// Search asks a registry's index for repositories; the term may begin with the
+// registry ("host:5000/term"), which else is Docker's. limit is of the number of
+// results, 1 to 100. It is the search of Docker's first registry API, which
+// Docker Hub, and Berth's, still answer: InvalidArgument for a bad term, errors
+// without kind where a registry has no such search.
+func (c *Client) Search(ctx context.Context, r Registries, term string, limit int, auth *registry.AuthConfig) ([]registry.SearchResult, error) {
+	if term == "" || len(term) > maxTerm {
+		return nil, fmt.Errorf("invalid search term %q: 1 to %d characters: %w", term, maxTerm, errdefs.ErrInvalidArgument)
+	}
+	if limit < 1 || limit > 100 {
+		return nil, fmt.Errorf("limit %d is outside the range of [1, 100]: %w", limit, errdefs.ErrInvalidArgument)
+	}
+	domain := dockerHub
+	if first, rest, found := strings.Cut(term, "/"); found && (first == "localhost" || strings.ContainsAny(first, ".:")) {
+		if domain, term = first, rest; domain == "index.docker.io" {
+			domain = dockerHub
+		}
+	}
+	if domain == dockerHub {
+		term = strings.TrimPrefix(term, "library/")
+	}
+	hosts, err := r.hosts(ctx, c, domain, auth)
+	if err != nil {
+		return nil, err
+	}
+	host := hosts[len(hosts)-1]
+	u := &url.URL{Scheme: host.Scheme, Host: host.Host, Path: "/v1/search"}
+	if domain == dockerHub {
+		u.Host = "index.docker.io"
+	}
+	u.RawQuery = url.Values{"q": {term}, "n": {strconv.Itoa(limit)}}.Encode()
+	var answer registry.SearchResults
+	if _, err := getJSON(ctx, host, u, &answer); err != nil {
+		return nil, fmt.Errorf("search at %s: %w", domain, err)
+	}
+	return answer.Results[:min(len(answer.Results), limit)], nil
+}

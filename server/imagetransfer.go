@@ -1,0 +1,117 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/image"
+)
+
+// imagePush sends an image to its registry. Without a tag all tags are sent.
+func (s *Server) imagePush(w http.ResponseWriter, r *request) error {
+	named, err := reference.ParseNormalizedNamed(r.name)
+	if err != nil {
+		return invalid(err.Error())
+	}
+	ref := reference.TrimNamed(named).String() // a tag in the path is ignored
+	if tag := r.query.Get("tag"); tag != "" {
+		tagged, err := reference.WithTag(reference.TrimNamed(named), tag)
+		if err != nil {
+			return invalid(err.Error())
+		}
+		ref = tagged.String()
+	}
+	var platform *ocispec.Platform
+	if r.version.Has(46) {
+		if platform, err = r.platformJSON("platform"); err != nil {
+			return err
+		}
+	}
+	auth, _ := authconfig.Decode(r.Header.Get(registry.AuthHeader))
+	out := &progressWriter{w: w, version: r.version}
+	return out.end(s.o.Images.Push(r.Context(), ref, image.PushOptions{Platform: platform, Auth: auth, Progress: out.write}))
+}
+
+// imageSave sends images as a tar stream.
+func (s *Server) imageSave(w http.ResponseWriter, r *request) error {
+	names := r.query["names"]
+	if r.name != "" {
+		names = []string{r.name}
+	}
+	if len(names) == 0 {
+		return invalid("no images to save: name some by the parameter names")
+	}
+	list, err := r.platforms()
+	if err != nil {
+		return err
+	}
+	var platform *ocispec.Platform
+	switch len(list) {
+	case 0:
+	case 1:
+		platform = &list[0]
+	default:
+		return errdefs.ErrNotImplemented.WithMessage("saving several of an image's platforms, but not all, is not supported: name one, or none for all")
+	}
+	ctx, cancel := s.stream(r.Context())
+	defer cancel()
+	return s.o.Images.Save(ctx, names, platform, func() io.Writer {
+		w.Header().Set("Content-Type", "application/x-tar")
+		w.WriteHeader(http.StatusOK)
+		return w
+	})
+}
+
+// imageLoad takes images from a tar stream.
+func (s *Server) imageLoad(w http.ResponseWriter, r *request) error {
+	list, err := r.platforms()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.stream(r.Context())
+	defer cancel()
+	// Progress is sent while the stream is read.
+	_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 needs it
+	out := &progressWriter{w: w, version: r.version}
+	return out.end(s.o.Images.Load(ctx, r.Body, image.LoadOptions{Platforms: list, Quiet: r.flag("quiet"), Progress: out.write}))
+}
+
+// platforms reads the parameter "platform", which may be repeated, each JSON.
+func (r *request) platforms() ([]ocispec.Platform, error) {
+	if !r.version.Has(48) {
+		return nil, nil
+	}
+	var list []ocispec.Platform
+	for _, text := range r.query["platform"] {
+		var p ocispec.Platform
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			return nil, invalid("failed to parse platform: " + err.Error())
+		}
+		if p.OS == "" || p.Architecture == "" {
+			return nil, invalid("both OS and Architecture must be provided")
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// end finishes a stream: with what failed as its last message, if it has begun.
+func (p *progressWriter) end(err error) error {
+	if err == nil {
+		p.start()
+		return nil
+	}
+	if !p.started {
+		return err
+	}
+	p.write(jsonstream.Message{Error: &jsonstream.Error{Message: err.Error(), Code: errorCode(err)}})
+	return err
+}
