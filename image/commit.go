@@ -230,14 +230,3 @@ func (s *Store) nameNew(ctx context.Context, named reference.Named, made compose
 		return s.db.Leases.Delete(ctx, lease)
 	})
 }
-
-// keepUnnamed records an image under no name unless it has one already.
-func (s *Store) keepUnnamed(ctx context.Context, target ocispec.Descriptor) error {
-	list, err := s.db.Images.List(ctx, "target.digest=="+target.Digest.String())
-	if err != nil || len(list) > 0 {
-		return err
-	}
-	target = ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}
-	_, err = s.db.Images.Create(ctx, images.Image{Name: danglingName(target.Digest), Target: target})
-	return err
-}

@@ -253,7 +253,7 @@ func (s *Store) keepUnnamed(ctx context.Context, target ocispec.Descriptor) erro
 }
 
 func (s *Store) createDangling(ctx context.Context, target ocispec.Descriptor) error {
-	_, err := s.db.Images.Create(ctx, images.Image{Name: danglingName(target.Digest), Target: target})
+	_, err := s.db.Images.Create(ctx, images.Image{Name: danglingName(target.Digest), Target: bare(target)})
 	if errdefs.IsAlreadyExists(err) {
 		return nil
 	}
