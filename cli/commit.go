@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/berth-engine/berth/cli/opts"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 )
 
 func newCommit(s *Session) *cobra.Command {
 	var (
-		o     client.ContainerCommitOptions
-		pause bool
+		o       client.ContainerCommitOptions
+		changes opts.List
+		pause   bool
 	)
 	cmd := &cobra.Command{
 		Use:         "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
@@ -26,6 +28,7 @@ func newCommit(s *Session) *cobra.Command {
 				}
 				o.NoPause = !pause
 			}
+			o.Changes = changes.Values
 			if len(args) == 2 {
 				o.Reference = args[1]
 			}
@@ -35,7 +38,7 @@ func newCommit(s *Session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.Author, "author", "a", "", `Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")`)
-	f.StringArrayVarP(&o.Changes, "change", "c", nil, "Apply Dockerfile instruction to the created image")
+	f.VarP(&changes, "change", "c", "Apply Dockerfile instruction to the created image")
 	f.StringVarP(&o.Comment, "message", "m", "", "Commit message")
 	f.BoolVar(&o.NoPause, "no-pause", false, "Disable pausing container during commit")
 	f.BoolVarP(&pause, "pause", "p", true, "Pause container during commit")

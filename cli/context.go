@@ -190,9 +190,25 @@ func (s *Session) completeContexts(limit int) completion {
 	}
 }
 
-// contextSettings reads "host=…,ca=…": the endpoint of a context.
-func (s *Session) contextSettings(c *contexts.Context, text string) error {
-	for word := range strings.SplitSeq(text, ",") {
+// endpointFlag is KEY=VALUE words, separated by commas or given one by one; nil
+// if none was given.
+type endpointFlag []string
+
+// Set adds words.
+func (e *endpointFlag) Set(s string) error {
+	*e = append(*e, strings.Split(s, ",")...)
+	return nil
+}
+
+// String and Type are as Docker's help shows the flag.
+func (e *endpointFlag) String() string { return fmt.Sprint([]string(*e)) }
+
+// Type names the value in help texts.
+func (*endpointFlag) Type() string { return "stringToString" }
+
+// contextSettings reads host=…, ca=… and so on: the endpoint of a context.
+func (s *Session) contextSettings(c *contexts.Context, words endpointFlag) error {
+	for _, word := range words {
 		key, value, ok := strings.Cut(word, "=")
 		if !ok {
 			return fmt.Errorf("invalid value %q for --docker: must be KEY=VALUE", word)

@@ -16,16 +16,19 @@ import (
 const dockerFlagHelp = "Set the endpoint: from=CONTEXT, host=ADDRESS, ca=FILE, cert=FILE, key=FILE, skip-tls-verify=BOOL (comma-separated)"
 
 func newContextCreate(s *Session) *cobra.Command {
-	var description, endpoint, from string
+	var (
+		description, from string
+		endpoint          endpointFlag
+	)
 	cmd := &cobra.Command{
 		Use: "create [OPTIONS] CONTEXT", Short: "Create a context", Args: exactArgs(1),
 		Long: "Create a context.\n\n  $ berth context create my-context --description \"some description\" --docker \"host=tcp://myserver:2376,ca=~/ca-file,cert=~/cert-file,key=~/key-file\"",
 		RunE: func(_ *cobra.Command, args []string) error {
 			c := &contexts.Context{Name: args[0]}
 			switch {
-			case endpoint != "" && from != "":
+			case endpoint != nil && from != "":
 				return errors.New("cannot use --docker flag when --from is set")
-			case endpoint == "" && from == "":
+			case endpoint == nil && from == "":
 				from = s.currentContext()
 			}
 			if from != "" {
@@ -46,7 +49,7 @@ func newContextCreate(s *Session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&description, "description", "", "Description of the context")
-	f.StringVar(&endpoint, "docker", "", dockerFlagHelp)
+	f.Var(&endpoint, "docker", dockerFlagHelp)
 	f.StringVar(&from, "from", "", "Create context from a named context")
 	_ = cmd.RegisterFlagCompletionFunc("from", s.completeContexts(-1))
 	return cmd
@@ -72,7 +75,10 @@ func (s *Session) addContext(c *contexts.Context, done string) error {
 }
 
 func newContextUpdate(s *Session) *cobra.Command {
-	var description, endpoint string
+	var (
+		description string
+		endpoint    endpointFlag
+	)
 	cmd := &cobra.Command{
 		Use: "update [OPTIONS] CONTEXT", Short: "Update a context", Args: exactArgs(1), ValidArgsFunction: s.completeContexts(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,7 +89,7 @@ func newContextUpdate(s *Session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if endpoint != "" {
+			if endpoint != nil {
 				c.Host, c.SkipVerify, c.TLS = "", false, contexts.TLS{}
 				if err := s.contextSettings(c, endpoint); err != nil {
 					return err
@@ -102,7 +108,7 @@ func newContextUpdate(s *Session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&description, "description", "", "Description of the context")
-	f.StringVar(&endpoint, "docker", "", dockerFlagHelp)
+	f.Var(&endpoint, "docker", dockerFlagHelp)
 	return cmd
 }
 

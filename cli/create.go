@@ -21,13 +21,14 @@ import (
 // createFlags say how to create, beside what.
 type createFlags struct {
 	name, platform, pull string
-	quiet                bool
+	quiet, untrusted     bool
 }
 
 func (o *createFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "Assign a name to the container")
 	f.StringVar(&o.pull, "pull", "missing", `Pull image before running ("always", "missing", "never")`)
+	trustFlag(f, &o.untrusted)
 	platformFlag(cmd, &o.platform, os.Getenv("DOCKER_DEFAULT_PLATFORM"))
 }
 
@@ -76,6 +77,12 @@ func (s *Session) prepare(cmd *cobra.Command, c *containerFlags, o *createFlags)
 	case "always", "missing", "never", "":
 	default:
 		return nil, nil, fmt.Errorf(`invalid pull option: '%s': must be one of "always", "missing" or "never"`, o.pull)
+	}
+	if err := checkTrust(o.untrusted); err != nil {
+		return nil, nil, err
+	}
+	if c.kernelMemory != 0 {
+		fmt.Fprintln(s.IO.Err, "WARNING: --kernel-memory has no effect: kernels have no such limit since 5.16; --memory counts kernel memory, too")
 	}
 	api, err := s.client(cmd.Context())
 	if err != nil {

@@ -25,9 +25,10 @@ func newEvents(s *Session) *cobra.Command {
 		filter opts.Filter
 	)
 	cmd := &cobra.Command{
-		Use:   "events [OPTIONS]",
-		Short: "Get real time events from the server",
-		Args:  noArgs,
+		Use:         "events [OPTIONS]",
+		Short:       "Get real time events from the server",
+		Args:        noArgs,
+		Annotations: callable(0, "system events", "events"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Filters = filter.Values
 			return s.events(cmd.Context(), o, text)

@@ -25,7 +25,7 @@ type containerFlags struct {
 	ulimit                                                         opts.Ulimits
 	blkioWeightDevice                                              opts.Weights
 	readBps, writeBps, readIOps, writeIOps                         opts.Rates
-	memory, memoryReservation, shmSize                             opts.Bytes
+	memory, memoryReservation, kernelMemory, shmSize               opts.Bytes
 	memorySwap                                                     opts.SwapBytes
 	cpus                                                           opts.CPUs
 	entrypoint, hostname, domainname, user, workdir                string
@@ -51,10 +51,6 @@ func (c *containerFlags) add(f *pflag.FlagSet) {
 	c.addHealth(f)
 	// -h is the host name here, so --help has no short form.
 	f.Bool("help", false, "Print usage")
-	_ = f.MarkHidden("help")
-	// Signed images are not verified by the client; scripts pass the flag.
-	f.Bool("disable-content-trust", true, "Skip image verification")
-	_ = f.MarkHidden("disable-content-trust")
 }
 
 func (c *containerFlags) addGeneral(f *pflag.FlagSet) {
@@ -166,6 +162,7 @@ func (c *containerFlags) addResources(f *pflag.FlagSet) {
 	f.Var(&c.writeBps, "device-write-bps", "Limit write rate (bytes per second) to a device")
 	f.Var(&c.writeIOps, "device-write-iops", "Limit write rate (IO per second) to a device")
 	f.Var(&c.gpus, "gpus", "GPU devices to add to the container ('all' to pass all GPUs)")
+	f.Var(&c.kernelMemory, "kernel-memory", "Kernel memory limit (of old kernels; without effect)")
 	f.VarP(&c.memory, "memory", "m", "Memory limit")
 	f.Var(&c.memoryReservation, "memory-reservation", "Memory soft limit")
 	f.Var(&c.memorySwap, "memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap")

@@ -121,5 +121,9 @@ func flagUsages(cmd *cobra.Command) string {
 			width = w
 		}
 	}
+	// Where -h is something else, --help is worth a line.
+	if f := cmd.Flags().Lookup("help"); f != nil && f.Shorthand == "" {
+		f.Hidden = false
+	}
 	return strings.TrimRight(cmd.Flags().FlagUsagesWrapped(width-1), " \n")
 }

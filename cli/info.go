@@ -40,7 +40,7 @@ func newInfo(s *Session) *cobra.Command {
 		Use:         "info [OPTIONS]",
 		Short:       "Display system-wide information",
 		Args:        noArgs,
-		Annotations: map[string]string{commonKey: "12"},
+		Annotations: callable(12, "system info", "info"),
 		RunE:        func(cmd *cobra.Command, _ []string) error { return s.info(cmd.Context(), text) },
 	}
 	cmd.Flags().StringVarP(&text, "format", "f", "", inspectFormatHelp)
@@ -72,7 +72,7 @@ func (s *Session) info(ctx context.Context, text string) error {
 		return errors.Join(err, format.Object(s.IO.Out, text, all))
 	}
 	out := s.IO.Out
-	fmt.Fprintf(out, "Client: Berth\n Version:    %s\n Context:    default\n Debug Mode: %v\n\nServer:\n", s.Build.Version, s.flags.debug)
+	fmt.Fprintf(out, "Client: Berth\n Version:    %s\n Context:    %s\n Debug Mode: %v\n\nServer:\n", s.Build.Version, s.currentContext(), s.flags.debug)
 	if all.Info != nil {
 		user, _ := s.settings().Credentials(settings.Hub)
 		writeInfo(out, all.Info, user.Username, s.flags.debug)

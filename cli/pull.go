@@ -19,8 +19,8 @@ import (
 )
 
 type pullFlags struct {
-	all, quiet bool
-	platform   string
+	all, quiet, untrusted bool
+	platform              string
 }
 
 func newPull(s *Session) *cobra.Command {
@@ -35,13 +35,15 @@ func newPull(s *Session) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-tags", "a", false, "Download all tagged images in the repository")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress verbose output")
-	f.Bool("disable-content-trust", true, "Skip image verification")
-	_ = f.MarkHidden("disable-content-trust")
+	trustFlag(f, &o.untrusted)
 	platformFlag(cmd, &o.platform, os.Getenv("DOCKER_DEFAULT_PLATFORM"))
 	return cmd
 }
 
 func (s *Session) pullNamed(ctx context.Context, name string, o pullFlags) error {
+	if err := checkTrust(o.untrusted); err != nil {
+		return err
+	}
 	ref, err := reference.ParseNormalizedNamed(name)
 	switch {
 	case err != nil:

@@ -68,6 +68,8 @@ func globals(root *cobra.Command, s *Session) {
 	f.StringVarP(&g.context, "context", "c", "", "Name of the context to use to connect to the daemon (overrides BERTH_HOST and DOCKER_HOST)")
 	f.BoolVarP(&g.debug, "debug", "D", false, "Enable debug mode")
 	f.VarP(&g.hosts, "host", "H", "Daemon socket to connect to")
+	g.logLevel = "info"
+	f.VarP(&g.logLevel, "log-level", "l", `Set the logging level ("debug", "info", "warn", "error", "fatal")`)
 	f.BoolVar(&g.startDaemon, "start-daemon", false, "Start the daemon first if it is not running (as root)")
 	f.BoolVar(&g.tls, "tls", false, "Use TLS; implied by --tlsverify")
 	f.StringVar(&g.caFile, "tlscacert", "", fmt.Sprintf("Trust certs signed only by this CA (default %q)", filepath.Join(dir, "ca.pem")))

@@ -194,3 +194,21 @@ func TestNoDaemon(t *testing.T) {
 		}
 	}
 }
+
+// Scripts pass --disable-content-trust; who asks for the check must not get an
+// image that nobody checked.
+func TestContentTrust(t *testing.T) {
+	d := newFake(t, (&box{}).routes())
+	if code, _, errs := d.run("", "run", "--disable-content-trust", "-d", "img"); code != 0 {
+		t.Errorf("got %d, %q", code, errs)
+	}
+	t.Setenv("DOCKER_CONTENT_TRUST", "1")
+	for _, args := range [][]string{{"run", "-d", "img"}, {"create", "img"}, {"pull", "img"}} {
+		if code, _, errs := d.run("", args...); code == 0 || !strings.Contains(errs, "content trust") {
+			t.Errorf("%q: got %d, %q", args, code, errs)
+		}
+	}
+	if code, _, errs := d.run("", "create", "--disable-content-trust", "img"); code != 0 {
+		t.Errorf("got %d, %q", code, errs)
+	}
+}

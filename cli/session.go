@@ -46,6 +46,7 @@ type globalFlags struct {
 	keyFile     string
 	startDaemon bool
 	debug       bool
+	logLevel    logLevel
 }
 
 // settings reads the user's configuration once. A broken file is reported and
@@ -128,7 +129,7 @@ func (s *Session) connect(ctx context.Context) (*client.Client, error) {
 		client.WithUserAgent("Berth-Client/"+s.Build.Version+" ("+runtime.GOOS+")"),
 		client.WithAPIVersionFromEnv(),
 	)
-	if s.flags.debug {
+	if s.flags.debug || s.flags.logLevel.debug() {
 		set = append(set, client.WithHTTPResponseHook(func(r *http.Response) {
 			fmt.Fprintf(s.IO.Err, "DEBUG: %s %s: %s\n", r.Request.Method, r.Request.URL.RequestURI(), r.Status)
 		}))

@@ -95,7 +95,7 @@ func (s *Session) clientVersion() clientVersion {
 	return clientVersion{
 		Version: s.Build.Version, APIVersion: client.MaxAPIVersion, DefaultAPIVersion: client.MaxAPIVersion,
 		GitCommit: s.Build.Commit, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH,
-		BuildTime: date(s.Build.Time), Context: "default",
+		BuildTime: date(s.Build.Time), Context: s.currentContext(),
 	}
 }
 
