@@ -84,16 +84,42 @@ func (db *DB) CollectNow(ctx context.Context) error {
 
 func (db *DB) collect() {
 	ctx := db.Context(context.Background())
-	_, err := db.meta.GarbageCollect(ctx)
+	err := db.collectOnce(ctx)
 	if mount.Full(err) {
 		db.FreeBallast()
-		_, err = db.meta.GarbageCollect(ctx)
+		err = db.collectOnce(ctx)
 	}
 	if err != nil {
 		db.log.Warn("image garbage collection failed", "error", err)
 		return
 	}
 	db.keepBallast()
+}
+
+// collectOnce removes garbage. The blobs go at the same time as the snapshots, so
+// a snapshot that had no room to be removed may have some after.
+func (db *DB) collectOnce(ctx context.Context) error {
+	if _, err := db.meta.GarbageCollect(ctx); err != nil || !db.overlay.failed.Swap(false) {
+		return err
+	}
+	err := db.soil(ctx)
+	if err == nil {
+		_, err = db.meta.GarbageCollect(ctx)
+	}
+	if err != nil {
+		db.overlay.failed.Store(true)
+	}
+	return err
+}
+
+// soil makes and removes a snapshot: only then does a collection look at the
+// snapshotter again.
+func (db *DB) soil(ctx context.Context) error {
+	name := "collect-" + rand.Text()
+	if _, err := db.Snapshots.Prepare(ctx, name, ""); err != nil {
+		return err
+	}
+	return db.Snapshots.Remove(ctx, name)
 }
 
 // The ballast is a file that is there to be removed when the disk is full:

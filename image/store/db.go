@@ -54,7 +54,7 @@ type DB struct {
 	log     *slog.Logger
 	bolt    *bolt.DB
 	meta    *metadata.DB
-	overlay snapshots.Snapshotter
+	overlay *removing
 	gc      collector
 }
 
@@ -122,16 +122,14 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := clearSnapshots(ctx, sn, filepath.Join(root, "overlay", "snapshots")); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
-	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: sn})
+	db := &DB{Locks: &KeyedLock{}, root: root, log: o.Log, bolt: boltDB, overlay: &removing{Snapshotter: sn}}
+	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
-	db := &DB{
-		Content: guarded{meta.ContentStore(), blobs}, Images: metadata.NewImageStore(meta),
-		Snapshots: meta.Snapshotter(Snapshotter), Leases: metadata.NewLeaseManager(meta),
-		Locks: &KeyedLock{},
-		root:  root, log: o.Log, bolt: boltDB, meta: meta, overlay: sn,
-	}
+	db.meta = meta
+	db.Content, db.Images = guarded{meta.ContentStore(), blobs}, metadata.NewImageStore(meta)
+	db.Snapshots, db.Leases = meta.Snapshotter(Snapshotter), metadata.NewLeaseManager(meta)
 	db.Applier = &Applier{content: db.Content}
 	db.keepBallast()
 	db.gc.start(db)
