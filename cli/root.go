@@ -53,7 +53,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"cp": newCp, "export": newExport, "diff": newDiff, "commit": newCommit,
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
 		"pause": newPause, "unpause": newUnpause, "update": newUpdate, "stats": newStats,
-		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
+		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "import": newImport, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
 		"container": newContainer, "context": newContext, "image": newImage, "system": newSystem, "volume": newVolume, "completion": newCompletion,
@@ -119,7 +119,7 @@ func newContainer(s *Session) *cobra.Command {
 
 func newImage(s *Session) *cobra.Command {
 	return group("image", "Manage images",
-		newHistory(s), newImageInspect(s), newImageLs(s), newLoad(s), newPull(s), newPush(s), newImageRm(s), newSave(s), newTag(s))
+		newHistory(s), newImport(s), newImageInspect(s), newImageLs(s), newLoad(s), newPull(s), newPush(s), newImageRm(s), newSave(s), newTag(s))
 }
 
 // Commands is the whole tree of commands, for manual pages and completions. It

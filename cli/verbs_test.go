@@ -330,6 +330,29 @@ func TestSaveLoad(t *testing.T) {
 	}
 }
 
+func TestImport(t *testing.T) {
+	var got string
+	d := newFake(t, map[string]http.HandlerFunc{"POST /images/create": func(w http.ResponseWriter, r *http.Request) {
+		data, _ := io.ReadAll(r.Body)
+		got = string(data)
+		fmt.Fprintln(w, `{"status":"sha256:x"}`)
+	}})
+	if code, out, errs := d.run("tar", "import", "-c", "CMD x", "-m", "why", "-", "a:b"); code != 0 || out != "sha256:x\n" || got != "tar" ||
+		!d.called("POST /images/create?changes=CMD+x&fromSrc=-&message=why&repo=a%3Ab") {
+		t.Errorf("got %d, %q, %q, %q", code, out, errs, d.calls)
+	}
+	file := filepath.Join(t.TempDir(), "x.tar")
+	if err := os.WriteFile(file, []byte("file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := d.run("", "image", "import", file); code != 0 || got != "file" || !d.called("POST /images/create?fromSrc=-") {
+		t.Errorf("got %d, %q, %q", code, errs, d.calls)
+	}
+	if code, _, errs := d.run("", "import", "https://x.example/y.tar", "a"); code != 0 || got != "" || !d.called("POST /images/create?fromSrc=https%3A%2F%2Fx.example%2Fy.tar&repo=a") {
+		t.Errorf("got %d, %q, %q", code, errs, d.calls)
+	}
+}
+
 func TestSearch(t *testing.T) {
 	d := newFake(t, map[string]http.HandlerFunc{"GET /images/search": func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `[{"name":"few","star_count":1,"description":"a\nb"},{"name":"many","star_count":9,"is_official":true,"description":"`+strings.Repeat("x", 50)+`"}]`)

@@ -50,7 +50,7 @@ func (s *Service) Commit(ctx context.Context, ref string, o CommitOptions) (stri
 	if config, err = dockerfile.Apply(config, o.Changes); err != nil {
 		return "", err
 	}
-	if config, err = inherit(config, imageConfig(r.Config)); err != nil {
+	if config, err = inherit(config, ImageConfig(r.Config)); err != nil {
 		return "", err
 	}
 	resume, err := s.still(ctx, e, o.Pause)
@@ -63,7 +63,7 @@ func (s *Service) Commit(ctx context.Context, ref string, o CommitOptions) (stri
 		return "", err
 	}
 	id, err := s.images.Commit(ctx, image.CommitOptions{
-		Base: base, Config: imageConfig(config), Name: o.Name, Author: o.Author, Comment: o.Comment,
+		Base: base, Config: ImageConfig(config), Name: o.Name, Author: o.Author, Comment: o.Comment,
 		CreatedBy: strings.Join(r.Config.Cmd, " "), Created: s.clock.now(), Platform: &r.Image.Platform,
 		Layer: func(ctx context.Context, w io.Writer) (int, error) {
 			return s.writeLayer(ctx, e, base, &moving{w: w, use: use, now: s.clock.now})
@@ -165,8 +165,8 @@ func (s *Service) openChanges(ctx context.Context, e *entry, img *image.Image) (
 	return upper, lower, func() { u.run(context.Background()) }, nil
 }
 
-// imageConfig is what an image can say of a container's configuration.
-func imageConfig(c *container.Config) dockerspec.DockerOCIImageConfig {
+// ImageConfig is what an image can say of a container's configuration.
+func ImageConfig(c *container.Config) dockerspec.DockerOCIImageConfig {
 	ports := map[string]struct{}{}
 	for p := range c.ExposedPorts {
 		ports[p.String()] = struct{}{}

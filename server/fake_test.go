@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	engine "github.com/berth-engine/berth/container"
@@ -233,6 +235,12 @@ func (f *fakeImages) Load(_ context.Context, r io.Reader, o image.LoadOptions) e
 		o.Progress(jsonstream.Message{Stream: "Loaded image: x\n"})
 	}
 	return f.err
+}
+
+func (f *fakeImages) Import(_ context.Context, r io.Reader, o image.ImportOptions) (digest.Digest, error) {
+	data, err := io.ReadAll(r)
+	f.last = fmt.Sprintln("import", string(data), o.Name, o.Comment, o.Config.Cmd)
+	return "sha256:x", errors.Join(f.err, err)
 }
 
 func (f *fakeImages) Search(_ context.Context, term string, limit int, _ *registry.AuthConfig) ([]registry.SearchResult, error) {

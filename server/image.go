@@ -24,7 +24,10 @@ const storageDriver = "overlayfs"
 func (s *Server) imagePull(w http.ResponseWriter, r *request) error {
 	name, tag := r.query.Get("fromImage"), r.query.Get("tag")
 	if name == "" {
-		return errdefs.ErrNotImplemented.WithMessage("importing an image (fromSrc) is not supported by this version of Berth yet")
+		if r.query.Get("fromSrc") == "" {
+			return invalid("nothing to make an image of: name an image to pull (fromImage) or a tar to import (fromSrc)")
+		}
+		return s.imageImport(w, r)
 	}
 	ref, all, err := pullReference(strings.TrimSuffix(name, ":"), tag)
 	if err != nil {

@@ -30,6 +30,7 @@ func TestImageTransfer(t *testing.T) {
 		{http.MethodGet, "/images/get?names=a&platform=" + arm + "&platform=" + arm, "", "", 501, "several"},
 		{http.MethodPost, "/images/load?quiet=1", "stream", "load stream true 0", 200, "Loaded image: x"},
 		{http.MethodPost, "/images/load?quiet=0&platform=" + arm, "stream", "load stream false 1", 200, "Loaded image: x"},
+		{http.MethodPost, "/images/create?fromSrc=-&repo=a&tag=b&changes=CMD+z", "tar", "import tar a:b Imported from - [/bin/sh -c z]", 200, `{"status":"sha256:x"}`},
 		{http.MethodGet, "/images/search?term=x", "", "search x 25", 200, `"name":"few"`},
 		{http.MethodGet, "/images/search?term=x&limit=3", "", "search x 3", 200, ""},
 		{http.MethodGet, "/images/search?term=x&limit=many", "", "", 400, "must be a number"},

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/registry"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	engine "github.com/berth-engine/berth/container"
@@ -65,6 +66,7 @@ type Images interface {
 	Push(ctx context.Context, ref string, o image.PushOptions) error
 	Save(ctx context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error
 	Load(ctx context.Context, r io.Reader, o image.LoadOptions) error
+	Import(ctx context.Context, r io.Reader, o image.ImportOptions) (digest.Digest, error)
 	Search(ctx context.Context, term string, limit int, auth *registry.AuthConfig) ([]registry.SearchResult, error)
 	InspectRemote(ctx context.Context, ref string, auth *registry.AuthConfig) (registry.DistributionInspect, error)
 	Attestations(ctx context.Context, ref string, o image.AttestationOptions) ([]imagetypes.AttestationStatement, error)

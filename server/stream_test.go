@@ -290,13 +290,16 @@ func TestPull(t *testing.T) {
 	}
 	i.pull = nil
 	for path, want := range map[string]string{
-		"fromImage=x:1":        `401 {"message":"no"}`,
-		"fromImage=x":          `401 {"message":"no"}`, // all tags
-		"fromImage=X&tag=1":    "400 ",
-		"fromImage=x&tag=a/b":  "400 ",
-		"fromSrc=-&repo=a":     "501 ",
-		"fromImage=x:1&tag=2":  `401 {"message":"no"}`,
-		"fromImage=x:1&tag=+2": "400 ",
+		"fromImage=x:1":           `401 {"message":"no"}`,
+		"fromImage=x":             `401 {"message":"no"}`, // all tags
+		"fromImage=X&tag=1":       "400 ",
+		"fromImage=x&tag=a/b":     "400 ",
+		"fromSrc=-&repo=A":        "400 ",
+		"fromSrc=ftp://x/y":       "400 ",
+		"fromSrc=-&changes=RUN+x": "400 ",
+		"":                        "400 ",
+		"fromImage=x:1&tag=2":     `401 {"message":"no"}`,
+		"fromImage=x:1&tag=+2":    "400 ",
 	} {
 		if code, body, _ := do(t, hs, http.MethodPost, "/images/create?"+path, "", "X-Registry-Auth", "%%%"); !strings.HasPrefix(fmt.Sprint(code, " ", body), want) {
 			t.Errorf("%s: %d %s", path, code, body)
