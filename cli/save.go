@@ -17,26 +17,26 @@ import (
 
 func newSave(s *Session) *cobra.Command {
 	var output string
-	var list []string
+	var platform string
 	cmd := &cobra.Command{
 		Use:         "save [OPTIONS] IMAGE [IMAGE...]",
 		Short:       "Save one or more images to a tar archive (streamed to STDOUT by default)",
 		Args:        someArgs,
 		Annotations: callable(0, "image save", "save"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.save(cmd.Context(), args, output, list)
+			return s.save(cmd.Context(), args, output, platform)
 		},
 		ValidArgsFunction: s.completeImages(-1),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&output, "output", "o", "", "Write to a file, instead of STDOUT")
-	f.StringSliceVar(&list, "platform", nil, `Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	f.StringVar(&platform, "platform", "", `Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	_ = cmd.MarkFlagFilename("output", "tar")
 	return cmd
 }
 
-func (s *Session) save(ctx context.Context, names []string, output string, list []string) error {
+func (s *Session) save(ctx context.Context, names []string, output, platform string) error {
 	if output == "" && s.IO.OutTTY() {
 		return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
 	}
@@ -45,7 +45,7 @@ func (s *Session) save(ctx context.Context, names []string, output string, list 
 			return fmt.Errorf("failed to save image: %w", err)
 		}
 	}
-	wanted, err := parsePlatforms(list)
+	wanted, err := onePlatform(platform)
 	if err != nil {
 		return err
 	}
@@ -69,16 +69,16 @@ func (s *Session) save(ctx context.Context, names []string, output string, list 
 	return saveStream(output, body)
 }
 
-func parsePlatforms(list []string) ([]ocispec.Platform, error) {
-	var parsed []ocispec.Platform
-	for _, text := range list {
-		p, err := opts.ParsePlatform(text)
-		if err != nil {
-			return nil, err
-		}
-		parsed = append(parsed, *p)
+// onePlatform is a list with the platform, or an empty one.
+func onePlatform(text string) ([]ocispec.Platform, error) {
+	if text == "" {
+		return nil, nil
 	}
-	return parsed, nil
+	p, err := opts.ParsePlatform(text)
+	if err != nil {
+		return nil, err
+	}
+	return []ocispec.Platform{*p}, nil
 }
 
 func newLoad(s *Session) *cobra.Command {
@@ -93,16 +93,16 @@ func newLoad(s *Session) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.input, "input", "i", "", "Read from tar archive file, instead of STDIN")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress the load output")
-	f.StringSliceVar(&o.platforms, "platform", nil, `Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	f.StringVar(&o.platform, "platform", "", `Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	_ = cmd.MarkFlagFilename("input", "tar")
 	return cmd
 }
 
 type loadFlags struct {
-	input     string
-	quiet     bool
-	platforms []string
+	input    string
+	quiet    bool
+	platform string
 }
 
 func (s *Session) load(ctx context.Context, o loadFlags) error {
@@ -118,7 +118,7 @@ func (s *Session) load(ctx context.Context, o loadFlags) error {
 	case s.IO.InTTY():
 		return errors.New("requested load from stdin, but stdin is empty")
 	}
-	wanted, err := parsePlatforms(o.platforms)
+	wanted, err := onePlatform(o.platform)
 	if err != nil {
 		return err
 	}
