@@ -37,16 +37,16 @@ type verb struct {
 	name, args, about string
 	min, max          int // arguments; max < 0: any number
 	flags             func(f *flag.FlagSet)
-	unparsed          bool // do gets its flags, too
 	programLast       bool // arguments from the first one on are not ours to parse, even if they look like flags
 	do                func(ctx context.Context, p *program, args []string) (status int, err error)
 }
 
 func verbs() []*verb {
-	all := append(checkpointVerbs(),
+	all := []*verb{
+		checkpointVerb(),
 		createVerb(), deleteVerb(), eventsVerb(), execVerb(), featuresVerb(), killVerb(), listVerb(), pauseVerb(),
-		psVerb(), resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
-	)
+		psVerb(), restoreVerb(), resumeVerb(), runVerb(), specVerb(), startVerb(), stateVerb(), updateVerb(),
+	}
 	slices.SortFunc(all, func(a, b *verb) int { return strings.Compare(a.name, b.name) })
 	return all
 }
@@ -113,9 +113,6 @@ func (p *program) run(args []string) (int, error) {
 		v.flags(f)
 	}
 	args = args[1:]
-	if v.unparsed {
-		args = append([]string{"--"}, args...)
-	}
 	rest, err := v.parse(f, args)
 	if err != nil {
 		return parseStatus(err), nil //nolint:nilerr // the package has said what is wrong

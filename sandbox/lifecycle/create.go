@@ -13,6 +13,7 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/checkpoint"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -63,6 +64,8 @@ type making struct {
 	order            []byte
 	exe, rootfs      *os.File
 	undo             []func() error
+	// revive makes the processes instead of a stage.
+	revive func() error
 }
 
 // close gives back what the making process needed, and not the container.
@@ -109,6 +112,12 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 	if r.Systemd {
 		steps = []func() error{m.describe, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
 	}
+	if m.revive != nil {
+		steps = append(steps[:2], m.makeGroup, m.revive)
+		if r.Systemd {
+			steps = []func() error{m.describe, m.prepare, m.revive}
+		}
+	}
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
@@ -134,6 +143,9 @@ func (m *making) describe() error {
 	spec, err := m.b.spec, error(nil)
 	m.c.OCI, m.c.Bundle, m.c.Rootfs = spec.Version, m.b.dir, m.b.rootfs
 	m.c.Annotations, m.c.Hooks, m.c.Created = spec.Annotations, later(spec.Hooks), time.Now().UTC()
+	if m.c.Streams, err = checkpoint.Streams(); err != nil {
+		return err
+	}
 	if m.c.root.Systemd {
 		if m.c.Unit, err = cgroup.ParseUnit(spec.Linux.CgroupsPath, m.c.ID); err == nil {
 			m.c.CgroupParent, m.c.CgroupName, err = m.c.Unit.Place()
@@ -188,13 +200,19 @@ func (m *making) makeGroup() (err error) {
 }
 
 // makeUnit has systemd make the group, with the stage in it.
-func (m *making) makeUnit() (err error) {
-	m.group, err = cgroup.CreateUnit(m.c.Unit, m.limits(), m.process.Pid)
+func (m *making) makeUnit() error {
+	return m.unitWith(m.process.Pid)
+}
+
+func (m *making) unitWith(pid int) (err error) {
+	m.group, err = cgroup.CreateUnit(m.c.Unit, m.limits(), pid)
 	if err != nil {
 		return err
 	}
 	m.onUndo(func() error {
-		m.process.Abandon() // reaped, or the group would not be empty
+		if m.process != nil {
+			m.process.Abandon() // reaped, or the group would not be empty
+		}
 		return errors.Join(m.group.Kill(), cgroup.DestroyUnit(m.c.Unit))
 	})
 	return nil

@@ -41,7 +41,9 @@ type record struct {
 	Unit         *cgroup.Unit      `json:"unit,omitempty"` // systemd has made the group
 	OwnPids      bool              `json:"ownPids"`        // processes end with process 1
 	Annotations  map[string]string `json:"annotations,omitempty"`
-	Hooks        *specs.Hooks      `json:"hooks,omitempty"` // poststart and poststop
+	// Streams are what 0, 1 and 2 were when the container was made.
+	Streams []string     `json:"streams,omitempty"`
+	Hooks   *specs.Hooks `json:"hooks,omitempty"` // poststart and poststop
 }
 
 func (c *Container) write() error {
@@ -96,6 +98,9 @@ func (c *Container) Spec() (*specs.Spec, error) {
 // remove ends the container's existence; the record goes last, so that until
 // then somebody can try again.
 func (c *Container) remove() error {
+	if err := os.Remove(c.path(scratchDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for _, name := range []string{startFile, configFile, configFile + ".new", recordFile + ".new", recordFile} {
 		if err := os.Remove(c.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

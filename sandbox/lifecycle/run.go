@@ -62,11 +62,16 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if o.Detach {
 		return 0, nil
 	}
+	return m.attend(ctx, relay, o.Keep)
+}
+
+// attend waits for the container's end and removes it, unless it is to be kept.
+func (m *making) attend(ctx context.Context, relay *relay, keep bool) (int, error) {
 	status := attend(m.process, relay)
-	if o.Keep {
+	if keep {
 		return status, nil
 	}
-	err := r.Delete(ctx, id, true)
+	err := m.c.root.Delete(ctx, m.c.ID, true)
 	if relay != nil {
 		relay.drain()
 	}

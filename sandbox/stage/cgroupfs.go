@@ -42,7 +42,7 @@ func (s *setup) openCgroups(o *mountOptions) error {
 		return s.addCgroup("", cgroupRoot, o)
 	}
 	for _, dir := range s.CgroupDirs {
-		name, err := hierarchy(dir)
+		name, err := Hierarchy(dir)
 		if err != nil {
 			return err
 		}
@@ -68,9 +68,9 @@ func (s *setup) addCgroup(name, dir string, o *mountOptions) error {
 	return o.apply(tree)
 }
 
-// hierarchy returns the name of the directory that the hierarchy of dir is
+// Hierarchy returns the name of the directory that the hierarchy of dir is
 // mounted at.
-func hierarchy(dir string) (string, error) {
+func Hierarchy(dir string) (string, error) {
 	var st, above syscall.Stat_t
 	if err := syscall.Stat(dir, &st); err != nil {
 		return "", &os.PathError{Op: "stat", Path: dir, Err: err}

@@ -34,6 +34,15 @@ var defaultDevices = [...]device{
 	{path: "/dev/tty", major: 5, minor: 0},
 }
 
+// DefaultDevices are the paths of devices that every container has.
+func DefaultDevices() []string {
+	paths := make([]string, len(defaultDevices))
+	for i := range defaultDevices {
+		paths[i] = defaultDevices[i].path
+	}
+	return paths
+}
+
 var deviceLinks = [...][2]string{
 	{"fd", "/proc/self/fd"},
 	{"stdin", "/proc/self/fd/0"},

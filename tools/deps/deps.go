@@ -1,14 +1,13 @@
 //go:build deps
 
 // Package deps names the libraries that later parts of Berth build on (build,
-// cluster, Compose, Kubernetes, devices, checkpoints), so that go.mod pins one
+// cluster, Compose, Kubernetes, devices), so that go.mod pins one
 // set of versions that compile together from the start
 // (docs/decisions/0001-library-set.md). Nothing imports it; a line goes when
 // its library is used for real.
 package deps
 
 import (
-	_ "github.com/checkpoint-restore/go-criu/v8"
 	_ "github.com/docker/cli/cli/command"
 	_ "github.com/docker/compose/v5/pkg/compose"
 	_ "github.com/miekg/dns"

@@ -60,6 +60,8 @@ func run(m *testing.M) int {
 //	code N PROGRAM ARGS…         runs it; its exit status must be N
 //	output REGEXP PROGRAM ARGS…  repeats until its output matches (20 s at most)
 //
+// The condition criu says that it is there and works on this kernel.
+//
 // $BB is a tar file with a busybox root file system, $RUNTIME the program.
 func TestStories(t *testing.T) {
 	bin, err := engine.Bin()
@@ -78,6 +80,14 @@ func TestStories(t *testing.T) {
 			env.Vars = append(env.Vars, "BB="+bb, "RUNTIME="+filepath.Join(bin, "berth-runtime"), "TERM=xterm", "HOME="+env.WorkDir,
 				"PATH="+bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "criu" {
+				check := exec.CommandContext(t.Context(), "criu", "check")
+				check.Dir = filepath.Dir(bb) // the host's configuration may have it write there
+				return check.Run() == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode, "output": cmdOutput},
 	})

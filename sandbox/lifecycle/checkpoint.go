@@ -1,0 +1,192 @@
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/sandbox/checkpoint"
+	"github.com/berth-engine/berth/sandbox/stage"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// streamsFile is kept with the saved processes, as runc has it.
+const streamsFile = "descriptors.json"
+
+// Checkpoint saves the processes of a running or paused container. Of d, what
+// is the container's (Pid, Root, Freezer, Mounts, Namespaces, Config) is filled
+// in here. The container is removed then, unless d lets it run on.
+// Errors: errdefs.FailedPrecondition (the state), NotImplemented (no criu, or
+// not on this kernel), and what criu says.
+func (r *Root) Checkpoint(ctx context.Context, id string, d *checkpoint.Dump) error {
+	c, err := r.hold(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if status != Running && status != Paused {
+		return fmt.Errorf("Container cannot be checkpointed in %s state: %w", status, errdefs.ErrFailedPrecondition) //nolint:staticcheck // runc's words
+	}
+	if err := c.describeDump(d); err != nil {
+		return err
+	}
+	if err := d.Run(ctx); err != nil {
+		return err
+	}
+	if d.PreDump {
+		return nil
+	}
+	if err := c.writeStreams(d.Images); err != nil {
+		return err
+	}
+	if d.LeaveRunning {
+		return nil
+	}
+	return c.destroy(ctx)
+}
+
+func (c *Container) describeDump(d *checkpoint.Dump) error {
+	spec, err := c.Spec()
+	if err != nil {
+		return err
+	}
+	g, err := c.group()
+	if err != nil {
+		return err
+	}
+	d.Pid, d.Root, d.Freezer, d.Config = c.Pid, c.Rootfs, g.Path("freezer"), c.criuConfig()
+	for _, n := range kept(spec) {
+		n.Path = "/proc/" + strconv.Itoa(c.Pid) + "/ns/" + n.Kind
+		d.Namespaces = append(d.Namespaces, n)
+	}
+	root, err := c.inside()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	d.Mounts, err = mounted(root, outside(spec, g.JoinDirs()))
+	return err
+}
+
+// criuConfig is the configuration file that runc has, too. One that an
+// annotation names would be an image's to choose with some engines, and names
+// programs that criu runs on the host.
+func (c *Container) criuConfig() string {
+	file, set := c.Annotations["org.criu.config"]
+	if set && file == "" {
+		return ""
+	}
+	if set {
+		c.root.warn("annotation org.criu.config is not followed: /etc/criu/runc.conf is criu's configuration")
+	}
+	return "/etc/criu/runc.conf"
+}
+
+// kept are the namespaces that criu leaves as they are: somebody else has made
+// them, and will again.
+func kept(spec *specs.Spec) []checkpoint.Namespace {
+	kinds := map[specs.LinuxNamespaceType]string{specs.NetworkNamespace: "net", specs.PIDNamespace: "pid"}
+	var list []checkpoint.Namespace
+	for _, n := range spec.Linux.Namespaces {
+		if kind := kinds[n.Type]; kind != "" && n.Path != "" {
+			list = append(list, checkpoint.Namespace{Kind: kind, Path: n.Path})
+		}
+	}
+	return list
+}
+
+// external is a mount of something of the host.
+type external struct {
+	name        string // what criu knows it by
+	source      string // on the host
+	destination string // in the container, maybe by way of links
+}
+
+// outside lists what a container with this configuration has of the host.
+// groups are the directories of its control groups.
+func outside(spec *specs.Spec, groups []string) []external {
+	var list []external
+	add := func(source, destination string) {
+		destination = path.Clean("/" + destination)
+		list = append(list, external{destination, source, destination})
+	}
+	for i := range spec.Mounts {
+		m := &spec.Mounts[i]
+		switch {
+		case isBind(m):
+			add(m.Source, m.Destination)
+		case m.Type == "cgroup" && !unified():
+			for _, dir := range groups {
+				if name, err := stage.Hierarchy(dir); err == nil {
+					add(dir, path.Join(m.Destination, name))
+				}
+			}
+		}
+	}
+	for _, p := range stage.DefaultDevices() {
+		add(p, p)
+	}
+	for _, d := range spec.Linux.Devices {
+		add(d.Path, d.Path)
+	}
+	for _, p := range spec.Linux.MaskedPaths { // criu saves those that cover directories
+		list = append(list, external{"/dev/null", "/dev/null", path.Clean("/" + p)})
+	}
+	return list
+}
+
+func unified() bool {
+	f, err := os.Open("/sys/fs/cgroup")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	magic, err := mount.Magic(f)
+	return err == nil && magic == unix.CGROUP2_SUPER_MAGIC
+}
+
+// mounted finds where in the container its mounts are.
+func mounted(root *os.File, list []external) ([]checkpoint.Mount, error) {
+	var mounts []checkpoint.Mount
+	for _, e := range list {
+		f, err := mount.OpenInRoot(root, e.destination, unix.O_PATH, 0)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mount at %s: %w", e.destination, err)
+		}
+		// The kernel has the path from the root of the mount namespace on.
+		at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+		info, serr := f.Stat()
+		f.Close()
+		if err != nil || serr != nil {
+			return nil, fmt.Errorf("mount at %s: %w", e.destination, err)
+		}
+		if e.name == "/dev/null" && e.destination != e.name && info.IsDir() {
+			continue
+		}
+		mounts = append(mounts, checkpoint.Mount{Name: e.name, Path: at})
+	}
+	return mounts, nil
+}
+
+func (c *Container) writeStreams(dir string) error {
+	data, err := json.Marshal(c.Streams)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, streamsFile), data, 0o600)
+}
