@@ -71,7 +71,7 @@ attack: build ## try to break out, as root
 attack-mutants: build ## each defence built out must be missed (MUTANTS="tag…"), as root
 	go run ./tools/mutants $(MUTANTS)
 
-test-vm: faults ## the stories on Debian's kernel with cgroup v2 and systemd
+test-vm: faults deb ## the tests on Debian's kernel with cgroup v2 and systemd
 	@tools/setup vm
 	test/vm/run $(VMARGS)
 
