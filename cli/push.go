@@ -38,7 +38,6 @@ func newPush(s *Session) *cobra.Command {
 	f.BoolVarP(&o.all, "all-tags", "a", false, "Push all tags of an image to the repository")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress verbose output")
 	f.Bool("disable-content-trust", true, "Skip image signing")
-	_ = f.MarkHidden("disable-content-trust")
 	f.StringVar(&o.platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"),
 		"Push a platform-specific manifest as a single-platform image to the registry. "+
 			"The image index won't be pushed, meaning that other manifests, including attestations won't be preserved")
