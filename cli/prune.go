@@ -15,18 +15,25 @@ import (
 
 func newPrune(s *Session) *cobra.Command {
 	var (
-		force  bool
-		filter opts.Filter
+		force, dry bool
+		filter     opts.Filter
 	)
 	cmd := &cobra.Command{
 		Use:   "prune [OPTIONS]",
 		Short: "Remove all stopped containers",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.addPruneFilters(&filter)
+			if dry {
+				r, err := s.wouldPrune(cmd.Context(), "containers", filter.Values)
+				if err == nil {
+					s.showReclaimable(r)
+				}
+				return err
+			}
 			if !force && !s.confirm("WARNING! This will remove all stopped containers.\nAre you sure you want to continue?") {
 				return errors.New("container prune has been cancelled")
 			}
-			s.addPruneFilters(&filter)
 			api, err := s.client(cmd.Context())
 			if err != nil {
 				return err
@@ -43,6 +50,7 @@ func newPrune(s *Session) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	dryRunFlag(f, &dry)
 	f.Var(&filter, "filter", `Provide filter values (e.g. "until=<timestamp>")`)
 	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
 	return cmd

@@ -13,7 +13,10 @@ import (
 )
 
 func newRm(s *Session) *cobra.Command {
-	var o client.ContainerRemoveOptions
+	var (
+		o   client.ContainerRemoveOptions
+		dry bool
+	)
 	cmd := &cobra.Command{
 		Use:         "rm [OPTIONS] CONTAINER [CONTAINER...]",
 		Aliases:     []string{"remove"},
@@ -21,6 +24,9 @@ func newRm(s *Session) *cobra.Command {
 		Args:        someArgs,
 		Annotations: callable(0, "container rm", "container remove", "rm"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dry {
+				return s.dryRun(cmd.Context(), "containers", args, onFlags(map[string]bool{"force": o.Force, "v": o.RemoveVolumes, "link": o.RemoveLinks}))
+			}
 			api, err := s.client(cmd.Context())
 			if err != nil {
 				return err
@@ -43,6 +49,7 @@ func newRm(s *Session) *cobra.Command {
 		}),
 	}
 	f := cmd.Flags()
+	dryRunFlag(f, &dry)
 	f.BoolVarP(&o.Force, "force", "f", false, "Force the removal of a running container (uses SIGKILL)")
 	f.BoolVarP(&o.RemoveLinks, "link", "l", false, "Remove the specified link")
 	f.BoolVarP(&o.RemoveVolumes, "volumes", "v", false, "Remove anonymous volumes associated with the container")

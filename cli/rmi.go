@@ -12,8 +12,8 @@ import (
 )
 
 type rmiFlags struct {
-	force, noPrune bool
-	platforms      []string
+	force, noPrune, dry bool
+	platforms           []string
 }
 
 // newImageRm makes "rm" below "image".
@@ -34,6 +34,7 @@ func newRmi(s *Session) *cobra.Command {
 		ValidArgsFunction: s.completeImages(-1),
 	}
 	f := cmd.Flags()
+	dryRunFlag(f, &o.dry)
 	f.BoolVarP(&o.force, "force", "f", false, "Force removal of the image")
 	f.BoolVar(&o.noPrune, "no-prune", false, "Do not delete untagged parents")
 	f.StringSliceVar(&o.platforms, "platform", nil, `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
@@ -44,6 +45,12 @@ func newRmi(s *Session) *cobra.Command {
 // rmi removes one after the other: a later name may be the last of an image
 // only when an earlier one is gone.
 func (s *Session) rmi(ctx context.Context, names []string, o rmiFlags) error {
+	if o.dry {
+		if len(o.platforms) > 0 {
+			return errors.New("--dry-run does not know --platform yet")
+		}
+		return s.dryRun(ctx, "images", names, onFlags(map[string]bool{"force": o.force}))
+	}
 	call := client.ImageRemoveOptions{Force: o.force, PruneChildren: !o.noPrune}
 	for _, text := range o.platforms {
 		p, err := opts.ParsePlatform(text)

@@ -119,7 +119,7 @@ func newContainer(s *Session) *cobra.Command {
 
 func newImage(s *Session) *cobra.Command {
 	return group("image", "Manage images",
-		newHistory(s), newImport(s), newImageInspect(s), newImageLs(s), newLoad(s), newPull(s), newPush(s), newImageRm(s), newSave(s), newTag(s))
+		newHistory(s), newImport(s), newImageInspect(s), newImageLs(s), newImagePrune(s), newLoad(s), newPull(s), newPush(s), newImageRm(s), newSave(s), newTag(s))
 }
 
 // Commands is the whole tree of commands, for manual pages and completions. It

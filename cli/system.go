@@ -10,7 +10,7 @@ import (
 )
 
 func newSystem(s *Session) *cobra.Command {
-	return group("system", "Manage the engine", newDialStdio(s), newEvents(s), newInfo(s))
+	return group("system", "Manage the engine", newDf(s), newDialStdio(s), newEvents(s), newInfo(s), newSystemPrune(s))
 }
 
 // newDialStdio is what an ssh:// address runs on the daemon's machine.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/berth-engine/berth/cli/format"
 	"github.com/berth-engine/berth/cli/opts"
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
@@ -130,18 +129,14 @@ func newVolumeRm(s *Session) *cobra.Command {
 		Long:    "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
 		Args:    someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dry {
+				return s.dryRun(cmd.Context(), "volumes", args, onFlags(map[string]bool{"force": force}))
+			}
 			api, err := s.client(cmd.Context())
 			if err != nil {
 				return err
 			}
 			return s.each(cmd.Context(), args, func(ctx context.Context, name string) error {
-				if dry {
-					err := removable(ctx, api, name)
-					if force && cerrdefs.IsNotFound(err) {
-						return errSkip
-					}
-					return err
-				}
 				_, err := api.VolumeRemove(ctx, name, client.VolumeRemoveOptions{Force: force})
 				return err
 			})
@@ -150,25 +145,8 @@ func newVolumeRm(s *Session) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&force, "force", "f", false, "Force the removal of one or more volumes")
-	f.BoolVar(&dry, "dry-run", false, "Only show what would be removed")
+	dryRunFlag(f, &dry)
 	return cmd
-}
-
-// removable says why a volume could not be removed.
-func removable(ctx context.Context, api *client.Client, name string) error {
-	if _, err := api.VolumeInspect(ctx, name, client.VolumeInspectOptions{}); err != nil {
-		return err
-	}
-	used, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("dangling", "false").Add("name", name)})
-	if err != nil {
-		return err
-	}
-	for _, v := range used.Items {
-		if v.Name == name {
-			return fmt.Errorf("remove %s: volume is in use", name)
-		}
-	}
-	return nil
 }
 
 func newVolumePrune(s *Session) *cobra.Command {
@@ -188,12 +166,12 @@ func newVolumePrune(s *Session) *cobra.Command {
 				}
 				filter.Add("all", "true")
 			}
-			api, err := s.client(cmd.Context())
-			if err != nil {
-				return err
-			}
 			if dry {
-				return s.showPrunable(cmd.Context(), api, filter)
+				r, err := s.wouldPrune(cmd.Context(), "volumes", filter.Values)
+				if err == nil {
+					s.showReclaimable(r)
+				}
+				return err
 			}
 			kind := "anonymous local"
 			if filter.Values["all"]["true"] || filter.Values["all"]["1"] {
@@ -202,6 +180,10 @@ func newVolumePrune(s *Session) *cobra.Command {
 			warning := "WARNING! This will remove " + kind + " volumes not used by at least one container.\nAre you sure you want to continue?"
 			if !force && !s.confirm(warning) {
 				return errors.New("volume prune has been cancelled")
+			}
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
 			}
 			r, err := api.VolumePrune(cmd.Context(), client.VolumePruneOptions{Filters: filter.Values})
 			if err != nil {
@@ -218,33 +200,8 @@ func newVolumePrune(s *Session) *cobra.Command {
 	f.BoolVarP(&all, "all", "a", false, "Remove all unused volumes, not just anonymous ones")
 	f.Var(&filter, "filter", `Provide filter values (e.g. "label=<label>")`)
 	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
-	f.BoolVar(&dry, "dry-run", false, "Only show what would be removed")
+	dryRunFlag(f, &dry)
 	return cmd
-}
-
-// anonymousLabel marks volumes that the engine has named.
-const anonymousLabel = "com.docker.volume.anonymous"
-
-// showPrunable lists what prune would remove.
-func (s *Session) showPrunable(ctx context.Context, api *client.Client, filter opts.Filter) error {
-	list := client.Filters{}.Add("dangling", "true")
-	for _, name := range []string{"label", "label!"} {
-		for value := range filter.Values[name] {
-			list.Add(name, value)
-		}
-	}
-	if all := filter.Values["all"]; !all["true"] && !all["1"] {
-		list.Add("label", anonymousLabel)
-	}
-	r, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: list})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(s.IO.Out, "Would delete volumes:")
-	for i := range r.Items {
-		fmt.Fprintln(s.IO.Out, r.Items[i].Name)
-	}
-	return nil
 }
 
 // completeVolumes offers names for the first limit arguments; -1: for any

@@ -14,23 +14,13 @@ import (
 // label!) select them, and tells how many bytes their files had.
 func (s *Service) Prune(ctx context.Context, f Filters) (container.PruneReport, error) {
 	report := container.PruneReport{ContainersDeleted: []string{}}
-	if err := f.only("until", "label", "label!"); err != nil {
-		return report, err
-	}
-	until, hasUntil, err := f.until(s.clock.now())
+	list, err := s.prunable(f)
 	if err != nil {
 		return report, err
 	}
-	for _, e := range s.index.all() {
+	for _, e := range list {
 		if err := ctx.Err(); err != nil {
 			return report, err
-		}
-		r := e.record()
-		if !slices.Contains([]State{Created, Exited, Dead}, r.State) {
-			continue
-		}
-		if hasUntil && r.Created.After(until) || !f.labels(r.Config.Labels) {
-			continue
 		}
 		size, err := s.sizeRw(e.id)
 		if err != nil {
@@ -49,6 +39,25 @@ func (s *Service) Prune(ctx context.Context, f Filters) (container.PruneReport, 
 	}
 	s.announcePrune(report.SpaceReclaimed)
 	return report, nil
+}
+
+// prunable are the containers that filters select and that do not run.
+func (s *Service) prunable(f Filters) ([]*entry, error) {
+	if err := f.only("until", "label", "label!"); err != nil {
+		return nil, err
+	}
+	until, hasUntil, err := f.until(s.clock.now())
+	if err != nil {
+		return nil, err
+	}
+	var list []*entry
+	for _, e := range s.index.all() {
+		r := e.record()
+		if slices.Contains([]State{Created, Exited, Dead}, r.State) && (!hasUntil || !r.Created.After(until)) && f.labels(r.Config.Labels) {
+			list = append(list, e)
+		}
+	}
+	return list, nil
 }
 
 func (s *Service) announcePrune(bytes uint64) {

@@ -28,13 +28,9 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error
 	}
 	r := e.record()
 	if r.State.live() || r.State == Restarting {
-		if !o.Force {
+		if err := mayRemove(r, o.Force); err != nil {
 			e.release()
-			if r.State == Paused {
-				return conflict("cannot remove container %q: container is paused and must be unpaused first", "/"+r.Name)
-			}
-			return conflict("cannot remove container %q: container is %s: stop the container before removing or force remove",
-				"/"+r.Name, r.shown())
+			return err
 		}
 		if e, err = s.killFirst(context.WithoutCancel(ctx), e); err != nil || e == nil {
 			return err
@@ -42,6 +38,17 @@ func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error
 	}
 	defer e.release()
 	return s.remove(context.WithoutCancel(ctx), e, o.Volumes)
+}
+
+// mayRemove refuses, without force, what runs.
+func mayRemove(r *Record, force bool) error {
+	switch {
+	case force || !r.State.live() && r.State != Restarting:
+		return nil
+	case r.State == Paused:
+		return conflict("cannot remove container %q: container is paused and must be unpaused first", "/"+r.Name)
+	}
+	return conflict("cannot remove container %q: container is %s: stop the container before removing or force remove", "/"+r.Name, r.shown())
 }
 
 // killFirst ends the container that the caller has locked, and locks it again.

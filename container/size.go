@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/mount"
 )
 
@@ -56,4 +57,15 @@ func (s *Service) sizes(ctx context.Context, r *Record) (rw, root int64) {
 		return rw, rw
 	}
 	return rw, rw + img.Size
+}
+
+// Space tells where the containers' bytes are.
+func (s *Service) Space(ctx context.Context) ([]file.Space, error) {
+	in := func(what, name string) file.Space {
+		return file.Space{What: what, Path: filepath.Join(s.records.root, "*", name)}
+	}
+	return file.Measure(ctx, []file.Space{
+		in("container files", upperDir), in("container logs", logDir), in("container records", "*.json"),
+		{What: "removed containers", Path: filepath.Join(s.records.root, ".gone-*")},
+	})
 }

@@ -161,21 +161,27 @@ func (s *Service) unmountVolumes(r *Record) {
 
 // removeVolumes removes the anonymous volumes that nobody else uses.
 func (s *Service) removeVolumes(ctx context.Context, r *Record) {
+	for _, v := range s.ownVolumes(r) {
+		err := s.volumes.Remove(ctx, v.Name)
+		if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
+			s.log.Warn("cannot remove a volume", "container", r.ID, "volume", v.Name, "err", err)
+		}
+	}
+}
+
+// ownVolumes are the volumes that were made for a container and that nobody has
+// given a name since.
+func (s *Service) ownVolumes(r *Record) []volume.Volume {
+	var list []volume.Volume
 	for _, m := range r.Mounts {
 		if m.Type != mounttypes.TypeVolume || !m.Anonymous {
 			continue
 		}
-		v, err := s.volumes.Resolve(m.VolumeID, m.Name)
-		if err == nil && !v.Anonymous {
-			continue // somebody has given it a name
-		}
-		if err == nil {
-			err = s.volumes.Remove(ctx, v.Name)
-		}
-		if err != nil && !errdefs.IsConflict(err) && !errdefs.IsNotFound(err) {
-			s.log.Warn("cannot remove a volume", "container", r.ID, "volume", m.Name, "err", err)
+		if v, err := s.volumes.Resolve(m.VolumeID, m.Name); err == nil && v.Anonymous {
+			list = append(list, v)
 		}
 	}
+	return list
 }
 
 // RenameVolume renames a volume, also while containers run with it, and the

@@ -25,6 +25,35 @@ import (
 // The last parameter, prune, is accepted for Docker's sake: there are no parents of their own here.
 // Content is removed in the background.
 func (s *Store) Remove(ctx context.Context, ref string, force, _ bool) ([]imagetypes.DeleteResponse, error) {
+	return s.remove(ctx, ref, force, false)
+}
+
+// WouldRemove tells what Remove would do, or why it would refuse, and how many
+// bytes would be free.
+func (s *Store) WouldRemove(ctx context.Context, ref string, force bool) ([]imagetypes.DeleteResponse, int64, error) {
+	list, err := s.remove(ctx, ref, force, true)
+	if err != nil {
+		return nil, 0, err
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	gone := map[digest.Digest]bool{}
+	for _, d := range list {
+		if d.Deleted != "" {
+			gone[digest.Digest(d.Deleted)] = true
+		}
+	}
+	before, err := s.usage(ctx, v, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	after, err := s.usage(ctx, v, gone)
+	return list, max(before-after, 0), err
+}
+
+func (s *Store) remove(ctx context.Context, ref string, force, dry bool) ([]imagetypes.DeleteResponse, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	v, err := s.view(ctx)
@@ -35,11 +64,8 @@ func (s *Store) Remove(ctx context.Context, ref string, force, _ bool) ([]imaget
 	if err != nil {
 		return nil, err
 	}
-	r := removal{s: s, force: force, target: record.Target.Digest, all: v.sharing(record.Target.Digest)}
-	r.labels = s.labels(ctx, v, record.Target)
-	if r.variants, err = s.variants(ctx, v, record.Target); err != nil {
-		s.log.Warn("removing an unreadable image", "name", record.Name, "error", err)
-	}
+	r := s.newRemoval(ctx, v, record)
+	r.force, r.dry = force, dry
 	if name == "" {
 		return r.everything(ctx)
 	}
@@ -50,10 +76,22 @@ func (s *Store) Remove(ctx context.Context, ref string, force, _ bool) ([]imaget
 	return r.name(ctx, named)
 }
 
+// newRemoval prepares the removal of the image of a record.
+func (s *Store) newRemoval(ctx context.Context, v *view, record images.Image) *removal {
+	r := &removal{s: s, target: record.Target.Digest, all: v.sharing(record.Target.Digest)}
+	r.labels = s.labels(ctx, v, record.Target)
+	var err error
+	if r.variants, err = s.variants(ctx, v, record.Target); err != nil {
+		s.log.Warn("removing an unreadable image", "name", record.Name, "error", err)
+	}
+	return r
+}
+
 // removal is one call of Remove.
 type removal struct {
 	s        *Store
 	force    bool
+	dry      bool // only tell
 	target   digest.Digest
 	all      []images.Image // all records of the image
 	variants []*variant
@@ -147,6 +185,9 @@ func (r *removal) references() int {
 
 // soft takes the names away but keeps the image, for the containers that use it.
 func (r *removal) soft(ctx context.Context, records []images.Image) ([]imagetypes.DeleteResponse, error) {
+	if r.dry {
+		return r.untagged(records), nil
+	}
 	err := r.s.db.Update(ctx, func(ctx context.Context) error {
 		for _, record := range records {
 			if isDangling(record) {
@@ -170,6 +211,13 @@ func (r *removal) soft(ctx context.Context, records []images.Image) ([]imagetype
 
 // delete removes records and, if they are the last, says that the image is gone.
 func (r *removal) delete(ctx context.Context, records []images.Image, last bool) ([]imagetypes.DeleteResponse, error) {
+	if r.dry {
+		answer := r.untagged(records)
+		if last {
+			answer = append(answer, imagetypes.DeleteResponse{Deleted: r.target.String()})
+		}
+		return answer, nil
+	}
 	err := r.s.db.Update(ctx, func(ctx context.Context) error {
 		if last {
 			if err := r.s.keepHeld(ctx, r.variants, records[0]); err != nil {
@@ -209,7 +257,9 @@ func (r *removal) untagged(records []images.Image) []imagetypes.DeleteResponse {
 	for _, record := range records {
 		if !isDangling(record) {
 			name := familiar(record.Name)
-			r.s.publish(events.ActionUnTag, r.target.String(), name, r.labels)
+			if !r.dry {
+				r.s.publish(events.ActionUnTag, r.target.String(), name, r.labels)
+			}
 			answer = append(answer, imagetypes.DeleteResponse{Untagged: name})
 		}
 	}

@@ -15,6 +15,13 @@ var added = map[string]string{
 	"GET /volumes/{name}/snapshots":    "List the snapshots of a volume",
 	"POST /volumes/{name}/snapshots":   "Keep the files of a volume as they are (`snapshot`: its name)",
 	"DELETE /volumes/{name}/snapshots": "Delete a snapshot (`snapshot`)",
+	"GET /system/space":                "Where the bytes of the engine are on disk",
+	"GET /removal/containers":          "What `POST /containers/prune` would remove (`filters`)",
+	"GET /removal/containers/{id}":     "What the removal of a container would take away (`force`, `v`)",
+	"GET /removal/images":              "What `POST /images/prune` would remove (`filters`)",
+	"GET /removal/images/{name}":       "What the removal of an image would take away (`force`)",
+	"GET /removal/volumes":             "What `POST /volumes/prune` would remove (`filters`)",
+	"GET /removal/volumes/{name}":      "What the removal of a volume would take away",
 	"POST /volumes/{name}/restore":     "Put the files of a snapshot in place of a volume's (`snapshot`)",
 }
 
@@ -29,5 +36,12 @@ func (s *Server) additions() []operation {
 		op(http.MethodPost, "/volumes/{name}/snapshots", s.volumeSnapshot),
 		op(http.MethodDelete, "/volumes/{name}/snapshots", s.volumeSnapshotRemove),
 		op(http.MethodPost, "/volumes/{name}/restore", s.volumeRestore),
+		op(http.MethodGet, "/system/space", s.space),
+		op(http.MethodGet, "/removal/containers", s.removalContainers),
+		op(http.MethodGet, "/removal/containers/{id}", s.removalContainer),
+		op(http.MethodGet, "/removal/images", s.removalImages),
+		op(http.MethodGet, "/removal/images/{name}", s.removalImage),
+		op(http.MethodGet, "/removal/volumes", s.removalVolumes),
+		op(http.MethodGet, "/removal/volumes/{name}", s.removalVolume),
 	}
 }

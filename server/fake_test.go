@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-engine/berth/api"
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
@@ -74,6 +75,17 @@ func (f *fakeContainers) Resize(context.Context, string, uint, uint) error { ret
 
 func (f *fakeContainers) Remove(_ context.Context, ref string, _ engine.RemoveOptions) error {
 	return f.did("remove " + ref)
+}
+
+func (f *fakeContainers) WouldRemove(_ context.Context, ref string, o engine.RemoveOptions) (api.Removal, error) {
+	return api.Removal{Containers: []api.RemovedContainer{{ID: ref, Kill: o.Force}}}, f.err
+}
+
+func (f *fakeContainers) WouldPrune(context.Context, engine.Filters) (api.Removal, error) {
+	return api.Removal{Containers: []api.RemovedContainer{{ID: "old"}}}, f.err
+}
+func (f *fakeContainers) Space(context.Context) ([]Space, error) {
+	return []Space{{What: "logs", Bytes: 3}}, f.err
 }
 
 func (f *fakeContainers) Commit(_ context.Context, ref string, o engine.CommitOptions) (string, error) {
@@ -275,6 +287,16 @@ func (f *fakeImages) Tag(_ context.Context, src, dst string) error {
 	f.last = src + " " + dst
 	return f.err
 }
+
+func (f *fakeImages) WouldRemove(context.Context, string, bool) ([]imagetypes.DeleteResponse, int64, error) {
+	return []imagetypes.DeleteResponse{{Deleted: "sha256:i"}}, 7, nil
+}
+
+func (f *fakeImages) Prune(_ context.Context, _ map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error) {
+	return imagetypes.PruneReport{ImagesDeleted: []imagetypes.DeleteResponse{{Untagged: fmt.Sprint(dry)}}, SpaceReclaimed: 9}, nil
+}
+func (f *fakeImages) DiskUsage(context.Context) (int64, int64, error) { return 1000, 10, nil }
+func (f *fakeImages) Space(context.Context) ([]Space, error)          { return nil, nil }
 
 func (f *fakeImages) Remove(_ context.Context, ref string, _, _ bool) ([]imagetypes.DeleteResponse, error) {
 	f.last = ref

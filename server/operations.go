@@ -26,6 +26,7 @@ func (s *Server) operations() []operation {
 		served(post, "/auth", s.auth),
 		served(get, "/events", s.events),
 		served(post, "/commit", s.commit),
+		served(get, "/system/df", s.diskUsage),
 
 		served(post, "/images/create", s.imagePull),
 		served(get, "/images/json", s.imageList),
@@ -40,6 +41,8 @@ func (s *Server) operations() []operation {
 		served(get, "/images/{name}/attestations", s.imageAttestations),
 		served(get, "/distribution/{name}/json", s.distributionInspect),
 		served(del, "/images/{name}", s.imageRemove),
+		served(post, "/images/prune", s.imagePrune),
+		served(post, "/build/prune", s.buildPrune),
 
 		served(post, "/containers/create", s.containerCreate),
 		served(get, "/containers/json", s.containerList),
@@ -80,12 +83,11 @@ func (s *Server) operations() []operation {
 	}
 	missing := map[string][]string{
 		get: {
-			"/system/df", "/networks", "/networks/{id}",
+			"/networks", "/networks/{id}",
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
-			"/build", "/build/prune", "/session", "/grpc",
-			"/images/prune",
+			"/build", "/session", "/grpc",
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",

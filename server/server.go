@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-engine/berth/api"
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
@@ -51,6 +52,9 @@ type Containers interface {
 	Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	Changes(ctx context.Context, ref string) ([]container.FilesystemChange, error)
 	Commit(ctx context.Context, ref string, o engine.CommitOptions) (string, error)
+	WouldRemove(ctx context.Context, ref string, o engine.RemoveOptions) (api.Removal, error)
+	WouldPrune(ctx context.Context, f engine.Filters) (api.Removal, error)
+	Space(ctx context.Context) ([]Space, error)
 	Counts() (running, paused, stopped int)
 
 	ExecCreate(ctx context.Context, ref string, x *container.ExecCreateRequest) (string, error)
@@ -58,6 +62,9 @@ type Containers interface {
 	ExecResize(ctx context.Context, id string, height, width uint) error
 	ExecInspect(ctx context.Context, id string) (container.ExecInspectResponse, error)
 }
+
+// Space is a part of what the engine has on disk.
+type Space = image.Space
 
 // Images is what the server asks of the images; *image.Store is the engine's.
 type Images interface {
@@ -75,6 +82,10 @@ type Images interface {
 	History(ctx context.Context, ref string, p *ocispec.Platform) ([]imagetypes.HistoryResponseItem, error)
 	Tag(ctx context.Context, src, dst string) error
 	Remove(ctx context.Context, ref string, force, prune bool) ([]imagetypes.DeleteResponse, error)
+	WouldRemove(ctx context.Context, ref string, force bool) ([]imagetypes.DeleteResponse, int64, error)
+	Prune(ctx context.Context, filters map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error)
+	DiskUsage(ctx context.Context) (total, reclaimable int64, err error)
+	Space(ctx context.Context) ([]Space, error)
 }
 
 // Options is what a server is made of.
@@ -84,6 +95,9 @@ type Options struct {
 	Volumes    Volumes
 	Events     *event.Bus
 	About      About
+	// Measure tells how many bytes a directory takes. Nil: the total of
+	// GET /system/space is the sum of its parts.
+	Measure func(ctx context.Context, dir string) (int64, error)
 	// Settings returns those settings that a reload may change. Nil: none.
 	Settings func() Settings
 	Log      *slog.Logger // nil: discarded

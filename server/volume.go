@@ -23,6 +23,10 @@ type Volumes interface {
 	List(f volume.Filters) ([]volume.Volume, error)
 	Remove(ctx context.Context, name string) error
 	Prune(ctx context.Context, f volume.Filters) (volumetypes.PruneReport, error)
+	WouldRemove(ctx context.Context, name string) (int64, error)
+	WouldPrune(ctx context.Context, f volume.Filters) (volumetypes.PruneReport, error)
+	DiskUsage(ctx context.Context) ([]volume.Usage, error)
+	Space(ctx context.Context) ([]Space, error)
 	Copy(ctx context.Context, name string, o volume.CreateOptions) (volume.Volume, error)
 	OpenData(ctx context.Context, name string) (dir *os.File, release func(), err error)
 	Snapshot(ctx context.Context, name, snapshot string) (volume.Snapshot, error)

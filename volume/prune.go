@@ -2,7 +2,11 @@ package volume
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/containerd/errdefs"
@@ -16,14 +20,7 @@ import (
 // all) select them: anonymous ones, and those with names only if all is true.
 func (s *Store) Prune(ctx context.Context, f Filters) (volume.PruneReport, error) {
 	report := volume.PruneReport{VolumesDeleted: []string{}}
-	if err := f.only("all", "label", "label!"); err != nil {
-		return report, err
-	}
-	all, _, err := f.boolean("all")
-	if err != nil {
-		return report, err
-	}
-	unused, err := s.List(Filters{"dangling": {"true": true}, "label": f["label"], "label!": f["label!"]})
+	unused, err := s.prunable(f)
 	if err != nil {
 		return report, err
 	}
@@ -31,9 +28,6 @@ func (s *Store) Prune(ctx context.Context, f Filters) (volume.PruneReport, error
 		v := &unused[i]
 		if ctx.Err() != nil {
 			return report, context.Cause(ctx)
-		}
-		if _, anonymous := v.Labels[AnonymousLabel]; !anonymous && !all {
-			continue
 		}
 		size, err := s.remove(ctx, v.Name, true)
 		if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
@@ -53,6 +47,72 @@ func (s *Store) Prune(ctx context.Context, f Filters) (volume.PruneReport, error
 	return report, nil
 }
 
+// WouldPrune tells what Prune would remove.
+func (s *Store) WouldPrune(ctx context.Context, f Filters) (volume.PruneReport, error) {
+	report := volume.PruneReport{VolumesDeleted: []string{}}
+	unused, err := s.prunable(f)
+	for i := range unused {
+		report.VolumesDeleted = append(report.VolumesDeleted, unused[i].Name)
+		report.SpaceReclaimed += uint64(s.ownSize(ctx, &unused[i]))
+	}
+	return report, err
+}
+
+// prunable are the volumes that nothing refers to and that filters select.
+func (s *Store) prunable(f Filters) ([]Volume, error) {
+	if err := f.only("all", "label", "label!"); err != nil {
+		return nil, err
+	}
+	all, _, err := f.boolean("all")
+	if err != nil {
+		return nil, err
+	}
+	unused, err := s.List(Filters{"dangling": {"true": true}, "label": f["label"], "label!": f["label!"]})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(unused, func(v Volume) bool {
+		_, anonymous := v.Labels[AnonymousLabel]
+		return !anonymous && !all
+	}), nil
+}
+
+// Usage is a volume with what df says of it.
+type Usage struct {
+	Volume
+	Users int   // containers that refer to it
+	Size  int64 // bytes of its files; -1: they are not in the data-root
+}
+
+// DiskUsage measures all volumes.
+func (s *Store) DiskUsage(ctx context.Context) ([]Usage, error) {
+	list, err := s.List(nil)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Usage, 0, len(list))
+	for _, v := range list {
+		u := Usage{Volume: v, Size: -1}
+		if e, err := s.find(v.Name); err == nil {
+			s.mu.Lock()
+			u.Users = len(e.users)
+			s.mu.Unlock()
+		}
+		if len(v.Options) == 0 {
+			size, err := sizeOf(ctx, v.Path)
+			if errors.Is(err, os.ErrNotExist) {
+				continue // removed meanwhile
+			}
+			if err != nil {
+				return nil, fmt.Errorf("measure volume %s: %w", v.Name, err)
+			}
+			u.Size = size
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
 func sizeOf(ctx context.Context, path string) (int64, error) {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -60,4 +120,12 @@ func sizeOf(ctx context.Context, path string) (int64, error) {
 	}
 	defer dir.Close()
 	return file.Usage(ctx, dir)
+}
+
+// Space tells where the volumes' bytes are.
+func (s *Store) Space(ctx context.Context) ([]file.Space, error) {
+	return file.Measure(ctx, []file.Space{
+		{What: "volumes", Path: filepath.Join(s.root, "*", dataDir)},
+		{What: "volume snapshots", Path: filepath.Join(s.root, "*", snapshotsDir)},
+	})
 }

@@ -19,16 +19,46 @@ func (s *Store) Remove(ctx context.Context, name string) error {
 	return err
 }
 
+// WouldRemove tells how many bytes Remove would free, or why it would refuse.
+func (s *Store) WouldRemove(ctx context.Context, name string) (size int64, err error) {
+	e, err := s.lock(name)
+	if err != nil {
+		return 0, err
+	}
+	defer e.busy.Unlock()
+	s.mu.Lock()
+	v, users := *e.vol, e.allNames()
+	s.mu.Unlock()
+	if len(users) > 0 {
+		return 0, inUse(v.Name, users)
+	}
+	return s.ownSize(ctx, &v), nil
+}
+
+func inUse(name string, users []string) error {
+	return fail(errdefs.ErrConflict, "remove %s: volume is in use - [%s]", name, strings.Join(users, ", "))
+}
+
+// ownSize is how many bytes would go with a volume: what a device shows stays.
+func (s *Store) ownSize(ctx context.Context, v *Volume) int64 {
+	if len(v.Options) > 0 {
+		return 0
+	}
+	size, err := sizeOf(ctx, v.Path)
+	if err != nil {
+		s.log.Warn("cannot measure a volume", "volume", v.Name, "err", err)
+	}
+	return size
+}
+
 func (s *Store) remove(ctx context.Context, name string, measure bool) (size int64, err error) {
 	e, err := s.lock(name)
 	if err != nil {
 		return 0, err
 	}
 	v := s.current(e)
-	if measure && len(v.Options) == 0 {
-		if size, err = sizeOf(ctx, v.Path); err != nil {
-			s.log.Warn("cannot measure a volume", "volume", name, "err", err)
-		}
+	if measure {
+		size = s.ownSize(ctx, &v)
 	}
 	gone, err := s.takeAway(e, &v)
 	e.busy.Unlock()
@@ -62,7 +92,7 @@ func (s *Store) takeAway(e *entry, v *Volume) (gone string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(e.users) > 0 || len(e.mounts) > 0 {
-		return "", fail(errdefs.ErrConflict, "remove %s: volume is in use - [%s]", v.Name, strings.Join(e.allNames(), ", "))
+		return "", inUse(v.Name, e.allNames())
 	}
 	gone = halfGone + v.ID
 	if err := s.claim(v.Name, gone); err != nil {

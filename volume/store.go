@@ -262,3 +262,13 @@ func (s *Store) Size(ctx context.Context, name string) (int64, error) {
 	}
 	return sizeOf(ctx, s.current(e).Path)
 }
+
+// Users returns the containers that refer to a volume.
+func (s *Store) Users(name string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byName[name]; e != nil {
+		return e.userNames()
+	}
+	return nil
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
@@ -133,6 +134,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		Containers: containers, Images: images, Volumes: volumes, Events: d.events, Log: d.log,
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
+		Measure:         file.Allocated,
 	})
 	d.log.Debug("daemon ready", "after", time.Since(began))
 	for _, l := range listeners {

@@ -23,6 +23,8 @@ import (
 	"github.com/containerd/errdefs"
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 const (
@@ -207,3 +209,16 @@ func (db *DB) SnapshotDir(ctx context.Context, name string) (dir, parent string,
 
 // Writes counts the page writes of the database's transactions since Open.
 func (db *DB) Writes() int64 { stats := db.bolt.Stats(); return stats.TxStats.GetWrite() }
+
+// Parts are what takes space in the store's directory.
+func (db *DB) Parts() []file.Space {
+	in := func(what string, path ...string) file.Space {
+		return file.Space{What: what, Path: filepath.Join(append([]string{db.root}, path...)...)}
+	}
+	return []file.Space{
+		in("image content (compressed)", "content", "blobs"),
+		in("image content, not complete", "content", "ingest"),
+		in("image layers (unpacked)", "overlay", "snapshots"),
+		in("image databases", "*.db"), in("image databases", "overlay", "*.db"),
+	}
+}

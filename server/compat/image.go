@@ -100,7 +100,11 @@ type imageSummary struct {
 }
 
 // ListImages lowers the answer of GET /images/json; never null.
-func ListImages(v Version, list []image.Summary) any {
+func ListImages(v Version, list []image.Summary) any { return listImages(v, list, v.Has(51)) }
+
+// listImages keeps the numbers of containers if they are counted: in lists only
+// new versions have them, in /system/df all.
+func listImages(v Version, list []image.Summary, counted bool) any {
 	out := make([]image.Summary, 0, len(list))
 	var old []imageSummary
 	for _, s := range list {
@@ -119,7 +123,7 @@ func ListImages(v Version, list []image.Summary) any {
 		if v.before(48) {
 			s.Descriptor = nil
 		}
-		if v.before(51) {
+		if !counted {
 			s.Containers = -1
 		}
 		out = append(out, s)
