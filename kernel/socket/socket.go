@@ -32,8 +32,16 @@ func PeerUID(c *net.UnixConn) (uint32, error) {
 
 // SendFile passes one descriptor, along with one byte.
 func SendFile(c *net.UnixConn, f *os.File) error {
-	_, _, err := c.WriteMsgUnix([]byte{0}, unix.UnixRights(int(f.Fd())), nil)
-	return err
+	// f.Fd() would make the file blocking, for everybody who has it.
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	err = raw.Control(func(fd uintptr) {
+		_, _, inner = c.WriteMsgUnix([]byte{0}, unix.UnixRights(int(fd)), nil)
+	})
+	return errors.Join(err, inner)
 }
 
 // ReceiveFile takes one descriptor that SendFile passed; it is close-on-exec.

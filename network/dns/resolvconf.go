@@ -1,5 +1,8 @@
-// Package dns decides which name servers a container is told: the host's,
-// unless they can be reached by the host alone.
+// Package dns has containers' names: which name servers a container is told
+// (on the default bridge the host's, unless they can be reached by the host
+// alone; on user-defined networks its resolver), and the resolver, which knows
+// the names of containers and asks servers about the rest. It opens no socket
+// of its own but to servers, through a function it is given.
 package dns
 
 import (
@@ -58,10 +61,7 @@ func Parse(data []byte) Config {
 // Loopback servers are left out; where systemd-resolved is the only one, its
 // own list of upstream servers is used instead.
 func Host() Config {
-	c := read("/etc/resolv.conf")
-	if len(c.Servers) == 1 && c.Servers[0] == netip.AddrFrom4([4]byte{127, 0, 0, 53}) {
-		c = read("/run/systemd/resolve/resolv.conf")
-	}
+	c := hostRaw()
 	c.Servers = reachable(c.Servers)
 	if len(c.Servers) == 0 {
 		c.Servers = Fallback

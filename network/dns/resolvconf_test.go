@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -23,6 +24,23 @@ func TestReachable(t *testing.T) {
 	in := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%eth0")}
 	if got := reachable(in); len(got) != 1 || got[0].String() != "10.0.0.1" {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestForResolver(t *testing.T) {
+	host := Config{Servers: []netip.Addr{addr("127.0.0.1"), addr("10.0.0.1")}, Search: []string{"lan"}, Options: []string{"edns0"}}
+	for _, c := range []struct {
+		given, host Config
+		want        string
+	}{
+		{Config{}, host, "{[127.0.0.11] [lan] [edns0 ndots:0]} [{127.0.0.1:53 true} {10.0.0.1:53 true}]"},
+		{Config{Servers: []netip.Addr{addr("127.0.0.1")}, Search: []string{"."}, Options: []string{"ndots:2"}}, host, "{[127.0.0.11] [] [ndots:2]} [{127.0.0.1:53 false}]"},
+		{Config{Search: []string{"a", "b"}}, Config{}, "{[127.0.0.11] [a b] [ndots:0]} [{8.8.8.8:53 false} {8.8.4.4:53 false}]"},
+	} {
+		file, ask := forResolver(c.given, c.host)
+		if got := fmt.Sprint(file, ask); got != c.want {
+			t.Errorf("%+v: %s; want %s", c.given, got, c.want)
+		}
 	}
 }
 

@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/socket"
+	"github.com/berth-engine/berth/network/dns"
 )
 
 // Client is the engine's connection to a running netd. It is safe for
@@ -73,6 +77,62 @@ func (c *Client) List() (map[string][]Binding, error) {
 	return r.Held, nil
 }
 
+// Resolve has netd answer a container's questions about names on two sockets,
+// packets (UDP) and listener (TCP), which stay the caller's. Without them, it
+// changes what a resolver that is there knows; errdefs.ErrNotFound: there is none.
+func (c *Client) Resolve(s dns.Sandbox, sockets ...*os.File) error {
+	r, err := c.call(&request{Op: opResolve, Sandbox: &s, Sockets: len(sockets) > 0}, sockets...)
+	if err == nil && r.Missing {
+		err = fmt.Errorf("resolver of %s: %w", s.ID, errdefs.ErrNotFound)
+	}
+	return err
+}
+
+// Lend returns copies of the sockets of a resolver, UDP and TCP.
+func (c *Client) Lend(id string) ([]*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var r response
+	err := writeFrame(c.conn, &request{Op: opLend, Owner: id})
+	if err == nil {
+		err = readFrame(c.conn, &r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("netd: %w: %w", err, errdefs.ErrUnavailable)
+	}
+	if r.Missing {
+		return nil, fmt.Errorf("resolver of %s: %w", id, errdefs.ErrNotFound)
+	}
+	return receive(c.conn, 2)
+}
+
+// Unresolve ends a container's resolver. It is no error if there is none.
+func (c *Client) Unresolve(id string) error {
+	_, err := c.call(&request{Op: opUnresolve, Owner: id})
+	return err
+}
+
+// SetRecord makes an endpoint's names known, or changes them.
+func (c *Client) SetRecord(r dns.Record) error {
+	_, err := c.call(&request{Op: opRecord, Record: &r})
+	return err
+}
+
+// DropRecord forgets an endpoint's names.
+func (c *Client) DropRecord(network, endpoint string) error {
+	_, err := c.call(&request{Op: opUnrecord, Record: &dns.Record{Network: network, Endpoint: endpoint}})
+	return err
+}
+
+// Names tells which resolvers and records there are.
+func (c *Client) Names() ([]dns.Sandbox, []dns.Record, error) {
+	r, err := c.call(&request{Op: opNames})
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Sandboxes, r.Records, nil
+}
+
 // Quit ends a netd that holds nothing; one that does refuses.
 func (c *Client) Quit() error {
 	_, err := c.call(&request{Op: opQuit})
@@ -82,11 +142,16 @@ func (c *Client) Quit() error {
 // Close ends the connection; netd goes on.
 func (c *Client) Close() error { return c.conn.Close() }
 
-func (c *Client) call(req *request) (*response, error) {
+func (c *Client) call(req *request, files ...*os.File) (*response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var r response
 	err := writeFrame(c.conn, req)
+	for _, f := range files {
+		if err == nil {
+			err = socket.SendFile(c.conn, f)
+		}
+	}
 	if err == nil {
 		err = readFrame(c.conn, &r)
 	}

@@ -20,7 +20,8 @@ func (s *Server) handover(c *net.UnixConn) error {
 	for owner, sockets := range s.held {
 		all[owner] = bindings(sockets)
 	}
-	if err := writeFrame(c, &response{Version: Version, Held: all}); err != nil {
+	known := s.known()
+	if err := writeFrame(c, &response{Version: Version, Held: all, Sandboxes: known.Sandboxes, Records: known.Records}); err != nil {
 		return err
 	}
 	for _, owner := range slices.Sorted(maps.Keys(s.held)) {
@@ -34,6 +35,11 @@ func (s *Server) handover(c *net.UnixConn) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+	for _, sandbox := range known.Sandboxes {
+		if err := s.resolvers[sandbox.ID].give(c); err != nil {
+			return err
 		}
 	}
 	var done request
@@ -85,5 +91,37 @@ func (s *Server) TakeOver(c *net.UnixConn) error {
 		}
 		s.add(owner, sockets)
 	}
+	for _, record := range r.Records {
+		s.names.names.Set(record)
+	}
+	for _, sandbox := range r.Sandboxes {
+		files, err := receive(c, 2)
+		if err != nil {
+			return err
+		}
+		if err := s.serveNames(sandbox, files); err != nil {
+			return err
+		}
+	}
 	return writeFrame(c, &request{Op: opHandover})
+}
+
+// receive takes descriptors that were sent one by one.
+func receive(c *net.UnixConn, n int) ([]*os.File, error) {
+	var out []*os.File
+	for range n {
+		f, err := socket.ReceiveFile(c)
+		if err != nil {
+			closeAll(out)
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }

@@ -1,8 +1,9 @@
 // Package netd is the part of the host's network that must outlive the engine:
-// a socket for every published port. While it holds one, no other process can
-// take the port; what reaches the socket itself, because no rule of the
-// firewall leads it on ([::], or a flushed table), is passed to the container
-// by a splice. Policy stays in the engine, which says what to hold.
+// a socket for every published port, and the resolvers of containers on
+// user-defined networks. While it holds a port, no other process can take it;
+// what reaches the socket itself, because no rule of the firewall leads it on
+// ([::], or a flushed table), is passed to the container by a splice. Policy
+// stays in the engine, which says what to hold, and which names there are.
 //
 // Server runs in the program berth-netd, Client in the engine. The protocol is
 // in docs/contracts/netd.md.
@@ -15,11 +16,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+
+	"github.com/berth-engine/berth/network/dns"
 )
 
 // Version is the protocol spoken here. A peer that speaks an older one is
-// answered in it; there is none yet.
-const Version = 1
+// answered in it. Version 2 brought resolvers.
+const Version = 2
 
 // maxFrame bounds one message: about 100,000 ports.
 const maxFrame = 16 << 20
@@ -62,6 +65,13 @@ const (
 	opList     = "list"
 	opQuit     = "quit"
 	opHandover = "handover"
+
+	opResolve   = "resolve"
+	opUnresolve = "unresolve"
+	opLend      = "lend"
+	opRecord    = "record"
+	opUnrecord  = "unrecord"
+	opNames     = "names"
 )
 
 type request struct {
@@ -69,6 +79,11 @@ type request struct {
 	Version int    `json:"version,omitempty"` // hello: the newest the client speaks
 	Owner   string `json:"owner,omitempty"`
 	Ports   []Port `json:"ports,omitempty"`
+
+	Sandbox *dns.Sandbox `json:"sandbox,omitempty"` // resolve
+	// Sockets: two descriptors follow, those of the resolver's UDP and TCP socket.
+	Sockets bool        `json:"sockets,omitempty"`
+	Record  *dns.Record `json:"record,omitempty"` // record; unrecord: network and endpoint
 }
 
 type response struct {
@@ -78,6 +93,11 @@ type response struct {
 	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
 	Refusal  *RefusalError        `json:"refusal,omitempty"`
 	Error    string               `json:"error,omitempty"`
+
+	Sandboxes []dns.Sandbox `json:"sandboxes,omitempty"` // names and handover, by id
+	Records   []dns.Record  `json:"records,omitempty"`   // the same
+	// Missing: there is no resolver for this id, and no sockets came for one.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // writeFrame sends one message: its length in four bytes, most significant

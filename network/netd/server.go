@@ -23,11 +23,14 @@ type Server struct {
 	wg   sync.WaitGroup     // the sockets' relays
 	quit context.CancelFunc
 	heir bool // a successor has the sockets
+	names
 }
 
 // NewServer returns a server that holds nothing.
 func NewServer(log *slog.Logger) *Server {
-	return &Server{log: log, held: map[string][]*held{}}
+	s := &Server{log: log, held: map[string][]*held{}}
+	s.resolvers = map[string]*resolving{}
+	return s
 }
 
 // Run serves clients that connect to l until ctx ends, a client asks to quit,
@@ -35,6 +38,11 @@ func NewServer(log *slog.Logger) *Server {
 // and everything it holds. What is spliced when a successor takes over is
 // served to its end.
 func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
+	defer func() {
+		if s.visitor != nil {
+			s.visitor.Close()
+		}
+	}()
 	ctx, s.quit = context.WithCancel(ctx)
 	defer s.quit()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -80,10 +88,22 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 			}
 			return err
 		}
-		if req.Op == opHandover {
+		switch req.Op {
+		case opHandover:
 			return s.handover(c)
+		case opLend:
+			if err := s.lend(c, req.Owner); err != nil {
+				return err
+			}
+			continue
 		}
-		r := s.answer(ctx, &req)
+		var files []*os.File
+		if req.Op == opResolve && req.Sockets {
+			if files, err = receive(c, 2); err != nil {
+				return err
+			}
+		}
+		r := s.answer(ctx, &req, files)
 		if err := writeFrame(c, r); err != nil {
 			return err
 		}
@@ -94,7 +114,7 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 	}
 }
 
-func (s *Server) answer(ctx context.Context, req *request) *response {
+func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *response {
 	switch req.Op {
 	case opHello:
 		return &response{Version: min(Version, max(req.Version, 1)), Pid: os.Getpid()}
@@ -104,8 +124,16 @@ func (s *Server) answer(ctx context.Context, req *request) *response {
 		return s.release(req.Owner)
 	case opList:
 		return &response{Held: s.list()}
+	case opResolve:
+		return s.resolve(req.Sandbox, files)
+	case opUnresolve:
+		return s.unresolve(req.Owner)
+	case opRecord, opUnrecord:
+		return s.record(req)
+	case opNames:
+		return s.all()
 	case opQuit:
-		if len(s.list()) > 0 {
+		if len(s.list()) > 0 || len(s.all().Sandboxes) > 0 {
 			return &response{Error: "ports are held"}
 		}
 		return &response{}
@@ -206,6 +234,9 @@ func (s *Server) drop() {
 	s.mu.Unlock()
 	for _, owner := range owners {
 		s.release(owner)
+	}
+	for _, sandbox := range s.all().Sandboxes {
+		s.unresolve(sandbox.ID)
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package ports keeps host ports for containers, in berth-netd: it starts that
-// program, or takes over one that runs already, and should it die, starts
-// another and has it hold the same ports again.
+// Package ports keeps host ports for containers, and their resolvers, in
+// berth-netd: it starts that program, or takes over one that runs already, and
+// should it die, starts another and has it hold the same again.
 package ports
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/netd"
 )
 
@@ -36,12 +37,15 @@ type Keeper struct {
 	started *exec.Cmd                 // nil: an earlier engine started it
 	held    map[string][]netd.Binding // what we want held, by owner
 	lost    []string                  // what could not be held again, for users to read
+
+	resolvers map[string]*resolver
+	records   map[place]dns.Record
 }
 
 // Open takes over the running netd, or starts one. A running one of another
 // version, or whose program was replaced since, hands its sockets to a new one.
 func Open(ctx context.Context, o Options) (*Keeper, error) {
-	k := &Keeper{o: o, held: map[string][]netd.Binding{}}
+	k := &Keeper{o: o, held: map[string][]netd.Binding{}, resolvers: map[string]*resolver{}, records: map[place]dns.Record{}}
 	client, err := netd.Dial(ctx, o.Socket)
 	switch {
 	case err == nil && !k.outdated(client.Pid()):
@@ -149,7 +153,7 @@ func (k *Keeper) Prune(ctx context.Context) error {
 				err = errors.Join(err, c.Release(owner))
 			}
 		}
-		return err
+		return errors.Join(err, k.pruneNames(c))
 	})
 }
 
@@ -196,6 +200,10 @@ func (k *Keeper) recover(ctx context.Context) error {
 		return err
 	}
 	k.lost = nil
+	if err := k.restoreNames(); err != nil {
+		k.lost = append(k.lost, fmt.Sprintf("Some containers cannot resolve names: %v", err))
+		k.o.Log.Error("resolve names again", "error", err)
+	}
 	for _, owner := range slices.Sorted(maps.Keys(k.held)) {
 		if all[owner] != nil {
 			continue
@@ -242,13 +250,22 @@ func (k *Keeper) check(ctx context.Context) error {
 func (k *Keeper) Close() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forget()
 	return k.client.Close()
+}
+
+// forget closes our copies of resolvers' sockets; k.mu is held.
+func (k *Keeper) forget() {
+	for _, r := range k.resolvers {
+		r.close()
+	}
 }
 
 // End ends netd, which must hold nothing, and the connection.
 func (k *Keeper) End() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.forget()
 	err := k.client.Quit()
 	if err == nil {
 		k.awaitEnd()
