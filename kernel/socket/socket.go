@@ -63,6 +63,20 @@ func ReceiveFile(c *net.UnixConn) (*os.File, error) {
 	return os.NewFile(uintptr(fds[0]), "received"), nil
 }
 
+// Readable waits until something, or an error, can be read from a socket,
+// without taking it. The error says that the socket was closed.
+func Readable(c syscall.Conn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+}
+
 // InUse tells whether err says that an address is taken.
 func InUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 

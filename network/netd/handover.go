@@ -26,6 +26,9 @@ func (s *Server) handover(c *net.UnixConn) error {
 	}
 	for _, owner := range slices.Sorted(maps.Keys(s.held)) {
 		for _, h := range s.held[owner] {
+			if h.Count > 0 {
+				continue
+			}
 			f, err := h.file()
 			if err != nil {
 				return err
@@ -73,11 +76,15 @@ func (s *Server) TakeOver(c *net.UnixConn) error {
 	for _, owner := range slices.Sorted(maps.Keys(r.Held)) {
 		var sockets []*held
 		for _, b := range r.Held[owner] {
+			h := &held{Binding: b}
+			if b.Count > 0 {
+				sockets = append(sockets, h)
+				continue
+			}
 			f, err := socket.ReceiveFile(c)
 			if err != nil {
 				return err
 			}
-			h := &held{Binding: b}
 			if b.Proto == "tcp" {
 				h.listener, err = net.FileListener(f)
 			} else {

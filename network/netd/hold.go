@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"syscall"
 
 	"github.com/berth-engine/berth/kernel/socket"
 )
@@ -20,6 +21,9 @@ type held struct {
 
 // close stops listening; what is connected stays so.
 func (h *held) close() error {
+	if h.Count > 0 {
+		return nil
+	}
 	if h.listener != nil {
 		return h.listener.Close()
 	}
@@ -31,13 +35,16 @@ func (h *held) cut() { h.spliced.close() }
 
 // hold binds the sockets for one port: one for an address, one in each family
 // for the wildcard. It binds all or none.
-func hold(ctx context.Context, p Port) ([]*held, error) {
+func (s *Server) hold(ctx context.Context, p Port) ([]*held, error) {
+	if p.Count > 1 {
+		return s.holdRun(p)
+	}
 	if p.HostPortEnd <= p.HostPort {
-		return holdOne(ctx, p, p.HostPort)
+		return s.holdOne(ctx, p, p.HostPort)
 	}
 	var last error
 	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
-		sockets, err := holdOne(ctx, p, uint16(port))
+		sockets, err := s.holdOne(ctx, p, uint16(port))
 		if err == nil {
 			return sockets, nil
 		}
@@ -50,16 +57,16 @@ func hold(ctx context.Context, p Port) ([]*held, error) {
 // address families.
 const tries = 16
 
-func holdOne(ctx context.Context, p Port, port uint16) ([]*held, error) {
+func (s *Server) holdOne(ctx context.Context, p Port, port uint16) ([]*held, error) {
 	if p.HostIP.IsValid() {
-		h, err := bind(ctx, p, p.HostIP, port)
+		h, err := s.bindFree(ctx, p, p.HostIP, port)
 		if err != nil {
 			return nil, err
 		}
 		return []*held{h}, nil
 	}
 	for try := 0; ; try++ {
-		four, err := bind(ctx, p, netip.IPv4Unspecified(), port)
+		four, err := s.bindFree(ctx, p, netip.IPv4Unspecified(), port)
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +82,22 @@ func holdOne(ctx context.Context, p Port, port uint16) ([]*held, error) {
 		}
 		if port != 0 || try == tries {
 			return nil, err
+		}
+	}
+}
+
+// bindFree makes a socket whose port is in no run that is held.
+func (s *Server) bindFree(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error) {
+	for try := 0; ; try++ {
+		h, err := bind(ctx, p, ip, port)
+		if err != nil || !s.inRun(p.Proto, ip, h.HostPort) {
+			return h, err
+		}
+		if err := h.close(); err != nil {
+			return nil, err
+		}
+		if port != 0 || try == tries {
+			return nil, &bindError{h.Binding, syscall.EADDRINUSE}
 		}
 	}
 }

@@ -36,6 +36,9 @@ type Port struct {
 	Proto         string     `json:"proto"` // tcp or udp
 	ContainerIP   netip.Addr `json:"container_ip"`
 	ContainerPort uint16     `json:"container_port"`
+	// Count is how many ports in a row are meant, on both sides; 0: one. They are
+	// held without sockets.
+	Count uint16 `json:"count,omitempty"`
 }
 
 // Binding is a held port. A wildcard has one for each address family.
@@ -45,6 +48,7 @@ type Binding struct {
 	Proto         string     `json:"proto"`
 	ContainerIP   netip.Addr `json:"container_ip"`
 	ContainerPort uint16     `json:"container_port"`
+	Count         uint16     `json:"count,omitempty"` // as of a Port
 }
 
 // RefusalError says which port could not be held and why.

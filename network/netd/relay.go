@@ -8,16 +8,21 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/berth-engine/berth/kernel/socket"
 )
 
 // serve passes what reaches the socket to the container until the socket is
 // closed. It returns after everything it started.
 func (h *held) serve() {
-	if h.listener != nil {
-		h.serveTCP()
+	switch {
+	case h.Count > 0:
 		return
+	case h.listener != nil:
+		h.serveTCP()
+	default:
+		h.serveUDP()
 	}
-	h.serveUDP()
 }
 
 func (h *held) target() netip.AddrPort { return netip.AddrPortFrom(h.ContainerIP, h.ContainerPort) }
@@ -113,19 +118,34 @@ const (
 func (h *held) serveUDP() {
 	r := &datagrams{socket: h.packets.(*net.UDPConn), target: h.target(), peers: map[netip.AddrPort]*net.UDPConn{}}
 	defer r.end()
-	buf := make([]byte, 64<<10)
 	for {
-		n, from, err := r.socket.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
+		if err := socket.Readable(r.socket); err != nil {
+			return // closed
+		}
+		if !r.pass() {
 			return
 		}
-		if err != nil {
-			continue // an ICMP error about an earlier datagram
-		}
-		if peer := r.peer(from); peer != nil {
-			_, _ = peer.Write(buf[:n]) // a datagram may be lost, that is its nature
-		}
 	}
+}
+
+// datagram buffers are shared: most sockets never hear anything.
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// pass passes on a datagram that has arrived; false: the socket is closed.
+func (r *datagrams) pass() bool {
+	buf := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(buf)
+	n, from, err := r.socket.ReadFromUDPAddrPort(buf[:])
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	if err != nil {
+		return true // an ICMP error about an earlier datagram
+	}
+	if peer := r.peer(from); peer != nil {
+		_, _ = peer.Write(buf[:n]) // a datagram may be lost, that is its nature
+	}
+	return true
 }
 
 type datagrams struct {

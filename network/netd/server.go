@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -151,7 +152,7 @@ func (s *Server) reserve(ctx context.Context, owner string, ports []Port) *respo
 	}
 	var got []*held
 	for _, p := range ports {
-		sockets, err := hold(ctx, p)
+		sockets, err := s.hold(ctx, p)
 		if err != nil {
 			for _, h := range got {
 				h.close()
@@ -180,6 +181,11 @@ func (s *Server) refuse(err error) *response {
 	}
 	r := &RefusalError{Port: b.binding, Text: socket.Reason(err)}
 	r.Allocated = socket.InUse(err) && s.conflicts(b.binding)
+	if socket.InUse(err) && !r.Allocated {
+		if who := socket.InTheWay(b.binding.Proto, netip.AddrPortFrom(b.binding.HostIP, b.binding.HostPort)); who != "" {
+			r.Text += " by " + who
+		}
+	}
 	return &response{Refusal: r}
 }
 
@@ -187,7 +193,7 @@ func (s *Server) refuse(err error) *response {
 func (s *Server) conflicts(b Binding) bool {
 	for _, sockets := range s.held {
 		for _, h := range sockets {
-			same := h.HostPort == b.HostPort && h.Proto == b.Proto && h.HostIP.Is4() == b.HostIP.Is4()
+			same := h.spans(b.HostPort) && h.Proto == b.Proto && h.HostIP.Is4() == b.HostIP.Is4()
 			if same && (h.HostIP == b.HostIP || h.HostIP.IsUnspecified() || b.HostIP.IsUnspecified()) {
 				return true
 			}

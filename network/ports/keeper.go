@@ -68,14 +68,14 @@ func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([
 	defer k.mu.Unlock()
 	var got []netd.Binding
 	err := k.call(ctx, func(c *netd.Client) (err error) {
-		got, err = c.Reserve(owner, want)
+		got, err = c.Reserve(owner, fold(want))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	k.held[owner] = got
-	return got, nil
+	return unfold(got), nil
 }
 
 // Release lets go of what owner has.
@@ -94,6 +94,7 @@ func (k *Keeper) Release(ctx context.Context, owner string) error {
 func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	want = refold(want)
 	return k.call(ctx, func(c *netd.Client) error {
 		all, err := c.List()
 		if err != nil {
@@ -133,7 +134,7 @@ func sameBindings(a, b []netd.Binding) bool {
 func hold(c *netd.Client, owner string, bindings []netd.Binding) error {
 	want := make([]netd.Port, len(bindings))
 	for i, b := range bindings {
-		want[i] = netd.Port{HostIP: b.HostIP, HostPort: b.HostPort, Proto: b.Proto, ContainerIP: b.ContainerIP, ContainerPort: b.ContainerPort}
+		want[i] = asked(b)
 	}
 	_, err := c.Reserve(owner, want)
 	return err
