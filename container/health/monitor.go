@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +39,7 @@ func NewMonitor(c Check, started time.Time) *Monitor {
 func (m *Monitor) State() *container.Health {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &container.Health{Status: m.status, FailingStreak: m.streak, Log: slices.Clone(m.answers)}
+	return &container.Health{Status: m.status, FailingStreak: m.streak, Log: append([]*container.HealthcheckResult{}, m.answers...)}
 }
 
 // Status is the current judgement.
