@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -113,8 +114,9 @@ func TestConflict(t *testing.T) {
 		}
 		w.sameAs(before)
 	}
-	refuse("failed to bind host port 0.0.0.0:8080/tcp: address already in use", tcp("", 8079, 79), tcp("", 8080, 80))
-	refuse("failed to bind host port 127.0.0.1:8080/tcp: address already in use", tcp("127.0.0.1", 8080, 80))
+	us := fmt.Sprintf(" by process %d (exe)", os.Getpid())
+	refuse("failed to bind host port 0.0.0.0:8080/tcp: address already in use"+us, tcp("", 8079, 79), tcp("", 8080, 80))
+	refuse("failed to bind host port 127.0.0.1:8080/tcp: address already in use"+us, tcp("127.0.0.1", 8080, 80))
 	refuse("failed to bind host port 203.0.113.9:8080/tcp: cannot assign requested address", tcp("203.0.113.9", 8080, 80))
 
 	w.attach("a", tcp("", 8081, 80))
