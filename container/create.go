@@ -108,6 +108,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	if o.Request.HostConfig != nil {
 		host = *o.Request.HostConfig
 	}
+	host.LogConfig = withLogDefaults(host.LogConfig, s.defaults.LogConfig)
 	more, err := validateHostConfig(config, &host)
 	if err != nil {
 		return nil, nil, nil, err
@@ -172,12 +173,6 @@ func (s *Service) adapt(h *container.HostConfig) {
 	}
 	if h.Memory > 0 && h.MemorySwap == 0 {
 		h.MemorySwap = 2 * h.Memory
-	}
-	if h.LogConfig.Type == "" {
-		h.LogConfig = s.defaults.LogConfig
-		if h.LogConfig.Type == "" {
-			h.LogConfig.Type = logLocal
-		}
 	}
 	h.MaskedPaths, h.ReadonlyPaths = spec.MaskedPaths(h), spec.ReadonlyPaths(h)
 }

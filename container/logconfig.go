@@ -1,7 +1,9 @@
 package container
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,6 +35,18 @@ func logLimits(l *container.LogConfig) (size int64, files int, err error) {
 		}
 	}
 	return size, files, nil
+}
+
+// withLogDefaults fills in the engine's driver, and its options where that
+// driver is used, beneath those that the request has.
+func withLogDefaults(asked, def container.LogConfig) container.LogConfig {
+	def.Type = cmp.Or(def.Type, logLocal)
+	out := container.LogConfig{Type: cmp.Or(asked.Type, def.Type), Config: map[string]string{}}
+	if out.Type == def.Type {
+		maps.Copy(out.Config, def.Config)
+	}
+	maps.Copy(out.Config, asked.Config)
+	return out
 }
 
 // packsLog tells whether finished segments of the log are compressed.

@@ -24,7 +24,10 @@ func (s *Server) containerCreate(w http.ResponseWriter, r *request) error {
 	if err := readJSON(w, r.Request, &body); err != nil {
 		return err
 	}
-	req, warnings, err := body.Lift(r.version, compat.Host{CgroupV2: s.o.About.CgroupVersion == "2"})
+	req, warnings, err := body.Lift(r.version, compat.Host{
+		CgroupV2: s.o.About.CgroupVersion == "2", Client: r.UserAgent(),
+		Log: container.LogConfig{Type: s.o.About.LogDriver, Config: s.o.About.LogOpts},
+	})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type About struct {
 	Name      string // the machine's host name
 	DataRoot  string
 	LogDriver string // of containers that do not say otherwise
+	LogOpts   map[string]string
 	Sandbox   string // path of berth-sandbox
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string

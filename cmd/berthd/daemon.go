@@ -188,7 +188,7 @@ func closeAll(listeners []net.Listener) {
 func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 	a := server.About{
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
-		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, Sandbox: sandboxProgram,
+		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
 		CgroupVersion: "1",
 	}
 	if cgroup.Detect() == cgroup.V2 {

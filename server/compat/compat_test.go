@@ -2,6 +2,7 @@ package compat
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -300,4 +301,31 @@ func FuzzCreate(f *testing.F) {
 			t.Errorf("incomplete: %+v", req)
 		}
 	})
+}
+
+// The Python SDK returns output only of drivers that it knows.
+func TestLiftLog(t *testing.T) {
+	sdk, local := "docker-sdk-python/7.1.0", container.LogConfig{Type: "local", Config: map[string]string{"max-size": "1m"}}
+	for name, c := range map[string]struct {
+		host Host
+		body string
+		want string
+	}{
+		"sdk":            {Host{Client: sdk, Log: local}, `{}`, "json-file map[compress:true max-file:3 max-size:1m]"},
+		"sdk's choice":   {Host{Client: sdk, Log: local}, `{"LogConfig":{"Type":"none"}}`, "none map[]"},
+		"another client": {Host{Client: "x", Log: local}, `{}`, " map[]"},
+		"another engine": {Host{Client: sdk, Log: container.LogConfig{Type: "journald"}}, `{}`, " map[]"},
+	} {
+		var b CreateBody
+		if err := json.Unmarshal([]byte(`{"Image":"x","HostConfig":`+c.body+`}`), &b); err != nil {
+			t.Fatal(err)
+		}
+		req, _, err := b.Lift(Newest, c.host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l := req.HostConfig.LogConfig; fmt.Sprint(l.Type, " ", l.Config) != c.want {
+			t.Errorf("%s: got %s %v", name, l.Type, l.Config)
+		}
+	}
 }

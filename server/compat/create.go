@@ -43,7 +43,9 @@ func (w *words) UnmarshalJSON(data []byte) error {
 
 // Host is what lifting a request depends on beside its version.
 type Host struct {
-	CgroupV2 bool // the unified hierarchy holds the controllers
+	CgroupV2 bool                // the unified hierarchy holds the controllers
+	Client   string              // the client's User-Agent
+	Log      container.LogConfig // of containers that do not say otherwise
 }
 
 // Lift returns the request as a client of the newest API would have sent it, and
@@ -71,6 +73,7 @@ func (b *CreateBody) Lift(v Version, h Host) (*container.CreateRequest, []string
 	}
 	defaultNetwork(&req)
 	liftHost(v, h, req.HostConfig)
+	liftLog(h, &req.HostConfig.LogConfig)
 	if err := liftMounts(v, req.HostConfig); err != nil {
 		return nil, nil, err
 	}
