@@ -46,12 +46,12 @@ func (s *Server) ping(w http.ResponseWriter, r *request) error {
 	return err
 }
 
-func (s *Server) version(w http.ResponseWriter, _ *request) error {
+func (s *Server) version(w http.ResponseWriter, r *request) error {
 	a, kernel := s.o.About, kernelVersion()
 	v := system.VersionResponse{
 		Platform:      system.PlatformInfo{Name: "Berth Engine"},
 		Version:       a.Version,
-		APIVersion:    compat.Newest.String(),
+		APIVersion:    compat.NewestFor(r.UserAgent()).String(),
 		MinAPIVersion: compat.Oldest.String(),
 		Os:            runtime.GOOS,
 		Arch:          runtime.GOARCH,

@@ -207,6 +207,8 @@ func TestImages(t *testing.T) {
 	} {
 		has(t, old, path, want)
 	}
+	r.Config.Volumes = map[string]struct{}{"/v": {}}
+	has(t, InspectImage(v(44), r, ""), "ContainerConfig.Volumes", `{"/v":{}}`)
 	mid := InspectImage(v(51), r, "overlayfs")
 	has(t, mid, "VirtualSize", "-")
 	has(t, mid, "Config.Hostname", "-")
@@ -326,6 +328,17 @@ func TestLiftLog(t *testing.T) {
 		}
 		if l := req.HostConfig.LogConfig; fmt.Sprint(l.Type, " ", l.Config) != c.want {
 			t.Errorf("%s: got %s %v", name, l.Type, l.Config)
+		}
+	}
+}
+
+func TestNewestFor(t *testing.T) {
+	for client, want := range map[string]Version{
+		"docker-sdk-python/7.1.0": {1, 44}, "docker-compose/1.29.2 docker-py/5.0.3 Linux/6.1": {1, 44},
+		"Docker-Client/28.2.2 (linux)": Newest, "": Newest,
+	} {
+		if got := NewestFor(client); got != want {
+			t.Errorf("%q: got %v", client, got)
 		}
 	}
 }

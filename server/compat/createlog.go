@@ -2,7 +2,6 @@ package compat
 
 import (
 	"maps"
-	"strings"
 
 	"github.com/moby/moby/api/types/container"
 )
@@ -12,7 +11,7 @@ import (
 // whose driver is json-file or journald, and returns None for any other, though
 // all logs can be read. The limits are those of our default, local.
 func liftLog(h Host, l *container.LogConfig) {
-	if l.Type != "" || h.Log.Type != "local" || !strings.HasPrefix(h.Client, "docker-sdk-python/") {
+	if l.Type != "" || h.Log.Type != "local" || !isPythonSDK(h.Client) {
 		return
 	}
 	l.Type = "json-file"

@@ -88,7 +88,10 @@ func InspectImage(v Version, r image.InspectResponse, driver string) any {
 		old.Config = imageConfig149{imageConfig: c}
 	}
 	if v.before(45) {
-		old.Container, old.ContainerConfig = "", imageConfig149{imageConfig: imageConfig{DockerOCIImageConfig: &dockerspec.DockerOCIImageConfig{}}}
+		// Of the container the image was committed from, only what
+		// docker-compose 1 reads: it keeps these volumes' data.
+		built := imageConfig{DockerOCIImageConfig: &dockerspec.DockerOCIImageConfig{}, Volumes: cfg.Volumes}
+		old.Container, old.ContainerConfig = "", imageConfig149{imageConfig: built}
 	}
 	return old
 }
