@@ -162,7 +162,8 @@ func (f *fields) time(name string, v *time.Time) {
 		if b := f.get(name); b != nil {
 			s, err := unquote(b)
 			f.check(err)
-			f.check(v.UnmarshalText([]byte(s)))
+			*v, err = parseTime(s)
+			f.check(err)
 		}
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -284,4 +285,27 @@ func describeLinux(c *codec, l *specs.Linux) {
 		list(c, &p.Flags, func(c *codec, f *specs.MemoryPolicyFlagType) { c.str((*string)(f)) })
 	})
 	option(c, &l.Personality, func(c *codec, p *specs.LinuxPersonality) { c.str((*string)(&p.Domain)) })
+}
+
+// toHex makes text of bytes, for a place where only text can be.
+func toHex(b []byte) string {
+	const digits = "0123456789abcdef"
+	out := make([]byte, 0, 2*len(b))
+	for _, c := range b {
+		out = append(out, digits[c>>4], digits[c&15])
+	}
+	return string(out)
+}
+
+// fromHex undoes it.
+func fromHex(s string) ([]byte, error) {
+	out := make([]byte, len(s)/2)
+	for i := range out {
+		n, err := strconv.ParseUint(s[2*i:2*i+2], 16, 8)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = byte(n)
+	}
+	return out, nil
 }

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -74,13 +73,13 @@ func takeOutside(o *order, p *Plan, n *namespaces) {
 		out.Mounts, out.CgroupDirs, out.CgroupNS = o.Spec.Mounts, o.CgroupDirs, o.CgroupNS
 		o.Join, o.NetNS, o.MountNS, o.Opened = nil, false, "", true
 	}
-	p.Outside = base64.StdEncoding.EncodeToString(encode(out.describe))
+	p.Outside = toHex(encode(out.describe))
 }
 
 // forkInto forks the stage into its user and time namespaces, and with a user
 // namespace into all others, so that the new ones belong to it.
 func (p *Process) forkInto(exe *os.File, plan *Plan, group *os.File, files []*os.File) error {
-	text, err := base64.StdEncoding.DecodeString(plan.Outside)
+	text, err := fromHex(plan.Outside)
 	if err != nil {
 		return err
 	}
