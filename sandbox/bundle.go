@@ -62,6 +62,9 @@ type Bundle struct {
 	OpenStdin, StdinOnce bool
 	// Reaper runs the command as child of a minimal process 1 (--init).
 	Reaper bool
+	// Runtime is another OCI runtime that makes the container: its program by
+	// absolute path, and the arguments that come before all others. Nil: Berth.
+	Runtime []string
 	// Durable makes the exit record survive a power loss before Wait returns.
 	Durable bool
 }

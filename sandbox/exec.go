@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -62,19 +63,18 @@ type Process struct {
 // program may run nevertheless.
 func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err error) {
 	defer s.r.pool.work()()
-	order, err := s.execOrder(spec)
+	names, files, err := s.execFiles(spec)
 	if err != nil {
 		return nil, fmt.Errorf("exec in %s: %w", s.id, err)
 	}
-	defer order.Close()
+	defer files[0].Close()
 	m := &monitor.Exec{
-		ID: spec.ID, Files: []string{monitor.FileOrder, monitor.FileExe}, Terminal: spec.Process.Terminal,
+		ID: spec.ID, Files: names, Terminal: spec.Process.Terminal,
 		Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Note: spec.Note,
 	}
 	if a := spec.Process.ExecCPUAffinity; a != nil {
 		m.CPUs = a.Initial
 	}
-	files := []*os.File{order, s.r.exe} // the monitor may be of another build
 	p := &Process{ID: spec.ID, Note: spec.Note, s: s}
 	if spec.Stdin || spec.Stdout || spec.Stderr {
 		conn, theirs, err := monitor.Pair()
@@ -91,6 +91,22 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 	}
 	p.Pid, p.StartedAt, p.Warnings = done.Pid, done.StartedAt, done.Warnings
 	return p, nil
+}
+
+// execFiles returns what the monitor needs to make the process; the first file
+// is the caller's to close.
+func (s *Sandbox) execFiles(spec *ExecSpec) (names []string, files []*os.File, err error) {
+	if s.foreign {
+		text, err := json.Marshal(spec.Process)
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := ns.DataMemfd("process", bytes.NewReader(text))
+		return []string{monitor.FileProcess}, []*os.File{f}, err
+	}
+	order, err := s.execOrder(spec)
+	// The monitor may be of another build.
+	return []string{monitor.FileOrder, monitor.FileExe}, []*os.File{order, s.r.exe}, err
 }
 
 // execOrder makes the order for the stage.

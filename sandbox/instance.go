@@ -30,6 +30,7 @@ type instance struct {
 	CgroupParent string `json:"cgroup_parent"`
 	CgroupName   string `json:"cgroup_name"`
 	Durable      bool   `json:"durable,omitempty"`
+	Foreign      bool   `json:"foreign,omitempty"` // another OCI runtime has made the container
 }
 
 func (i *instance) write(dir string) error {

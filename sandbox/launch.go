@@ -70,7 +70,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	u.push(func() error { return p.end(false) })
 	i := &instance{
 		Version: 1, ID: b.ID, Instance: nonce(), MonitorPid: p.pid, MonitorStart: p.start,
-		CgroupParent: parent, CgroupName: name, Durable: b.Durable,
+		CgroupParent: parent, CgroupName: name, Durable: b.Durable, Foreign: b.Runtime != nil,
 	}
 	noted := r.note(i, &u)
 	if parent != r.o.CgroupParent || name != b.ID {
@@ -84,7 +84,11 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		return nil, err
 	}
 	u.push(func() error { return errors.Join(group.Kill(), group.Destroy()) })
-	l, order, err := r.message(b, i, group)
+	message := r.message
+	if b.Runtime != nil {
+		message = r.foreignMessage
+	}
+	l, order, err := message(b, i, group)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +101,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	u.push(func() error { return p.end(!refused(err)) })
 	created, err := launch(ctx, p.conn, l, order, b, group)
 	if err != nil {
-		return nil, err
+		return nil, noProgram(err)
 	}
 	if err := fault.Point("sandbox.launch.created"); err != nil {
 		return nil, err
@@ -143,8 +147,7 @@ func (r *Runtime) note(i *instance, u *undo) (noted func() error) {
 
 // message makes the launch message, and the order that goes with it.
 func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor.Launch, []byte, error) {
-	dirs := group.JoinDirs()
-	cfg := &stage.Config{Spec: b.Spec, Reaper: b.Reaper, CgroupDirs: dirs}
+	cfg := &stage.Config{Spec: b.Spec, Reaper: b.Reaper, CgroupDirs: group.JoinDirs()}
 	var err error
 	if cfg.Seccomp, err = seccomp.Compile(b.Spec.Linux.Seccomp); err != nil {
 		return nil, nil, err
@@ -156,12 +159,20 @@ func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor
 	if err != nil {
 		return nil, nil, err
 	}
+	l := r.frame(b, i, group)
+	l.Plan = *plan
+	return l, order, nil
+}
+
+// frame is what a launch message says whoever makes the container.
+func (r *Runtime) frame(b *Bundle, i *instance, group *cgroup.Group) *monitor.Launch {
+	dirs := group.JoinDirs()
 	return &monitor.Launch{
-		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable, Plan: *plan,
+		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable,
 		LogDir: b.LogDir, LogMaxSize: b.LogMaxSize, LogMaxFiles: b.LogMaxFiles,
-		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce,
+		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce, Runtime: b.Runtime,
 		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs,
-	}, order, nil
+	}
 }
 
 // refused: the monitor took the launch back itself, and is about to end.
@@ -173,13 +184,16 @@ func refused(err error) bool {
 // launch sends the message with its descriptors and waits for "created". The
 // connection is of no use if ctx ends before.
 func launch(ctx context.Context, conn *monitor.Conn, l *monitor.Launch, order []byte, b *Bundle, group *cgroup.Group) (*monitor.Created, error) {
-	text, err := ns.DataMemfd("order", bytes.NewReader(order))
-	if err != nil {
-		return nil, err
+	files := []*os.File{b.Rootfs}
+	l.Files = []string{monitor.FileRootfs}
+	if order != nil {
+		text, err := ns.DataMemfd("order", bytes.NewReader(order))
+		if err != nil {
+			return nil, err
+		}
+		defer text.Close()
+		l.Files, files = append(l.Files, monitor.FileOrder), append(files, text)
 	}
-	defer text.Close()
-	files := []*os.File{text, b.Rootfs}
-	l.Files = []string{monitor.FileOrder, monitor.FileRootfs}
 	if b.NetNS != nil {
 		l.Files, files = append(l.Files, monitor.FileNetNS), append(files, b.NetNS)
 	}

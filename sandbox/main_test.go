@@ -58,7 +58,7 @@ func withPrograms(run func() int) (int, error) {
 		"berth-sandbox":  "github.com/berth-engine/berth/cmd/berth-sandbox",
 		"root/bin/guest": "./testdata/guest",
 	} {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(programs, out), pkg)
+		cmd := exec.Command("go", "build", "-trimpath", "-gcflags=github.com/berth-engine/...=-l", "-ldflags=-s -w", "-o", filepath.Join(programs, out), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("build %s: %w\n%s", pkg, err, text)

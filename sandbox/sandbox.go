@@ -20,6 +20,7 @@ type Sandbox struct {
 	instance string
 	stateDir string
 	durable  bool
+	foreign  bool     // another OCI runtime made the container
 	process  *process // the monitor
 	conn     *monitor.Conn
 	group    *cgroup.Group
@@ -43,7 +44,7 @@ type Sandbox struct {
 
 func (r *Runtime) newSandbox(i *instance, stateDir string, p *process, g *cgroup.Group) *Sandbox {
 	return &Sandbox{
-		r: r, id: i.ID, instance: i.Instance, stateDir: stateDir, durable: i.Durable,
+		r: r, id: i.ID, instance: i.Instance, stateDir: stateDir, durable: i.Durable, foreign: i.Foreign,
 		process: p, conn: p.conn, group: g, seq: seqWait, calls: map[uint64]chan *monitor.Message{},
 		done: make(chan struct{}), cut: make(chan struct{}), gone: make(chan struct{}),
 	}

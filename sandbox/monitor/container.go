@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/sandbox/foreign"
 	"github.com/berth-engine/berth/sandbox/hook"
 	"github.com/berth-engine/berth/sandbox/stage"
 )
@@ -28,7 +29,8 @@ type container struct {
 	poststop  sync.Once
 	cfg       *Launch
 	ahead     *stage.Process // before a launch, if there is one
-	proc      *stage.Process
+	proc      *process
+	other     *foreign.Runtime // has the container; nil: package stage has
 	startedAt time.Time
 	startErr  *stage.ExecError
 	exited    Exited // valid in StateExited
@@ -79,7 +81,14 @@ func (c *container) launch(l *Launch, files []*os.File, meanwhile func() error) 
 	if err != nil {
 		return nil, err
 	}
-	proc, io, err := c.spawn(l, f, group, meanwhile)
+	spawn := c.spawn
+	if len(l.Runtime) > 0 {
+		spawn = c.spawnForeign
+	}
+	proc, io, err := spawn(l, f, group, meanwhile)
+	if e := (*stage.ExecError)(nil); errors.As(err, &e) {
+		return nil, &Error{Kind: kindExec, Text: e.Text, ExitCode: e.ExitCode()}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +131,8 @@ func named(names []string, files []*os.File) (f stage.Files, group *os.File, err
 			f.Sources[index] = files[i]
 		}
 	}
-	if f.Rootfs == nil || f.Order == nil {
-		return f, nil, fmt.Errorf("launch: no order or no root file system: %w", errdefs.ErrInvalidArgument)
+	if f.Rootfs == nil {
+		return f, nil, fmt.Errorf("launch: no root file system: %w", errdefs.ErrInvalidArgument)
 	}
 	return f, group, nil
 }
@@ -141,7 +150,10 @@ func (c *container) process(plan *stage.Plan, group *os.File) (*stage.Process, e
 	return stage.Fork(c.exe, plan, group)
 }
 
-func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile func() error) (_ *stage.Process, _ *stdio, err error) {
+func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile func() error) (_ *process, _ *stdio, err error) {
+	if f.Order == nil {
+		return nil, nil, fmt.Errorf("launch: no order: %w", errdefs.ErrInvalidArgument)
+	}
 	l.Plan.NetNS = f.NetNS
 	proc, err := c.process(&l.Plan, group)
 	if err != nil {
@@ -177,7 +189,7 @@ func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile fu
 	if err != nil {
 		return nil, nil, errors.Join(err, io.close())
 	}
-	return proc, io, nil
+	return &process{Process: proc}, io, nil
 }
 
 // start lets process 1 execute its program.
@@ -262,6 +274,17 @@ func (c *container) status() *Status {
 }
 
 func (c *container) signal(sig int) error {
+	err := c.trySignal(sig)
+	if err == nil && c.proc.other != nil {
+		err = c.proc.signal(syscall.Signal(sig)) // it takes a while
+	}
+	if errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %d: %w: %w", sig, err, errdefs.ErrNotFound)
+	}
+	return err
+}
+
+func (c *container) trySignal(sig int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -272,11 +295,10 @@ func (c *container) signal(sig int) error {
 	case c.state == StateExited:
 		return fmt.Errorf("signal %d: the container has exited: %w", sig, errdefs.ErrNotFound)
 	}
-	err := ns.PidfdSignal(c.proc.PidFD, syscall.Signal(sig))
-	if errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("signal %d: %w: %w", sig, err, errdefs.ErrNotFound)
+	if c.proc.other != nil {
+		sig = 0 // only whether it is there
 	}
-	return err
+	return ns.PidfdSignal(c.proc.PidFD, syscall.Signal(sig))
 }
 
 func (c *container) resize(r Resize) error {

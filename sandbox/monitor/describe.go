@@ -46,6 +46,7 @@ func (l *Launch) describe(f *fields) {
 	number(f, "log_max_files", &l.LogMaxFiles, true)
 	f.flag("open_stdin", &l.OpenStdin)
 	f.flag("stdin_once", &l.StdinOnce)
+	f.strs("runtime", &l.Runtime, true)
 	f.str("oom_file", &l.OOMFile, true)
 	f.str("kill_file", &l.KillFile, true)
 	f.strs("cgroup_dirs", &l.CgroupDirs, true)

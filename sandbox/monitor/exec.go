@@ -20,7 +20,7 @@ type execution struct {
 	fan *fan
 
 	// Set by the one who makes it; for all others when startedAt is.
-	proc *stage.Process
+	proc *process
 	io   *stdio
 
 	// Guarded by execs.
@@ -39,7 +39,7 @@ func (c *container) exec(req *Exec, files []*os.File) (*Executed, error) {
 		closeAll(files)
 		return nil, err
 	}
-	defer closeAll([]*os.File{f.order, f.exe})
+	defer closeAll([]*os.File{f.order, f.exe, f.process})
 	x := &execution{Exec: *req, fan: newFan(), done: make(chan struct{})}
 	if err := c.execs.enter(x); err != nil {
 		closeAll([]*os.File{f.stream})
@@ -54,7 +54,7 @@ func (c *container) exec(req *Exec, files []*os.File) (*Executed, error) {
 }
 
 // execFD are the descriptors that come with Exec.
-type execFD struct{ order, exe, stream *os.File }
+type execFD struct{ order, exe, stream, process *os.File }
 
 // execFiles sorts the descriptors; stream is nil if there is none.
 func execFiles(req *Exec, files []*os.File) (f execFD, err error) {
@@ -69,12 +69,14 @@ func execFiles(req *Exec, files []*os.File) (f execFD, err error) {
 			f.exe = files[i]
 		case FileStream:
 			f.stream = files[i]
+		case FileProcess:
+			f.process = files[i]
 		default:
 			return f, fmt.Errorf("exec: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
 		}
 	}
 	switch {
-	case req.ID == "" || f.order == nil || f.exe == nil:
+	case req.ID == "" || (f.order == nil || f.exe == nil) && f.process == nil:
 		err = fmt.Errorf("exec: no id, no order or no program: %w", errdefs.ErrInvalidArgument)
 	case f.stream == nil && (req.Stdin || req.Stdout || req.Stderr):
 		err = fmt.Errorf("exec: streams without a descriptor for them: %w", errdefs.ErrInvalidArgument)
@@ -99,7 +101,11 @@ func (c *container) begin(x *execution, f execFD) (warnings []string, err error)
 			_ = client.conn.Close()
 		}
 	}
-	if err := c.enter(x, f); err != nil {
+	enter := c.enter
+	if c.other != nil {
+		enter = c.enterForeign
+	}
+	if err := enter(x, f); err != nil {
 		abandon()
 		return nil, err
 	}
@@ -137,6 +143,9 @@ func takeConn(f *os.File) (*Conn, error) {
 
 // enter makes the process, up to "created", and its streams.
 func (c *container) enter(x *execution, f execFD) error {
+	if f.order == nil {
+		return fmt.Errorf("exec: no order: %w", errdefs.ErrInvalidArgument)
+	}
 	entry, err := c.entry()
 	if err != nil {
 		return err
@@ -148,8 +157,9 @@ func (c *container) enter(x *execution, f execFD) error {
 	}
 	entry.Order, entry.Terminal, entry.CPUs = f.order, x.Terminal, x.CPUs
 	entry.Stdin, entry.Stdout, entry.Stderr = theirs[0], theirs[1], theirs[2]
-	proc, err := stage.Enter(f.exe, entry)
+	made, err := stage.Enter(f.exe, entry)
 	closeAll(theirs[:]) // the process has its own
+	proc := &process{Process: made}
 	if err == nil {
 		err = c.execs.made(x, proc)
 	}
@@ -234,6 +244,7 @@ func (x *execution) output(stream byte, buf []byte, n int) { x.fan.output(stream
 // await brings a process that was started to its end and makes that known.
 func (c *container) await(x *execution) {
 	status, err := Reap(x.pidfd, x.proc.Pid)
+	x.proc.reaped()
 	now := time.Now()
 	x.fan.lift()
 	x.io.drain()

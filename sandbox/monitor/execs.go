@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/ns"
-	"github.com/berth-engine/berth/sandbox/stage"
 )
 
 // maxExecs bounds the further processes of one container, those that ended
@@ -58,7 +57,7 @@ func (s *execs) leave(x *execution) {
 
 // made notes the process; from here on it ends with the container. If that is
 // ending already, so does the process.
-func (s *execs) made(x *execution, proc *stage.Process) (err error) {
+func (s *execs) made(x *execution, proc *process) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ending {

@@ -87,6 +87,10 @@ type Launch struct {
 	OpenStdin bool `json:"open_stdin,omitempty"`
 	StdinOnce bool `json:"stdin_once,omitempty"`
 
+	// Runtime is the program of another OCI runtime, and its first arguments,
+	// which makes the container from the config in Dir. There is no order then.
+	Runtime []string `json:"runtime,omitempty"`
+
 	OOMFile    string   `json:"oom_file,omitempty"`    // holds a line "oom_kill N"
 	KillFile   string   `json:"kill_file,omitempty"`   // cgroup.kill of the container's group
 	CgroupDirs []string `json:"cgroup_dirs,omitempty"` // the group's directories
@@ -160,6 +164,9 @@ type Attach struct {
 const (
 	FileExe    = "exe"    // the sealed memfd of the stage that understands the order
 	FileStream = "stream" // one end of a socket pair, which carries the streams
+	// FileProcess is the process as JSON, instead of an order, if another OCI
+	// runtime made the container.
+	FileProcess = "process"
 )
 
 // Exec makes a further process in the container and executes its program.

@@ -19,6 +19,7 @@ const lastOutput = 500 * time.Millisecond
 // makes it known.
 func (c *container) reap(pidfd *os.File) {
 	status, err := Reap(pidfd, c.proc.Pid)
+	c.proc.reaped()
 	now := time.Now()
 	_ = pidfd.Close() // only read
 	c.starting.Lock() // a start that failed says why before we look

@@ -102,7 +102,7 @@ func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
 }
 
 func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
-	kinds, err := foreign(e.Pid)
+	kinds, err := notOurs(e.Pid)
 	if err == nil {
 		// It had the number for as long as we looked.
 		err = ns.PidfdSignal(e.PidFD, 0)
@@ -217,8 +217,8 @@ var ownNS = sync.OnceValue(func() map[string]string {
 	return own
 })
 
-// foreign returns the kinds of those namespaces of a process that are not ours.
-func foreign(pid int) (kinds int, err error) {
+// notOurs returns the kinds of those namespaces of a process that are not ours.
+func notOurs(pid int) (kinds int, err error) {
 	for name, kind := range nsKinds {
 		link, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/" + name)
 		if errors.Is(err, os.ErrNotExist) && ownNS()[name] == "" {

@@ -16,23 +16,27 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/sandbox/foreign"
 	"github.com/berth-engine/berth/sandbox/hook"
 )
 
 // IsStage tells whether this process was started as one of the programs that
 // Main is.
 func IsStage() bool {
-	return os.Args[0] == InitName || os.Args[0] == EnterName || os.Args[0] == ReaperName || os.Args[0] == hook.Name
+	return os.Args[0] == InitName || os.Args[0] == EnterName || os.Args[0] == ReaperName ||
+		os.Args[0] == hook.Name || os.Args[0] == foreign.Name
 }
 
 // Main is the init stage, that of a further process, the reaper, or what
-// executes a hook, depending on os.Args[0]. It does not return.
+// executes a hook or another runtime, depending on os.Args[0]. It does not return.
 func Main() {
 	switch os.Args[0] {
 	case ReaperName:
 		reap()
 	case hook.Name:
 		hook.Main()
+	case foreign.Name:
+		foreign.Main()
 	}
 	// Credentials, capabilities and seccomp belong to a thread: this one, which
 	// will also execute the program.
