@@ -53,6 +53,8 @@ type Config struct {
 	ShmSize         Bytes                        `json:"default-shm-size"`
 	Ulimits         map[string]*container.Ulimit `json:"default-ulimits"`
 	NoNewPrivileges bool                         `json:"no-new-privileges"`
+	Runtimes        map[string]Runtime           `json:"runtimes"`        // OCI runtimes besides Berth's own, by name
+	DefaultRuntime  string                       `json:"default-runtime"` // for containers that name none; "": Berth's own
 	LogDriver       string                       `json:"log-driver"`
 	LogOpts         map[string]string            `json:"log-opts"`
 
@@ -72,6 +74,15 @@ type Registry struct {
 	Insecure bool     `json:"insecure"` // plain HTTP or an unverified certificate is accepted
 }
 
+// Runtime is how to call an OCI runtime: one with runc's command line.
+type Runtime struct {
+	Path string   `json:"path"`        // absolute, or looked up on the PATH when it is used
+	Args []string `json:"runtimeArgs"` // come before all others
+	// Containerd's shims are not used here: to be refused.
+	Type    string         `json:"runtimeType"`
+	Options map[string]any `json:"options"`
+}
+
 // defaults is the configuration without flags and file.
 func defaults() *Config {
 	return &Config{
@@ -79,7 +90,7 @@ func defaults() *Config {
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
 		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true,
 		ShmSize: 64 * units.MiB, LogDriver: "local",
-		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{},
+		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
 	}
 }
 

@@ -114,6 +114,13 @@ func TestRefused(t *testing.T) {
 		{`{"default-ulimits": {"nofile": null}}`, "", "invalid default-ulimits: nofile"},
 		{"", "--live-restore=false", "cannot be switched off"},
 		{"", "--log-opt x", "must be key=value"},
+		{"", "--add-runtime x", "must be name=path"},
+		{"", "--add-runtime x=/a --add-runtime x=/b", "given twice"},
+		{"", "--add-runtime berth=/a", "Berth's own"},
+		{"", "--add-runtime x=", "x has no path"},
+		{"", "--default-runtime x", "there is no runtime x"},
+		{`{"runtimes": {"x": {"runtimeType": "io.containerd.kata.v2"}}}`, "", "containerd's shims"},
+		{`{"runtimes": {"x": {"path": "/a"}}}`, "--add-runtime y=/b", "runtimes: (from flag"},
 	} {
 		_, err := load(t, tc.file, strings.Fields(tc.args)...)
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -122,6 +129,20 @@ func TestRefused(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("leaks a password: %v", err)
 		}
+	}
+}
+
+func TestRuntimes(t *testing.T) {
+	c, err := load(t, `{"runtimes": {"crun": {"path": "/usr/bin/crun", "runtimeArgs": ["--debug"]}, "sh": {"path": "sh"}, "no": {"path": "nosuch-runtime"}}, "default-runtime": "crun"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := c.Commands()
+	if c.DefaultRuntime != "crun" || !reflect.DeepEqual(all["crun"], []string{"/usr/bin/crun", "--debug"}) || !filepath.IsAbs(all["sh"][0]) || all["no"][0] != "nosuch-runtime" {
+		t.Errorf("%+v", all)
+	}
+	if c, err = load(t, "", "--add-runtime", "runc=/usr/sbin/runc", "--add-runtime=a=/b"); err != nil || len(c.Commands()) != 2 {
+		t.Errorf("%v, %+v", err, c)
 	}
 }
 

@@ -42,6 +42,8 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.Var(&c.ShmSize, "default-shm-size", "Size of /dev/shm of containers that do not say otherwise")
 	fs.Var(ulimits(c.Ulimits), "default-ulimit", "Ulimit of containers that do not say otherwise (NAME=SOFT[:HARD])")
 	fs.BoolVar(&c.NoNewPrivileges, "no-new-privileges", c.NoNewPrivileges, "Set no-new-privileges for new containers")
+	fs.Var(runtimes(c.Runtimes), "add-runtime", "OCI runtime besides Berth's own (NAME=PATH)")
+	fs.StringVar(&c.DefaultRuntime, "default-runtime", c.DefaultRuntime, "Runtime of containers that do not say otherwise")
 	fs.StringVar(&c.LogDriver, "log-driver", c.LogDriver, "Log driver of containers that do not say otherwise")
 	fs.Var(pairs(c.LogOpts), "log-opt", "Option of the default log driver")
 
@@ -70,6 +72,8 @@ func keyOf(flag string) string {
 	switch flag {
 	case "host", "label", "registry-mirror", "log-opt", "default-ulimit":
 		return flag + "s"
+	case "add-runtime":
+		return "runtimes"
 	case "insecure-registry":
 		return "insecure-registries"
 	case "config-file", "validate", "version", "help":

@@ -83,3 +83,20 @@ func (u ulimits) Set(s string) error {
 	u[l.Name] = l
 	return nil
 }
+
+// runtimes is a repeated name=path flag.
+type runtimes map[string]Runtime
+
+func (r runtimes) String() string { return "" }
+func (r runtimes) Type() string   { return "name=path" }
+func (r runtimes) Set(s string) error {
+	name, path, ok := strings.Cut(s, "=")
+	if !ok {
+		return fmt.Errorf("must be name=path")
+	}
+	if _, twice := r[name]; twice {
+		return fmt.Errorf("runtime %s is given twice", name)
+	}
+	r[name] = Runtime{Path: path}
+	return nil
+}

@@ -115,6 +115,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)
+	if err := s.chooseRuntime(&host); err != nil {
+		return nil, nil, nil, err
+	}
 	if more, err = fitHost(&host.Resources, s.sandboxes.Features()); err != nil {
 		return nil, nil, nil, err
 	}

@@ -50,12 +50,6 @@ func refuseHostConfig(h *container.HostConfig) error {
 	if !h.Isolation.IsDefault() {
 		return invalid("invalid isolation '%s' on linux", h.Isolation)
 	}
-	switch h.Runtime {
-	case "", "berth", "runc", "io.containerd.runc.v2":
-		// runc is how clients and Compose files name the default.
-	default:
-		return invalid("unknown or invalid runtime name: %s", h.Runtime)
-	}
 	if h.VolumeDriver != "" && h.VolumeDriver != "local" {
 		return fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", h.VolumeDriver, h.VolumeDriver)
 	}

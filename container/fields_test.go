@@ -117,7 +117,6 @@ func TestValidate(t *testing.T) {
 		`unknown capability: "FLY"`:                          func(_ *container.Config, h *container.HostConfig) { h.CapAdd = []string{"FLY"} },
 		`invalid --security-opt 2: "x=y"`:                    func(_ *container.Config, h *container.HostConfig) { h.SecurityOpt = []string{"x=y"} },
 		"invalid device cgroup rule format":                  func(_ *container.Config, h *container.HostConfig) { h.DeviceCgroupRules = []string{"x"} },
-		"unknown or invalid runtime name: kata":              func(_ *container.Config, h *container.HostConfig) { h.Runtime = "kata" },
 		"no log driver named 'splunk' is registered":         func(_ *container.Config, h *container.HostConfig) { h.LogConfig.Type = "splunk" },
 		"unknown log opt 'x' for local log driver": func(_ *container.Config, h *container.HostConfig) {
 			h.LogConfig = container.LogConfig{Type: "local", Config: map[string]string{"x": "y"}}

@@ -38,15 +38,19 @@ type Options struct {
 
 // Defaults are the daemon's settings for what a create request leaves open.
 type Defaults struct {
-	ShmSize       int64                        // bytes of /dev/shm; 0: 64 MiB
-	Init          bool                         // run containers with --init
-	StopTimeout   time.Duration                // 0: 10 s
-	CgroupParent  string                       // "": /berth
-	Ulimits       map[string]*container.Ulimit // by name; nil: none
-	LogConfig     container.LogConfig          // Type "": json-file (see docs/lifecycle.md)
-	DetachKeys    string                       // "": ctrl-p,ctrl-q
-	NoNewPrivs    bool                         // daemon.json "no-new-privileges"
-	HostGatewayIP string                       // what host-gateway in ExtraHosts means; "": the bridge's gateway
+	ShmSize      int64                        // bytes of /dev/shm; 0: 64 MiB
+	Init         bool                         // run containers with --init
+	StopTimeout  time.Duration                // 0: 10 s
+	CgroupParent string                       // "": /berth
+	Ulimits      map[string]*container.Ulimit // by name; nil: none
+	LogConfig    container.LogConfig          // Type "": json-file (see docs/lifecycle.md)
+	DetachKeys   string                       // "": ctrl-p,ctrl-q
+	NoNewPrivs   bool                         // daemon.json "no-new-privileges"
+	// Runtimes are the OCI runtimes besides the engine's own, by name: the
+	// program's absolute path, and the arguments that come first.
+	Runtimes      map[string][]string
+	Runtime       string // for requests that name none; "": the engine's own
+	HostGatewayIP string // what host-gateway in ExtraHosts means; "": the bridge's gateway
 }
 
 // CreateOptions is one request to make a container.

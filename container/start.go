@@ -203,11 +203,16 @@ func (s *Service) launch(ctx context.Context, r *Record, sp *specs.Spec, root *o
 		return nil, err
 	}
 	dir := s.records.dir(r.ID)
+	runtime, err := s.runtimeCommand(r.HostConfig.Runtime)
+	if err != nil {
+		return nil, err
+	}
 	b := &sandbox.Bundle{
 		ID: r.ID, Spec: sp, Rootfs: root, NetNS: place.ns, StateDir: dir,
 		LogMaxSize: size, LogMaxFiles: files,
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce,
 		Reaper: s.wantsInit(r), Durable: !r.autoRemove(),
+		Runtime: runtime,
 	}
 	if r.HostConfig.LogConfig.Type != logNone {
 		b.LogDir = filepath.Join(dir, logDir)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/api/types/system"
 
+	"github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/server/compat"
 )
@@ -26,6 +28,11 @@ type About struct {
 	LogDriver string // of containers that do not say otherwise
 	LogOpts   map[string]string
 	Sandbox   string // path of berth-sandbox
+	// Runtimes are the OCI runtimes besides Berth's own, by name: program and
+	// first arguments. DefaultRuntime is that of containers that name none; "":
+	// Berth's own.
+	Runtimes       map[string][]string
+	DefaultRuntime string
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
 	Warnings      []string // added to what /info finds
@@ -105,8 +112,8 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		RegistryConfig:     registryConfig(set.Registries),
 		Labels:             append([]string{}, set.Labels...),
 		HTTPProxy:          proxyOf("HTTP_PROXY"), HTTPSProxy: proxyOf("HTTPS_PROXY"), NoProxy: proxyOf("NO_PROXY"),
-		Runtimes:           map[string]system.RuntimeWithStatus{"berth": {Runtime: system.Runtime{Path: a.Sandbox}}},
-		DefaultRuntime:     "berth",
+		Runtimes:           a.runtimes(),
+		DefaultRuntime:     cmp.Or(a.DefaultRuntime, container.OwnRuntime),
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true,
 		InitBinary:         "berth-init",
@@ -118,6 +125,15 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 	}
 	writeJSON(w, http.StatusOK, compat.Info(r.version, i))
 	return nil
+}
+
+// runtimes lists Berth's own and the others.
+func (a *About) runtimes() map[string]system.RuntimeWithStatus {
+	all := map[string]system.RuntimeWithStatus{container.OwnRuntime: {Runtime: system.Runtime{Path: a.Sandbox}}}
+	for name, command := range a.Runtimes {
+		all[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: command[0], Args: command[1:]}}
+	}
+	return all
 }
 
 // registryConfig is the registry settings in Docker's form.

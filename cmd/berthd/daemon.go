@@ -189,6 +189,7 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 	a := server.About{
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
 		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
+		Runtimes: cfg.Commands(), DefaultRuntime: cfg.DefaultRuntime,
 		CgroupVersion: "1",
 	}
 	if cgroup.Detect() == cgroup.V2 {
@@ -217,6 +218,7 @@ func containerDefaults(cfg *config.Config) engine.Defaults {
 	return engine.Defaults{
 		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits,
 		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
+		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime,
 	}
 }
 

@@ -50,7 +50,7 @@ func (r *Runtime) run(q *request) error {
 		files = append(files, f.Fd())
 	}
 	files = append(files, r.Exe.Fd())
-	args := []string{Name, r.Group, strconv.Itoa(len(q.mounts))}
+	args := []string{Name, strconv.Itoa(len(q.mounts))}
 	for _, m := range q.mounts {
 		args, files = append(args, m.At), append(files, m.File.Fd())
 	}
@@ -69,6 +69,11 @@ func (r *Runtime) run(q *request) error {
 	text := lastError(log)
 	switch {
 	case text != "":
+	case status.ExitStatus() == noRuntime:
+		text = "the runtime cannot be executed"
+		if _, err := os.Stat(r.Command[0]); err != nil {
+			return err
+		}
 	case status.Signaled():
 		text = "signal: " + status.Signal().String()
 	default:

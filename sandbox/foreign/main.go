@@ -15,8 +15,7 @@ import (
 )
 
 // Name is os.Args[0] of the helper that becomes a runtime's command. Its
-// arguments are the group to join or nothing, how many mounts there are, where
-// they go, and the command.
+// arguments are how many mounts there are, where they go, and the command.
 const Name = "berth-runtime-command"
 
 // Descriptors that the helper finds.
@@ -25,32 +24,29 @@ const (
 	fdMounts // and so on
 )
 
+// noRuntime is the helper's exit status when it could not become the runtime.
+const noRuntime = 127
+
 // Main is the helper. It does not return.
 func Main() {
 	runtime.LockOSThread() // the one that is in the mount namespace and executes
 	if err := become(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "berth-sandbox:", err)
 	}
-	os.Exit(1)
+	os.Exit(noRuntime)
 }
 
 func become(args []string) error {
-	if len(args) < 2 {
+	if len(args) == 0 {
 		return os.ErrInvalid
 	}
-	group := args[0]
-	n, err := strconv.Atoi(args[1])
-	if args = args[2:]; err != nil || n < 0 || len(args) <= n {
+	n, err := strconv.Atoi(args[0])
+	if args = args[1:]; err != nil || n < 0 || len(args) <= n {
 		return os.ErrInvalid
 	}
 	// What the monitor ignores is nothing for a container.
 	if err := task.DefaultSignals(); err != nil {
 		return err
-	}
-	if group != "" {
-		if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte("0"), 0); err != nil {
-			return err
-		}
 	}
 	if n > 0 {
 		if err := attach(args[:n]); err != nil {

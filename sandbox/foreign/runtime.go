@@ -32,8 +32,9 @@ type Runtime struct {
 	ID      string
 	Dir     string
 	// Group, when set, is a directory of the unified hierarchy that the
-	// runtime knows nothing of, on hosts which have both: its commands, and so
-	// the container's processes, are put into it.
+	// runtime may know nothing of, on hosts which have both: the processes that
+	// it makes are put into it. What a further process forks before that stays
+	// outside, and cannot be frozen.
 	Group string
 
 	// While a command runs, what it leaves behind is not known yet.
@@ -78,7 +79,8 @@ func (r *Runtime) Create(streams [3]*os.File, terminal bool, mounts []Mount) (*P
 		args: []string{"create", "--bundle", r.Dir}, file: "create", streams: streams, terminal: terminal, mounts: mounts,
 	})
 	if err != nil {
-		return nil, errors.Join(err, r.Delete())
+		_ = r.Delete() // it may know of nothing; the daemon kills the group, and removes the directory
+		return nil, err
 	}
 	return p, nil
 }
@@ -145,6 +147,9 @@ func (r *Runtime) make(q request) (_ *Process, err error) {
 	r.known[p.Pid] = true
 	r.mu.Unlock()
 	p.StartTime, err = ns.ProcessStartTime(p.Pid)
+	if err == nil && r.Group != "" {
+		err = join(r.Group, p.Pid)
+	}
 	if err == nil && console != nil {
 		p.Console, err = console.receive()
 	}
@@ -152,6 +157,15 @@ func (r *Runtime) make(q request) (_ *Process, err error) {
 		return nil, errors.Join(err, r.abandon(p))
 	}
 	return p, nil
+}
+
+// join puts a process into a group; one that has ended needs none.
+func join(group string, pid int) error {
+	err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
 }
 
 // abandon ends a process that nobody will wait for.

@@ -91,15 +91,20 @@ func noProgram(err error) error {
 		return true
 	}
 	var errno syscall.Errno
+	known := "" // words by which clients know
 	switch {
 	case says("executable file", "not found"), says(`exec: "`, "no such file or directory"), says("open executable: No such file"):
-		errno = syscall.ENOENT
+		errno, known = syscall.ENOENT, "executable file not found"
 	case says(`exec: "`, "permission denied"), says("open executable: Permission denied"), says(`exec: "`, "is a directory"):
-		errno = syscall.EACCES
+		errno, known = syscall.EACCES, "permission denied"
 	case says("exec format error"), says("Exec format error"):
-		errno = syscall.ENOEXEC
+		errno, known = syscall.ENOEXEC, "exec format error"
 	default:
 		return err
 	}
-	return &stage.ExecError{Err: errno, Text: e.Text}
+	text := e.Text
+	if !says(known) {
+		text = known + ": " + text
+	}
+	return &stage.ExecError{Err: errno, Text: text}
 }
