@@ -200,6 +200,12 @@ func (m *Manager) lease(wish netip.Addr) (netip.Addr, error) {
 
 // reserve holds the host's ports.
 func (m *Manager) reserve(ctx context.Context, id string, e Endpoint, specs []PortSpec) ([]netd.Binding, error) {
+	got, err := m.ports.Reserve(ctx, id, wanted(e, specs))
+	return got, refused(e, err)
+}
+
+// wanted is what netd is to hold for ports of an endpoint.
+func wanted(e Endpoint, specs []PortSpec) []netd.Port {
 	want := make([]netd.Port, len(specs))
 	for i, s := range specs {
 		p := netd.Port{HostPort: s.HostPort, HostPortEnd: s.HostPortEnd, Proto: s.Proto, ContainerIP: e.IPv4.Addr(), ContainerPort: s.ContainerPort}
@@ -211,14 +217,19 @@ func (m *Manager) reserve(ctx context.Context, id string, e Endpoint, specs []Po
 		}
 		want[i] = p
 	}
-	got, err := m.ports.Reserve(ctx, id, want)
-	if no, ok := errors.AsType[*netd.RefusalError](err); ok {
-		return nil, &PortError{
-			EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
-			Proto: no.Port.Proto, Allocated: no.Allocated, Err: no,
-		}
+	return want
+}
+
+// refused makes a refusal of netd's a *PortError.
+func refused(e Endpoint, err error) error {
+	no, ok := errors.AsType[*netd.RefusalError](err)
+	if !ok {
+		return err
 	}
-	return got, err
+	return &PortError{
+		EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
+		Proto: no.Port.Proto, Allocated: no.Allocated, Err: no,
+	}
 }
 
 // ruleset is what the firewall leads on: IPv6 is up to netd.

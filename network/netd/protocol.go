@@ -66,6 +66,7 @@ const (
 	opHello    = "hello"
 	opReserve  = "reserve"
 	opRelease  = "release"
+	opChange   = "change"
 	opList     = "list"
 	opQuit     = "quit"
 	opHandover = "handover"
@@ -79,10 +80,11 @@ const (
 )
 
 type request struct {
-	Op      string `json:"op"`
-	Version int    `json:"version,omitempty"` // hello: the newest the client speaks
-	Owner   string `json:"owner,omitempty"`
-	Ports   []Port `json:"ports,omitempty"`
+	Op      string    `json:"op"`
+	Version int       `json:"version,omitempty"` // hello: the newest the client speaks
+	Owner   string    `json:"owner,omitempty"`
+	Ports   []Port    `json:"ports,omitempty"`
+	Keep    []Binding `json:"keep,omitempty"` // change
 
 	Sandbox *dns.Sandbox `json:"sandbox,omitempty"` // resolve
 	// Sockets: two descriptors follow, those of the resolver's UDP and TCP socket.
@@ -93,7 +95,7 @@ type request struct {
 type response struct {
 	Version  int                  `json:"version,omitempty"`
 	Pid      int                  `json:"pid,omitempty"`
-	Bindings []Binding            `json:"bindings,omitempty"` // reserve
+	Bindings []Binding            `json:"bindings,omitempty"` // reserve and change
 	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
 	Refusal  *RefusalError        `json:"refusal,omitempty"`
 	Error    string               `json:"error,omitempty"`

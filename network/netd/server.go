@@ -121,6 +121,8 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 		return &response{Version: min(Version, max(req.Version, 1)), Pid: os.Getpid()}
 	case opReserve:
 		return s.reserve(ctx, req.Owner, req.Ports)
+	case opChange:
+		return s.change(ctx, req.Owner, req.Keep, req.Ports)
 	case opRelease:
 		return s.release(req.Owner)
 	case opList:
@@ -150,16 +152,9 @@ func (s *Server) reserve(ctx context.Context, owner string, ports []Port) *respo
 	if owner == "" || s.held[owner] != nil {
 		return &response{Error: fmt.Sprintf("owner %q holds ports already", owner)}
 	}
-	var got []*held
-	for _, p := range ports {
-		sockets, err := s.hold(ctx, p)
-		if err != nil {
-			for _, h := range got {
-				h.close()
-			}
-			return s.refuse(err)
-		}
-		got = append(got, sockets...)
+	got, err := s.holdAll(ctx, ports)
+	if err != nil {
+		return s.refuse(err)
 	}
 	s.add(owner, got)
 	return &response{Bindings: bindings(got)}

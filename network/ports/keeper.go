@@ -78,6 +78,42 @@ func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([
 	return unfold(got), nil
 }
 
+// Change makes owner hold keep, which it has, and want; all of it or nothing.
+// Why not is a *netd.RefusalError.
+func (k *Keeper) Change(ctx context.Context, owner string, keep []netd.Binding, want []netd.Port) ([]netd.Binding, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	wanted := make(map[netd.Binding]bool, len(keep))
+	for _, b := range keep {
+		wanted[b] = true
+	}
+	var stay []netd.Binding
+	want = slices.Clone(want)
+	for _, b := range k.held[owner] {
+		parts := unfold([]netd.Binding{b})
+		left := slices.DeleteFunc(slices.Clone(parts), func(p netd.Binding) bool { return !wanted[p] })
+		if len(left) == len(parts) {
+			stay = append(stay, b)
+			continue
+		}
+		for _, p := range left { // of a run of which some goes
+			want = append(want, asked(p))
+		}
+	}
+	var got []netd.Binding
+	err := k.call(ctx, func(c *netd.Client) (err error) {
+		got, err = c.Change(owner, stay, fold(want))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if k.held[owner] = got; len(got) == 0 {
+		delete(k.held, owner)
+	}
+	return unfold(got), nil
+}
+
 // Release lets go of what owner has.
 func (k *Keeper) Release(ctx context.Context, owner string) error {
 	k.mu.Lock()

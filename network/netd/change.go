@@ -1,0 +1,128 @@
+package netd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// change makes owner hold what it has of keep, and ports, and nothing else. It
+// does all of it or nothing. The sockets that are kept are not touched.
+func (s *Server) change(ctx context.Context, owner string, keep []Binding, ports []Port) *response {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner == "" {
+		return &response{Error: "change without an owner"}
+	}
+	var kept, dropped []*held
+	for _, h := range s.held[owner] {
+		if slices.Contains(keep, h.Binding) {
+			kept = append(kept, h)
+		} else {
+			dropped = append(dropped, h)
+		}
+	}
+	if len(kept) != len(keep) {
+		return &response{Error: fmt.Sprintf("owner %q does not hold all that it wants to keep", owner)}
+	}
+	got, err := s.holdAll(ctx, ports)
+	closed := false
+	if err != nil && s.refuse(err).Refusal != nil && blocks(dropped, err) {
+		// What stands in the way is to go: 0.0.0.0:80 for 127.0.0.1:80.
+		s.closeAll(dropped)
+		s.held[owner], closed = kept, true
+		if got, err = s.holdAll(ctx, ports); err != nil {
+			return s.giveBack(ctx, owner, kept, dropped, err)
+		}
+	}
+	if err != nil {
+		return s.refuse(err)
+	}
+	if !closed {
+		s.closeAll(dropped)
+	}
+	if !s.heir {
+		for _, h := range dropped {
+			h.cut()
+		}
+	}
+	s.put(owner, kept, got)
+	return &response{Bindings: append(bindings(kept), bindings(got)...)}
+}
+
+// holdAll binds all ports or none. s.mu is held.
+func (s *Server) holdAll(ctx context.Context, ports []Port) ([]*held, error) {
+	var got []*held
+	for _, p := range ports {
+		sockets, err := s.hold(ctx, p)
+		if err != nil {
+			for _, h := range got {
+				h.close()
+			}
+			return nil, err
+		}
+		got = append(got, sockets...)
+	}
+	return got, nil
+}
+
+// blocks tells whether one of these sockets is why a port cannot be bound.
+func blocks(sockets []*held, err error) bool {
+	var b *bindError
+	return errors.As(err, &b) && slices.ContainsFunc(sockets, func(h *held) bool {
+		return h.spans(b.binding.HostPort) && h.Proto == b.binding.Proto && h.HostIP.Is4() == b.binding.HostIP.Is4()
+	})
+}
+
+// closeAll stops listening; what is connected stays so. s.mu is held.
+func (s *Server) closeAll(sockets []*held) {
+	for _, h := range sockets {
+		if err := h.close(); err != nil {
+			s.log.Error("close", "port", h.HostPort, "error", err)
+		}
+	}
+}
+
+// giveBack binds again what was closed for ports that could not be had for
+// another reason, and says that reason. s.mu is held.
+func (s *Server) giveBack(ctx context.Context, owner string, kept, closed []*held, cause error) *response {
+	r := s.refuse(cause)
+	for _, h := range closed {
+		if h.Count > 0 { // which has no socket
+			kept = append(kept, h)
+			continue
+		}
+		h.cut()
+		again, err := bind(ctx, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort}, h.HostIP, h.HostPort)
+		if err != nil {
+			s.log.Error("hold again", "port", h.HostPort, "error", err)
+			continue
+		}
+		s.wg.Go(again.serve)
+		kept = append(kept, again)
+	}
+	s.put(owner, kept, nil)
+	return r
+}
+
+// put is what owner holds from now on: what is served already, and what is
+// new. s.mu is held.
+func (s *Server) put(owner string, served, fresh []*held) {
+	for _, h := range fresh {
+		s.wg.Go(h.serve)
+	}
+	if s.held[owner] = append(served, fresh...); len(s.held[owner]) == 0 {
+		delete(s.held, owner)
+	}
+}
+
+// Change makes owner hold keep, which it has, and ports, and nothing else; all
+// of it or nothing. Why not is a *RefusalError.
+func (c *Client) Change(owner string, keep []Binding, ports []Port) ([]Binding, error) {
+	r, err := c.call(&request{Op: opChange, Owner: owner, Keep: keep, Ports: ports})
+	if err != nil {
+		return nil, err
+	}
+	return r.Bindings, nil
+}
