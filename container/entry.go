@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,8 @@ type entry struct {
 	cancel   func()        // ends the wait for a restart; nil: none
 	settled  chan struct{} // closed when the exit of the current run was dealt with
 	shipping *shipping     // the log of the current or last run, if a driver takes it
+	network  *os.File      // the namespace that the next run gets; nil: a new one
+	edited   chan<- error  // gets what became of a recreate; nil: nobody waits
 	gone     bool          // removed: the directory does not exist any more
 }
 

@@ -44,7 +44,20 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 	if exit.OOMKilled && !e.record().OOMKilled { // nobody watched
 		s.announceOOM(e.record(), sandbox.OOMKill{})
 	}
-	r, err := s.step(e, Exited, outcome(exit), func(r *Record) { r.Network = nil })
+	ran := e.record()
+	again := ran.recreates() && ran.Desired == WantRunning
+	if !again && e.network != nil {
+		s.report(e.id, e.network.Close())
+		e.network = nil
+	}
+	r, err := s.step(e, Exited, outcome(exit), func(r *Record) {
+		if r.recreates() {
+			r.exchange(EditStart)
+		}
+		if !again {
+			r.Network, r.Edit = nil, nil
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -53,8 +66,13 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 	if err := fault.Point("container.exit.saved"); err != nil {
 		return err
 	}
-	s.letGo(ctx, e, r, box)
+	s.letGo(ctx, e, ran, box)
 	e.streams.close()
+	if again && s.restored.Load() {
+		e.waits.wake(exitResponse(r), endOfRun...)
+		s.finishEdit(ctx, e)
+		return nil
+	}
 	return s.afterRun(ctx, e)
 }
 
@@ -66,7 +84,7 @@ func outcome(x sandbox.Exit) *Outcome {
 // letGo gives back the network, the image's directories and the sandbox.
 func (s *Service) letGo(ctx context.Context, e *entry, r *Record, box *sandbox.Sandbox) {
 	var errs []error
-	if m := r.HostConfig.NetworkMode; !m.IsHost() && !m.IsContainer() {
+	if m := r.HostConfig.NetworkMode; !m.IsHost() && !m.IsContainer() && e.network == nil {
 		errs = append(errs, s.networks.Detach(ctx, e.id))
 	}
 	if box != nil {
@@ -86,6 +104,9 @@ func (s *Service) letGo(ctx context.Context, e *entry, r *Record, box *sandbox.S
 // holds the lock; the state is Exited.
 func (s *Service) afterRun(ctx context.Context, e *entry) error {
 	r := e.record()
+	if r.unfinished() {
+		return nil // Restore starts it
+	}
 	again := s.wantsRestart(r)
 	if again {
 		next, err := s.step(e, Restarting, nil, func(r *Record) { r.RestartCount++ })
@@ -96,6 +117,8 @@ func (s *Service) afterRun(ctx context.Context, e *entry) error {
 	}
 	e.waits.wake(exitResponse(r), endOfRun...)
 	switch {
+	case again && !s.restored.Load():
+		// Restore starts it, in its turn.
 	case again:
 		s.restartLater(e, r.FinishedAt.Sub(r.StartedAt))
 	case r.autoRemove():

@@ -21,10 +21,16 @@ type netPlace struct {
 }
 
 // connect gives the container its network, or opens the one it shares.
-func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, error) {
+func (s *Service) connect(ctx context.Context, e *entry, r *Record, u *undo) (netPlace, error) {
 	p := netPlace{owner: r.ID}
 	mode := r.HostConfig.NetworkMode
 	switch {
+	case e.network != nil: // that of the run before, which has just ended
+		ns, res, err := s.reconnect(ctx, e, r)
+		if err != nil {
+			return p, err
+		}
+		p.ns, p.result = ns, res
 	case mode.IsHost():
 		return p, nil
 	case mode.IsContainer():
@@ -49,6 +55,21 @@ func (s *Service) connect(ctx context.Context, r *Record, u *undo) (netPlace, er
 	}
 	u.push(func(context.Context) { _ = p.ns.Close() })
 	return p, fault.Point("container.start.network")
+}
+
+// reconnect gives the container the namespace that it has had, and whose place
+// on the network it still has, with the ports that it should have now.
+func (s *Service) reconnect(ctx context.Context, e *entry, r *Record) (*os.File, *network.Result, error) {
+	specs, err := portSpecs(r.Config, r.HostConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := s.networks.Republish(ctx, r.ID, specs)
+	if err != nil {
+		return nil, nil, networkError(r, err)
+	}
+	ns, err := os.Open(descriptorPath(e.network)) // one of its own for the start to close
+	return ns, &res, err
 }
 
 // nameAsOwner gives a container in another's network that one's host name, as
@@ -82,6 +103,9 @@ func (s *Service) desired(r *Record) (network.Desired, error) {
 		if e != nil && len(e.MacAddress) > 0 {
 			at.MAC = net.HardwareAddr(e.MacAddress)
 		}
+	}
+	if r.Edit != nil && r.Network != nil && len(r.Network.Endpoints) > 0 {
+		at.IPv4 = r.Network.Endpoints[0].IPv4.Addr() // run anew after the engine was killed
 	}
 	d.Networks = []network.EndpointSpec{at}
 	var err error

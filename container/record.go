@@ -53,8 +53,11 @@ type Record struct {
 	Endpoints map[string]*nettypes.EndpointSettings `json:",omitempty"`
 	Mounts    []Mount                               `json:",omitempty"`
 
-	// Network is what the network gave, while attached.
+	// Network is what the network gave, while attached, and between two runs of
+	// a container that is run anew for an Edit.
 	Network *network.Result `json:",omitempty"`
+	// Edit is a change under way; nil: there is none.
+	Edit *Edit `json:",omitempty"`
 }
 
 // ImageRef names the image as it was when the container was made.

@@ -24,6 +24,7 @@ const lostExit = 128 + int(syscall.SIGKILL)
 // away. It must return before requests are served.
 func (s *Service) Restore(ctx context.Context) error {
 	var live []string
+	var boot []*entry
 	for _, e := range s.index.all() {
 		if err := e.acquire(ctx); err != nil {
 			return err
@@ -31,6 +32,9 @@ func (s *Service) Restore(ctx context.Context) error {
 		err := s.restore(ctx, e)
 		if e.live != nil {
 			live = append(live, e.id)
+		}
+		if err == nil && toBoot(e) {
+			boot = append(boot, e)
 		}
 		e.release()
 		if err := ctx.Err(); err != nil {
@@ -49,6 +53,8 @@ func (s *Service) Restore(ctx context.Context) error {
 	if err := s.images.Sweep(ctx); err != nil {
 		s.log.Warn("cannot sweep the image store", "err", err)
 	}
+	s.restored.Store(true)
+	s.boot(boot)
 	return nil
 }
 
@@ -68,16 +74,25 @@ func (s *Service) restore(ctx context.Context, e *entry) error {
 		return s.delete(ctx, e, e.record().Desired == WantPurged)
 	case Created, Exited, Restarting, Dead:
 	}
-	if e.gone || e.live != nil {
+	switch r := e.record(); {
+	case e.gone:
+		return nil
+	case e.live != nil && r.Edit != nil && r.Edit.Phase == EditLive:
+		return s.takeBack(ctx, e)
+	case e.live != nil && r.recreates():
+		s.resumeRecreate(e)
+		return nil
+	case e.live != nil:
 		return nil
 	}
 	s.shipRest(e)
 	switch r := e.record(); {
+	case r.State == Exited && r.unfinished():
 	case r.State == Exited && r.autoRemove():
 		return s.remove(ctx, e, true)
-	case (r.State == Exited || r.State == Restarting) && e.cancel == nil && restartAtBoot(r, s.wantsRestart(r)):
+	case (r.State == Exited || r.State == Restarting) && restartAtBoot(r, s.wantsRestart(r)):
 		return s.restartAtBoot(e)
-	case r.State == Restarting && e.cancel == nil:
+	case r.State == Restarting:
 		_, err := s.step(e, Exited, nil, nil)
 		return err
 	}
@@ -96,7 +111,6 @@ func (s *Service) restartAtBoot(e *entry) error {
 			return err
 		}
 	}
-	s.restartLater(e, 0)
 	return nil
 }
 
@@ -194,7 +208,9 @@ func (s *Service) finishStart(ctx context.Context, e *entry) error {
 		return err
 	}
 	if box != nil && !box.StartedAt().IsZero() {
-		_, err := s.step(e, Running, nil, func(r *Record) { r.Pid, r.StartedAt = box.Pid(), box.StartedAt().UTC() })
+		_, err := s.step(e, Running, nil, func(r *Record) {
+			r.Pid, r.StartedAt, r.Edit = box.Pid(), box.StartedAt().UTC(), nil
+		})
 		if err != nil {
 			return err
 		}
@@ -204,7 +220,11 @@ func (s *Service) finishStart(ctx context.Context, e *entry) error {
 		s.report(e.id, s.destroy(ctx, box))
 	}
 	out := &Outcome{ExitCode: lostExit, Error: "the engine ended while it started the container"}
-	if _, err = s.step(e, Exited, out, func(r *Record) { r.Network = nil }); err != nil {
+	if _, err = s.step(e, Exited, out, func(r *Record) {
+		if r.Edit == nil { // else the next start asks for the same addresses
+			r.Network = nil
+		}
+	}); err != nil {
 		return err
 	}
 	s.letGo(ctx, e, e.record(), nil)

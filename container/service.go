@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/sys/capability"
@@ -41,6 +42,9 @@ type Service struct {
 	clock   clock
 	caps    []string // that the kernel knows
 	execs   exec.Table
+
+	// restored: Restore is through, so that containers may be started.
+	restored atomic.Bool
 }
 
 // clock is replaced by tests.

@@ -79,7 +79,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
-	place, err := s.connect(ctx, before, &u)
+	place, err := s.connect(ctx, e, before, &u)
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 		return err
 	}
 	r, err = s.step(e, Running, nil, func(r *Record) {
-		r.Pid, r.StartedAt = box.Pid(), box.StartedAt().UTC()
+		r.Pid, r.StartedAt, r.Edit = box.Pid(), box.StartedAt().UTC(), nil
 	})
 	if err != nil {
 		return err
@@ -260,7 +260,7 @@ func (s *Service) failStart(ctx context.Context, e *entry, cause error) error {
 			return errors.Join(cause, err)
 		}
 	}
-	r, err := s.step(e, Exited, out, func(r *Record) { r.Network = nil })
+	r, err := s.step(e, Exited, out, func(r *Record) { r.Network, r.Edit = nil, nil })
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("settle the failed start: %w", err))
 	}

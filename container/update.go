@@ -17,26 +17,19 @@ import (
 // in any case for later starts. All of u is done or nothing. Fields of u that
 // are zero stay as they are.
 func (s *Service) Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error) {
-	resp := container.UpdateResponse{Warnings: []string{}}
-	if err := refuseUpdate(&u.Resources); err != nil {
+	resp := container.UpdateResponse{}
+	var err error
+	if resp.Warnings, err = s.checkUpdate(u); err != nil {
 		return resp, err
 	}
-	if err := validateUpdate(u); err != nil {
-		return resp, err
-	}
-	warnings, err := fitHost(&u.Resources, s.sandboxes.Features())
-	if err != nil {
-		return resp, err
-	}
-	resp.Warnings = append(resp.Warnings, warnings...)
 	e, err := s.findLocked(ctx, ref)
 	if err != nil {
 		return resp, err
 	}
 	defer e.release()
 	r := e.record()
-	if r.State == Removing || r.State == Dead {
-		return resp, conflict("Cannot update container %s: container is marked for removal and cannot be \"update\"", e.id)
+	if err := editable(r); err != nil {
+		return resp, fmt.Errorf("Cannot update container %s: %w", e.id, err)
 	}
 	next := *r
 	if next.HostConfig, err = updated(r.HostConfig, u); err != nil {
@@ -47,6 +40,19 @@ func (s *Service) Update(ctx context.Context, ref string, u *container.UpdateCon
 	}
 	s.announce(&next, events.ActionUpdate)
 	return resp, nil
+}
+
+// checkUpdate checks a request by itself and fits it to this host. The warnings
+// are never nil.
+func (s *Service) checkUpdate(u *container.UpdateConfig) ([]string, error) {
+	if err := refuseUpdate(&u.Resources); err != nil {
+		return []string{}, err
+	}
+	if err := validateUpdate(u); err != nil {
+		return []string{}, err
+	}
+	warnings, err := fitHost(&u.Resources, s.sandboxes.Features())
+	return append([]string{}, warnings...), err
 }
 
 // applyUpdate changes the limits of what runs, then the record; if that cannot

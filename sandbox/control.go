@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/sandbox/monitor"
 )
 
 // Pause stops all processes of the container until Resume. It returns when
@@ -57,6 +58,13 @@ func (s *Sandbox) Update(ctx context.Context, r *specs.LinuxResources) (undo fun
 		return nil, fmt.Errorf("update %s: %w", s.id, err)
 	}
 	return undo, nil
+}
+
+// LimitLog bounds the container's log anew, as Bundle.LogMaxSize and
+// LogMaxFiles did. The error is errdefs.NotImplemented if its monitor is of an
+// earlier program: then the old bounds hold until the container ends.
+func (s *Sandbox) LimitLog(ctx context.Context, maxSize int64, maxFiles int) error {
+	return s.call(ctx, monitor.OpLogLimits, &monitor.LogLimits{MaxSize: maxSize, MaxFiles: maxFiles}, nil)
 }
 
 // Stats reads what the kernel counts of the container; the error is

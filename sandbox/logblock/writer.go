@@ -39,13 +39,8 @@ type Writer struct {
 // NewWriter opens the log in dir, which must exist, behind what is there. The
 // torn end that a crash may have left is cut off.
 func NewWriter(dir string, o WriterOptions) (*Writer, error) {
-	w := &Writer{dir: dir, maxSize: o.MaxSize, maxFiles: o.MaxFiles, done: o.Done}
-	if w.maxSize <= 0 {
-		w.maxSize = 20e6
-	}
-	if w.maxFiles <= 0 {
-		w.maxFiles = 3
-	}
+	w := &Writer{dir: dir, done: o.Done}
+	w.Limit(o.MaxSize, o.MaxFiles)
 	var err error
 	if w.seqs, err = segments(dir); err != nil {
 		return nil, err
@@ -54,6 +49,17 @@ func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// Limit changes MaxSize and MaxFiles; what is too much goes when the next
+// segment is begun.
+func (w *Writer) Limit(maxSize int64, maxFiles int) {
+	if w.maxSize = maxSize; maxSize <= 0 {
+		w.maxSize = 20e6
+	}
+	if w.maxFiles = maxFiles; maxFiles <= 0 {
+		w.maxFiles = 3
+	}
 }
 
 // resume continues the newest segment if it is one that we can write, else it

@@ -301,6 +301,16 @@ func (c *container) trySignal(sig int) error {
 	return ns.PidfdSignal(c.proc.PidFD, syscall.Signal(sig))
 }
 
+func (c *container) limitLog(l LogLimits) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != StateCreated && c.state != StateRunning {
+		return fmt.Errorf("limit the log: the container is %s: %w", c.state, errdefs.ErrFailedPrecondition)
+	}
+	c.io.limitLog(l)
+	return nil
+}
+
 func (c *container) resize(r Resize) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

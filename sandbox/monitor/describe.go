@@ -99,6 +99,11 @@ func (r *Resize) describe(f *fields) {
 	unsigned(f, "cols", &r.Cols, false)
 }
 
+func (l *LogLimits) describe(f *fields) {
+	number(f, "max_size", &l.MaxSize, true)
+	number(f, "max_files", &l.MaxFiles, true)
+}
+
 func (a *Attach) describe(f *fields) {
 	f.flag("stdin", &a.Stdin)
 	f.flag("stdout", &a.Stdout)

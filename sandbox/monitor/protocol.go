@@ -35,6 +35,8 @@ const (
 	OpExecResize = "exec_resize" // ExecResize
 	OpExecRemove = "exec_remove" // ExecRef
 	OpExecList   = "exec_list"   // → ExecList
+
+	OpLogLimits = "log_limits" // LogLimits; not known to the first monitors of version 2
 )
 
 // A Message is one frame: a request has Op, its reply the same Seq and no Op.
@@ -145,6 +147,12 @@ type Removed struct {
 // Signal is sent to process 1.
 type Signal struct {
 	Signal int `json:"signal"`
+}
+
+// LogLimits bound the log from the next frame on, as in Launch.
+type LogLimits struct {
+	MaxSize  int64 `json:"max_size,omitempty"`
+	MaxFiles int   `json:"max_files,omitempty"`
 }
 
 // Resize sets the size of the terminal.

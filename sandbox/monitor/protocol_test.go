@@ -77,6 +77,7 @@ func examples2() []*Message {
 			{ID: "e1", Pid: 4244, StartTime: 100, StartedAt: at, Note: `{"user":"root"}`, Exit: &exit}, {ID: "e2", Pid: 4245, StartTime: 101, StartedAt: at},
 		}})},
 		{Seq: 16, Body: Marshal(&ExecList{})},
+		{Seq: 17, Op: OpLogLimits, Body: Marshal(&LogLimits{MaxSize: 1 << 20, MaxFiles: 5})},
 	}
 }
 

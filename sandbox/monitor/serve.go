@@ -116,6 +116,11 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 		if err = body(m, &b); err == nil {
 			err = s.c.resize(b)
 		}
+	case OpLogLimits:
+		var b LogLimits
+		if err = body(m, &b); err == nil {
+			err = s.c.limitLog(b)
+		}
 	case OpRemove:
 		if err = s.removable(); err == nil {
 			_ = reply(conn, m.Seq, s.c.stopped(), nil)

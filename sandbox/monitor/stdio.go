@@ -191,6 +191,15 @@ func (s *stdio) log(stream byte, buf []byte, n int) {
 	}
 }
 
+// limitLog bounds the log anew.
+func (s *stdio) limitLog(l LogLimits) {
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	if s.writer != nil {
+		s.writer.Limit(l.MaxSize, l.MaxFiles)
+	}
+}
+
 // drain ends the input of a container that has ended, and waits until all of
 // its output has been read.
 func (s *stdio) drain() {
