@@ -26,9 +26,14 @@ type updateFlags struct {
 
 func newUpdate(s *Session) *cobra.Command {
 	var u updateFlags
+	var more editFlags
 	cmd := &cobra.Command{
-		Use:         "update [OPTIONS] CONTAINER [CONTAINER...]",
-		Short:       "Update configuration of one or more containers",
+		Use:   "update [OPTIONS] CONTAINER [CONTAINER...]",
+		Short: "Update configuration of one or more containers",
+		Long: "Update configuration of one or more containers.\n" +
+			"What a container that runs can be given is given to it: limits, the restart policy, labels, the health check, limits of its log,\n" +
+			"ports and mounts. For the rest it is run anew, with the same ID, name, addresses, volumes, files and logs; if that cannot be,\n" +
+			"it runs on as it was before. --dry-run tells which it would be.",
 		Args:        someArgs,
 		Annotations: callable(0, "container update", "update"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,6 +43,13 @@ func newUpdate(s *Session) *cobra.Command {
 			o, err := u.options(cmd.Flags())
 			if err != nil {
 				return err
+			}
+			edit, err := more.edit(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			if edit != nil || more.dryRun {
+				return s.editAll(cmd.Context(), args, o, edit, more.dryRun)
 			}
 			return s.update(cmd.Context(), args, o)
 		},
@@ -58,6 +70,7 @@ func newUpdate(s *Session) *cobra.Command {
 	f.Var(&u.memorySwap, "memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap")
 	f.Int64Var(&u.pidsLimit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)")
 	f.StringVar(&u.restart, "restart", "", "Restart policy to apply when a container exits")
+	more.add(f)
 	_ = cmd.RegisterFlagCompletionFunc("restart", completeWords("always", "no", "on-failure", "unless-stopped"))
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 
+	"github.com/berth-engine/berth/api"
 	engine "github.com/berth-engine/berth/container"
 )
 
@@ -17,8 +18,10 @@ func (s *Server) containerUnpause(w http.ResponseWriter, r *request) error {
 	return noContent(w, s.o.Containers.Unpause(r.Context(), r.name))
 }
 
+// containerUpdate changes limits and the restart policy, as Docker does, and
+// with the fields of api.ContainerEdit or dry-run more than that.
 func (s *Server) containerUpdate(w http.ResponseWriter, r *request) error {
-	var body container.UpdateConfig
+	var body api.ContainerUpdateRequest
 	if err := readJSON(w, r.Request, &body); err != nil {
 		return err
 	}
@@ -28,7 +31,16 @@ func (s *Server) containerUpdate(w http.ResponseWriter, r *request) error {
 	if body.PidsLimit != nil && *body.PidsLimit <= 0 {
 		body.PidsLimit = new(int64) // 0 and all negative numbers mean no limit
 	}
-	resp, err := s.o.Containers.Update(r.Context(), r.name, &body)
+	dry := r.flag("dry-run")
+	if body.Edit != nil || dry {
+		resp, err := s.o.Containers.Edit(r.Context(), r.name, &body, dry)
+		if err != nil {
+			return err
+		}
+		writeJSON(w, http.StatusOK, resp)
+		return nil
+	}
+	resp, err := s.o.Containers.Update(r.Context(), r.name, &body.UpdateConfig)
 	if err != nil {
 		return err
 	}

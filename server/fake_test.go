@@ -37,6 +37,7 @@ type fakeContainers struct {
 	logs      func(ctx context.Context, o engine.LogsOptions, open func(bool) io.Writer) error
 	inspect   container.InspectResponse
 	updated   *container.UpdateConfig
+	edited    *api.ContainerUpdateRequest
 	stats     func(o engine.StatsOptions, emit func(*container.StatsResponse) error) error
 	tar       io.ReadCloser
 	committed *engine.CommitOptions
@@ -140,6 +141,12 @@ func (f *fakeContainers) Unpause(_ context.Context, ref string) error { return f
 func (f *fakeContainers) Update(_ context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error) {
 	f.updated = u
 	return container.UpdateResponse{Warnings: []string{}}, f.did("update " + ref)
+}
+
+func (f *fakeContainers) Edit(_ context.Context, ref string, q *api.ContainerUpdateRequest, dry bool) (api.ContainerUpdateResponse, error) {
+	f.edited = q
+	changes := []api.ContainerChange{{Field: "env", New: "A=1", Effect: api.EffectRecreate}}
+	return api.ContainerUpdateResponse{Warnings: []string{}, Changes: changes}, f.did(fmt.Sprint("edit ", ref, " ", dry))
 }
 
 func (f *fakeContainers) Stats(_ context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error {

@@ -44,6 +44,7 @@ type Containers interface {
 	Pause(ctx context.Context, ref string) error
 	Unpause(ctx context.Context, ref string) error
 	Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error)
+	Edit(ctx context.Context, ref string, q *api.ContainerUpdateRequest, dry bool) (api.ContainerUpdateResponse, error)
 	Stats(ctx context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error
 	RenameVolume(ctx context.Context, name, newName string) (volume.Volume, error)
 	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)

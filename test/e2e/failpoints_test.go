@@ -63,18 +63,26 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			var told string
 			// The story passes every step of a life; some step meets the point.
 			for _, step := range [][]string{
-				{"run", "-d", "--name", "xx", "-p", "127.0.0.1::80", "busybox", "sleep", "1000"},
+				{"run", "-d", "--name", "xx", "--stop-timeout", "0", "-p", "127.0.0.1::80", "busybox", "sleep", "1000"},
 				{"rename", "xx", "yy"},
 				{"rename", "yy", "xx"},
 				{"update", "--pids-limit", "50", "xx"},
 				{"pause", "xx"},
 				{"unpause", "xx"},
+				{"update", "-p", "127.0.0.1::81", "--mount", "type=tmpfs,target=/scratch", "--pids-limit", "60", "xx"},
+				{"update", "-e", "A=1", "-p", "127.0.0.1::82", "--mount-rm", "/scratch", "xx"},
+				{"!", "update", "-e", "A=2", "-v", "/etc/passwd:/bin", "xx"}, // which cannot be run
 				{"stop", "-t", "0", "xx"},
+				{"update", "-e", "A=3", "xx"},
 				{"start", "xx"},
 				{"rm", "-f", "xx"},
 			} {
+				fails := step[0] == "!"
+				if fails {
+					step = step[1:]
+				}
 				var err error
-				if told, err = client(t, d, append([]string{"berth"}, step...)...); err != nil {
+				if told, err = client(t, d, append([]string{"berth"}, step...)...); err != nil && (!fails || d.Died()) {
 					break
 				}
 			}
@@ -86,6 +94,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			if err := d.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			eventually(t, "the container to be as its record says", func() []string { return half(t, d, "xx") })
 			states := strings.Fields(must(t, d, "berth", "ps", "-a", "--format", "{{.State}}"))
 			for _, s := range states {
 				switch s {
@@ -104,4 +113,38 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			noLeak(t, d, before)
 		})
 	}
+}
+
+// half tells what a container that runs has otherwise than its record says:
+// its environment, its mounts, its limit of processes, its ports. Nothing, if
+// none runs under this name.
+func half(t *testing.T, d *engine.Daemon, name string) []string {
+	t.Helper()
+	const says = "{{.State.Running}} {{.State.Pid}} {{len .HostConfig.PortBindings}} {{len .NetworkSettings.Ports}} {{len .Mounts}} {{range .Config.Env}}{{.}} {{end}}"
+	out, err := client(t, d, "berth", "inspect", "-f", says, name)
+	f := strings.Fields(out)
+	if err != nil || len(f) < 5 || f[0] != "true" {
+		return nil
+	}
+	var left []string
+	environ, err := os.ReadFile("/proc/" + f[1] + "/environ")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, v := range f[5:] {
+		if !strings.Contains("\x00"+string(environ), "\x00"+v+"\x00") {
+			left = append(left, "the process has no "+v)
+		}
+	}
+	if f[2] != f[3] {
+		left = append(left, f[2]+" ports are asked for, "+f[3]+" are there")
+	}
+	mounts, err := os.ReadFile("/proc/" + f[1] + "/mountinfo")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	if has := strings.Contains(string(mounts), " /scratch "); has != (f[4] == "1") {
+		left = append(left, "mounts in the record: "+f[4]+", in the container: "+string(mounts))
+	}
+	return left
 }
