@@ -3,7 +3,6 @@ package container
 import (
 	"cmp"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-engine/berth/container/logs/driver"
@@ -49,9 +48,6 @@ func refuseHostConfig(h *container.HostConfig) error {
 	}
 	if !h.Isolation.IsDefault() {
 		return invalid("invalid isolation '%s' on linux", h.Isolation)
-	}
-	if h.VolumeDriver != "" && h.VolumeDriver != "local" {
-		return fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", h.VolumeDriver, h.VolumeDriver)
 	}
 	return driver.Check(cmp.Or(h.LogConfig.Type, logLocal), h.LogConfig.Config)
 }

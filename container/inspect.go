@@ -86,7 +86,7 @@ func (s *Service) mountPoints(r *Record) []container.MountPoint {
 		case mounttypes.TypeVolume:
 			p.Driver = "local"
 			if v, err := s.volumes.Resolve(m.VolumeID, m.Name); err == nil {
-				p.Name, p.Source = v.Name, v.Path
+				p.Name, p.Source, p.Driver = v.Name, v.Path, v.Driver
 			}
 		default: // nothing to add
 		}

@@ -77,7 +77,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("open containers: %w", err)
 	}
 	if s.volumes == nil {
-		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events, s.log); err != nil {
+		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events, s.log, nil); err != nil {
 			return nil, err
 		}
 	}

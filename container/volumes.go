@@ -46,14 +46,17 @@ func (s *Service) takeVolumes(ctx context.Context, e *entry, r *Record, u *undo)
 // volumeRequest is the volume that a mount asks for if there is none of its
 // name, with the labels and options of --mount.
 func volumeRequest(r *Record, m *Mount) volume.CreateOptions {
-	o := volume.CreateOptions{Name: m.Name}
+	o := volume.CreateOptions{Name: m.Name, Driver: r.HostConfig.VolumeDriver}
 	for _, a := range r.HostConfig.Mounts {
 		if a.Type != mounttypes.TypeVolume || a.Source != m.Name || a.VolumeOptions == nil {
 			continue
 		}
 		o.Labels = a.VolumeOptions.Labels
 		if d := a.VolumeOptions.DriverConfig; d != nil {
-			o.Driver, o.Options = d.Name, d.Options
+			o.Options = d.Options
+			if d.Name != "" {
+				o.Driver = d.Name
+			}
 		}
 		break
 	}

@@ -101,3 +101,18 @@ func (r *Registry) All(ctx context.Context, capability string) []*Plugin {
 	slices.SortFunc(list, func(a, b *Plugin) int { return strings.Compare(a.name, b.name) })
 	return list
 }
+
+// Active names the plugins that were activated and implement a capability. It
+// asks nobody.
+func (r *Registry) Active(capability string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var names []string
+	for name, p := range r.active {
+		if slices.Contains(p.implements, capability) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -22,6 +22,9 @@ type Volumes interface {
 	Get(name string) (volume.Volume, error)
 	List(f volume.Filters) ([]volume.Volume, error)
 	Remove(ctx context.Context, name string) error
+	ForceRemove(ctx context.Context, name string) error
+	Describe(ctx context.Context, name string) (volume.Volume, error)
+	Drivers() []string
 	Prune(ctx context.Context, f volume.Filters) (volumetypes.PruneReport, error)
 	WouldRemove(ctx context.Context, name string) (int64, error)
 	WouldPrune(ctx context.Context, f volume.Filters) (volumetypes.PruneReport, error)
@@ -38,9 +41,13 @@ type Volumes interface {
 
 // shownVolume is a volume as the API has it.
 func shownVolume(v *volume.Volume) volumetypes.Volume {
+	scope := v.Scope
+	if scope == "" {
+		scope = "local"
+	}
 	return volumetypes.Volume{
 		Name: v.Name, Driver: v.Driver, Mountpoint: v.Path, CreatedAt: v.CreatedAt.Format(time.RFC3339),
-		Labels: v.Labels, Options: v.Options, Scope: "local",
+		Labels: v.Labels, Options: v.Options, Scope: scope, Status: v.Status,
 	}
 }
 
@@ -62,7 +69,7 @@ func (s *Server) volumeList(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) volumeInspect(w http.ResponseWriter, r *request) error {
-	v, err := s.o.Volumes.Get(r.name)
+	v, err := s.o.Volumes.Describe(r.Context(), r.name)
 	if err != nil {
 		return err
 	}
@@ -89,7 +96,11 @@ func (s *Server) volumeCreate(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) volumeRemove(w http.ResponseWriter, r *request) error {
-	err := s.o.Volumes.Remove(r.Context(), r.name)
+	remove := s.o.Volumes.Remove
+	if r.flag("force") {
+		remove = s.o.Volumes.ForceRemove
+	}
+	err := remove(r.Context(), r.name)
 	if r.flag("force") && errdefs.IsNotFound(err) {
 		err = nil
 	}

@@ -19,9 +19,9 @@ import (
 // CreateOptions describes a volume to make.
 type CreateOptions struct {
 	Name    string // "": an anonymous volume with a random name
-	Driver  string // "": local
+	Driver  string // "": local; else the name of a plugin
 	Labels  map[string]string
-	Options map[string]string // of the local driver: see checkOptions
+	Options map[string]string // of the driver; of the local one, see checkOptions
 }
 
 // Create makes a volume, or returns the one that has this name already.
@@ -31,9 +31,21 @@ func (s *Store) Create(ctx context.Context, o CreateOptions) (Volume, error) {
 		return Volume{}, err
 	}
 	if old, err := s.Get(v.Name); err == nil || !errdefs.IsNotFound(err) {
+		if err == nil && o.Driver != "" && o.Driver != old.Driver {
+			return old, fail(errdefs.ErrConflict, "create %s: conflict: volume name must be unique: a volume of the driver %q has this name", v.Name, old.Driver)
+		}
 		return old, err
 	}
+	undo := func() {}
+	if v.remote() {
+		if undo, err = s.createRemote(ctx, v); err != nil {
+			return Volume{}, err
+		}
+	}
 	made, err := s.make(ctx, v, nil)
+	if err != nil && !errdefs.IsConflict(err) {
+		undo()
+	}
 	if errdefs.IsConflict(err) {
 		return s.Get(v.Name) // somebody was quicker
 	}
@@ -47,7 +59,7 @@ func (s *Store) Fill(ctx context.Context, o CreateOptions, fill func(dir *os.Fil
 	if err != nil {
 		return Volume{}, err
 	}
-	if len(v.Options) > 0 {
+	if len(v.Options) > 0 || v.remote() {
 		return Volume{}, fail(errdefs.ErrInvalidArgument, "create %s: a volume with a device is filled by its device", v.Name)
 	}
 	if _, err := s.Get(v.Name); err == nil {
@@ -62,14 +74,16 @@ func taken(name string) error {
 
 // volume checks what is asked for.
 func (o *CreateOptions) volume() (*Volume, error) {
-	if o.Driver != "" && o.Driver != LocalDriver {
-		return nil, fail(errdefs.ErrNotFound, "error looking up volume plugin %s: plugin %q not found", o.Driver, o.Driver)
+	if o.Driver == "" {
+		o.Driver = LocalDriver
 	}
-	if err := checkOptions(o.Options); err != nil {
-		return nil, err
+	if o.Driver == LocalDriver {
+		if err := checkOptions(o.Options); err != nil {
+			return nil, err
+		}
 	}
 	v := &Volume{
-		Version: recordVersion, ID: newID(), Name: o.Name, Driver: LocalDriver, Labels: maps.Clone(o.Labels), Options: maps.Clone(o.Options),
+		Version: recordVersion, ID: newID(), Name: o.Name, Driver: o.Driver, Labels: maps.Clone(o.Labels), Options: maps.Clone(o.Options),
 		CreatedAt: time.Now().UTC(),
 	}
 	if v.Name == "" {
@@ -95,11 +109,13 @@ func (s *Store) make(ctx context.Context, v *Volume, fill func(dir *os.File) err
 	}()
 	fail := func(err error) (Volume, error) { return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err) }
 	data := filepath.Join(hidden, dataDir)
-	if err := os.Mkdir(data, 0o755); err != nil {
+	if err := os.Chmod(hidden, 0o701); err != nil {
 		return fail(err)
 	}
-	if err := errors.Join(os.Chmod(hidden, 0o701), os.Chmod(data, 0o755)); err != nil {
-		return fail(err)
+	if !v.remote() {
+		if err := errors.Join(os.Mkdir(data, 0o755), os.Chmod(data, 0o755)); err != nil {
+			return fail(err)
+		}
 	}
 	if fill != nil {
 		if err := fillDir(data, fill); err != nil {
@@ -115,7 +131,9 @@ func (s *Store) make(ctx context.Context, v *Volume, fill func(dir *os.File) err
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}
-	v.Path = filepath.Join(s.dir(v.Name), dataDir)
+	if !v.remote() {
+		v.Path = filepath.Join(s.dir(v.Name), dataDir)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.claim(filepath.Base(hidden), v.Name); err != nil {
@@ -156,4 +174,26 @@ func (s *Store) inRoot(fn func(root *os.File) error) error {
 	}
 	defer root.Close()
 	return fn(root)
+}
+
+// createRemote has the driver make a volume, unless it has one of that name: then
+// that is meant, as in Docker.
+func (s *Store) createRemote(ctx context.Context, v *Volume) (undo func(), err error) {
+	d, err := s.driver(ctx, v.Driver)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", v.Name, err)
+	}
+	v.Scope = d.scope(ctx)
+	if old, err := d.get(ctx, v.Name); err == nil {
+		v.Path = old.Mountpoint
+		return func() {}, nil
+	}
+	if err := d.create(ctx, v.Name, v.Options); err != nil {
+		return nil, fmt.Errorf("create %s: %w", v.Name, err)
+	}
+	return func() {
+		if err := d.remove(context.WithoutCancel(ctx), v.Name); err != nil {
+			s.log.Warn("cannot take back a volume of a driver", "volume", v.Name, "driver", v.Driver, "err", err)
+		}
+	}, nil
 }

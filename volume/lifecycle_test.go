@@ -40,7 +40,7 @@ func read(t *testing.T, v Volume, name string) string {
 // reopen is a restart of the daemon.
 func reopen(t *testing.T, s *Store) *Store {
 	t.Helper()
-	again, err := Open(s.root, nil, nil)
+	again, err := Open(s.root, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestVersion1(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(root, nil, nil)
+	s, err := Open(root, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

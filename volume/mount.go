@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -20,6 +21,16 @@ func (s *Store) Mount(ctx context.Context, id, name, user string) (Volume, error
 	}
 	defer e.busy.Unlock()
 	v := s.current(e)
+	if v.remote() {
+		if err := s.mountRemote(ctx, e, &v, user); err != nil {
+			return Volume{}, err
+		}
+		s.mu.Lock()
+		known := *e.vol
+		known.Path = v.Path
+		e.vol = &known
+		s.mu.Unlock()
+	}
 	if v.hasDevice() {
 		mounted, err := hostmount.Mounted(v.Path)
 		if err != nil {
@@ -47,11 +58,15 @@ func (s *Store) Unmount(id, name, user string) (Volume, error) {
 	if e.mounts[user]--; e.mounts[user] <= 0 {
 		delete(e.mounts, user)
 	}
-	return v, s.settle(e, &v)
+	return v, s.settle(e, &v, unmountTime)
 }
 
-// settle unmounts a device that nobody uses. The caller holds the volume.
-func (s *Store) settle(e *entry, v *Volume) error {
+// settle unmounts a device that nobody uses, and what a driver has mounted for
+// who does not use it any more. The caller holds the volume.
+func (s *Store) settle(e *entry, v *Volume, limit time.Duration) error {
+	if v.remote() {
+		return s.unmountRemote(e, v, limit)
+	}
 	if !v.hasDevice() || len(e.mounts) > 0 {
 		return nil
 	}
@@ -68,6 +83,7 @@ func (s *Store) settle(e *entry, v *Volume) error {
 // Settle unmounts the devices of volumes that nothing uses any more: called
 // once after a restart, when all that runs has been told.
 func (s *Store) Settle() {
+	s.settled.Store(true)
 	s.mu.Lock()
 	all := make([]*entry, 0, len(s.byName))
 	for _, e := range s.byName {
@@ -77,7 +93,7 @@ func (s *Store) Settle() {
 	for _, e := range all {
 		e.busy.Lock()
 		v := s.current(e)
-		if err := s.settle(e, &v); err != nil {
+		if err := s.settle(e, &v, settleTime); err != nil {
 			s.log.Warn("cannot unmount a volume", "volume", v.Name, "err", err)
 		}
 		e.busy.Unlock()

@@ -38,7 +38,7 @@ func checkOptions(o map[string]string) error {
 }
 
 // hasDevice tells whether a volume shows what is mounted.
-func (v *Volume) hasDevice() bool { return v.Options["device"] != "" }
+func (v *Volume) hasDevice() bool { return !v.remote() && v.Options["device"] != "" }
 
 // mountDevice mounts the volume's device at its directory.
 func (v *Volume) mountDevice(ctx context.Context) error {

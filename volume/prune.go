@@ -29,7 +29,7 @@ func (s *Store) Prune(ctx context.Context, f Filters) (volume.PruneReport, error
 		if ctx.Err() != nil {
 			return report, context.Cause(ctx)
 		}
-		size, err := s.remove(ctx, v.Name, true)
+		size, err := s.remove(ctx, v.Name, removal{measure: true})
 		if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
 			continue // it was used, or removed, meanwhile
 		}
@@ -98,7 +98,7 @@ func (s *Store) DiskUsage(ctx context.Context) ([]Usage, error) {
 			u.Users = len(e.users)
 			s.mu.Unlock()
 		}
-		if len(v.Options) == 0 {
+		if len(v.Options) == 0 && !v.remote() {
 			size, err := sizeOf(ctx, v.Path)
 			if errors.Is(err, os.ErrNotExist) {
 				continue // removed meanwhile

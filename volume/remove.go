@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,9 +16,19 @@ import (
 // Remove deletes a volume with its data and snapshots; a volume in use is a
 // conflict. What a volume with a device shows is not its data, and stays.
 func (s *Store) Remove(ctx context.Context, name string) error {
-	_, err := s.remove(ctx, name, false)
+	_, err := s.remove(ctx, name, removal{})
 	return err
 }
+
+// ForceRemove is Remove that forgets a volume also if its driver fails, or is
+// gone.
+func (s *Store) ForceRemove(ctx context.Context, name string) error {
+	_, err := s.remove(ctx, name, removal{force: true})
+	return err
+}
+
+// removal says how a volume is removed.
+type removal struct{ measure, force bool }
 
 // WouldRemove tells how many bytes Remove would free, or why it would refuse.
 func (s *Store) WouldRemove(ctx context.Context, name string) (size int64, err error) {
@@ -41,7 +52,7 @@ func inUse(name string, users []string) error {
 
 // ownSize is how many bytes would go with a volume: what a device shows stays.
 func (s *Store) ownSize(ctx context.Context, v *Volume) int64 {
-	if len(v.Options) > 0 {
+	if len(v.Options) > 0 || v.remote() {
 		return 0
 	}
 	size, err := sizeOf(ctx, v.Path)
@@ -51,14 +62,20 @@ func (s *Store) ownSize(ctx context.Context, v *Volume) int64 {
 	return size
 }
 
-func (s *Store) remove(ctx context.Context, name string, measure bool) (size int64, err error) {
+func (s *Store) remove(ctx context.Context, name string, how removal) (size int64, err error) {
 	e, err := s.lock(name)
 	if err != nil {
 		return 0, err
 	}
 	v := s.current(e)
-	if measure {
+	if how.measure {
 		size = s.ownSize(ctx, &v)
+	}
+	if v.remote() {
+		if err := s.removeRemote(ctx, e, &v, how.force); err != nil {
+			e.busy.Unlock()
+			return 0, err
+		}
 	}
 	gone, err := s.takeAway(e, &v)
 	e.busy.Unlock()
@@ -78,7 +95,7 @@ func (s *Store) remove(ctx context.Context, name string, measure bool) (size int
 // takeAway takes the name away at once: the data may take long. The caller
 // holds the volume.
 func (s *Store) takeAway(e *entry, v *Volume) (gone string, err error) {
-	if len(e.mounts) == 0 {
+	if len(e.mounts) == 0 && !v.remote() {
 		// Nobody should have left a mount; what is behind it must not be deleted.
 		if mounted, err := hostmount.Mounted(v.Path); err != nil || mounted {
 			if err == nil {
@@ -101,4 +118,31 @@ func (s *Store) takeAway(e *entry, v *Volume) (gone string, err error) {
 	delete(s.byName, v.Name)
 	delete(s.byID, v.ID)
 	return gone, nil
+}
+
+// removeRemote has the driver remove a volume that nobody uses. From then on
+// nobody can begin to. The caller holds the volume.
+func (s *Store) removeRemote(ctx context.Context, e *entry, v *Volume, force bool) error {
+	s.mu.Lock()
+	if users := e.allNames(); len(users) > 0 {
+		s.mu.Unlock()
+		return inUse(v.Name, users)
+	}
+	e.going = true
+	s.mu.Unlock()
+	d, err := s.driver(ctx, v.Driver)
+	if err == nil {
+		err = errors.Join(s.unmountRemote(e, v, unmountTime), d.remove(ctx, v.Name))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case force:
+		s.log.Warn("a volume was removed without its driver", "volume", v.Name, "driver", v.Driver, "err", err)
+		return nil
+	}
+	s.mu.Lock()
+	e.going = false
+	s.mu.Unlock()
+	return fmt.Errorf("remove %s: %w", v.Name, err)
 }

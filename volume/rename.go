@@ -26,6 +26,9 @@ func (s *Store) Rename(name, newName string) (Volume, error) {
 		return Volume{}, err
 	}
 	defer e.busy.Unlock()
+	if old := s.current(e); old.remote() {
+		return Volume{}, ofDriver("rename", &old)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byName[newName] != nil {

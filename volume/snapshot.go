@@ -39,7 +39,7 @@ func (s *Store) Snapshot(ctx context.Context, name, snapshot string) (Snapshot, 
 	}
 	defer e.busy.Unlock()
 	v := s.current(e)
-	if v.hasDevice() {
+	if v.hasDevice() || v.remote() {
 		return Snapshot{}, noSnapshots(name)
 	}
 	dir := filepath.Join(s.dir(name), snapshotsDir)
@@ -165,7 +165,7 @@ func (s *Store) lockSnapshot(name, snapshot string) (*entry, string, error) {
 	}
 	v, dir := s.current(e), filepath.Join(s.dir(name), snapshotsDir, snapshot)
 	switch err := CheckName(snapshot); {
-	case v.hasDevice():
+	case v.hasDevice(), v.remote():
 		e.busy.Unlock()
 		return nil, "", noSnapshots(name)
 	case err != nil:

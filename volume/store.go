@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/plugin"
 )
 
 // Store holds the volumes below one directory. Safe for concurrent use.
@@ -23,10 +25,14 @@ type Store struct {
 	root   string
 	events *event.Bus
 	log    *slog.Logger
+	// plugins has the drivers besides the local one; nil: there are none.
+	plugins *plugin.Registry
 
 	mu     sync.Mutex
 	byName map[string]*entry
 	byID   map[string]*entry
+
+	settled atomic.Bool // see Settle
 }
 
 // entry is a volume in memory.
@@ -34,17 +40,22 @@ type entry struct {
 	// Guarded by Store.mu. The volume is replaced, never changed.
 	vol   *Volume
 	users map[string]int // references: containers that exist
+	going bool           // its driver is removing it: nobody may begin to use it
 
 	// busy is held while the volume is mounted, unmounted, renamed, restored or
 	// removed. It is taken before Store.mu.
 	busy   sync.Mutex
 	mounts map[string]int // uses by what runs; guarded by busy
+	// remote is where the volume's driver has mounted it, by user; guarded by
+	// busy.
+	remote map[string]string
 }
 
 // Open prepares root (0701, so that remapped users can reach their volumes),
 // removes what a killed daemon left half made, and reads the volumes. One that
-// cannot be read is left alone and logged. log may be nil.
-func Open(root string, bus *event.Bus, log *slog.Logger) (*Store, error) {
+// cannot be read is left alone and logged. log may be nil, and plugins: then there
+// is only the local driver.
+func Open(root string, bus *event.Bus, log *slog.Logger, plugins *plugin.Registry) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -55,7 +66,7 @@ func Open(root string, bus *event.Bus, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open volumes: %w", err)
 	}
-	s := &Store{root: root, events: bus, log: log, byName: map[string]*entry{}, byID: map[string]*entry{}}
+	s := &Store{root: root, events: bus, log: log, plugins: plugins, byName: map[string]*entry{}, byID: map[string]*entry{}}
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
 		if strings.HasPrefix(e.Name(), halfMade) || strings.HasPrefix(e.Name(), halfGone) {
@@ -81,14 +92,18 @@ func Open(root string, bus *event.Bus, log *slog.Logger) (*Store, error) {
 			log.Error("cannot read a volume; it is left as it is", "volume", e.Name(), "err", err)
 			continue
 		}
-		s.add(v)
+		e := s.add(v)
+		if v.remote() {
+			e.remote = loadMounted(dir)
+			v.Path = e.path()
+		}
 	}
 	return s, nil
 }
 
 // add makes a volume known. The caller holds mu, or nobody else knows s.
 func (s *Store) add(v *Volume) *entry {
-	e := &entry{vol: v, users: map[string]int{}, mounts: map[string]int{}}
+	e := &entry{vol: v, users: map[string]int{}, mounts: map[string]int{}, remote: map[string]string{}}
 	s.byName[v.Name], s.byID[v.ID] = e, e
 	return e
 }
@@ -234,6 +249,9 @@ func (s *Store) Use(id, name, user string) (release func(), err error) {
 	if e == nil {
 		return nil, fail(errdefs.ErrNotFound, "get %s: no such volume", name)
 	}
+	if e.going {
+		return nil, fail(errdefs.ErrConflict, "volume %s is being removed", e.vol.Name)
+	}
 	e.users[user]++
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
@@ -260,7 +278,8 @@ func (s *Store) Size(ctx context.Context, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return sizeOf(ctx, s.current(e).Path)
+	v := s.current(e)
+	return s.ownSize(ctx, &v), nil
 }
 
 // Users returns the containers that refer to a volume.

@@ -13,7 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// LocalDriver is the only driver of this version.
+// LocalDriver is the name of the driver that needs no plugin.
 const LocalDriver = "local"
 
 // AnonymousLabel marks volumes that the engine has named, as Docker's does.
@@ -47,8 +47,15 @@ type Volume struct {
 	// Anonymous volumes were named by the engine and go with `rm -v`.
 	Anonymous bool `json:",omitempty"`
 
-	// Path is the directory of the data; not stored.
+	// Scope is of a plugin's volume: "local", or "global" for one that all hosts
+	// of a cluster have. "" means local.
+	Scope string `json:",omitempty"`
+
+	// Path is the directory of the data; not stored. That of a plugin's volume is
+	// only known while it is mounted.
 	Path string `json:"-"`
+	// Status is what Describe was told by the driver; not stored.
+	Status map[string]any `json:"-"`
 }
 
 // CheckName reports whether name may name a volume, as Docker words it.
@@ -90,7 +97,10 @@ func load(dir string) (*Volume, error) {
 	if v.Version > recordVersion {
 		return nil, fmt.Errorf("record version %d is not one that this program knows (%d)", v.Version, recordVersion)
 	}
-	v.Name, v.Path = filepath.Base(dir), filepath.Join(dir, dataDir)
+	v.Name = filepath.Base(dir)
+	if !v.remote() {
+		v.Path = filepath.Join(dir, dataDir)
+	}
 	return &v, nil
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
 	"github.com/berth-engine/berth/volume"
@@ -109,7 +110,8 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
-	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log)
+	plugins := plugin.New(plugin.Options{})
+	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins)
 	if err != nil {
 		return fmt.Errorf("open the volumes: %w", err)
 	}
