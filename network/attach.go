@@ -181,7 +181,7 @@ func (m *Manager) plug(ctx context.Context, id string, wish EndpointSpec, specs 
 		if err := fault.Point("network.reserved"); err != nil {
 			return nil, err
 		}
-		if rules, err = ruleset(address, r.Ports); err != nil {
+		if rules, err = m.ruleset(address, r.Ports); err != nil {
 			return nil, err
 		}
 	}
@@ -215,6 +215,7 @@ func wanted(e Endpoint, specs []PortSpec) []netd.Port {
 		if s.HostIP.IsValid() {
 			p.HostIP = s.HostIP.Unmap()
 		}
+		m.policy.apply(&p)
 		want[i] = p
 	}
 	return want
@@ -232,8 +233,12 @@ func refused(e Endpoint, err error) error {
 	}
 }
 
-// ruleset is what the firewall leads on: IPv6 is up to netd.
-func ruleset(address netip.Addr, ports []PortBinding) ([]nft.Port, error) {
+// ruleset is what the firewall leads on: IPv6 is up to netd, and everything is
+// where the host's own rules are to decide.
+func (m *Manager) ruleset(address netip.Addr, ports []PortBinding) ([]nft.Port, error) {
+	if m.policy == PolicyHost {
+		return nil, nil
+	}
 	var out []nft.Port
 	for _, p := range ports {
 		proto, err := nft.Protocol(p.Proto)

@@ -87,13 +87,13 @@ func (m *Manager) adopt(ctx context.Context, id string, a *attachment) (err erro
 			return err
 		}
 		u.push(func(context.Context) error { m.ipam.Release(address); return nil })
-		rules, err := ruleset(address, a.result.Ports)
+		rules, err := m.ruleset(address, a.result.Ports)
 		if err != nil {
 			return err
 		}
 		var want []netd.Binding
 		for _, p := range a.result.Ports {
-			want = append(want, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: address, ContainerPort: p.ContainerPort})
+			want = append(want, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: address, ContainerPort: p.ContainerPort, InName: m.policy == PolicyHost})
 		}
 		if len(want) > 0 {
 			if err := m.ports.Adopt(ctx, id, want); err != nil {

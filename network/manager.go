@@ -47,6 +47,8 @@ type Options struct {
 	// MTU of the bridge and of containers' interfaces. 0: that of the host's
 	// default route, at most 1500.
 	MTU int
+	// Policy of published ports.
+	Policy Policy
 	// Pool is how many namespaces are kept ready. 0: 4; negative: none.
 	Pool   int
 	Events *event.Bus
@@ -73,6 +75,7 @@ type Manager struct {
 	table  *nft.Table
 	ports  *ports.Keeper
 	apart  []string
+	policy Policy
 
 	mu       sync.Mutex
 	attached map[string]*attachment
@@ -100,7 +103,10 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if o.Bridge == "" {
 		o.Bridge = DefaultBridge
 	}
-	m := &Manager{log: o.Log, events: o.Events, attached: map[string]*attachment{}}
+	if err := o.Policy.Check(); err != nil {
+		return nil, err
+	}
+	m := &Manager{log: o.Log, events: o.Events, policy: o.Policy, attached: map[string]*attachment{}}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -114,6 +120,11 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	}
 	if m.apart, err = forward(m.conn, filepath.Join(o.ExecRoot, "forwarding.json")); err != nil {
 		return nil, fmt.Errorf("switch on forwarding: %w", err)
+	}
+	if mark := m.policy.mark(); mark != 0 {
+		if err := m.conn.DeliverMarked(mark + 1); err != nil {
+			return nil, err
+		}
 	}
 	home := filepath.Join(o.DataRoot, "network", "bridge.address")
 	owner, err := filepath.EvalSymlinks(o.ExecRoot)
@@ -171,7 +182,7 @@ func tableName(bridge string) string {
 
 func (m *Manager) replace(ports []nft.Port) error {
 	n := nft.Network{Bridge: m.bridge.Name(), Subnets: []netip.Prefix{m.bridge.Address().Masked()}}
-	return m.table.Replace(nft.State{Networks: []nft.Network{n}, Apart: m.apart, Ports: ports})
+	return m.table.Replace(nft.State{Networks: []nft.Network{n}, Apart: m.apart, Ports: ports, Mark: m.policy.mark()})
 }
 
 // close ends connections; what exists stays.
@@ -214,6 +225,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		return m.close()
 	}
 	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.bridge.Remove())
+	if mark := m.policy.mark(); mark != 0 {
+		err = errors.Join(err, m.conn.ForgetMarked(mark+1))
+	}
 	m.conn.Close()
 	return err
 }
@@ -271,21 +285,6 @@ func (m *Manager) DNS() (servers, search, options []string) {
 		servers = append(servers, a.String())
 	}
 	return servers, c.Search, c.Options
-}
-
-// Warnings tells what on this host will disturb containers' networking, for
-// users to read.
-func (m *Manager) Warnings() []string {
-	out := m.ports.Warnings()
-	foreign, _, err := m.table.Foreign()
-	if err != nil {
-		m.log.Error("look for other firewalls", "error", err)
-	}
-	if len(foreign) > 0 {
-		out = append(out, fmt.Sprintf("Forwarded packets are dropped by %s unless a rule there accepts them: accept those from and to %s for containers to reach the network",
-			strings.Join(foreign, ", "), m.bridge.Name()))
-	}
-	return out
 }
 
 // Network describes a network.

@@ -65,12 +65,16 @@ func (s *Server) holdOne(ctx context.Context, p Port, port uint16) ([]*held, err
 		}
 		return []*held{h}, nil
 	}
+	any4, any6 := netip.IPv4Unspecified(), netip.IPv6Unspecified()
+	if p.Loopback {
+		any4, any6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+	}
 	for try := 0; ; try++ {
-		four, err := s.bindFree(ctx, p, netip.IPv4Unspecified(), port)
+		four, err := s.bindFree(ctx, p, any4, port)
 		if err != nil {
 			return nil, err
 		}
-		six, err := bind(ctx, p, netip.IPv6Unspecified(), four.HostPort)
+		six, err := bind(ctx, p, any6, four.HostPort)
 		switch {
 		case err == nil:
 			return []*held{four, six}, nil
@@ -106,7 +110,7 @@ func (s *Server) bindFree(ctx context.Context, p Port, ip netip.Addr, port uint1
 // bound with SO_REUSEADDR can be taken by others, and without it the remains of
 // closed connections would keep us out.
 func bind(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error) {
-	h := &held{Binding: Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort}}
+	h := &held{Binding: Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, InName: p.InName}}
 	family := "4"
 	if ip.Is6() {
 		family = "6" // Go sets IPV6_V6ONLY for it

@@ -39,7 +39,16 @@ type Port struct {
 	// Count is how many ports in a row are meant, on both sides; 0: one. They are
 	// held without sockets.
 	Count uint16 `json:"count,omitempty"`
+	// Loopback: with HostIP zero, the loopback addresses of both families alone.
+	Loopback bool `json:"loopback,omitempty"`
+	// InName: the container sees the client's address, not the host's, where
+	// answers can be led back here.
+	InName bool `json:"in_name,omitempty"`
 }
+
+// Mark is what connections made in a client's name are marked with. Their
+// answers must be led to this host.
+const Mark = 0xbe57
 
 // Binding is a held port. A wildcard has one for each address family.
 type Binding struct {
@@ -48,7 +57,8 @@ type Binding struct {
 	Proto         string     `json:"proto"`
 	ContainerIP   netip.Addr `json:"container_ip"`
 	ContainerPort uint16     `json:"container_port"`
-	Count         uint16     `json:"count,omitempty"` // as of a Port
+	Count         uint16     `json:"count,omitempty"`   // as of a Port
+	InName        bool       `json:"in_name,omitempty"` // the same
 }
 
 // RefusalError says which port could not be held and why.

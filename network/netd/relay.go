@@ -25,11 +25,6 @@ func (h *held) serve() {
 	}
 }
 
-func (h *held) target() netip.AddrPort { return netip.AddrPortFrom(h.ContainerIP, h.ContainerPort) }
-
-// connectIn bounds how long a container may take to accept a connection.
-const connectIn = 10 * time.Second
-
 func (h *held) serveTCP() {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -51,8 +46,7 @@ func (h *held) serveTCP() {
 func (h *held) splice(client *net.TCPConn) {
 	defer client.Close()
 	defer h.spliced.add(client)()
-	dialer := net.Dialer{Timeout: connectIn}
-	c, err := dialer.Dial("tcp4", h.target().String())
+	c, err := h.dial("tcp", client.RemoteAddr().(*net.TCPAddr).AddrPort())
 	if err != nil {
 		_ = client.SetLinger(0) // a reset is what a refused connection looks like
 		return
@@ -116,7 +110,7 @@ const (
 // serveUDP gives every client a socket of its own towards the container, so
 // that answers find their way back.
 func (h *held) serveUDP() {
-	r := &datagrams{socket: h.packets.(*net.UDPConn), target: h.target(), peers: map[netip.AddrPort]*net.UDPConn{}}
+	r := &datagrams{socket: h.packets.(*net.UDPConn), dial: h.dial, peers: map[netip.AddrPort]*net.UDPConn{}}
 	defer r.end()
 	for {
 		if err := socket.Readable(r.socket); err != nil {
@@ -150,7 +144,7 @@ func (r *datagrams) pass() bool {
 
 type datagrams struct {
 	socket *net.UDPConn
-	target netip.AddrPort
+	dial   func(network string, client netip.AddrPort) (net.Conn, error)
 	mu     sync.Mutex
 	peers  map[netip.AddrPort]*net.UDPConn
 	wg     sync.WaitGroup
@@ -166,10 +160,11 @@ func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
 	if len(r.peers) >= maxPeers {
 		return nil
 	}
-	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(r.target))
+	conn, err := r.dial("udp", from)
 	if err != nil {
 		return nil
 	}
+	c := conn.(*net.UDPConn)
 	_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // just opened
 	r.peers[from] = c
 	r.wg.Go(func() { r.back(from, c) })

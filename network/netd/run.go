@@ -14,8 +14,12 @@ import (
 // program that binds one later hears nothing.
 func (s *Server) holdRun(p Port) ([]*held, error) {
 	h := &held{Binding: Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, Count: p.Count}}
-	if !h.HostIP.IsValid() {
-		h.HostIP = netip.IPv4Unspecified() // there is no relay from IPv6
+	switch { // there is no relay from IPv6
+	case h.HostIP.IsValid():
+	case p.Loopback:
+		h.HostIP = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	default:
+		h.HostIP = netip.IPv4Unspecified()
 	}
 	if int(p.HostPort)+int(p.Count) > 1<<16 || int(p.ContainerPort)+int(p.Count) > 1<<16 || p.HostPort == 0 || p.HostPortEnd != 0 {
 		return nil, fmt.Errorf("there are no %d ports from %d", p.Count, p.HostPort)

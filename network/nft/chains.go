@@ -1,9 +1,11 @@
 package nft
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +24,7 @@ const (
 // chains adds the chains and rules, which are the same for any number of
 // networks. `nft list table` and `berth network rules` show them as
 // docs/networking.md explains them.
-func (t *Table) chains() {
+func (t *Table) chains(mark uint32) {
 	t.rules = map[string][]string{}
 	t.order = nil
 	s := t.sets
@@ -42,9 +44,28 @@ func (t *Table) chains() {
 		t.rule(input, f.toIn(f.inner), f.notHome(f.home), fresh(), drop())
 	}
 
+	if mark != 0 {
+		t.inOthersNames(mark)
+	}
 	t.publish()
 	t.hide()
 	t.forward()
+}
+
+// inOthersNames marks the answers to connections that berth-netd made with a
+// mark: their addresses are others', and only a routing rule for the answers'
+// mark, which is the next number, brings them back to the host.
+func (t *Table) inOthersNames(mark uint32) {
+	out := t.base("ask", "route", nftables.ChainHookOutput, nftables.ChainPriorityMangle, "output priority mangle")
+	t.rule(out, marked(mark), part{"ct mark set meta mark", []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: a16},
+		&expr.Ct{Key: expr.CtKeyMARK, Register: a16, SourceRegister: true},
+	}})
+	in := t.base("answer", "filter", nftables.ChainHookPrerouting, nftables.ChainPriorityMangle, "prerouting priority mangle")
+	t.rule(in, iifIn(t.sets.bridges), ctMarked(mark), part{fmt.Sprintf("meta mark set 0x%08x", mark+1), []expr.Any{
+		&expr.Immediate{Register: a16, Data: binaryutil.NativeEndian.PutUint32(mark + 1)},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: a16, SourceRegister: true},
+	}})
 }
 
 // publish leads what is sent to published ports of the host to containers.

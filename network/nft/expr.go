@@ -1,10 +1,12 @@
 package nft
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -234,4 +236,18 @@ func (f *family) translate(set *nftables.Set) part {
 		f.load(f.src, a16),
 		&expr.Lookup{SourceRegister: a16, DestRegister: a16, IsDestRegSet: true, SetName: set.Name, SetID: set.ID},
 		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(f.proto), RegAddrMin: a16})}
+}
+
+func marked(mark uint32) part {
+	return part{fmt.Sprintf("meta mark 0x%08x", mark), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: a16},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: binaryutil.NativeEndian.PutUint32(mark)},
+	}}
+}
+
+func ctMarked(mark uint32) part {
+	return part{fmt.Sprintf("ct mark 0x%08x", mark), []expr.Any{
+		&expr.Ct{Key: expr.CtKeyMARK, Register: a16},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: binaryutil.NativeEndian.PutUint32(mark)},
+	}}
 }

@@ -80,6 +80,9 @@ type State struct {
 	// engine switched forwarding on. It shall not do so now.
 	Apart []string
 	Ports []Port
+	// Mark is what berth-netd marks connections with that it makes to containers
+	// in others' names; their answers get the next number. 0: none.
+	Mark uint32
 }
 
 // protocols are those whose ports can be published.

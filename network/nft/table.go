@@ -67,7 +67,7 @@ func (t *Table) Replace(s State) error {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
-	t.chains()
+	t.chains(s.Mark)
 	t.networks = slices.Clone(s.Networks)
 	c := t.content(s.Ports)
 	for i := range s.Networks {

@@ -42,6 +42,7 @@ func example() State {
 	}
 	s := State{
 		Apart: []string{"eth0", "wlan0"},
+		Mark:  0xbe57,
 		Networks: []Network{
 			{Bridge: "berth0", Subnets: []netip.Prefix{prefix("172.17.0.0/16")}},
 			{Bridge: "br-nat", Subnets: []netip.Prefix{prefix("172.18.0.0/16"), prefix("fd00:18::/64")}, Trusted: []string{"eth1"}},

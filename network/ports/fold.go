@@ -51,7 +51,7 @@ func fold(ports []netd.Port) []netd.Port {
 
 func follows(first, p *netd.Port, n int) bool {
 	return first.HostIP == p.HostIP && first.Proto == p.Proto && first.ContainerIP == p.ContainerIP &&
-		first.HostPort != 0 && first.HostPortEnd == 0 && p.HostPortEnd == 0 && first.Count == 0 && p.Count == 0 &&
+		!first.InName && !p.InName && first.Loopback == p.Loopback && first.HostPort != 0 && first.HostPortEnd == 0 && p.HostPortEnd == 0 && first.Count == 0 && p.Count == 0 &&
 		int(p.HostPort) == int(first.HostPort)+n && int(p.ContainerPort) == int(first.ContainerPort)+n
 }
 
@@ -84,12 +84,12 @@ func refold(bindings []netd.Binding) []netd.Binding {
 	}
 	var out []netd.Binding
 	for _, p := range fold(ports) {
-		out = append(out, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, Count: p.Count})
+		out = append(out, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, Count: p.Count, InName: p.InName})
 	}
 	return out
 }
 
 // asked is what to ask for to get a binding again.
 func asked(b netd.Binding) netd.Port {
-	return netd.Port{HostIP: b.HostIP, HostPort: b.HostPort, Proto: b.Proto, ContainerIP: b.ContainerIP, ContainerPort: b.ContainerPort, Count: b.Count}
+	return netd.Port{HostIP: b.HostIP, HostPort: b.HostPort, Proto: b.Proto, ContainerIP: b.ContainerIP, ContainerPort: b.ContainerPort, Count: b.Count, InName: b.InName}
 }

@@ -1,0 +1,79 @@
+package network
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestPolicyHost: the host's input rules decide about published ports, and the
+// container sees who calls.
+func TestPolicyHost(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Policy = PolicyHost })
+	a := w.attach("a", tcp("", 8080, 80), tcp("", 8090, 90), PortSpec{HostPort: 5353, ContainerPort: 53, Proto: "udp"})
+	b := w.attach("b")
+	a.serve(80, "a")
+	a.serve(90, "a90")
+	a.serveUDP(53, "a")
+	sh(t, "nft add table inet ufw; nft add chain inet ufw input '{ type filter hook input priority 0; policy drop; }'; "+
+		"nft add rule inet ufw input iif lo accept; nft add rule inet ufw input ct state established,related accept; "+
+		"nft add rule inet ufw input meta l4proto icmp accept; "+
+		"nft add rule inet ufw input th dport { 8080, 5353 } accept")
+	defer sh(t, "nft delete table inet ufw")
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.want(w.outside, "udp", hostOutside+":5353", "a hello")
+	w.refused(w.outside, "tcp", hostOutside+":8090")
+	w.refused(w.outside, "tcp", a.ip()+":80")
+	w.want(nil, "tcp", "127.0.0.1:8080", "a 172.17.0.1")
+	w.want(nil, "tcp", "[::1]:8080", "a 172.17.0.1")
+	w.want(nil, "tcp", hostOutside+":8080", "a 172.17.0.1")
+	w.want(b.ns, "tcp", hostOutside+":8080", "a 172.17.0.1")
+	w.want(b.ns, "tcp", a.ip()+":90", "a90 "+b.ip())
+	if got := strings.Join(w.m.Warnings(), "\n"); strings.Contains(got, "go round it") {
+		t.Errorf("warnings: %s", got)
+	}
+
+	// Nothing of it changes while the engine is gone.
+	w.crash()
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.refused(w.outside, "tcp", hostOutside+":8090")
+	w.start()
+	if err := w.m.Adopt(t.Context(), "a", a.r); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.refused(w.outside, "tcp", hostOutside+":8090")
+}
+
+// TestPolicyLoopback: what names no address is for this host alone.
+func TestPolicyLoopback(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Policy = PolicyLoopback })
+	a := w.attach("a", tcp("", 8080, 80), tcp("0.0.0.0", 8081, 80), tcp("", 0, 80))
+	a.serve(80, "a")
+	if got := strings.Join(bindings(a.r), " "); !strings.Contains(got, "127.0.0.1:8080->80/tcp") || !strings.Contains(got, "::1:8080->80/tcp") {
+		t.Errorf("bindings %s", got)
+	}
+	w.want(nil, "tcp", "127.0.0.1:8080", "a 172.17.0.1")
+	w.want(nil, "tcp", "[::1]:8080", "a 172.17.0.1")
+	w.refused(w.outside, "tcp", hostOutside+":8080")
+	w.want(w.outside, "tcp", hostOutside+":8081", "a "+neighbour)
+}
+
+// TestGoRound: with a host firewall that would drop, the user is told that it
+// is not asked.
+func TestGoRound(t *testing.T) {
+	w := newWorld(t)
+	a := w.attach("a", tcp("", 8080, 80))
+	a.serve(80, "a")
+	if got := w.m.GoRound(); got != "" {
+		t.Errorf("without a firewall: %s", got)
+	}
+	sh(t, "nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'")
+	defer sh(t, "nft delete table inet filter")
+	if got := w.m.GoRound(); !strings.Contains(got, "inet filter input") {
+		t.Errorf("with a firewall: %s", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+}
