@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/berth-engine/berth/cli/format"
 	"github.com/berth-engine/berth/cli/opts"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 )
@@ -88,5 +91,33 @@ func (s *Session) ps(ctx context.Context, o psFlags, sizeGiven bool) error {
 		return err
 	}
 	rows := format.Containers(list.Items, !o.noTrunc, time.Now())
-	return format.List(s.IO.Out, text, format.ContainerHeader, rows)
+	if err := format.List(s.IO.Out, text, format.ContainerHeader, rows); err != nil {
+		return err
+	}
+	if strings.HasPrefix(text, format.ContainerTable) && slices.ContainsFunc(list.Items, public) {
+		s.warnOfPorts(ctx, api)
+	}
+	return nil
+}
+
+// public tells whether a container has a port on an address of the host that
+// others reach.
+func public(c container.Summary) bool {
+	return slices.ContainsFunc(c.Ports, func(p container.PortSummary) bool {
+		return p.PublicPort != 0 && p.IP.IsValid() && !p.IP.IsLoopback()
+	})
+}
+
+// warnOfPorts says what the daemon knows of published ports and the host's
+// firewall: under the table, where who looks at ports looks.
+func (s *Session) warnOfPorts(ctx context.Context, api *client.Client) {
+	info, err := api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return // the list is what was asked for
+	}
+	for _, w := range info.Info.Warnings {
+		if strings.Contains(w, "published ports go round it") {
+			fmt.Fprintln(s.IO.Err, w)
+		}
+	}
 }

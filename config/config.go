@@ -47,6 +47,9 @@ type Config struct {
 	Bridge string `json:"bridge"` // name of the default bridge
 	BIP    string `json:"bip"`    // its address with prefix length; "": chosen
 	MTU    int    `json:"mtu"`    // 0: the default route's
+	// PublishPolicy is Berth's own: how published ports stand to the host's
+	// firewall: docker, host or loopback.
+	PublishPolicy string `json:"publish-policy"`
 
 	CgroupParent    string                       `json:"cgroup-parent"`
 	Init            bool                         `json:"init"`
@@ -88,7 +91,7 @@ func defaults() *Config {
 	return &Config{
 		DataRoot: DefaultDataRoot, ExecRoot: DefaultExecRoot, File: DefaultFile,
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
-		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true,
+		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
 	}

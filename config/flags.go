@@ -36,6 +36,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVarP(&c.Bridge, "bridge", "b", c.Bridge, "Name of the default bridge")
 	fs.StringVar(&c.BIP, "bip", c.BIP, "Address of the default bridge, as ADDRESS/PREFIX")
 	fs.IntVar(&c.MTU, "mtu", c.MTU, "MTU of the default bridge; 0: chosen")
+	fs.StringVar(&c.PublishPolicy, "publish-policy", c.PublishPolicy, "Published ports: docker (they go round the host's input rules), host (those decide), loopback (127.0.0.1 unless an address is named)")
 
 	fs.StringVar(&c.CgroupParent, "cgroup-parent", c.CgroupParent, "Parent cgroup of all containers")
 	fs.BoolVar(&c.Init, "init", c.Init, "Run an init in containers that do not say otherwise")

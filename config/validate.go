@@ -175,6 +175,9 @@ func (c *Config) checkNetwork() error {
 	if strings.ContainsAny(c.Bridge, "/ \t\n:") || len(c.Bridge) > 15 || c.Bridge == "." || c.Bridge == ".." {
 		return fmt.Errorf("invalid bridge name: %q", c.Bridge)
 	}
+	if !slices.Contains([]string{"docker", "host", "loopback"}, c.PublishPolicy) {
+		return fmt.Errorf("invalid publish-policy: %q is not docker, host or loopback", c.PublishPolicy)
+	}
 	if c.Bridge == "none" {
 		return fmt.Errorf("bridge none is not supported: run containers with --network none")
 	}

@@ -145,6 +145,11 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 		Config: config, RequestLabels: maps.Clone(o.Request.Labels), HostConfig: &host,
 		Endpoints: endpoints, Mounts: mounts,
 	}
+	if len(host.PortBindings) > 0 || host.PublishAllPorts {
+		if text := s.networks.GoRound(); text != "" {
+			warnings = append(warnings, text)
+		}
+	}
 	return r, img, warnings, nil
 }
 

@@ -99,6 +99,9 @@ type Options struct {
 	// Measure tells how many bytes a directory takes. Nil: the total of
 	// GET /system/space is the sum of its parts.
 	Measure func(ctx context.Context, dir string) (int64, error)
+	// Warnings are what /info says beside what the server finds: what is wrong
+	// now. Nil: nothing.
+	Warnings func() []string
 	// Settings returns those settings that a reload may change. Nil: none.
 	Settings func() Settings
 	Log      *slog.Logger // nil: discarded

@@ -123,6 +123,11 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		CDISpecDirs:     []string{},
 		Warnings:        append(host.warnings(), a.Warnings...),
 	}
+	if s.o.Warnings != nil {
+		for _, text := range s.o.Warnings() {
+			i.Warnings = append(i.Warnings, "WARNING: "+text)
+		}
+	}
 	writeJSON(w, http.StatusOK, compat.Info(r.version, i))
 	return nil
 }

@@ -98,6 +98,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: bip,
 		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: cfg.CgroupParent}, MTU: cfg.MTU, Events: d.events, Log: d.log,
+		Policy: network.Policy(cfg.PublishPolicy),
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the network: %w", err)
@@ -137,6 +138,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
 		Measure:         file.Allocated,
+		Warnings:        networks.Warnings,
 	})
 	d.log.Debug("daemon ready", "after", time.Since(began))
 	for _, l := range listeners {
