@@ -200,12 +200,12 @@ func (m *Manager) lease(wish netip.Addr) (netip.Addr, error) {
 
 // reserve holds the host's ports.
 func (m *Manager) reserve(ctx context.Context, id string, e Endpoint, specs []PortSpec) ([]netd.Binding, error) {
-	got, err := m.ports.Reserve(ctx, id, wanted(e, specs))
+	got, err := m.ports.Reserve(ctx, id, m.wanted(e, specs))
 	return got, refused(e, err)
 }
 
 // wanted is what netd is to hold for ports of an endpoint.
-func wanted(e Endpoint, specs []PortSpec) []netd.Port {
+func (m *Manager) wanted(e Endpoint, specs []PortSpec) []netd.Port {
 	want := make([]netd.Port, len(specs))
 	for i, s := range specs {
 		p := netd.Port{HostPort: s.HostPort, HostPortEnd: s.HostPortEnd, Proto: s.Proto, ContainerIP: e.IPv4.Addr(), ContainerPort: s.ContainerPort}

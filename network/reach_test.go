@@ -124,7 +124,7 @@ func TestNoRouter(t *testing.T) {
 	if got := sh(t, "cat /proc/sys/net/ipv4/ip_forward"); got != "1\n" {
 		t.Errorf("ip_forward is %q", got)
 	}
-	if got := sh(t, "nft list set inet berth apart"); !strings.Contains(got, `"up0"`) || !strings.Contains(got, `"lan0"`) {
+	if got := sh(t, "nft list set inet berth apart4"); !strings.Contains(got, `"up0"`) || !strings.Contains(got, `"lan0"`) {
 		t.Errorf("links kept apart: %s", got)
 	}
 	w.crash()
@@ -132,7 +132,7 @@ func TestNoRouter(t *testing.T) {
 	if err := w.m.Prune(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := sh(t, "nft list set inet berth apart"); !strings.Contains(got, `"up0"`) || strings.Contains(got, "berth0") {
+	if got := sh(t, "nft list set inet berth apart4"); !strings.Contains(got, `"up0"`) || strings.Contains(got, "berth0") {
 		t.Errorf("links kept apart after a restart: %s", got)
 	}
 }

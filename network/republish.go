@@ -49,11 +49,11 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 	held := func(ports []PortBinding) []netd.Binding {
 		out := make([]netd.Binding, len(ports))
 		for i, p := range ports {
-			out[i] = netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: e.IPv4.Addr(), ContainerPort: p.ContainerPort}
+			out[i] = netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: e.IPv4.Addr(), ContainerPort: p.ContainerPort, InName: m.policy == PolicyHost}
 		}
 		return out
 	}
-	got, err := m.ports.Change(ctx, id, held(kept), wanted(e, fresh))
+	got, err := m.ports.Change(ctx, id, held(kept), m.wanted(e, fresh))
 	if err != nil {
 		return refused(e, err)
 	}
@@ -62,7 +62,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 	for _, b := range got {
 		r.Ports = append(r.Ports, PortBinding{b.ContainerPort, b.Proto, b.HostIP, b.HostPort})
 	}
-	rules, err := ruleset(e.IPv4.Addr(), r.Ports)
+	rules, err := m.ruleset(e.IPv4.Addr(), r.Ports)
 	if err == nil {
 		err = m.swap(a, r, func() { a.rules = rules })
 	}
@@ -71,7 +71,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 		for i, p := range dropped {
 			back[i] = PortSpec{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.ContainerPort, Proto: p.Proto}
 		}
-		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, held(kept), wanted(e, back))
+		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, held(kept), m.wanted(e, back))
 		return errors.Join(err, undone)
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {

@@ -94,7 +94,7 @@ func (s *Server) giveBack(ctx context.Context, owner string, kept, closed []*hel
 			continue
 		}
 		h.cut()
-		again, err := bind(ctx, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort}, h.HostIP, h.HostPort)
+		again, err := bind(ctx, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort, InName: h.InName}, h.HostIP, h.HostPort)
 		if err != nil {
 			s.log.Error("hold again", "port", h.HostPort, "error", err)
 			continue

@@ -156,7 +156,10 @@ func (t *Table) forward() {
 	t.rule(strangers, drop())
 
 	forward := t.base("forward", "filter", nftables.ChainHookForward, nftables.ChainPriorityFilter, "forward priority filter")
-	t.rule(forward, iifIn(s.apart), oifIn(s.apart), drop())
+	for i := range s.of {
+		f := &s.of[i]
+		t.rule(forward, f.is(), iifIn(f.apart), oifIn(f.apart), drop())
+	}
 	t.rule(forward, established(), accept())
 	t.rule(forward, linksVerdict(s.inside))
 	t.rule(forward, iifIn(s.internal), drop())

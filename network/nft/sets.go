@@ -14,7 +14,6 @@ import (
 type sets struct {
 	all []*nftables.Set
 
-	apart    *nftables.Set // links that forward nothing to each other
 	bridges  *nftables.Set
 	internal *nftables.Set // bridges of internal networks
 	inside   *nftables.Set // bridge . bridge: what becomes of packets within a network
@@ -27,6 +26,7 @@ type sets struct {
 // familySets are those that exist once for each address family.
 type familySets struct {
 	*family
+	apart  *nftables.Set // links that forward nothing to each other
 	inner  *nftables.Set // networks that nobody outside may address
 	home   *nftables.Set // bridge . its network
 	hidden *nftables.Set // networks that are masqueraded
@@ -54,7 +54,6 @@ func newSets(table *nftables.Table) *sets {
 	}
 	concat := nftables.MustConcatSetType
 	link := nftables.TypeIFName
-	s.apart = add(nftables.Set{Name: "apart", KeyType: link})
 	s.bridges = add(nftables.Set{Name: "bridges", KeyType: link})
 	s.internal = add(nftables.Set{Name: "internal", KeyType: link})
 	s.inside = add(nftables.Set{Name: "inside", IsMap: true, KeyType: concat(link, link), DataType: nftables.TypeVerdict})
@@ -66,6 +65,7 @@ func newSets(table *nftables.Table) *sets {
 		target := concat(address, nftables.TypeInetService)
 		s.of[i] = familySets{
 			family: f,
+			apart:  add(nftables.Set{Name: "apart" + f.digit, KeyType: link}),
 			inner:  add(nftables.Set{Name: "inner" + f.digit, KeyType: address, Interval: true}),
 			home:   add(nftables.Set{Name: "home" + f.digit, KeyType: concat(link, address), Interval: true}),
 			hidden: add(nftables.Set{Name: "hidden" + f.digit, KeyType: address, Interval: true}),

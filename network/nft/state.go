@@ -76,10 +76,11 @@ type Port struct {
 // State is all that the table says.
 type State struct {
 	Networks []Network
-	// Apart lists links between which the host forwarded nothing before the
-	// engine switched forwarding on. It shall not do so now.
-	Apart []string
-	Ports []Port
+	// Apart lists links between which the host forwarded no IPv4 before the
+	// engine switched forwarding on. It shall not do so now. Apart6 is the same
+	// for IPv6.
+	Apart, Apart6 []string
+	Ports         []Port
 	// Mark is what berth-netd marks connections with that it makes to containers
 	// in others' names; their answers get the next number. 0: none.
 	Mark uint32

@@ -73,8 +73,10 @@ func (t *Table) Replace(s State) error {
 	for i := range s.Networks {
 		t.sets.network(&s.Networks[i], c)
 	}
-	for _, name := range s.Apart {
-		c.add(t.sets.apart, link(name))
+	for i, names := range [][]string{s.Apart, s.Apart6} {
+		for _, name := range names {
+			c.add(t.sets.of[i].apart, link(name))
+		}
 	}
 	if err := t.change(c, t.conn.SetAddElements); err != nil {
 		return err

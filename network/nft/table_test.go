@@ -41,8 +41,9 @@ func example() State {
 		return Port{HostIP: addr(host), HostPort: hostPort, Proto: proto, ContainerIP: addr(container), ContainerPort: n}
 	}
 	s := State{
-		Apart: []string{"eth0", "wlan0"},
-		Mark:  0xbe57,
+		Apart:  []string{"eth0", "wlan0"},
+		Apart6: []string{"eth0"},
+		Mark:   0xbe57,
 		Networks: []Network{
 			{Bridge: "berth0", Subnets: []netip.Prefix{prefix("172.17.0.0/16")}},
 			{Bridge: "br-nat", Subnets: []netip.Prefix{prefix("172.18.0.0/16"), prefix("fd00:18::/64")}, Trusted: []string{"eth1"}},
