@@ -133,7 +133,7 @@ install: build man ## programs, manual, completions and units into PREFIX (/usr/
 	install -D -m 644 bin/man/completions/_berth $(SHARE)/zsh/vendor-completions/_berth
 	install -D -m 644 bin/man/completions/berth.fish $(SHARE)/fish/vendor_completions.d/berth.fish
 	sed 's,@BINDIR@,$(PREFIX)/bin,' tools/package/berth.service > $(DESTDIR)$(UNITDIR)/berth.service
-	install -m 644 tools/package/berth.socket $(DESTDIR)$(UNITDIR)
+	install -m 644 tools/package/berth.socket tools/package/berth-docker.socket $(DESTDIR)$(UNITDIR)
 
 NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
 deb: ## bin/berth.deb, a Debian package

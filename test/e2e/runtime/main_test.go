@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/berth-engine/berth/test/engine"
 	"github.com/berth-engine/berth/test/leak"
+	"github.com/berth-engine/berth/test/story"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -58,7 +58,7 @@ func run(m *testing.M) int {
 // they may use:
 //
 //	code N PROGRAM ARGS…         runs it; its exit status must be N
-//	output REGEXP PROGRAM ARGS…  repeats until its output matches (20 s at most)
+//	output REGEXP PROGRAM ARGS…  repeats until its output matches (a minute at most)
 //
 // The condition criu says that it is there and works on this kernel.
 //
@@ -70,11 +70,11 @@ func TestStories(t *testing.T) {
 	}
 	bb := filepath.Join(t.TempDir(), "busybox.tar")
 	makeTar(t, bb)
-	testscript.RunT(story{t}, testscript.Params{
+	testscript.RunT(story.T{T: t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			s := env.T().(story).T
+			s := env.T().(story.T).T
 			before := state(s)
 			env.Defer(func() { settle(s, before) })
 			env.Vars = append(env.Vars, "BB="+bb, "RUNTIME="+filepath.Join(bin, "berth-runtime"), "TERM=xterm", "HOME="+env.WorkDir,
@@ -89,20 +89,9 @@ func TestStories(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %s", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": cmdCode, "output": cmdOutput},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": story.Code, "output": story.Output},
 	})
 }
-
-// story is a test in testscript's form whose scripts run one after the other:
-// each compares the state of the whole host.
-type story struct{ *testing.T }
-
-func (s story) Run(name string, f func(testscript.T)) {
-	s.T.Run(name, func(t *testing.T) { f(story{t}) })
-}
-
-func (story) Parallel()     {}
-func (story) Verbose() bool { return testing.Verbose() }
 
 func state(t *testing.T) leak.State {
 	t.Helper()
@@ -128,33 +117,6 @@ func settle(t *testing.T, before leak.State) {
 		}
 	}
 	t.Errorf("left behind:\n%s", strings.Join(diff, "\n"))
-}
-
-func cmdCode(ts *testscript.TestScript, _ bool, args []string) {
-	err := ts.Exec(args[1], args[2:]...)
-	got := "0"
-	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
-		got = fmt.Sprint(e.ExitCode())
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
-	if got != args[0] {
-		ts.Fatalf("exit status %s instead of %s", got, args[0])
-	}
-}
-
-func cmdOutput(ts *testscript.TestScript, _ bool, args []string) {
-	want, err := regexp.Compile(args[0])
-	ts.Check(err)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		_ = ts.Exec(args[1], args[2:]...)
-		if want.MatchString(ts.ReadFile("stdout")) {
-			return
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("the output does not match %s", want)
-		}
-	}
 }
 
 // makeTar makes the root file system of the images and bundles.
