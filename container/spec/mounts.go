@@ -11,10 +11,11 @@ import (
 )
 
 // The paths of procfs and sysfs that say too much about the host, or change
-// it.
+// it: Docker's, and dynamic_debug, by which root of a container could have the
+// kernel fill the host's log.
 var (
 	maskedPaths = []string{
-		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/acpi", "/proc/asound", "/proc/dynamic_debug", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
 		"/sys/firmware",
 	}
