@@ -41,19 +41,29 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (diges
 	return id, nil
 }
 
-// copyTar unpacks a stream and makes sure that it may be a tar.
-func copyTar(w io.Writer, r io.Reader) error {
+// Decompress reads a stream that a user gives: plain, or compressed by gzip, zstd
+// or bzip2. One compressed by xz is NotImplemented.
+func Decompress(r io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	magic, _ := in.Peek(6) // an error comes again when it is read
 	switch {
 	case bytes.HasPrefix(magic, []byte("BZh")):
-		in = bufio.NewReaderSize(bzip2.NewReader(in), 64<<10)
+		return io.NopCloser(bzip2.NewReader(in)), nil
 	case bytes.Equal(magic, []byte("\xfd7zXZ\x00")):
-		return fmt.Errorf("a stream compressed by xz cannot be imported: decompress it first (xz -dc FILE | berth import -): %w", errdefs.ErrNotImplemented)
+		return nil, fmt.Errorf("a stream compressed by xz is not supported: decompress it first (xz -dc): %w", errdefs.ErrNotImplemented)
 	}
 	plain, err := store.Decompress(in)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return plain, nil
+}
+
+// copyTar unpacks a stream and makes sure that it may be a tar.
+func copyTar(w io.Writer, r io.Reader) error {
+	plain, err := Decompress(r)
+	if err != nil {
+		return err
 	}
 	defer plain.Close()
 	head := bufio.NewReaderSize(plain, 64<<10)

@@ -221,13 +221,13 @@ func (s *Store) layerSize(ctx context.Context, v *view, chain digest.Digest) (in
 	return usage.Size, nil
 }
 
-// danglingPrefix starts the name of the record that keeps an image which lost
+// DanglingPrefix starts the name of the record that keeps an image which lost
 // its last name.
-const danglingPrefix = "berth-dangling@"
+const DanglingPrefix = "berth-dangling"
 
-func danglingName(d digest.Digest) string { return danglingPrefix + d.String() }
+func danglingName(d digest.Digest) string { return DanglingPrefix + "@" + d.String() }
 
-func isDangling(r images.Image) bool { return strings.HasPrefix(r.Name, danglingPrefix) }
+func isDangling(r images.Image) bool { return strings.HasPrefix(r.Name, DanglingPrefix+"@") }
 
 // sharing returns the records with the target of r.
 func (v *view) sharing(target digest.Digest) []images.Image {

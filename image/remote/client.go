@@ -111,3 +111,9 @@ func (r *Repository) withheld() string {
 }
 
 func (r *Repository) origin() docker.RegistryHost { return r.hosts[len(r.hosts)-1] }
+
+// Hosts says how a registry is reached, mirrors first, for who brings
+// credentials of their own.
+func (c *Client) Hosts(ctx context.Context, r Registries, domain string) ([]docker.RegistryHost, error) {
+	return r.hosts(ctx, c, domain, nil)
+}

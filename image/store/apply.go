@@ -150,3 +150,6 @@ func (r *reporting) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// NewApplier makes an Applier that reads layers from content.
+func NewApplier(content content.Provider) *Applier { return &Applier{content: content} }

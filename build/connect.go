@@ -1,0 +1,61 @@
+package build
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"runtime/debug"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+
+	"github.com/moby/buildkit/util/grpcerrors"
+)
+
+// maxMessage is how large a message of BuildKit's API may be; it is BuildKit's.
+const maxMessage = 16 << 20
+
+func serverOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.UnaryInterceptor(grpcerrors.UnaryServerInterceptor),
+		grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+	}
+}
+
+// Session serves a client's session on a connection until its end: builds ask the
+// client for its files, secrets and credentials. header is the request's.
+func (e *Engine) Session(ctx context.Context, conn net.Conn, header http.Header) error {
+	p, err := e.open()
+	if err != nil {
+		return err
+	}
+	return p.sessions.HandleConn(ctx, conn, header)
+}
+
+// Serve speaks BuildKit's API, which is gRPC over HTTP/2, on a connection until
+// its end.
+func (e *Engine) Serve(ctx context.Context, conn net.Conn) error {
+	p, err := e.open()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server})
+	return nil
+}
+
+// buildkitVersion is that of the module that is embedded.
+func buildkitVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, m := range info.Deps {
+		if m.Path == "github.com/moby/buildkit" {
+			return m.Version
+		}
+	}
+	return ""
+}

@@ -1,0 +1,222 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/gc"
+	"github.com/containerd/containerd/v2/plugins/diff/walking"
+	"github.com/containerd/platforms"
+	bkmeta "github.com/moby/buildkit/cache/metadata"
+	"github.com/moby/buildkit/cache/remotecache"
+	inlinecache "github.com/moby/buildkit/cache/remotecache/inline"
+	localcache "github.com/moby/buildkit/cache/remotecache/local"
+	registrycache "github.com/moby/buildkit/cache/remotecache/registry"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/control"
+	"github.com/moby/buildkit/frontend"
+	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway"
+	"github.com/moby/buildkit/frontend/gateway/forwarder"
+	"github.com/moby/buildkit/session"
+	ctdsnapshot "github.com/moby/buildkit/snapshot/containerd"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/util/db/boltutil"
+	"github.com/moby/buildkit/util/entitlements"
+	"github.com/moby/buildkit/util/leaseutil"
+	"github.com/moby/buildkit/worker"
+	"github.com/moby/buildkit/worker/base"
+	"google.golang.org/grpc"
+
+	"github.com/berth-engine/berth/build/executor"
+	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/image/store"
+	"github.com/berth-engine/berth/sandbox"
+)
+
+// Options are what an Engine is made of.
+type Options struct {
+	Root         string // directory for the cache's databases and for work
+	Images       *image.Store
+	Sandboxes    *sandbox.Runtime
+	Networks     executor.Networks
+	CgroupParent string
+	Capabilities []string     // that the kernel knows
+	Log          *slog.Logger // nil: discarded
+}
+
+// Engine builds images. Its methods may be used at any time by anybody.
+type Engine struct {
+	o Options
+
+	mu      sync.Mutex
+	closed  bool
+	parts   *parts
+	running map[string]context.CancelCauseFunc // builds that can be cancelled
+}
+
+// parts is what there is once something is built.
+type parts struct {
+	sessions   *session.Manager
+	controller *control.Controller
+	worker     *base.Worker
+	server     *grpc.Server
+	stop       context.CancelFunc
+}
+
+var errClosed = errors.New("the builder is closed")
+
+// New makes an Engine. Nothing is opened before the first use.
+func New(o Options) *Engine {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{o: o, running: map[string]context.CancelCauseFunc{}}
+}
+
+// Close ends the builds that run and closes the cache.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	if e.parts == nil {
+		return nil
+	}
+	e.parts.stop()
+	e.parts.server.Stop()
+	return e.parts.controller.Close()
+}
+
+// open makes the parts at their first use.
+func (e *Engine) open() (*parts, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return nil, errClosed
+	case e.parts != nil:
+		return e.parts, nil
+	}
+	p, err := e.make()
+	if err != nil {
+		return nil, fmt.Errorf("start the builder: %w", err)
+	}
+	e.parts = p
+	return p, nil
+}
+
+// make opens the databases and puts BuildKit together.
+func (e *Engine) make() (_ *parts, err error) {
+	if err := os.MkdirAll(e.o.Root, 0o700); err != nil {
+		return nil, err
+	}
+	// Contexts of builds that a killed daemon left.
+	if err := os.RemoveAll(filepath.Join(e.o.Root, contexts)); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	w, err := e.worker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	workers := &worker.Controller{}
+	if err := workers.Add(&moby{w}); err != nil {
+		return nil, err
+	}
+	sessions, err := session.NewManager()
+	if err != nil {
+		return nil, err
+	}
+	gw, err := gateway.NewGatewayFrontend(workers.Infos(), nil)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := bboltcachestorage.NewStore(filepath.Join(e.o.Root, "cache.db"))
+	if err != nil {
+		return nil, err
+	}
+	history, err := boltutil.SafeOpen(filepath.Join(e.o.Root, "history.db"), 0o600, nil)
+	if err != nil {
+		return nil, err
+	}
+	hosts := docker.RegistryHosts(e.o.Images.RegistryHosts)
+	controller, err := control.NewController(control.Opt{
+		SessionManager: sessions, WorkerController: workers,
+		Frontends: map[string]frontend.Frontend{
+			"dockerfile.v0": forwarder.NewGatewayForwarder(workers.Infos(), builder.Build),
+			"gateway.v0":    gw,
+		},
+		CacheManager: solver.NewCacheManager(ctx, "local", cache, worker.NewCacheResultStorage(workers)),
+		ResolveCacheExporterFuncs: map[string]remotecache.ResolveCacheExporterFunc{
+			"registry": registrycache.ResolveCacheExporterFunc(sessions, hosts),
+			"local":    localcache.ResolveCacheExporterFunc(sessions),
+			"inline":   inlinecache.ResolveCacheExporterFunc(),
+		},
+		ResolveCacheImporterFuncs: map[string]remotecache.ResolveCacheImporterFunc{
+			"registry": registrycache.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
+			"local":    localcache.ResolveCacheImporterFunc(sessions),
+		},
+		Entitlements: []string{string(entitlements.EntitlementNetworkHost), string(entitlements.EntitlementSecurityInsecure)},
+		HistoryDB:    history, CacheStore: cache,
+		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(),
+		GarbageCollect: w.GarbageCollect, GracefulStop: ctx.Done(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	server := grpc.NewServer(serverOptions()...)
+	controller.Register(server)
+	return &parts{sessions: sessions, controller: controller, worker: w, server: server, stop: stop}, nil
+}
+
+// worker is BuildKit's view of the image store and the sandbox.
+func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
+	run, err := executor.New(executor.Options{
+		Root: filepath.Join(e.o.Root, "steps"), Sandboxes: e.o.Sandboxes, Networks: e.o.Networks,
+		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, Log: e.o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	id, err := base.ID(e.o.Root)
+	if err != nil {
+		return nil, err
+	}
+	images := e.o.Images.Parts()
+	metadata, err := bkmeta.NewStore(filepath.Join(e.o.Root, "metadata.db"))
+	if err != nil {
+		return nil, err
+	}
+	content := ctdsnapshot.NewContentStore(images.Content, images.Namespace)
+	return base.NewWorker(ctx, base.WorkerOpt{
+		ID: id, Root: e.o.Root,
+		Labels:          map[string]string{"org.mobyproject.buildkit.worker.executor": "berth", "org.mobyproject.buildkit.worker.snapshotter": image.Driver},
+		Platforms:       []platforms.Platform{platforms.Normalize(platforms.DefaultSpec())},
+		BuildkitVersion: client.BuildkitVersion{Package: "github.com/moby/buildkit", Version: buildkitVersion()},
+		Executor:        run,
+		Snapshotter:     ctdsnapshot.NewSnapshotter(image.Driver, images.Snapshots, images.Namespace, nil),
+		ContentStore:    content,
+		Applier:         store.NewApplier(content),
+		Differ:          walking.NewWalkingDiff(content),
+		ImageStore:      images.Images,
+		RegistryHosts:   e.o.Images.RegistryHosts,
+		LeaseManager:    leaseutil.WithNamespace(images.Leases, images.Namespace),
+		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
+			return nil, images.Collect(ctx)
+		},
+		MetadataStore: metadata,
+		MountPoolRoot: filepath.Join(e.o.Root, "mounts"),
+	})
+}

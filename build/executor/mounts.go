@@ -1,0 +1,161 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	ctdmount "github.com/containerd/containerd/v2/core/mount"
+	bkexecutor "github.com/moby/buildkit/executor"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+)
+
+// mounts opens what is mounted in a step. Each but a tmpfs comes as a detached
+// tree, in sources by the name that its entry has as Source.
+func (x *Executor) mounts(ctx context.Context, list []bkexecutor.Mount, sources map[string]*os.File, u *undo) ([]specs.Mount, error) {
+	var out []specs.Mount
+	for i, m := range list {
+		parts, err := describe(ctx, m, u)
+		if err != nil {
+			return nil, fmt.Errorf("mount at %s of a build step: %w", m.Dest, err)
+		}
+		if len(parts) == 1 && parts[0].Type == "tmpfs" {
+			out = append(out, specs.Mount{Destination: m.Dest, Type: "tmpfs", Source: "tmpfs", Options: parts[0].Options})
+			continue
+		}
+		tree, err := open(parts, m.Readonly, u)
+		if err == nil && m.Selector != "" {
+			tree, err = within(tree, m.Selector, u)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("mount at %s of a build step: %w", m.Dest, err)
+		}
+		name := "mount-" + strconv.Itoa(i)
+		sources[name] = tree
+		options := []string{"rbind", "rprivate"}
+		if m.Readonly {
+			options = append(options, "ro")
+		}
+		out = append(out, specs.Mount{Destination: m.Dest, Type: "bind", Source: name, Options: options})
+	}
+	return out, nil
+}
+
+// openMount opens the root of a step as a detached tree.
+func openMount(ctx context.Context, m bkexecutor.Mount, u *undo) (*os.File, error) {
+	parts, err := describe(ctx, m, u)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := open(parts, m.Readonly, u)
+	if err == nil && m.Selector != "" {
+		return within(tree, m.Selector, u)
+	}
+	return tree, err
+}
+
+// describe asks for the mounts that something consists of, in the words of
+// containerd, and keeps it until the step's end.
+func describe(ctx context.Context, m bkexecutor.Mount, u *undo) ([]ctdmount.Mount, error) {
+	ref, err := m.Src.Mount(ctx, m.Readonly)
+	if err != nil {
+		return nil, err
+	}
+	parts, release, err := ref.Mount()
+	if err != nil {
+		return nil, err
+	}
+	if release != nil {
+		u.push(func(context.Context) error { return release() })
+	}
+	return parts, nil
+}
+
+// open makes a detached tree of mounts.
+func open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
+	if len(parts) != 1 {
+		return nil, fmt.Errorf("%d mounts in one place", len(parts))
+	}
+	var tree *os.File
+	var err error
+	switch p := parts[0]; p.Type {
+	case "bind", "rbind":
+		tree, err = mount.Clone(p.Source, p.Type == "rbind" || contains(p.Options, "rbind"))
+		readonly = readonly || contains(p.Options, "ro")
+	case "overlay":
+		var l mount.Layers
+		if l, err = layers(p.Options); err == nil {
+			tree, err = mount.Overlay(l)
+		}
+	default:
+		err = fmt.Errorf("a mount of type %q", p.Type)
+	}
+	if err != nil {
+		return nil, err
+	}
+	u.push(func(context.Context) error { return tree.Close() })
+	if readonly {
+		err = mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+	}
+	return tree, err
+}
+
+func contains(options []string, want string) bool {
+	for _, o := range options {
+		if o == want {
+			return true
+		}
+	}
+	return false
+}
+
+// layers reads the options of an overlay. The paths are the image store's, which
+// have no colon.
+func layers(options []string) (mount.Layers, error) {
+	var l mount.Layers
+	for _, o := range options {
+		key, value, _ := strings.Cut(o, "=")
+		switch key {
+		case "lowerdir":
+			l.Lower = strings.Split(value, ":")
+		case "upperdir":
+			l.Upper = value
+		case "workdir":
+			l.Work = value
+		case "index", "userxattr", "metacopy", "redirect_dir", "volatile":
+			l.Options = append(l.Options, o)
+		case "ro", "rw":
+		default:
+			return l, fmt.Errorf("overlay with the option %q", o)
+		}
+	}
+	if len(l.Lower) == 0 {
+		return l, errors.New("overlay without lower directories")
+	}
+	return l, nil
+}
+
+// within opens a file or directory of a tree as a tree of its own. Links lead
+// nowhere outside.
+func within(tree *os.File, selector string, u *undo) (*os.File, error) {
+	f, err := mount.OpenInRoot(tree, path.Join("/", selector), unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	u.push(func(context.Context) error { return f.Close() })
+	part, err := mount.CloneFile(f, true)
+	if err != nil {
+		return nil, err
+	}
+	u.push(func(context.Context) error { return part.Close() })
+	return part, nil
+}
+
+func descriptorPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }

@@ -1,0 +1,133 @@
+package build
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/archive"
+	"github.com/containerd/errdefs"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/auth"
+	"github.com/moby/buildkit/session/filesync"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/tonistiigi/fsutil"
+	"github.com/tonistiigi/fsutil/types"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/berth-engine/berth/image"
+)
+
+// untar writes a tar, compressed or not, into dir. A link in it leads nowhere
+// outside.
+func untar(ctx context.Context, dir string, r io.Reader) error {
+	plain, err := image.Decompress(r)
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	_, err = archive.Apply(ctx, dir, plain, archive.WithNoSameOwner(), archive.WithConvertWhiteout(plainFile))
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// serve makes a session within the process that has a directory as context, if
+// there is one, and credentials.
+func (p *parts) serve(ctx context.Context, dir string, auths map[string]registry.AuthConfig) (id string, stop func(), err error) {
+	s, err := session.NewSession(ctx, "")
+	if err != nil {
+		return "", nil, err
+	}
+	if dir != "" {
+		root, err := fsutil.NewFS(dir)
+		if err != nil {
+			return "", nil, err
+		}
+		root, err = fsutil.NewFilterFS(root, &fsutil.FilterOpt{Map: asRoot})
+		if err != nil {
+			return "", nil, err
+		}
+		s.Allow(filesync.NewFSSyncProvider(filesync.StaticDirSource{"context": root, "dockerfile": root}))
+	}
+	s.Allow(credentials{auths: auths})
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Run(ctx, func(ctx context.Context, _ string, meta map[string][]string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() { _ = p.sessions.HandleConn(ctx, theirs, meta) }()
+			return ours, nil
+		})
+	}()
+	return s.ID(), func() {
+		cancel()
+		_ = s.Close()
+		<-done
+	}, nil
+}
+
+// credentials answer the solver's question for a registry's.
+type credentials struct {
+	auth.UnimplementedAuthServer
+	auths map[string]registry.AuthConfig
+}
+
+func (c credentials) Register(server *grpc.Server) { auth.RegisterAuthServer(server, c) }
+
+func (c credentials) Credentials(_ context.Context, r *auth.CredentialsRequest) (*auth.CredentialsResponse, error) {
+	host := r.Host
+	if host == "registry-1.docker.io" {
+		host = "https://index.docker.io/v1/"
+	}
+	for name, a := range c.auths {
+		if name == host || hostOf(name) == host {
+			if a.IdentityToken != "" {
+				return &auth.CredentialsResponse{Secret: a.IdentityToken}, nil
+			}
+			return &auth.CredentialsResponse{Username: a.Username, Secret: a.Password}, nil
+		}
+	}
+	return &auth.CredentialsResponse{}, nil
+}
+
+// The two ways to have tokens fetched by the client: it is told that we do not.
+func (credentials) FetchToken(context.Context, *auth.FetchTokenRequest) (*auth.FetchTokenResponse, error) {
+	return nil, status.Error(codes.Unavailable, "no token of ours")
+}
+
+func (credentials) GetTokenAuthority(context.Context, *auth.GetTokenAuthorityRequest) (*auth.GetTokenAuthorityResponse, error) {
+	return nil, status.Error(codes.Unavailable, "no authority of ours")
+}
+
+func (credentials) VerifyTokenAuthority(context.Context, *auth.VerifyTokenAuthorityRequest) (*auth.VerifyTokenAuthorityResponse, error) {
+	return nil, status.Error(codes.Unavailable, "no authority of ours")
+}
+
+// hostOf is the host of a registry that a client names by an address.
+func hostOf(name string) string {
+	if !strings.Contains(name, "://") {
+		return strings.TrimSuffix(name, "/")
+	}
+	if u, err := url.Parse(name); err == nil {
+		return u.Host
+	}
+	return name
+}
+
+// plainFile takes names that mean removal in a layer for what they are here.
+func plainFile(*tar.Header, string) (bool, error) { return true, nil }
+
+// asRoot gives all files of a context to root, as clients of builds do.
+func asRoot(_ string, s *types.Stat) fsutil.MapResult {
+	s.Uid, s.Gid = 0, 0
+	return fsutil.MapResultKeep
+}
