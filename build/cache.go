@@ -2,8 +2,10 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,9 +26,11 @@ type PruneOptions struct {
 	Filters  []string // BuildKit's: "id==x", "type==exec.cachemount"
 }
 
-// Records lists what the cache holds, newest use first. A builder that has not
-// built anything in this run of the engine, nor before, has none.
+// Records lists what the cache holds, latest use first.
 func (e *Engine) Records(ctx context.Context) ([]build.CacheRecord, error) {
+	if e.unused() {
+		return []build.CacheRecord{}, nil
+	}
 	p, err := e.open()
 	if err != nil {
 		return nil, err
@@ -46,6 +50,12 @@ func (e *Engine) Records(ctx context.Context) ([]build.CacheRecord, error) {
 	return out, nil
 }
 
+// unused tells that nothing was ever built here.
+func (e *Engine) unused() bool {
+	_, err := os.Stat(e.o.Root)
+	return errors.Is(err, os.ErrNotExist)
+}
+
 func lastUse(r build.CacheRecord) time.Time {
 	if r.LastUsedAt != nil {
 		return *r.LastUsedAt
@@ -56,6 +66,9 @@ func lastUse(r build.CacheRecord) time.Time {
 // Prune removes records of the cache that no build uses, and tells which and how
 // many bytes they had.
 func (e *Engine) Prune(ctx context.Context, o PruneOptions) (ids []string, bytes int64, err error) {
+	if e.unused() {
+		return nil, 0, nil
+	}
 	p, err := e.open()
 	if err != nil {
 		return nil, 0, err

@@ -21,13 +21,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/oci"
 )
 
 // untar writes a tar, compressed or not, into dir. A link in it leads nowhere
 // outside.
 func untar(ctx context.Context, dir string, r io.Reader) error {
-	plain, err := image.Decompress(r)
+	plain, err := oci.Decompress(r)
 	if err != nil {
 		return err
 	}

@@ -185,3 +185,6 @@ func kernelCaps() ([]string, error) {
 	}
 	return spec.CapNames(known), nil
 }
+
+// Capabilities are those that the kernel knows, by name ("CAP_CHOWN").
+func (s *Service) Capabilities() []string { return s.caps }

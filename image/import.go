@@ -3,7 +3,6 @@ package image
 import (
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/berth-engine/berth/image/store"
+	"github.com/berth-engine/berth/oci"
 )
 
 // ImportOptions describe an image that is made of a root file system.
@@ -27,7 +26,7 @@ type ImportOptions struct {
 }
 
 // Import makes an image with one layer of a tar stream, which may be compressed
-// by gzip, zstd or bzip2. Errors are those of Commit; InvalidArgument for a
+// (oci.Decompress). Errors are those of Commit; InvalidArgument for a
 // stream that is no tar.
 func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (digest.Digest, error) {
 	id, err := s.Commit(ctx, CommitOptions{
@@ -41,27 +40,9 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (diges
 	return id, nil
 }
 
-// Decompress reads a stream that a user gives: plain, or compressed by gzip, zstd
-// or bzip2. One compressed by xz is NotImplemented.
-func Decompress(r io.Reader) (io.ReadCloser, error) {
-	in := bufio.NewReaderSize(r, 64<<10)
-	magic, _ := in.Peek(6) // an error comes again when it is read
-	switch {
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return io.NopCloser(bzip2.NewReader(in)), nil
-	case bytes.Equal(magic, []byte("\xfd7zXZ\x00")):
-		return nil, fmt.Errorf("a stream compressed by xz is not supported: decompress it first (xz -dc): %w", errdefs.ErrNotImplemented)
-	}
-	plain, err := store.Decompress(in)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	return plain, nil
-}
-
 // copyTar unpacks a stream and makes sure that it may be a tar.
 func copyTar(w io.Writer, r io.Reader) error {
-	plain, err := Decompress(r)
+	plain, err := oci.Decompress(r)
 	if err != nil {
 		return err
 	}

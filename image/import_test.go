@@ -66,7 +66,7 @@ func TestImportBadStreams(t *testing.T) {
 	}{
 		"text": {"hello", errdefs.IsInvalidArgument},
 		"none": {"", errdefs.IsInvalidArgument},
-		"xz":   {"\xfd7zXZ\x00rest", errdefs.IsNotImplemented},
+		"xz":   {"\xfd7zXZ\x00rest", errdefs.IsInvalidArgument},
 		"cut":  {string(good[:3000]), func(err error) bool { return err != nil }},
 		"name": {string(good), func(err error) bool { return err == nil }},
 	} {

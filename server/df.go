@@ -51,7 +51,9 @@ func (s *Server) diskUsage(w http.ResponseWriter, r *request) error {
 		}
 	}
 	if wanted[system.BuildCacheObject] {
-		du.BuildCacheUsage = &build.DiskUsage{Items: []build.CacheRecord{}}
+		if du.BuildCacheUsage, err = s.buildUsage(r); err != nil {
+			return err
+		}
 	}
 	writeJSON(w, http.StatusOK, compat.DiskUsage(r.version, du, r.flag("verbose")))
 	return nil
@@ -160,4 +162,30 @@ func (s *Server) space(w http.ResponseWriter, r *request) error {
 	report.Total = max(report.Total, known)
 	writeJSON(w, http.StatusOK, report)
 	return nil
+}
+
+// buildUsage does not count what images share with the cache: it is theirs.
+func (s *Server) buildUsage(r *request) (*build.DiskUsage, error) {
+	u := &build.DiskUsage{Items: []build.CacheRecord{}}
+	if s.o.Builds == nil {
+		return u, nil
+	}
+	list, err := s.o.Builds.Records(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	u.Items, u.TotalCount = list, int64(len(list))
+	for _, c := range list {
+		if c.InUse {
+			u.ActiveCount++
+		}
+		if c.Shared {
+			continue
+		}
+		u.TotalSize += c.Size
+		if !c.InUse {
+			u.Reclaimable += c.Size
+		}
+	}
+	return u, nil
 }

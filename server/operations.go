@@ -28,6 +28,12 @@ func (s *Server) operations() []operation {
 		served(post, "/commit", s.commit),
 		served(get, "/system/df", s.diskUsage),
 
+		served(post, "/build", s.buildImage),
+		served(post, "/build/prune", s.buildPrune),
+		served(post, "/build/cancel", s.buildCancel),
+		served(post, "/session", s.session),
+		served(post, "/grpc", s.grpc),
+
 		served(post, "/images/create", s.imagePull),
 		served(get, "/images/json", s.imageList),
 		served(get, "/images/{name}/json", s.imageInspect),
@@ -42,7 +48,6 @@ func (s *Server) operations() []operation {
 		served(get, "/distribution/{name}/json", s.distributionInspect),
 		served(del, "/images/{name}", s.imageRemove),
 		served(post, "/images/prune", s.imagePrune),
-		served(post, "/build/prune", s.buildPrune),
 
 		served(post, "/containers/create", s.containerCreate),
 		served(get, "/containers/json", s.containerList),
@@ -87,7 +92,7 @@ func (s *Server) operations() []operation {
 			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
-			"/build", "/session", "/grpc",
+
 			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",

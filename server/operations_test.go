@@ -51,7 +51,7 @@ func specification(t *testing.T) map[string]string {
 }
 
 // extra are operations which Docker serves without specifying them.
-var extra = []string{"POST /grpc"}
+var extra = []string{"POST /grpc", "POST /build/cancel"}
 
 // TestOperations walks the specification: each of its operations is routed to
 // itself, and docs/api.md tells its state.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/build"
 
 	"github.com/berth-engine/berth/api"
 	engine "github.com/berth-engine/berth/container"
@@ -78,15 +77,5 @@ func (s *Server) imagePrune(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, report)
-	return nil
-}
-
-// buildPrune has nothing to do while there is no builder, and so no cache. That
-// is an answer, and `docker system prune` needs it.
-func (s *Server) buildPrune(w http.ResponseWriter, r *request) error {
-	if _, err := compat.Filters(r.query.Get("filters")); err != nil {
-		return err
-	}
-	writeJSON(w, http.StatusOK, build.CachePruneReport{CachesDeleted: []string{}})
 	return nil
 }

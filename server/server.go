@@ -94,6 +94,7 @@ type Options struct {
 	Containers Containers
 	Images     Images
 	Volumes    Volumes
+	Builds     Builds
 	Events     *event.Bus
 	About      About
 	// Measure tells how many bytes a directory takes. Nil: the total of

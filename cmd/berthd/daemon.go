@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
 	logdriver "github.com/berth-engine/berth/container/logs/driver"
@@ -133,7 +134,14 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return containers.Shutdown(ctx)
 	})
 
+	builds := build.New(build.Options{
+		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
+		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), Log: d.log,
+	})
+	defer d.closing("builder", builds.Close)
+
 	api := server.New(server.Options{
+		Builds:     builds,
 		Containers: containers, Images: images, Volumes: volumes, Events: d.events, Log: d.log,
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,

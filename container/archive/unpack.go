@@ -16,6 +16,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/oci"
 )
 
 // UnpackOptions say how a stream is unpacked.
@@ -42,7 +43,7 @@ const maxDirs = 4096
 // the way of an entry, but not its last element, are followed inside root. The
 // entries unpacked before an error stay.
 func Unpack(ctx context.Context, root *os.File, dir string, r io.Reader, o UnpackOptions) error {
-	plain, err := Decompress(r)
+	plain, err := oci.Decompress(r)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	if config.Progress != nil {
 		packed = &reporting{r: packed, report: config.Progress}
 	}
-	plain, err := Decompress(packed)
+	plain, err := decompress(packed)
 	if err != nil {
 		return none, fmt.Errorf("layer %s: %w", desc.Digest, err)
 	}
@@ -112,9 +112,10 @@ func directories(mounts []mount.Mount) (dir string, parents []string, err error)
 	return dir, parents, nil
 }
 
-// Decompress reads a gzip, zstd or plain stream. It goes by the first bytes and not by the media type, as Docker does:
-// registries hold many layers with the wrong one.
-func Decompress(r io.Reader) (io.ReadCloser, error) {
+// decompress goes by the first bytes and not by the media type, as Docker does:
+// registries hold many layers with the wrong one. It uses all processors, where
+// oci.Decompress keeps to little memory.
+func decompress(r io.Reader) (io.ReadCloser, error) {
 	buffered := bufio.NewReaderSize(r, 128<<10)
 	magic, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {

@@ -209,13 +209,13 @@ func FuzzDecompress(f *testing.F) {
 	f.Add([]byte{0x1f, 0x8b, 0x08, 0, 0, 0})
 	f.Add([]byte{0x28, 0xb5, 0x2f, 0xfd})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := Decompress(bytes.NewReader(data))
+		r, err := decompress(bytes.NewReader(data))
 		if err != nil {
 			return
 		}
 		_, _ = io.Copy(io.Discard, io.LimitReader(r, 1<<20))
 		r.Close()
-		again, err := Decompress(bytes.NewReader(enc.EncodeAll(data, nil)))
+		again, err := decompress(bytes.NewReader(enc.EncodeAll(data, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package archive
+package oci
 
 import (
 	"bytes"
@@ -74,5 +74,12 @@ func TestXZMemory(t *testing.T) {
 	}
 	if !errdefs.IsInvalidArgument(err) {
 		t.Error(err)
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

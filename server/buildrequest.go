@@ -1,0 +1,58 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/berth-engine/berth/build"
+)
+
+// buildRequest reads the parameters of a build.
+func buildRequest(r *request) (*build.Request, error) {
+	q := r.query
+	b := &build.Request{
+		ID: q.Get("buildid"), Context: r.Body, Remote: q.Get("remote"), Session: q.Get("session"), Trace: q.Get("version") == "2",
+		Dockerfile: q.Get("dockerfile"), Target: q.Get("target"), Platform: q.Get("platform"), Network: q.Get("networkmode"),
+		NoCache: r.flag("nocache"), Pull: r.flag("pull"), Quiet: r.flag("q"), Squash: r.flag("squash"), Parent: q.Get("cgroupparent"),
+	}
+	if v := q.Get("version"); v != "" && v != "1" && v != "2" {
+		return nil, invalid(fmt.Sprintf("invalid version %q: 1 (classic) or 2 (BuildKit)", v))
+	}
+	var err error
+	if b.Tags, err = build.ParseTags(q["t"]); err != nil {
+		return nil, err
+	}
+	if b.Exports, err = build.ParseExports(q.Get("outputs")); err != nil {
+		return nil, err
+	}
+	b.ExtraHosts = q["extrahosts"]
+	for name, into := range map[string]any{
+		"buildargs": &b.Args, "labels": &b.Labels, "cachefrom": &b.CacheFrom, "ulimits": &b.Ulimits,
+	} {
+		if text := q.Get(name); text != "" {
+			if err := json.Unmarshal([]byte(text), into); err != nil {
+				return nil, invalid(fmt.Sprintf("invalid %s: %v", name, err))
+			}
+		}
+	}
+	for name, into := range map[string]*int64{
+		"shmsize": &b.ShmSize, "memory": &b.Limits.Memory, "memswap": &b.Limits.MemorySwap, "cpushares": &b.Limits.CPUShares,
+		"cpuperiod": &b.Limits.CPUPeriod, "cpuquota": &b.Limits.CPUQuota,
+	} {
+		if text := q.Get(name); text != "" {
+			if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
+				return nil, invalid(fmt.Sprintf("invalid %s %q: must be a number", name, text))
+			}
+		}
+	}
+	b.Limits.CpusetCpus, b.Limits.CpusetMems = q.Get("cpusetcpus"), q.Get("cpusetmems")
+	if text := r.Header.Get("X-Registry-Config"); text != "" {
+		// As Docker does, a header that does not decode counts as no credentials.
+		if data, err := base64.URLEncoding.DecodeString(text); err == nil {
+			_ = json.Unmarshal(data, &b.Auth)
+		}
+	}
+	return b, nil
+}
