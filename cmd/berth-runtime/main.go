@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/berth-engine/berth/kernel/task"
 	"github.com/berth-engine/berth/sandbox/lifecycle"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -64,7 +66,7 @@ func realMain() int {
 	f.Usage = func() { usage(f) }
 	f.StringVar(&p.root.Dir, "root", defaultRoot(), "`directory` of the containers' states")
 	f.BoolVar(&p.root.Systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath has the form slice:prefix:name")
-	f.StringVar(&p.rootless, "rootless", "auto", "go on where cgroups may not be changed: true, false or auto")
+	f.StringVar(&p.rootless, "rootless", "auto", "containers of a user who is not root: false, or auto, which is the same; true is refused")
 	f.StringVar(&p.log.path, "log", "", "`file` to log to instead of standard error")
 	f.StringVar(&p.log.format, "log-format", "text", "text or json")
 	f.BoolVar(&p.log.debug, "debug", false, "log more")
@@ -80,6 +82,12 @@ func realMain() int {
 	if f.NArg() == 0 || f.Arg(0) == "help" {
 		usage(f)
 		return 0
+	}
+	// What the caller had open and did not mean for us is nothing for a stage,
+	// which may wait long.
+	if err := task.CloseOnExec(3); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	if err := p.log.open(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -100,6 +108,9 @@ func (p *program) run(args []string) (int, error) {
 		return 3, fmt.Errorf("No help topic for '%s'", args[0]) //nolint:staticcheck // runc's words
 	}
 	v := all[i]
+	if err := p.privileged(v.name); err != nil {
+		return 1, err
+	}
 	var err error
 	if p.root.Dir, err = filepath.Abs(p.root.Dir); err != nil {
 		return 1, err
@@ -133,6 +144,24 @@ func (p *program) run(args []string) (int, error) {
 		}
 	}
 	return status, err
+}
+
+// privileged refuses what is for users other than root. Their containers would
+// have no control groups.
+func (p *program) privileged(verb string) error {
+	if p.rootless != "auto" {
+		asked, err := strconv.ParseBool(p.rootless)
+		if err != nil {
+			return fmt.Errorf("--rootless %q: it is true, false or auto", p.rootless)
+		}
+		if asked {
+			return errors.New("--rootless=true: containers without control groups, for users other than root, are not supported")
+		}
+	}
+	if os.Geteuid() != 0 && slices.Contains([]string{"create", "run", "exec", "restore"}, verb) {
+		return fmt.Errorf("%s needs root: containers of other users are not supported", verb)
+	}
+	return nil
 }
 
 // parse returns the arguments. Flags may stand among them, as with runc.

@@ -2,9 +2,11 @@ package spec
 
 import (
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,7 +26,24 @@ var (
 
 // MaskedPaths of the container; a request's own list, even an empty one,
 // replaces the default.
-func MaskedPaths(h *container.HostConfig) []string { return chosen(h, h.MaskedPaths, maskedPaths) }
+func MaskedPaths(h *container.HostConfig) []string {
+	return chosen(h, h.MaskedPaths, append(slices.Clone(maskedPaths), throttles()...))
+}
+
+// throttles are counters of each processor of this host, where it has them. They
+// tell what others make it do; Docker masks them since 28.2.
+var throttles = sync.OnceValue(func() []string { return processors("/") })
+
+func processors(root string) []string {
+	found, err := filepath.Glob(filepath.Join(root, "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle"))
+	if err != nil {
+		return nil // the pattern is sound
+	}
+	for i := range found {
+		found[i] = "/" + strings.TrimPrefix(strings.TrimPrefix(found[i], root), "/")
+	}
+	return found
+}
 
 // ReadonlyPaths of the container.
 func ReadonlyPaths(h *container.HostConfig) []string {

@@ -132,3 +132,16 @@ func TestSeccompFollowsCapabilities(t *testing.T) {
 		t.Errorf("a broken profile: %v", err)
 	}
 }
+
+func TestThrottlesAreMasked(t *testing.T) {
+	root := t.TempDir()
+	for _, cpu := range []string{"cpu0", "cpu11", "cpufreq"} {
+		if err := os.MkdirAll(filepath.Join(root, "sys/devices/system/cpu", cpu, "thermal_throttle"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"/sys/devices/system/cpu/cpu0/thermal_throttle", "/sys/devices/system/cpu/cpu11/thermal_throttle"}
+	if got := processors(root); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

@@ -86,6 +86,9 @@ func userFile(root *os.File, path string, fields int, numeric ...int) ([]byte, e
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
+	if mount.Unreadable(err) {
+		return nil, invalid("read %s of the image: %v", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s of the image: %w", path, err)
 	}

@@ -48,11 +48,23 @@ func parse(dir string, text []byte) (*bundle, error) {
 	}
 	b.rootfs = b.absolute(b.spec.Root.Path)
 	for i := range b.spec.Mounts {
-		if m := &b.spec.Mounts[i]; isBind(m) && m.Source != "" {
+		m := &b.spec.Mounts[i]
+		if isBind(m) && m.Source != "" {
 			m.Source = b.absolute(m.Source)
 		}
+		m.Destination = withoutRoot(b.rootfs, m.Destination)
 	}
 	return b, nil
+}
+
+// withoutRoot takes the root file system's path off a destination: some say
+// where it is on the host, and runc understands them.
+func withoutRoot(rootfs, path string) string {
+	clean := filepath.Clean("/" + path)
+	if rest, ok := strings.CutPrefix(clean, rootfs+"/"); ok && rootfs != "/" {
+		return "/" + rest
+	}
+	return path
 }
 
 func isBind(m *specs.Mount) bool {

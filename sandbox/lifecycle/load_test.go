@@ -43,3 +43,14 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWithoutRoot(t *testing.T) {
+	for path, want := range map[string]string{"/b/rootfs/data": "/data", "/b/rootfs//a/../c": "/c", "/b/rootfs": "/b/rootfs", "/b/rootfs2/x": "/b/rootfs2/x", "/data": "/data", "data": "data"} {
+		if got := withoutRoot("/b/rootfs", path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	if got := withoutRoot("/", "/x"); got != "/x" {
+		t.Error(got)
+	}
+}

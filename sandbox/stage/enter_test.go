@@ -201,7 +201,7 @@ func TestEnterRestricted(t *testing.T) {
 // directory (CVE-2024-21626).
 func TestEnterNoWayOut(t *testing.T) {
 	b := running(t, defaultSpec("/probe", "pause"))
-	for fd := range 20 {
+	for fd := range 1024 {
 		p := process("/probe", "exit", "0")
 		p.Cwd = fmt.Sprintf("/proc/self/fd/%d", fd)
 		e, err := b.enter(p, nil)
