@@ -61,6 +61,7 @@ type Config struct {
 	LogDriver       string                       `json:"log-driver"`
 	LogOpts         map[string]string            `json:"log-opts"`
 
+	AuthzPlugins    []string `json:"authorization-plugins"` // each has to allow a request, in this order
 	Labels          []string `json:"labels"`
 	LiveRestore     bool     `json:"live-restore"`     // accepted: containers always outlive the daemon
 	ShutdownTimeout int      `json:"shutdown-timeout"` // seconds for open requests to end; negative: no limit

@@ -22,6 +22,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVarP(&c.LogLevel, "log-level", "l", c.LogLevel, "Least level to log: debug, info, warn, error, fatal")
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "Form of the daemon's log: text, json")
 
+	fs.StringArrayVar(&c.AuthzPlugins, "authorization-plugin", nil, "Plugin that has to allow each request")
 	addTristate(fs, &c.TLS, "tls", "Use TLS on TCP; --tls=false accepts a TCP address without it")
 	addTristate(fs, &c.TLSVerify, "tlsverify", "Use TLS on TCP and demand a client certificate")
 	fs.StringVar(&c.TLSCACert, "tlscacert", c.TLSCACert, "CA that client certificates must be signed by")
@@ -71,7 +72,7 @@ func usage(fs *pflag.FlagSet) string {
 // keyOf names a flag's key in the file; "" if it has none.
 func keyOf(flag string) string {
 	switch flag {
-	case "host", "label", "registry-mirror", "log-opt", "default-ulimit":
+	case "host", "label", "authorization-plugin", "registry-mirror", "log-opt", "default-ulimit":
 		return flag + "s"
 	case "add-runtime":
 		return "runtimes"

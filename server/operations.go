@@ -80,6 +80,8 @@ func (s *Server) operations() []operation {
 		served(post, "/exec/{id}/resize", s.execResize),
 		served(get, "/exec/{id}/json", s.execInspect),
 
+		served(get, "/plugins", s.pluginList),
+
 		served(get, "/volumes", s.volumeList),
 		served(post, "/volumes/create", s.volumeCreate),
 		served(post, "/volumes/prune", s.volumePrune),
@@ -89,7 +91,7 @@ func (s *Server) operations() []operation {
 	missing := map[string][]string{
 		get: {
 			"/networks", "/networks/{id}",
-			"/plugins", "/plugins/privileges", "/plugins/{name}/json",
+			"/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/server/authz"
 	"github.com/berth-engine/berth/server/compat"
 )
 
@@ -172,5 +173,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalid(err.Error())
 	}
-	return op.serve(w, &request{Request: r, version: version, name: name, query: query})
+	req := &request{Request: r, version: version, name: name, query: query}
+	if names := s.o.Authz(); len(names) > 0 {
+		return s.authorized(w, req, op, authz.New(s.o.Plugins, names))
+	}
+	return op.serve(w, req)
 }

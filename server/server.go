@@ -20,6 +20,7 @@ import (
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -97,6 +98,11 @@ type Options struct {
 	Builds     Builds
 	Events     *event.Bus
 	About      About
+	// Plugins are the plugins that there are; nil: none.
+	Plugins *plugin.Registry
+	// Authz names the plugins that have to allow each request, in order. A reload
+	// may change them. Nil: none.
+	Authz func() []string
 	// Measure tells how many bytes a directory takes. Nil: the total of
 	// GET /system/space is the sum of its parts.
 	Measure func(ctx context.Context, dir string) (int64, error)
@@ -140,6 +146,9 @@ func New(o Options) *Server {
 	}
 	if o.Settings == nil {
 		o.Settings = func() Settings { return Settings{} }
+	}
+	if o.Authz == nil {
+		o.Authz = func() []string { return nil }
 	}
 	if o.ShutdownTimeout == 0 {
 		o.ShutdownTimeout = 15 * time.Second

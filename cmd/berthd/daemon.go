@@ -28,6 +28,7 @@ import (
 	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
+	"github.com/berth-engine/berth/server/authz"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -44,6 +45,7 @@ type daemon struct {
 	id, name string
 	events   *event.Bus
 	images   atomic.Pointer[image.Store] // nil until it is open
+	plugins  atomic.Pointer[plugin.Registry]
 }
 
 // run starts everything in order, serves until ctx ends or a part fails, and
@@ -80,6 +82,11 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer closeAll(listeners)
 
+	plugins := plugin.New(plugin.Options{})
+	d.plugins.Store(plugins)
+	if err := checkAuthz(ctx, plugins, cfg.AuthzPlugins); err != nil {
+		return err
+	}
 	d.events = event.New(0, d.log)
 	defer d.events.Close()
 	images, err := image.Open(ctx, image.Options{
@@ -112,7 +119,6 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
-	plugins := plugin.New(plugin.Options{})
 	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins)
 	if err != nil {
 		return fmt.Errorf("open the volumes: %w", err)
@@ -147,6 +153,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
 		Measure:         file.Allocated,
 		Warnings:        networks.Warnings,
+		Plugins:         plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
 	})
 	d.log.Debug("daemon ready", "after", time.Since(began))
 	for _, l := range listeners {
@@ -256,7 +263,14 @@ func (d *daemon) reload() {
 		d.log.Error("configuration not reloaded", "error", err)
 		return
 	}
+	if plugins := d.plugins.Load(); plugins != nil {
+		if err := checkAuthz(context.Background(), plugins, fresh.AuthzPlugins); err != nil {
+			d.log.Error("configuration not reloaded", "error", err)
+			return
+		}
+	}
 	next := *old
+	next.AuthzPlugins = fresh.AuthzPlugins
 	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
 	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
 	d.cfg.Store(&next)
@@ -274,6 +288,17 @@ func (d *daemon) reload() {
 		}},
 	})
 	d.log.Info("configuration reloaded", "file", next.File)
+}
+
+// checkAuthz refuses authorisation plugins that are not there: from then on they
+// would refuse everything.
+func checkAuthz(ctx context.Context, plugins *plugin.Registry, names []string) error {
+	for _, name := range names {
+		if _, err := plugins.Get(ctx, name, authz.Capability); err != nil {
+			return fmt.Errorf("authorization-plugins: %w", err)
+		}
+	}
+	return nil
 }
 
 // helper finds a program of Berth's beside this one, or where `make install`

@@ -202,3 +202,46 @@ func TestVolumePlugin(t *testing.T) {
 	out, _ := client(t, d, "sh", "-c", "docker ps -aq | xargs -r docker rm -f")
 	t.Log(out)
 }
+
+// TestAuthzPlugin: a plugin decides who may do what, from the first request on
+// and after a reload.
+func TestAuthzPlugin(t *testing.T) {
+	servePlugin(t, "testauthz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/Plugin.Activate" {
+			_ = json.NewEncoder(w).Encode(map[string][]string{"Implements": {"authz"}})
+			return
+		}
+		var m struct {
+			RequestURI  string
+			RequestBody []byte
+		}
+		_ = json.NewDecoder(r.Body).Decode(&m)
+		allow := !strings.Contains(m.RequestURI, "/volumes") && !strings.Contains(string(m.RequestBody), `"Privileged":true`)
+		_ = json.NewEncoder(w).Encode(map[string]any{"Allow": allow, "Msg": "not on this host"})
+	}))
+	d := newDaemon(t)
+	if err := d.Start(t.Context(), "--authorization-plugin", "nosuch"); err == nil {
+		t.Error("started without its authorisation plugin")
+	}
+	if err := d.Start(t.Context(), "--authorization-plugin", "testauthz"); err != nil {
+		t.Fatal(err)
+	}
+	must(t, d, "docker", "pull", "-q", "busybox")
+	if out := must(t, d, "docker", "run", "--rm", "busybox", "echo", "hello"); !strings.Contains(out, "hello") {
+		t.Error(out)
+	}
+	if out := must(t, d, "sh", "-c", "echo in | berth run --rm -i busybox cat"); out != "in\n" {
+		t.Errorf("%q", out)
+	}
+	if out := must(t, d, "berth", "plugin", "ls"); !strings.Contains(out, "testauthz") {
+		t.Error(out)
+	}
+	if out := must(t, d, "docker", "info", "-f", "{{.Plugins.Authorization}}"); !strings.Contains(out, "[testauthz]") {
+		t.Error(out)
+	}
+	for _, args := range [][]string{{"docker", "volume", "ls"}, {"berth", "run", "--rm", "--privileged", "busybox", "true"}} {
+		if out, err := client(t, d, args...); err == nil || !strings.Contains(out, "authorization denied by plugin testauthz: not on this host") {
+			t.Errorf("%q: %v %s", args, err, out)
+		}
+	}
+}
