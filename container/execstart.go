@@ -114,7 +114,12 @@ func execError(t *execTarget, err error) error {
 	case errdefs.IsNotImplemented(err):
 		return fail(errdefs.ErrNotImplemented, "%w", err)
 	}
-	return invalid(prefix+"%w: unknown", err)
+	// Neither the exec's ID nor the step that failed says anything to a user.
+	text := err.Error()
+	if _, after, ok := strings.Cut(text, "container init: "); ok {
+		text = strings.TrimPrefix(after, "set credentials: ")
+	}
+	return invalid(prefix+"%s: unknown", text)
 }
 
 // TellError tells a client of an error on its taken-over connection, on the

@@ -91,10 +91,10 @@ func mergePorts(request nettypes.PortSet, image map[string]struct{}) (nettypes.P
 	return out, nil
 }
 
-// mergeEnv puts the image's variables that the request does not set before the
+// mergeEnv adds the image's variables that the request does not set to the
 // request's.
 func mergeEnv(request, image []string) []string {
-	var out []string
+	out := slices.Clone(request)
 	for _, v := range image {
 		key, _, _ := strings.Cut(v, "=")
 		set := slices.ContainsFunc(request, func(r string) bool {
@@ -105,5 +105,5 @@ func mergeEnv(request, image []string) []string {
 			out = append(out, v)
 		}
 	}
-	return append(out, request...)
+	return out
 }

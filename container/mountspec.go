@@ -109,7 +109,7 @@ func parseBind(raw string) (Mount, error) {
 	}
 	dest, err := destination(parts[min(1, len(parts)-1)])
 	if err != nil {
-		return m, err
+		return m, invalid("invalid volume specification: '%s': invalid mount config for type %q: %w", raw, m.Type, err)
 	}
 	m.Destination = dest
 	if len(parts) == 3 {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -89,7 +90,7 @@ func (s *Server) volumeCreate(w http.ResponseWriter, r *request) error {
 		Name: body.Name, Driver: body.Driver, Labels: body.Labels, Options: body.DriverOpts,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("create %s: %w", body.Name, err)
 	}
 	writeJSON(w, http.StatusCreated, shownVolume(&v))
 	return nil

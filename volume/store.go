@@ -146,9 +146,6 @@ func (s *Store) current(e *entry) Volume {
 
 // find returns an entry by name.
 func (s *Store) find(name string) (*entry, error) {
-	if err := CheckName(name); err != nil {
-		return nil, err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.byName[name]

@@ -119,7 +119,7 @@ func (c *fsContext) explain(what string, err error) error {
 		if e != nil || n <= 2 {
 			break
 		}
-		text.WriteString(": " + string(buf[2:n])) // "e message"
+		text.WriteString(": " + strings.TrimRight(string(buf[2:n]), "\n")) // "e message"
 	}
 	return fmt.Errorf("%s: %s%s: %w", c.fstype, what, text.String(), err)
 }
