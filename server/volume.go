@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -90,7 +89,7 @@ func (s *Server) volumeCreate(w http.ResponseWriter, r *request) error {
 		Name: body.Name, Driver: body.Driver, Labels: body.Labels, Options: body.DriverOpts,
 	})
 	if err != nil {
-		return fmt.Errorf("create %s: %w", body.Name, err)
+		return err
 	}
 	writeJSON(w, http.StatusCreated, shownVolume(&v))
 	return nil

@@ -79,7 +79,7 @@ func (o *CreateOptions) volume() (*Volume, error) {
 	}
 	if o.Driver == LocalDriver {
 		if err := checkOptions(o.Options); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("create %s: %w", o.Name, err)
 		}
 	}
 	v := &Volume{
@@ -93,7 +93,10 @@ func (o *CreateOptions) volume() (*Volume, error) {
 		}
 		v.Labels[AnonymousLabel] = ""
 	}
-	return v, CheckName(v.Name)
+	if err := CheckName(v.Name); err != nil {
+		return nil, fmt.Errorf("create %s: %w", v.Name, err)
+	}
+	return v, nil
 }
 
 // make makes a volume under a hidden name and renames it into place.
