@@ -56,7 +56,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "import": newImport, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
-		"container": newContainer, "context": newContext, "image": newImage, "plugin": newPlugin, "system": newSystem, "volume": newVolume, "completion": newCompletion,
+		"container": newContainer, "context": newContext, "image": newImage, "network": newNetwork, "plugin": newPlugin, "system": newSystem, "volume": newVolume, "completion": newCompletion,
 	}
 }
 

@@ -92,3 +92,6 @@ func (m *Manager) foreign() (forward, input []string) {
 	}
 	return forward, input
 }
+
+// Rules is the firewall's table as it is, in the language of nft(8).
+func (m *Manager) Rules() (string, error) { return m.table.Text() }

@@ -109,6 +109,8 @@ type Options struct {
 	// Warnings are what /info says beside what the server finds: what is wrong
 	// now. Nil: nothing.
 	Warnings func() []string
+	// Firewall tells what the engine's firewall is. Nil: nobody knows.
+	Firewall func() (api.Firewall, error)
 	// Settings returns those settings that a reload may change. Nil: none.
 	Settings func() Settings
 	Log      *slog.Logger // nil: discarded

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
@@ -154,6 +155,10 @@ func (d *daemon) run(parent context.Context) (err error) {
 		Measure:         file.Allocated,
 		Warnings:        networks.Warnings,
 		Plugins:         plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
+		Firewall: func() (api.Firewall, error) {
+			table, err := networks.Rules()
+			return api.Firewall{Table: table, PublishPolicy: cfg.PublishPolicy, Warnings: networks.Warnings()}, err
+		},
 	})
 	d.log.Debug("daemon ready", "after", time.Since(began))
 	for _, l := range listeners {

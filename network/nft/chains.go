@@ -73,7 +73,7 @@ func (t *Table) inOthersNames(mark uint32) {
 // forwarded is not ours (CVE-2025-67499).
 func (t *Table) publish() {
 	pre := t.base("prerouting", "nat", nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, "prerouting priority dstnat")
-	out := t.base("output", "nat", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, "output priority dstnat")
+	out := t.base("output", "nat", nftables.ChainHookOutput, nftables.ChainPriorityNATDest, "output priority -100")
 	// Ports bound to loopback are for local processes, whose packets do not come
 	// this way.
 	t.rule(pre, four.to(loopback), back())
@@ -95,7 +95,7 @@ func (t *Table) publish() {
 
 // lookup leads the packet to what the map answers for it, or goes on.
 func (f *familySets) lookup(set *nftables.Set) part {
-	text := "meta nfproto ipv" + f.digit + " dnat " + f.word + " to " + f.word + " daddr . meta l4proto . th dport map @" + set.Name
+	text := "dnat " + f.word + " to " + f.word + " daddr . meta l4proto . th dport map @" + set.Name
 	load := append(f.protoIs(), f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))
 	if set == f.any {
 		text = "meta nfproto ipv" + f.digit + " dnat " + f.word + " to meta l4proto . th dport map @" + set.Name
@@ -144,7 +144,7 @@ func (t *Table) forward() {
 		if f.size == 16 {
 			icmp = l4("ipv6-icmp", unix.IPPROTO_ICMPV6)
 		}
-		t.rule(strangers, f.is(), oifIn(f.routed), icmp, accept())
+		t.rule(strangers, oifIn(f.routed), icmp, accept())
 	}
 	// Networks are apart from one another in every other gateway mode.
 	t.rule(strangers, iifIn(s.bridges), drop())

@@ -97,6 +97,12 @@ func TestTable(t *testing.T) {
 		t.Errorf("the table is\n%s\nwant\n%s", got, want)
 	}
 
+	text, err := table.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameWords(t, "as text", text, got)
+
 	back, err := table.Ports()
 	if err != nil {
 		t.Fatal(err)
@@ -158,13 +164,18 @@ func TestTable(t *testing.T) {
 // same compares tables whose elements may be in any order.
 func same(t *testing.T, want string) {
 	t.Helper()
+	sameWords(t, "the table", ruleset(t), want)
+}
+
+func sameWords(t *testing.T, what, got, want string) {
+	t.Helper()
 	words := func(s string) []string {
 		all := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n,", r) })
 		slices.Sort(all)
 		return all
 	}
-	if got := ruleset(t); !slices.Equal(words(got), words(want)) {
-		t.Errorf("the table is\n%s", got)
+	if a, b := words(got), words(want); !slices.Equal(a, b) {
+		t.Errorf("%s is\n%s\nwant\n%s", what, got, want)
 	}
 }
 
