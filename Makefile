@@ -21,7 +21,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-render judge judge-render lint gen demo man install deb check clean setup
+.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,9 @@ judge: build ## outside suites judge berth-runtime, runc and crun, as root (JUDG
 
 judge-render: ## docs/conformance.md from the results in docs/conformance
 	go run ./test/judge -render > docs/conformance.md.new && mv docs/conformance.md.new docs/conformance.md
+
+bench-limits: build ## what must hold with many containers and much output, as root
+	bin/bench -commit $$(git rev-parse --short HEAD) -limits $(BENCHARGS)
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

@@ -6,6 +6,7 @@
 //
 //	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
 //	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
+//	bench -limits [-only fleet|health|logs|attach] [-bytes N] [-out docs/benchmarks/z.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
 package main
 
@@ -17,6 +18,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -28,6 +30,12 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run only the cases whose name contains this")
 	flag.StringVar(&o.commit, "commit", "unknown", "the commit that is measured")
 	flag.StringVar(&o.runtimes, "runtimes", "", "measure berth-runtime against these OCI runtimes (\"runc,crun\") and no engine")
+	flag.BoolVar(&o.limits.on, "limits", false, "measure what must hold with many containers and much output, and no peers")
+	flag.IntVar(&o.limits.stopped, "stopped", 1000, "-limits: containers that do not run")
+	flag.IntVar(&o.limits.running, "running", 300, "-limits: containers that do")
+	flag.IntVar(&o.limits.checked, "checked", 200, "-limits: containers with a health check each second")
+	flag.DurationVar(&o.limits.watch, "watch", 20*time.Second, "-limits: for how long the CPU of health checks is counted")
+	flag.Int64Var(&o.limits.bytes, "bytes", 1<<30, "-limits: how much output is moved")
 	render := flag.String("render", "", "render the samples in this folder as Markdown and end")
 	flag.Parse()
 
@@ -36,6 +44,9 @@ func main() {
 	err := func() error {
 		if *render != "" {
 			return renderFolder(os.Stdout, *render)
+		}
+		if o.limits.on {
+			return runLimits(ctx, o)
 		}
 		if o.runtimes != "" {
 			return runRuntimes(ctx, o)
@@ -52,6 +63,7 @@ type options struct {
 	n                               int
 	peers, out, image, only, commit string
 	runtimes                        string
+	limits                          limitOptions
 }
 
 func run(ctx context.Context, o options) (err error) {

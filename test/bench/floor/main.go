@@ -7,6 +7,12 @@
 // milliseconds a line. What an engine takes beyond this is the engine's own.
 //
 //	floor -rootfs DIR [-n 1]   DIR/lower holds bin/true
+//
+// With -probe it does what a health check asks: it prints the percentage of a
+// processor that setns, fork and exec take, once a second in each of the given
+// processes' namespaces.
+//
+//	floor -probe PID,PID,… [-for 10s]
 package main
 
 import (
@@ -24,7 +30,16 @@ func main() {
 	}
 	rootfs := flag.String("rootfs", "", "folder with lower/bin/true, a static program")
 	n := flag.Int("n", 1, "how many times")
+	pids := flag.String("probe", "", "instead, run true each second in the namespaces of these processes, comma separated")
+	d := flag.Duration("for", 10*time.Second, "how long to do so")
 	flag.Parse()
+	if *pids != "" {
+		if err := probe(*pids, *d); err != nil {
+			fmt.Fprintln(os.Stderr, "floor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	runtime.LockOSThread()
 	f, err := newFloor(*rootfs)
 	if err == nil {

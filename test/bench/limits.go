@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// limitOptions are the sizes of the cases that are about many containers and
+// much output.
+type limitOptions struct {
+	on               bool
+	stopped, running int
+	checked          int           // containers with a health check each second
+	watch            time.Duration // for how long their CPU is counted
+	bytes            int64         // of output, for each case that moves some
+}
+
+// limitCase is one thing that must hold with many containers or much output. It
+// adds its own samples.
+type limitCase struct {
+	name string
+	run  func(ctx context.Context, o options, own *own, r *report) error
+}
+
+var limitCases = []limitCase{
+	{"fleet", fleet},
+	{"health", healthChecks},
+	{"logs", stalledLogs},
+	{"attach", losslessAttach},
+	{"attach gone", goneClient},
+}
+
+// runLimits runs the cases, each on an engine of its own.
+func runLimits(ctx context.Context, o options) error {
+	report := newReport(o)
+	for _, c := range limitCases {
+		if !strings.Contains(c.name, o.only) {
+			continue
+		}
+		if err := limitCaseAlone(ctx, o, c, report); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s done\n", c.name)
+	}
+	report.print(os.Stdout)
+	if o.out != "" {
+		return report.save(o.out)
+	}
+	return nil
+}
+
+func limitCaseAlone(ctx context.Context, o options, c limitCase, r *report) (err error) {
+	own, err := startOwn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, own.removeAll(context.WithoutCancel(ctx)), own.close()) }()
+	// The first of everything warms up.
+	if err := runOnce(ctx, own.target, "bridge"); err != nil {
+		return err
+	}
+	return c.run(ctx, o, own, r)
+}
+
+// removeAll leaves nothing running.
+func (o *own) removeAll(ctx context.Context) error {
+	list, err := o.client.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range list.Items {
+		_, err := o.client.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// asleep creates a container that sleeps, and starts it.
+func asleep(ctx context.Context, t *target, health *container.HealthConfig) (id string, started float64, err error) {
+	created, err := t.client.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Config: &container.Config{Image: t.image, Cmd: []string{"sleep", "1000000"}, Healthcheck: health},
+	})
+	if err != nil {
+		return "", 0, err
+	}
+	started, err = timed(func() error {
+		_, err := t.client.ContainerStart(ctx, created.ID, client.ContainerStartOptions{})
+		return err
+	})
+	return created.ID, started, err
+}
+
+// someStarts is of how many starts, at each end, the latencies are kept.
+const someStarts = 20
+
+// fleet makes many containers, most of them stopped, and asks what the engine
+// still is with them.
+func fleet(ctx context.Context, o options, own *own, r *report) error {
+	l := o.limits
+	for range l.stopped {
+		_, err := own.client.ContainerCreate(ctx, client.ContainerCreateOptions{Config: &container.Config{Image: own.image, Cmd: []string{"true"}}})
+		if err != nil {
+			return err
+		}
+	}
+	first := benchCase{name: fmt.Sprintf("start latency among %d containers, first %d", l.stopped, someStarts), unit: "ms"}
+	last := benchCase{name: fmt.Sprintf("start latency with %d running, last %d (goal: 1.2 × the first)", l.running, someStarts), unit: "ms"}
+	for i := range l.running {
+		_, ms, err := asleep(ctx, own.target, nil)
+		if err != nil {
+			return err
+		}
+		switch {
+		case i < someStarts:
+			r.add(first, own.name, ms)
+		case i >= l.running-someStarts:
+			r.add(last, own.name, ms)
+		}
+	}
+	r.addRSS(fmt.Sprintf("memory of the daemon with %d containers, %d running (RSS; goal: 80 MB)", l.stopped+l.running, l.running), own)
+	ps := benchCase{name: fmt.Sprintf("CLI ps -a, %d containers (goal: 30 ms)", l.stopped+l.running), unit: "ms"}
+	for range o.n {
+		ms, err := timed(func() error { return own.command(ctx, own.cli, "ps", "-a") })
+		if err != nil {
+			return err
+		}
+		r.add(ps, own.name, ms)
+	}
+	ready := benchCase{name: fmt.Sprintf("daemon ready after a restart, %d containers, %d running (goal: 300 ms)", l.stopped+l.running, l.running), unit: "ms"}
+	for range min(o.n, 5) {
+		ms, err := coldStart(ctx, own, nil)
+		if err != nil {
+			return err
+		}
+		r.add(ready, own.name, ms)
+	}
+	r.addRSS("memory of the daemon after that restart (RSS; goal: 80 MB)", own)
+	return nil
+}
+
+// addRSS adds the daemon's resident memory, which is also what is shared.
+func (r *report) addRSS(name string, own *own) {
+	if mb, err := status(own.daemon.Pid(), "VmRSS"); err == nil {
+		r.add(benchCase{name: name, unit: "MB"}, own.name, mb)
+	}
+}
