@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/berth-engine/berth/cli/stream"
 	mobysignal "github.com/moby/sys/signal"
@@ -22,6 +23,8 @@ type Build struct {
 // exit status: 0, the container's own, 125 to 127 for what kept a container
 // from running, 128+n when signal n ended the command, 1 for other errors.
 func Main(ctx context.Context, args []string, io *stream.IO, b Build) int {
+	// A command line ends before its garbage matters.
+	debug.SetGCPercent(400)
 	ctx, caught, stop := untilSignal(ctx)
 	defer stop()
 	s := &Session{IO: io, Build: b}

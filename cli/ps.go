@@ -3,7 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,15 +89,15 @@ func (s *Session) ps(ctx context.Context, o psFlags, sizeGiven bool) error {
 	if err != nil {
 		return err
 	}
-	list, err := api.ContainerList(ctx, client.ContainerListOptions{All: o.all, Limit: o.last, Size: size, Filters: o.filter.Values})
+	list, err := s.containers(ctx, api, client.ContainerListOptions{All: o.all, Limit: o.last, Size: size, Filters: o.filter.Values}, brief(text))
 	if err != nil {
 		return err
 	}
-	rows := format.Containers(list.Items, !o.noTrunc, time.Now())
+	rows := format.Containers(list, !o.noTrunc, time.Now())
 	if err := format.List(s.IO.Out, text, format.ContainerHeader, rows); err != nil {
 		return err
 	}
-	if strings.HasPrefix(text, format.ContainerTable) && slices.ContainsFunc(list.Items, public) {
+	if strings.HasPrefix(text, format.ContainerTable) && slices.ContainsFunc(list, public) {
 		s.warnOfPorts(ctx, api)
 	}
 	return nil
@@ -120,4 +123,42 @@ func (s *Session) warnOfPorts(ctx context.Context, api *client.Client) {
 			fmt.Fprintln(s.IO.Err, w)
 		}
 	}
+}
+
+// brief tells whether a format shows only what the engine puts into a brief
+// list.
+func brief(text string) bool {
+	for _, f := range []string{"Labels", "Label", "Mounts", "LocalVolumes", "Networks", "Platform"} {
+		if format.Uses(text, f) {
+			return false
+		}
+	}
+	return text == "{{.ID}}" || strings.HasPrefix(text, format.ContainerTable)
+}
+
+// containers lists containers. A brief list, which is for thousands of them, has
+// no labels, networks and mounts with Berth's engine; others send all.
+func (s *Session) containers(ctx context.Context, api *client.Client, o client.ContainerListOptions, brief bool) ([]container.Summary, error) {
+	if brief && len(o.Filters) == 0 {
+		if list, err := s.briefList(ctx, o); err == nil {
+			return list, nil
+		}
+		// What is wrong, the client has the words for.
+	}
+	list, err := api.ContainerList(ctx, o)
+	return list.Items, err
+}
+
+func (s *Session) briefList(ctx context.Context, o client.ContainerListOptions) (list []container.Summary, err error) {
+	query := url.Values{"brief": {"1"}}
+	for name, set := range map[string]bool{"all": o.All, "size": o.Size} {
+		if set {
+			query.Set(name, "1")
+		}
+	}
+	if o.Limit > 0 {
+		query.Set("limit", strconv.Itoa(o.Limit))
+	}
+	err = s.call(ctx, http.MethodGet, "/containers/json", query, nil, &list)
+	return list, err
 }

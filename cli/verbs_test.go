@@ -131,9 +131,9 @@ func TestVerbs(t *testing.T) {
 		out, errs string
 		call      string // that must have been made
 	}{
-		{args: "ps -q", out: "0123456789ab\n", call: "GET /containers/json"},
-		{args: "ps -q --no-trunc -l", out: "0123456789abcdef\n", call: "GET /containers/json?limit=1"},
-		{args: "container ls -aqs", out: "0123456789ab\n", call: "GET /containers/json?all=1&size=1"},
+		{args: "ps -q", out: "0123456789ab\n", call: "GET /containers/json?brief=1"},
+		{args: "ps -q --no-trunc -l", out: "0123456789abcdef\n", call: "GET /containers/json?brief=1&limit=1"},
+		{args: "container ls -aqs", out: "0123456789ab\n", call: "GET /containers/json?all=1&brief=1&size=1"},
 		{args: "ps --format {{.Names}}", out: "one\n"},
 		{args: "ps --format {{.Size}}", out: "0B\n", call: "GET /containers/json?size=1"},
 		{args: "ps --format {{.Size}} --size=false", out: "0B\n", call: "GET /containers/json"},

@@ -42,7 +42,7 @@ func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		sum := s.summary(r, it.health)
+		sum := s.summary(r, it.health, o.Brief)
 		if current, ok := images[r.Config.Image]; ok {
 			sum.Image = current
 		} else {
@@ -68,16 +68,18 @@ func (s *Service) imageName(ctx context.Context, r *Record) string {
 	return r.Config.Image
 }
 
-func (s *Service) summary(r *Record, h *container.HealthSummary) container.Summary {
+func (s *Service) summary(r *Record, h *container.HealthSummary, brief bool) container.Summary {
 	sum := container.Summary{
 		ID: r.ID, Names: []string{"/" + r.Name}, ImageID: r.Image.ID.String(),
-		ImageManifestDescriptor: &r.Image.Manifest,
-		Command:                 commandLine(r.Config), Created: r.Created.Unix(),
-		Ports: portSummaries(r), Labels: r.Config.Labels,
+		Command: commandLine(r.Config), Created: r.Created.Unix(), Ports: portSummaries(r),
 		State: r.shown(), Status: status(r, s.clock.now(), h.Status), Health: h,
-		NetworkSettings: &container.NetworkSettingsSummary{Networks: s.endpoints(r)},
-		Mounts:          s.mountPoints(r),
 	}
+	if brief {
+		return sum
+	}
+	sum.ImageManifestDescriptor, sum.Labels = &r.Image.Manifest, r.Config.Labels
+	sum.NetworkSettings = &container.NetworkSettingsSummary{Networks: s.endpoints(r)}
+	sum.Mounts = s.mountPoints(r)
 	sum.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
 	sum.HostConfig.Annotations = r.HostConfig.Annotations
 	return sum

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/sandbox"
@@ -18,32 +20,44 @@ import (
 // really begun.
 const lostExit = 128 + int(syscall.SIGKILL)
 
+// restorers is how many containers are looked at at a time.
+const restorers = 16
+
 // Restore brings records and reality together after a start of the daemon,
 // however the last one ended: what runs is adopted, what ended is settled,
 // --rm and restart policies are honoured, and what belongs to nobody is swept
 // away. It must return before requests are served.
 func (s *Service) Restore(ctx context.Context) error {
+	var mu sync.Mutex
 	var live []string
 	var boot []*entry
+	var work errgroup.Group
+	// Most of it is waiting for the answers of monitors.
+	work.SetLimit(restorers)
 	for _, e := range s.index.all() {
-		if err := e.acquire(ctx); err != nil {
-			return err
-		}
-		err := s.restore(ctx, e)
-		if e.live != nil {
-			live = append(live, e.id)
-		}
-		if err == nil && toBoot(e) {
-			boot = append(boot, e)
-		}
-		e.release()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err != nil {
-			// One broken container must not keep the others from running.
-			s.log.Error("cannot restore a container", "container", e.id, "err", err)
-		}
+		work.Go(func() error {
+			if err := e.acquire(ctx); err != nil {
+				return err
+			}
+			defer e.release()
+			err := s.restore(ctx, e)
+			if err != nil && ctx.Err() == nil {
+				// One broken container must not keep the others from running.
+				s.log.Error("cannot restore a container", "container", e.id, "err", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if e.live != nil {
+				live = append(live, e.id)
+			}
+			if err == nil && toBoot(e) {
+				boot = append(boot, e)
+			}
+			return ctx.Err()
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return err
 	}
 	s.volumes.Settle()
 	s.sweepSandboxes(ctx, live)

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/moby/sys/capability"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-engine/berth/container/exec"
 	"github.com/berth-engine/berth/container/spec"
@@ -97,27 +99,38 @@ func (s *Service) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load containers: %w", err)
 	}
-	named := map[string]string{}
+	var work errgroup.Group
+	work.SetLimit(runtime.NumCPU())
 	for _, id := range ids {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		r, err := s.records.load(id)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			s.log.Info("removing a half-made container", "container", id)
-			if err := os.RemoveAll(s.records.dir(id)); err != nil {
-				return fmt.Errorf("load containers: %w", err)
+		work.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			continue
-		case err != nil:
-			s.log.Error("cannot read the record of a container; it is left as it is", "container", id, "err", err)
-			continue
-		}
-		s.index.add(newEntry(r))
-		named[id] = r.Name
+			return s.loadOne(id)
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return fmt.Errorf("load containers: %w", err)
+	}
+	named := map[string]string{}
+	for _, e := range s.index.all() {
+		named[e.id] = e.record().Name
 	}
 	return s.names.settle(named)
+}
+
+func (s *Service) loadOne(id string) error {
+	r, err := s.records.load(id)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		s.log.Info("removing a half-made container", "container", id)
+		return os.RemoveAll(s.records.dir(id))
+	case err != nil:
+		s.log.Error("cannot read the record of a container; it is left as it is", "container", id, "err", err)
+		return nil
+	}
+	s.index.add(newEntry(r))
+	return nil
 }
 
 // Run owns what happens in the background until ctx ends, and then waits for

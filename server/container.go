@@ -47,7 +47,7 @@ func (s *Server) containerList(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	o := engine.ListOptions{All: r.flag("all"), Size: r.flag("size"), Filters: filters}
+	o := engine.ListOptions{All: r.flag("all"), Size: r.flag("size"), Brief: r.flag("brief"), Filters: filters}
 	if l := r.query.Get("limit"); l != "" {
 		if o.Limit, err = strconv.Atoi(l); err != nil {
 			return invalid(fmt.Sprintf("invalid value %q for limit: must be a number", l))

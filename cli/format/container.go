@@ -77,6 +77,9 @@ func (r ContainerRow) Image() string {
 	if id := ShortID(r.c.ImageID); id != "" && id == ShortID(r.c.Image) {
 		return id
 	}
+	if !strings.ContainsAny(r.c.Image, "/@") {
+		return r.c.Image // it is familiar already
+	}
 	ref, err := reference.ParseNormalizedNamed(r.c.Image)
 	if err != nil {
 		return r.c.Image

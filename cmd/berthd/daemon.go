@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -53,6 +54,8 @@ type daemon struct {
 // ends everything in the opposite order. Running containers live on.
 func (d *daemon) run(parent context.Context) (err error) {
 	cfg, began := d.cfg.Load(), time.Now()
+	// Most of what is read now stays, and users wait: garbage can.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 
@@ -135,6 +138,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if err := containers.Restore(ctx); err != nil {
 		return fmt.Errorf("restore the containers: %w", err)
 	}
+	debug.SetGCPercent(100)
 	defer d.closing("containers", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
