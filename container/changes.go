@@ -71,7 +71,7 @@ func changes(r *Record, next settings, liveMounts bool) []api.ContainerChange {
 func mountEffect(m *Mount, live bool) string {
 	switch m.Type {
 	case mounttypes.TypeBind, mounttypes.TypeVolume, mounttypes.TypeTmpfs:
-		if live {
+		if live && m.Subpath == "" {
 			return api.EffectLive
 		}
 	default: // what the run has to make

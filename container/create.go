@@ -63,7 +63,8 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if err := s.fillOthers(ctx, r.HostConfig.VolumesFrom); err != nil {
 		return container.CreateResponse{}, err
 	}
-	e.held = append(e.held, s.images.Hold(img, image.Holder{ContainerID: r.ID, Running: func() bool { return e.record().State.live() }}))
+	e.held = append(e.held, s.images.Hold(img, s.holder(e)))
+	s.holdImages(e, r.Mounts)
 	u.push(func(context.Context) { e.dropHeld() })
 	if err := fault.Point("container.create.dirs"); err != nil {
 		return container.CreateResponse{}, err
@@ -133,6 +134,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	mounts, err := planMounts(config, &host, others)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.resolveImages(ctx, mounts); err != nil {
 		return nil, nil, nil, err
 	}
 	id := newID()
@@ -242,6 +246,11 @@ func (s *Service) bindOthers(h *container.HostConfig) {
 	if h.NetworkMode.IsContainer() {
 		if e, err := s.find(h.NetworkMode.ConnectedContainer()); err == nil {
 			h.NetworkMode = container.NetworkMode("container:" + e.id)
+		}
+	}
+	if h.IpcMode.IsContainer() {
+		if e, err := s.find(h.IpcMode.Container()); err == nil {
+			h.IpcMode = container.IpcMode("container:" + e.id)
 		}
 	}
 	if h.PidMode.IsContainer() {

@@ -144,12 +144,15 @@ func (s *Service) saveEdit(e *entry, next settings) error {
 	return nil
 }
 
-// takeAdded makes the volumes of mounts that are added. On an error, u takes
+// takeAdded makes the volumes of mounts that are added, and finds the images. On an error, u takes
 // back those that are new.
 func (s *Service) takeAdded(ctx context.Context, e *entry, r *Record, next *settings, u *undo) error {
 	added := *r
 	added.use(*next)
 	added.Mounts = slices.DeleteFunc(slices.Clone(next.Mounts), func(m Mount) bool { return slices.Contains(r.mountKeys(), m.key()) })
+	if err := s.resolveImages(ctx, added.Mounts); err != nil {
+		return err
+	}
 	if err := s.takeVolumes(ctx, e, &added, u); err != nil {
 		return err
 	}

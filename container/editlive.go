@@ -189,13 +189,16 @@ func (s *Service) putOn(ctx context.Context, e *entry, r *Record, added []Mount,
 	defer view.Close()
 	part := *r
 	part.Mounts = added
-	mounts, done, err := s.hostMounts(ctx, view.Root, &part, e.id, u)
+	mounts, err := s.hostMounts(ctx, view.Root, &part, e.id, u)
 	if err != nil {
 		return err
 	}
-	defer done()
-	for i := range mounts {
-		m := &mounts[i]
+	defer mounts.close()
+	if len(mounts.sources) > 0 {
+		return notImplemented("mounting an image or a part of a volume in a container that runs")
+	}
+	for i := range mounts.specs {
+		m := &mounts.specs[i]
 		err := e.live.box.Mount(ctx, m)
 		if mount.ReadOnly(err) {
 			err = conflict("%s does not exist in the container, whose root file system is read-only: %w", m.Destination, err)

@@ -30,7 +30,6 @@ func refuseHostConfig(h *container.HostConfig) error {
 		"CpuRealtimePeriod":                  h.CPURealtimePeriod != 0,
 		"CpuRealtimeRuntime":                 h.CPURealtimeRuntime != 0,
 		"UsernsMode " + string(h.UsernsMode): h.UsernsMode != "" && !h.UsernsMode.IsHost(),
-		"IpcMode " + string(h.IpcMode):       h.IpcMode.IsShareable() || h.IpcMode.IsContainer(),
 	} {
 		if set {
 			return notImplemented(field)

@@ -17,46 +17,77 @@ import (
 // openPath is O_PATH: a handle that reads nothing and cannot hang.
 const openPath = 0x200000
 
-// hostMounts turns the container's mounts into those of the specification, for
-// user: the container itself, or who copies its files meanwhile. Files opened on the way stay open until u runs or done is called: their
-// descriptors' paths are the sources.
-func (s *Service) hostMounts(ctx context.Context, root *os.File, r *Record, user string, u *undo) ([]specs.Mount, func(), error) {
-	var open []*os.File
-	done := func() {
-		for _, f := range open {
-			_ = f.Close() // handles only
-		}
-		open = nil
+// mountSet is the mounts of one run.
+type mountSet struct {
+	specs []specs.Mount
+	// sources are detached mounts, by the Source of their element of specs.
+	sources map[string]*os.File
+	// open are descriptors whose paths are sources.
+	open []*os.File
+	// releases give back the images whose files are mounted, after the run.
+	releases []func()
+}
+
+// close closes what only the start of the run needs.
+func (m *mountSet) close() {
+	for _, f := range m.open {
+		_ = f.Close() // handles only
 	}
-	u.push(func(context.Context) { done() })
-	var out []specs.Mount
+	for _, f := range m.sources {
+		_ = f.Close() // likewise
+	}
+	m.open, m.sources = nil, nil
+}
+
+// give adds a mount whose source is detached. Its name is one that no path has.
+func (m *mountSet) give(f *os.File, dest string, options ...string) {
+	if m.sources == nil {
+		m.sources = map[string]*os.File{}
+	}
+	name := "given " + dest
+	m.sources[name] = f
+	m.specs = append(m.specs, specs.Mount{Destination: dest, Type: "bind", Source: name, Options: options})
+}
+
+// hostMounts turns the container's mounts into those of the specification, for
+// user: the container itself, or who copies its files meanwhile. What was opened
+// on the way stays open until u runs or the set is closed.
+func (s *Service) hostMounts(ctx context.Context, root *os.File, r *Record, user string, u *undo) (*mountSet, error) {
+	set := &mountSet{}
+	u.push(func(context.Context) { set.close() })
 	for i := range r.Mounts {
 		m := &r.Mounts[i]
 		sm := specs.Mount{Destination: m.Destination, Type: "bind"}
 		switch m.Type {
 		case mounttypes.TypeTmpfs:
 			sm.Type, sm.Source, sm.Options = "tmpfs", "tmpfs", m.TmpfsOptions
-			out = append(out, sm)
+			set.specs = append(set.specs, sm)
+			continue
+		case mounttypes.TypeImage:
+			if err := s.mountImage(ctx, m, set, u); err != nil {
+				return nil, err
+			}
 			continue
 		case mounttypes.TypeVolume:
-			src, f, err := s.volumeSource(ctx, root, r, m, user, u)
-			if f != nil {
-				open = append(open, f)
-			}
+			src, part, err := s.volumeSource(ctx, root, r, m, user, u)
 			if err != nil {
-				return nil, done, err
+				return nil, err
+			}
+			if part != nil {
+				set.give(part, m.Destination, bindOptions(m)...)
+				continue
 			}
 			sm.Source = src
 		default:
 			sm.Source = m.Source
 			if err := makeSource(m); err != nil {
-				return nil, done, err
+				return nil, err
 			}
 		}
 		sm.Options = bindOptions(m)
-		out = append(out, sm)
+		set.specs = append(set.specs, sm)
 	}
-	return out, done, nil
+	return set, nil
 }
 
 func bindOptions(m *Mount) []string {
@@ -90,7 +121,7 @@ func makeSource(m *Mount) error {
 }
 
 // volumeSource returns the host path of a volume, filled from the image if it
-// is empty.
+// is empty; or, of a part of a volume, a detached mount.
 func (s *Service) volumeSource(ctx context.Context, root *os.File, r *Record, m *Mount, user string, u *undo) (string, *os.File, error) {
 	v, err := s.mountVolume(ctx, r, m, user, u)
 	if err != nil {
@@ -114,7 +145,16 @@ func (s *Service) volumeSource(ctx context.Context, root *os.File, r *Record, m 
 	if err != nil {
 		return "", nil, invalid("cannot access path %s of volume %s: %w", m.Subpath, v.Name, err)
 	}
-	return descriptorPath(f), f, nil
+	defer f.Close()
+	// A path would lead there from this mount namespace only.
+	part, err := mount.CloneFile(f, !m.NonRecursive)
+	if err == nil && m.ReadOnly {
+		err = mount.SetReadOnly(part)
+	}
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("mount path %s of volume %s: %w", m.Subpath, v.Name, err), closeFile(part))
+	}
+	return "", part, nil
 }
 
 // descriptorPath names an open file for another process of root.

@@ -3,6 +3,7 @@ package container
 import (
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,8 +184,23 @@ func parseMount(a *mounttypes.Mount) (Mount, error) {
 			return bad("field Source must not be specified")
 		}
 		return parseTmpfsMount(m, a)
-	case mounttypes.TypeImage, mounttypes.TypeCluster:
-		return m, notImplemented("Mounts: type " + string(a.Type))
+	case mounttypes.TypeImage:
+		if a.BindOptions != nil || a.VolumeOptions != nil || a.TmpfsOptions != nil {
+			return bad("field BindOptions, VolumeOptions or TmpfsOptions must not be specified")
+		}
+		if a.Source == "" {
+			return bad("field Source must not be empty")
+		}
+		m.Source, m.ReadOnly = a.Source, true
+		if o := a.ImageOptions; o != nil {
+			m.Subpath = o.Subpath
+		}
+		if m.Subpath != "" && !filepath.IsLocal(m.Subpath) {
+			return bad("subpath must be a relative path within the image")
+		}
+		return m, nil
+	case mounttypes.TypeCluster:
+		return m, invalid("invalid mount config for type %q: this node is not part of a cluster, which cluster volumes need", a.Type)
 	default:
 		return m, invalid("invalid mount config for type %q: mount type unknown: %q", a.Type, a.Type)
 	}

@@ -77,7 +77,7 @@ type Mount struct {
 	Anonymous   bool   `json:",omitempty"` // a volume that goes with rm -v and --rm
 	Source      string `json:",omitempty"` // host path of a bind
 	Destination string
-	Subpath     string `json:",omitempty"` // of a volume
+	Subpath     string `json:",omitempty"` // of a volume or an image
 	Mode        string `json:",omitempty"` // options as the user wrote them
 	ReadOnly    bool   `json:",omitempty"`
 	NoCopy      bool   `json:",omitempty"`
@@ -88,6 +88,7 @@ type Mount struct {
 	ReadOnlyForceRecursive bool                   `json:",omitempty"`
 	Propagation            mounttypes.Propagation `json:",omitempty"`
 	TmpfsOptions           []string               `json:",omitempty"` // data of a tmpfs mount
+	Image                  *ImageRef              `json:",omitempty"` // whose files are shown
 }
 
 func decodeRecord(b []byte) (*Record, error) {

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/sandbox"
 )
 
@@ -132,10 +131,11 @@ func (s *Service) restartAtBoot(e *entry) error {
 func (s *Service) holdAgain(ctx context.Context, e *entry) {
 	r := e.record()
 	if img, err := s.imageOf(ctx, e); err == nil {
-		e.held = append(e.held, s.images.Hold(img, image.Holder{ContainerID: r.ID, Running: func() bool { return e.record().State.live() }}))
+		e.held = append(e.held, s.images.Hold(img, s.holder(e)))
 	} else {
 		s.log.Warn("the image of a container is gone", "container", r.ID, "image", r.Config.Image, "err", err)
 	}
+	s.holdImages(e, r.Mounts)
 	if err := s.holdVolumes(e); err != nil {
 		s.log.Warn("cannot bring a record up to date", "container", r.ID, "err", err)
 	}
@@ -180,6 +180,9 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 			return err
 		}
 		e.live.release = append(e.live.release, layers.Release)
+	}
+	if err := s.useImages(ctx, e); err != nil {
+		return err
 	}
 	if r.Network != nil {
 		if err := s.networks.Adopt(ctx, e.id, *r.Network); err != nil {

@@ -92,11 +92,12 @@ func (s *Service) mountStill(ctx context.Context, e *entry, u *undo) (*mount.Vie
 	if err != nil {
 		return nil, err
 	}
-	mounts, done, err := s.hostMounts(ctx, root, r, copier, u)
+	set, err := s.hostMounts(ctx, root, r, copier, u)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer set.close()
+	mounts := set.specs
 	if r.Run > 0 {
 		mounts = append(mounts, s.lastEtc(r)...)
 	}
@@ -104,6 +105,12 @@ func (s *Service) mountStill(ctx context.Context, e *entry, u *undo) (*mount.Vie
 		for i := range mounts {
 			m := &mounts[i]
 			if m.Type == "tmpfs" {
+				continue
+			}
+			if f := set.sources[m.Source]; f != nil {
+				if err := mount.Place(root, f, m.Destination); err != nil {
+					return err
+				}
 				continue
 			}
 			if err := mount.Bind(root, m.Source, m.Destination, bindFlags(m)); err != nil {

@@ -75,7 +75,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if logTo != nil {
 		u.push(func(context.Context) { s.report(e.id, logTo.Close()) })
 	}
-	mounts, closeMounts, err := s.hostMounts(ctx, root, before, e.id, &u)
+	mounts, err := s.hostMounts(ctx, root, before, e.id, &u)
 	if err != nil {
 		return err
 	}
@@ -97,13 +97,12 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
-	mounts = append(mounts, s.etcMounts(r, place.owner)...)
-	sp, closeNamespaces, err := s.specify(r, user, mounts, place)
-	u.push(func(context.Context) { closeNamespaces() })
+	mounts.specs = append(mounts.specs, s.etcMounts(r, place.owner)...)
+	sp, err := s.specify(r, user, mounts, place)
 	if err != nil {
 		return err
 	}
-	box, err := s.launch(ctx, r, sp, root, place)
+	box, err := s.launch(ctx, r, sp, root, mounts, place)
 	if err != nil {
 		return err
 	}
@@ -127,10 +126,9 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 		return err
 	}
 	u.keep()
-	closeMounts()
-	closeNamespaces()
+	mounts.close()
 	s.report(e.id, errors.Join(root.Close(), closeFile(place.ns)))
-	e.live = &live{box: box, release: []func(){release}, user: &user}
+	e.live = &live{box: box, release: append(mounts.releases, release), user: &user}
 	e.settled = make(chan struct{})
 	s.ship(e, logTo, e.streams.ended())
 	s.announce(r, events.ActionStart)
@@ -146,43 +144,32 @@ func closeFile(f *os.File) error {
 	return f.Close()
 }
 
-// specify builds the specification of this run. The namespaces of others stay
-// open, and so theirs, until done is called.
-func (s *Service) specify(r *Record, user spec.User, mounts []specs.Mount, place netPlace) (sp *specs.Spec, done func(), err error) {
-	var files []*os.File
-	done = func() {
-		for _, f := range files {
-			_ = f.Close() // handles only
-		}
-		files = nil
-	}
+// specify builds the specification of this run. What is joined of others stays
+// open with mounts.
+func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place netPlace) (*specs.Spec, error) {
 	in := &spec.Input{
-		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: user, Mounts: mounts,
+		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: user,
 		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs,
 	}
 	in.Namespaces.NetGiven = place.ns != nil
 	if _, err := os.Stat("/dev/mqueue"); err != nil {
 		in.NoMqueue = true
 	}
-	if r.HostConfig.PidMode.IsContainer() {
-		f, _, err := s.openNamespace(r.HostConfig.PidMode.Container(), "pid", r.Name)
-		if err != nil {
-			return nil, done, err
-		}
-		files = append(files, f)
-		in.Namespaces.PID = descriptorPath(f)
+	if err := s.joinOthers(r, in, mounts); err != nil {
+		return nil, err
 	}
+	in.Mounts = mounts.specs
+	var err error
 	if in.Devices, err = devices(r.HostConfig); err != nil {
-		return nil, done, err
+		return nil, err
 	}
 	if in.Blkio, err = blkio(r.HostConfig); err != nil {
-		return nil, done, err
+		return nil, err
 	}
 	if parent := s.cgroupParent(r); parent != "" {
 		in.CgroupsPath = path.Join(parent, r.ID)
 	}
-	sp, err = spec.Build(in)
-	return sp, done, err
+	return spec.Build(in)
 }
 
 func (s *Service) cgroupParent(r *Record) string {
@@ -197,7 +184,7 @@ func (s *Service) cgroupParent(r *Record) string {
 }
 
 // launch has the sandbox made: everything but the execution of the program.
-func (s *Service) launch(ctx context.Context, r *Record, sp *specs.Spec, root *os.File, place netPlace) (*sandbox.Sandbox, error) {
+func (s *Service) launch(ctx context.Context, r *Record, sp *specs.Spec, root *os.File, mounts *mountSet, place netPlace) (*sandbox.Sandbox, error) {
 	size, files, err := logLimits(&r.HostConfig.LogConfig)
 	if err != nil {
 		return nil, err
@@ -208,7 +195,7 @@ func (s *Service) launch(ctx context.Context, r *Record, sp *specs.Spec, root *o
 		return nil, err
 	}
 	b := &sandbox.Bundle{
-		ID: r.ID, Spec: sp, Rootfs: root, NetNS: place.ns, StateDir: dir,
+		ID: r.ID, Spec: sp, Rootfs: root, NetNS: place.ns, Sources: mounts.sources, StateDir: dir,
 		LogMaxSize: size, LogMaxFiles: files,
 		OpenStdin: r.Config.OpenStdin, StdinOnce: r.Config.StdinOnce,
 		Reaper: s.wantsInit(r), Durable: !r.autoRemove(),

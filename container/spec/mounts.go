@@ -89,8 +89,8 @@ func defaultMounts(in *Input) []specs.Mount {
 		return append(all, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: opts})
 	}
 	all = append(all, specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}})
-	if h.IpcMode.IsNone() {
-		return all
+	if h.IpcMode.IsNone() || h.IpcMode.IsContainer() {
+		return all // the other container's is among the given mounts
 	}
 	size := strconv.FormatInt(ShmSize(h), 10)
 	return append(all, specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + size}})

@@ -31,6 +31,16 @@ func Bind(root *os.File, source, path string, o BindOptions) error {
 			return fmt.Errorf("bind %s: %w", source, err)
 		}
 	}
+	if err := Place(root, tree, path); err != nil {
+		return fmt.Errorf("bind %s: %w", source, err)
+	}
+	return nil
+}
+
+// Place attaches the detached mount tree at path in root, which is made there if
+// it is missing: a directory, or a file, as the mount is. The calling thread must
+// be in the mount namespace of root.
+func Place(root, tree *os.File, path string) error {
 	info, err := tree.Stat()
 	if err != nil {
 		return err
@@ -42,8 +52,14 @@ func Bind(root *os.File, source, path string, o BindOptions) error {
 		at, err = MakeFile(root, path, 0o755)
 	}
 	if err != nil {
-		return fmt.Errorf("bind %s: %w", source, err)
+		return err
 	}
 	defer at.Close()
 	return Attach(tree, at)
+}
+
+// SetReadOnly makes the mount that tree is the root of, and those below it,
+// read-only.
+func SetReadOnly(tree *os.File) error {
+	return SetAttr(tree, Attr{Set: unix.MOUNT_ATTR_RDONLY, Recursive: true})
 }

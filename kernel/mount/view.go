@@ -110,6 +110,23 @@ func (v *View) CloneTmpfs(path string) (*os.File, error) {
 	return f, err
 }
 
+// CloneAt is a detached copy of what is at path in the view, a directory or a
+// file, without what is mounted below it. Links on the way lead to what is in
+// the view.
+func (v *View) CloneAt(path string) (*os.File, error) {
+	at, err := OpenInRoot(v.Root, path, unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	var f *os.File
+	err = inside(v.ns, func() (err error) {
+		f, err = CloneFile(at, false)
+		return err
+	})
+	return f, err
+}
+
 type noTmpfsError struct {
 	path string
 	err  error

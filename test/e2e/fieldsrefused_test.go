@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	nettypes "github.com/moby/moby/api/types/network"
+)
+
+// deviceProbes: devices of the host.
+var deviceProbes = []probe{
+	{field: "Resources.Devices", does: "device nodes of the host", run: "ls -l /dev/probe", want: "/dev/probe", set: func(r *request) {
+		r.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/full", PathInContainer: "/dev/probe"}}
+	}},
+	{field: "DeviceMapping.PathOnHost", does: "node, or a directory of them", run: "ls -l /dev/probe | awk '{print $5 $6}'", base: device, set: func(r *request) { r.HostConfig.Devices[0].PathOnHost = "/dev/zero" }, want: "1,5"},
+	{field: "DeviceMapping.PathInContainer", does: "where", run: "ls /dev", base: device, set: func(r *request) { r.HostConfig.Devices[0].PathInContainer = "/dev/elsewhere" }, want: "elsewhere"},
+	{field: "DeviceMapping.CgroupPermissions", does: "r, w and m", run: "head -c 1 /dev/probe | wc -c", base: func(r *request) {
+		r.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: r.w.device, PathInContainer: "/dev/probe"}}
+	}, set: func(r *request) { r.HostConfig.Devices[0].CgroupPermissions = "m" }, want: "not permitted"},
+	{field: "Resources.DeviceCgroupRules", does: "what may be done with which devices", run: "mknod /tmp/d b 7 0; head -c 0 /tmp/d; echo $?", or: `^$`, want: "0", set: func(r *request) { r.HostConfig.DeviceCgroupRules = []string{"b 7:* rwm"} }},
+}
+
+func device(r *request) {
+	r.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/full", PathInContainer: "/dev/probe"}}
+}
+
+// refusedProbes: fields that this engine does not honour, by its error.
+var refusedProbes = []probe{
+	{field: "Config.ArgsEscaped", does: "Windows only", refused: "ArgsEscaped", set: func(r *request) { r.Config.ArgsEscaped = true }},
+	{field: "HostConfig.Cgroup", does: "never did anything with Docker", refused: "Cgroup", set: func(r *request) { r.HostConfig.Cgroup = "container:x" }},
+	{field: "HostConfig.Links", refused: "Links", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
+	{field: "EndpointSettings.Links", refused: "Links", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
+	{field: "HostConfig.StorageOpt", refused: "StorageOpt", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "1g"} }},
+	{field: "HostConfig.UsernsMode", refused: "UsernsMode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
+	{field: "HostConfig.Isolation", does: "default", refused: "invalid isolation", set: func(r *request) { r.HostConfig.Isolation = "hyperv" }},
+	{field: "Resources.DeviceRequests", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Count: -1}} }},
+	{field: "DeviceRequest.Driver", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Driver: "x"}} }},
+	{field: "DeviceRequest.Count", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Count: 1}} }},
+	{field: "DeviceRequest.DeviceIDs", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{DeviceIDs: []string{"x"}}} }},
+	{field: "DeviceRequest.Capabilities", refused: "DeviceRequests", set: func(r *request) {
+		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Capabilities: [][]string{{"gpu"}}}}
+	}},
+	{field: "DeviceRequest.Options", refused: "DeviceRequests", set: func(r *request) {
+		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Options: map[string]string{"a": "b"}}}
+	}},
+	{field: "Resources.CPURealtimePeriod", refused: "CpuRealtimePeriod", set: func(r *request) { r.HostConfig.CPURealtimePeriod = 1000000 }},
+	{field: "Resources.CPURealtimeRuntime", refused: "CpuRealtimeRuntime", set: func(r *request) { r.HostConfig.CPURealtimeRuntime = 950000 }},
+	{field: "Resources.CPUCount", does: "Windows only", refused: "CpuCount", set: func(r *request) { r.HostConfig.CPUCount = 1 }},
+	{field: "Resources.CPUPercent", does: "Windows only", refused: "CpuPercent", set: func(r *request) { r.HostConfig.CPUPercent = 1 }},
+	{field: "Resources.IOMaximumIOps", does: "Windows only", refused: "IOMaximumIOps", set: func(r *request) { r.HostConfig.IOMaximumIOps = 1 }},
+	{field: "Resources.IOMaximumBandwidth", does: "Windows only", refused: "IOMaximumBandwidth", set: func(r *request) { r.HostConfig.IOMaximumBandwidth = 1 }},
+	{field: "Mount.ClusterOptions", does: "cluster volumes need a cluster", refused: "cluster", set: with(mount.Mount{Type: mount.TypeCluster, Source: "x", Target: "/probe", ClusterOptions: &mount.ClusterOptions{}})},
+}
