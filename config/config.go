@@ -58,13 +58,23 @@ type Config struct {
 	NoNewPrivileges bool                         `json:"no-new-privileges"`
 	Runtimes        map[string]Runtime           `json:"runtimes"`        // OCI runtimes besides Berth's own, by name
 	DefaultRuntime  string                       `json:"default-runtime"` // for containers that name none; "": Berth's own
+	DNS             []string                     `json:"dns"`             // name servers of containers that name none
+	DNSOptions      []string                     `json:"dns-opts"`
+	DNSSearch       []string                     `json:"dns-search"`
+	HostGatewayIP   string                       `json:"host-gateway-ip"`       // what host-gateway in --add-host means
+	HostGatewayIPs  []string                     `json:"host-gateway-ips"`      // the same; the first IPv4 address counts
+	IPCMode         string                       `json:"default-ipc-mode"`      // private, shareable
+	CgroupnsMode    string                       `json:"default-cgroupns-mode"` // private, host
 	LogDriver       string                       `json:"log-driver"`
 	LogOpts         map[string]string            `json:"log-opts"`
 
-	AuthzPlugins    []string `json:"authorization-plugins"` // each has to allow a request, in this order
-	Labels          []string `json:"labels"`
-	LiveRestore     bool     `json:"live-restore"`     // accepted: containers always outlive the daemon
-	ShutdownTimeout int      `json:"shutdown-timeout"` // seconds for open requests to end; negative: no limit
+	AuthzPlugins    []string        `json:"authorization-plugins"` // each has to allow a request, in this order
+	Features        map[string]bool `json:"features"`              // see validateFeatures
+	Proxies         Proxies         `json:"proxies"`
+	Experimental    bool            `json:"experimental"` // accepted: nothing waits behind it
+	Labels          []string        `json:"labels"`
+	LiveRestore     bool            `json:"live-restore"`     // accepted: containers always outlive the daemon
+	ShutdownTimeout int             `json:"shutdown-timeout"` // seconds for open requests to end; negative: no limit
 
 	File     string `json:"-"` // the configuration file, whether it exists or not
 	Validate bool   `json:"-"` // only check the configuration
@@ -95,6 +105,7 @@ func defaults() *Config {
 		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
+		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{},
 	}
 }
 

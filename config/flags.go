@@ -23,6 +23,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "Form of the daemon's log: text, json")
 
 	fs.StringArrayVar(&c.AuthzPlugins, "authorization-plugin", nil, "Plugin that has to allow each request")
+	addFlagsOfContainers(fs, c)
 	addTristate(fs, &c.TLS, "tls", "Use TLS on TCP; --tls=false accepts a TCP address without it")
 	addTristate(fs, &c.TLSVerify, "tlsverify", "Use TLS on TCP and demand a client certificate")
 	fs.StringVar(&c.TLSCACert, "tlscacert", c.TLSCACert, "CA that client certificates must be signed by")
@@ -55,6 +56,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 
 	fs.BoolVar(&c.Validate, "validate", false, "Check the configuration and exit")
 	fs.BoolVarP(&c.Version, "version", "v", false, "Print the version and exit")
+	addRefused(fs)
 	return fs
 }
 
@@ -80,6 +82,14 @@ func keyOf(flag string) string {
 		return "insecure-registries"
 	case "config-file", "validate", "version", "help":
 		return ""
+	}
+	if k, ok := keysOfFlags[flag]; ok {
+		return k
+	}
+	for i := range refusals {
+		if refusals[i].flag == flag {
+			return refusals[i].key
+		}
 	}
 	return flag
 }

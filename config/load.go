@@ -81,9 +81,15 @@ func (c *Config) merge(data []byte, flags *pflag.FlagSet) error {
 	// Keys are compared exactly, before encoding/json could fold their case.
 	known := keys()
 	var unknown []string
-	for k := range raw {
-		if !known[k] {
+	for k, v := range raw {
+		if known[k] {
+			continue
+		}
+		r := refusedKey(k)
+		if r == nil {
 			unknown = append(unknown, k)
+		} else if err := r.check(string(v)); err != nil {
+			return err
 		}
 	}
 	if len(unknown) > 0 {
@@ -132,4 +138,17 @@ func keys() map[string]bool {
 		}
 	}
 	return set
+}
+
+// Changed lists the keys whose values differ.
+func Changed(a, b *Config) []string {
+	var changed []string
+	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range x.NumField() {
+		key := x.Type().Field(i).Tag.Get("json")
+		if key != "-" && !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+			changed = append(changed, key)
+		}
+	}
+	return changed
 }

@@ -25,7 +25,7 @@ var levels = map[string]slog.Level{
 func (c *Config) validate() error {
 	for _, check := range []func() error{
 		c.checkLog, c.checkDirs, c.checkHosts, c.checkTLS, c.checkStorage,
-		c.checkRegistries, c.checkNetwork, c.checkLabels, c.checkLimits, c.checkRuntimes,
+		c.checkRegistries, c.checkNetwork, c.checkLabels, c.checkLimits, c.checkRuntimes, c.validateContainers,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -170,10 +171,10 @@ func (s *Service) adapt(h *container.HostConfig) {
 		h.NetworkMode = nettypes.NetworkBridge
 	}
 	if h.IpcMode.IsEmpty() {
-		h.IpcMode = container.IPCModePrivate
+		h.IpcMode = cmp.Or(s.defaults.IPCMode, container.IPCModePrivate)
 	}
 	if h.CgroupnsMode.IsEmpty() {
-		h.CgroupnsMode = container.CgroupnsModePrivate
+		h.CgroupnsMode = cmp.Or(s.defaults.CgroupnsMode, container.CgroupnsModePrivate)
 	}
 	if h.ShmSize == 0 {
 		if h.ShmSize = s.defaults.ShmSize; h.ShmSize == 0 {

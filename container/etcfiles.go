@@ -121,7 +121,8 @@ func (s *Service) gatewayAddr(res *network.Result) (string, error) {
 }
 
 func (s *Service) resolvConf(r *Record) (string, error) {
-	if r.HostConfig.NetworkMode.IsHost() && len(r.HostConfig.DNS)+len(r.HostConfig.DNSSearch)+len(r.HostConfig.DNSOptions) == 0 {
+	if r.HostConfig.NetworkMode.IsHost() && len(r.HostConfig.DNS)+len(r.HostConfig.DNSSearch)+len(r.HostConfig.DNSOptions) == 0 &&
+		len(s.defaults.DNS)+len(s.defaults.DNSSearch)+len(s.defaults.DNSOptions) == 0 {
 		content, err := os.ReadFile("/etc/resolv.conf")
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("write /etc/resolv.conf of the container: %w", err)
@@ -130,6 +131,15 @@ func (s *Service) resolvConf(r *Record) (string, error) {
 	}
 	var c resolver
 	c.servers, c.search, c.options = s.networks.DNS()
+	if len(s.defaults.DNS) > 0 {
+		c.servers = s.defaults.DNS
+	}
+	if len(s.defaults.DNSSearch) > 0 {
+		c.search = s.defaults.DNSSearch
+	}
+	if len(s.defaults.DNSOptions) > 0 {
+		c.options = s.defaults.DNSOptions
+	}
 	if len(r.HostConfig.DNS) > 0 {
 		c.servers = nil
 		for _, a := range r.HostConfig.DNS {

@@ -48,9 +48,14 @@ type Defaults struct {
 	NoNewPrivs   bool                         // daemon.json "no-new-privileges"
 	// Runtimes are the OCI runtimes besides the engine's own, by name: the
 	// program's absolute path, and the arguments that come first.
-	Runtimes      map[string][]string
-	Runtime       string // for requests that name none; "": the engine's own
-	HostGatewayIP string // what host-gateway in ExtraHosts means; "": the bridge's gateway
+	Runtimes map[string][]string
+	Runtime  string // for requests that name none; "": the engine's own
+	// DNS, DNSSearch and DNSOptions are for containers that name none; nil: as the
+	// host's.
+	DNS, DNSSearch, DNSOptions []string
+	IPCMode                    container.IpcMode      // "": private
+	CgroupnsMode               container.CgroupnsMode // "": private
+	HostGatewayIP              string                 // what host-gateway in ExtraHosts means; "": the bridge's gateway
 }
 
 // CreateOptions is one request to make a container.

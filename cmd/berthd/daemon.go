@@ -247,6 +247,8 @@ func containerDefaults(cfg *config.Config) engine.Defaults {
 		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits,
 		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
 		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime,
+		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),
+		IPCMode: container.IpcMode(cfg.IPCMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
 	}
 }
 
@@ -263,6 +265,11 @@ func hostnames(cfg *config.Config, name string) []string {
 	return slices.Compact(names)
 }
 
+// reloadable are the settings that a reload applies.
+var reloadable = []string{
+	"authorization-plugins", "debug", "insecure-registries", "labels", "log-level", "registries", "registry-mirrors",
+}
+
 // reload reads the configuration again and applies what can change while
 // running; the rest waits for the next start.
 func (d *daemon) reload() {
@@ -276,6 +283,11 @@ func (d *daemon) reload() {
 		if err := checkAuthz(context.Background(), plugins, fresh.AuthzPlugins); err != nil {
 			d.log.Error("configuration not reloaded", "error", err)
 			return
+		}
+	}
+	for _, key := range config.Changed(old, fresh) {
+		if !slices.Contains(reloadable, key) {
+			d.log.Warn("a setting has changed that counts after the next start", "setting", key)
 		}
 	}
 	next := *old

@@ -44,6 +44,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "berthd: it needs root: run it with sudo")
 		return 1
 	}
+	// Before the first request: net/http reads them once.
+	for name, value := range cfg.Proxies.Environ() {
+		if err := os.Setenv(name, value); err != nil {
+			fmt.Fprintf(stderr, "berthd: proxies: %v\n", err)
+			return 1
+		}
+	}
 	level := new(slog.LevelVar)
 	level.Set(cfg.Level())
 	log := newLog(cfg.LogFormat, level, stderr)

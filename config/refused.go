@@ -1,0 +1,144 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// refusal is a setting of dockerd that berthd does not have. It is accepted with
+// a value that asks for nothing else than what happens anyway.
+type refusal struct {
+	flag, key string   // "" where dockerd has only the other
+	means     string   // bool, string, list or map: the JSON type of the key
+	harmless  []string // values that are accepted beside the empty one
+	reason    string   // why not, and what to do instead
+}
+
+// Reasons that several settings share.
+const (
+	noSwarm      = "this engine is not part of a swarm"
+	noContainerd = "the engine has its image store inside: there is no containerd to configure"
+	noRealtime   = "the kernel would have to be built with CONFIG_RT_GROUP_SCHED; set cpu-rt-* for each container"
+	notYet       = "this version of Berth cannot do it yet"
+	alwaysNFT    = "published ports and networks need Berth's own nftables table, which touches no other; see publish-policy"
+)
+
+// refusals is dockerd 28's and 29's settings without those of Config. A test
+// compares both with dockerd's documentation (testdata/dockerd-29.txt).
+var refusals = []refusal{
+	{"allow-direct-routing", "allow-direct-routing", "bool", []string{"false"}, notYet},
+	{"bip6", "bip6", "string", nil, notYet},
+	{"bridge-accept-fwmark", "bridge-accept-fwmark", "string", nil, notYet},
+	{"", "builder", "map", []string{"{}"}, "there is no builder yet"},
+	{"cdi-spec-dir", "cdi-spec-dirs", "list", []string{"[]", "/etc/cdi", "/var/run/cdi", `["/etc/cdi","/var/run/cdi"]`}, "CDI specifications are read from /etc/cdi and /var/run/cdi"},
+	{"containerd", "containerd", "string", nil, noContainerd},
+	{"containerd-namespace", "containerd-namespace", "string", []string{"moby"}, noContainerd},
+	{"containerd-plugins-namespace", "containerd-plugins-namespace", "string", []string{"plugins.moby"}, noContainerd},
+	{"cri-containerd", "cri-containerd", "bool", []string{"false"}, noContainerd},
+	{"cpu-rt-period", "cpu-rt-period", "string", []string{"0"}, noRealtime},
+	{"cpu-rt-runtime", "cpu-rt-runtime", "string", []string{"0"}, noRealtime},
+	{"default-address-pool", "default-address-pools", "list", []string{"[]"}, notYet},
+	{"default-gateway", "default-gateway", "string", nil, notYet},
+	{"default-gateway-v6", "default-gateway-v6", "string", nil, notYet},
+	{"default-network-opt", "default-network-opts", "map", []string{"{}"}, notYet},
+	{"exec-opt", "exec-opts", "list", []string{"[]", "native.cgroupdriver=cgroupfs", `["native.cgroupdriver=cgroupfs"]`}, notYet},
+	{"firewall-backend", "firewall-backend", "string", []string{"nftables"}, alwaysNFT},
+	{"fixed-cidr", "fixed-cidr", "string", nil, notYet},
+	{"fixed-cidr-v6", "fixed-cidr-v6", "string", nil, notYet},
+	{"icc", "icc", "bool", []string{"true"}, notYet},
+	{"init-path", "init-path", "string", nil, "init is part of berth-sandbox"},
+	{"ip", "ip", "string", []string{"0.0.0.0"}, "give the address with each published port, or use publish-policy loopback"},
+	{"ip-forward", "ip-forward", "bool", []string{"true"}, "containers reach nothing without forwarding; switch it off in the kernel if that is wanted"},
+	{"ip-forward-no-drop", "ip-forward-no-drop", "bool", []string{"true", "false"}, "the policy of the host's FORWARD chain is never changed"},
+	{"ip-masq", "ip-masq", "bool", []string{"true"}, notYet},
+	{"ip6tables", "ip6tables", "bool", []string{"true"}, alwaysNFT},
+	{"iptables", "iptables", "bool", []string{"true"}, alwaysNFT},
+	{"ipv6", "ipv6", "bool", []string{"false"}, notYet},
+	{"max-concurrent-uploads", "max-concurrent-uploads", "string", []string{"5"}, notYet},
+	{"max-download-attempts", "max-download-attempts", "string", []string{"5"}, notYet},
+	{"metrics-addr", "metrics-addr", "string", nil, notYet},
+	{"", "min-api-version", "string", []string{"1.24"}, "clients of all versions from 1.24 on are served"},
+	{"network-control-plane-mtu", "network-control-plane-mtu", "string", []string{"1500"}, noSwarm},
+	{"network-diagnostic-port", "network-diagnostic-port", "string", []string{"0"}, noSwarm},
+	{"node-generic-resource", "node-generic-resources", "list", []string{"[]"}, noSwarm},
+	{"oom-score-adjust", "oom-score-adjust", "string", []string{"0"}, "set OOMScoreAdjust= in the service's unit"},
+	{"raw-logs", "raw-logs", "bool", []string{"true", "false"}, "the daemon's log never has colours"},
+	{"rootless", "rootless", "bool", []string{"false"}, notYet},
+	{"seccomp-profile", "seccomp-profile", "string", []string{"builtin", "default"}, "give --security-opt seccomp=FILE with the containers that need another profile"},
+	{"selinux-enabled", "selinux-enabled", "bool", []string{"false"}, notYet},
+	{"storage-opt", "storage-opts", "list", []string{"[]"}, "there is one storage driver, and it has no options"},
+	{"swarm-default-advertise-addr", "swarm-default-advertise-addr", "string", nil, noSwarm},
+	{"userland-proxy", "userland-proxy", "bool", []string{"true", "false"}, "there never is a proxy process for a port"},
+	{"userland-proxy-path", "userland-proxy-path", "string", nil, "there never is a proxy process for a port"},
+	{"userns-remap", "userns-remap", "string", nil, notYet},
+	{"", "allow-nondistributable-artifacts", "list", []string{"[]"}, "Docker has removed it"},
+	{"", "api-cors-header", "string", nil, "Docker has removed it"},
+	{"", "cluster-advertise", "string", nil, "Docker has removed it"},
+	{"", "cluster-store", "string", nil, "Docker has removed it"},
+	{"", "graph", "string", nil, "Docker has removed it; use data-root"},
+}
+
+// ours tells whether Config has a key by now.
+func ours(key string) bool { return key != "" && keys()[key] }
+
+// check refuses a value unless it changes nothing.
+func (r *refusal) check(value string) error {
+	value = strings.TrimSpace(value)
+	if unquoted := ""; json.Unmarshal([]byte(value), &unquoted) == nil {
+		value = unquoted
+	}
+	if value == "" || value == "null" || slices.Contains(r.harmless, value) || slices.Contains(r.harmless, compact([]byte(value))) {
+		return nil
+	}
+	name := r.key
+	if name == "" {
+		name = r.flag
+	}
+	return fmt.Errorf("%s=%s is not supported: %s", name, value, r.reason)
+}
+
+// refusedFlag stands for a flag of dockerd.
+type refusedFlag struct {
+	r     *refusal
+	value string
+}
+
+func (f *refusedFlag) String() string { return f.value }
+
+// Type names the value in usage texts.
+func (f *refusedFlag) Type() string { return f.r.means }
+
+// Set refuses what means something.
+func (f *refusedFlag) Set(s string) error {
+	f.value = s
+	return f.r.check(s)
+}
+
+// addRefused declares the flags of dockerd that are not there. They are not shown
+// in the usage text.
+func addRefused(fs *pflag.FlagSet) {
+	for i := range refusals {
+		r := &refusals[i]
+		if r.flag == "" || fs.Lookup(r.flag) != nil {
+			continue
+		}
+		f := fs.VarPF(&refusedFlag{r: r}, r.flag, "", "")
+		f.Hidden = true
+		if r.means == "bool" {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+// refusedKey finds the row of a key that Config does not have.
+func refusedKey(key string) *refusal {
+	i := slices.IndexFunc(refusals, func(r refusal) bool { return r.key == key && !ours(key) })
+	if i < 0 {
+		return nil
+	}
+	return &refusals[i]
+}
