@@ -48,7 +48,7 @@ type record struct {
 
 func (c *Container) write() error {
 	c.Version = 1
-	data, err := json.Marshal(&c.record)
+	data, err := c.marshal()
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (m *making) takeBack() error {
 // about ourselves are not among them.
 var passedOn = []os.Signal{
 	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGTERM, unix.SIGCONT,
-	unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGWINCH, unix.SIGIO, unix.SIGPWR,
+	unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGIO, unix.SIGPWR,
 }
 
 // attend passes signals on to a child until it ends, and returns its exit
@@ -98,7 +98,11 @@ func attend(p *stage.Process, relay *relay) int {
 	// Not before there is somebody to pass them on to: each one costs Go some
 	// switches between threads.
 	signal.Notify(signals, passedOn...)
-	defer signal.Stop(signals)
+	if relay != nil {
+		signal.Notify(signals, unix.SIGWINCH)
+	}
+	// Nothing is undone: after the end, the caller only removes what is left,
+	// which a signal is not to interrupt.
 	ended := make(chan int, 1)
 	go func() { ended <- reapUntil(p.Pid) }()
 	for {

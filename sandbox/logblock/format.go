@@ -3,6 +3,7 @@ package logblock
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"sync"
 	"time"
 )
 
@@ -38,7 +39,9 @@ const (
 	FlagGap
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli's tables take as long as a sixth of a program's start, and most
+// processes of berth-sandbox never need them.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 // segmentHeader is the first bytes of segment number seq.
 func segmentHeader(seq uint64, created time.Time) []byte {
@@ -76,8 +79,8 @@ func putFrame(buf []byte, stream, flags byte, ns int64, n int) []byte {
 	buf[0], buf[1], buf[2], buf[3] = sync0, sync1, stream, flags
 	binary.LittleEndian.PutUint32(buf[4:], uint32(n))
 	binary.LittleEndian.PutUint64(buf[8:], uint64(ns))
-	crc := crc32.Update(0, castagnoli, buf[:16])
-	crc = crc32.Update(crc, castagnoli, buf[HeaderSize:HeaderSize+n])
+	crc := crc32.Update(0, castagnoli(), buf[:16])
+	crc = crc32.Update(crc, castagnoli(), buf[HeaderSize:HeaderSize+n])
 	binary.LittleEndian.PutUint32(buf[16:], crc)
 	binary.LittleEndian.PutUint32(buf[HeaderSize+n:], uint32(n))
 	return buf
@@ -94,8 +97,8 @@ func parseFrame(b []byte) (f frame, ok bool) {
 		return frame{}, false
 	}
 	data := b[HeaderSize : HeaderSize+n : HeaderSize+n]
-	crc := crc32.Update(0, castagnoli, b[:16])
-	if crc32.Update(crc, castagnoli, data) != binary.LittleEndian.Uint32(b[16:]) {
+	crc := crc32.Update(0, castagnoli(), b[:16])
+	if crc32.Update(crc, castagnoli(), data) != binary.LittleEndian.Uint32(b[16:]) {
 		return frame{}, false
 	}
 	return frame{stream: b[2], flags: b[3], time: int64(binary.LittleEndian.Uint64(b[8:])), data: data}, true
