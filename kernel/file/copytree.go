@@ -29,8 +29,8 @@ func Portable(name string) bool {
 // dst, and the owner, mode, times and attributes of src itself: with hard
 // links, holes, device nodes and portable attributes, and sharing the files'
 // blocks where the file system can. It follows no links and enters no other
-// mounts; where one is, dst gets an empty directory. Sockets and whiteouts are
-// left out.
+// mounts; where one is, dst gets an empty directory or file. Sockets and
+// whiteouts are left out. More than 1000 directories deep is an error (ELOOP).
 //
 // Others may change src meanwhile; then the copy has some of the changes. What
 // was copied before an error stays.
@@ -48,8 +48,12 @@ func CopyTree(ctx context.Context, dst, src *os.File) error {
 	return c.dir(ctx, dst, src, &st)
 }
 
+// maxDepth bounds the descriptors that are open at a time: three a level.
+const maxDepth = 1000
+
 type copier struct {
 	mount  uint64
+	depth  int
 	linked map[[2]uint64]*os.File // handles of copies of files with several names
 	cannot bool                   // the file systems do not share blocks
 }
@@ -65,6 +69,10 @@ func (c *copier) close() {
 }
 
 func (c *copier) dir(ctx context.Context, dst, src *os.File, st *Stat) error {
+	if c.depth++; c.depth > maxDepth {
+		return fmt.Errorf("more than %d directories deep: %w", maxDepth, unix.ELOOP)
+	}
+	defer func() { c.depth-- }()
 	for {
 		names, err := src.Readdirnames(1024)
 		if errors.Is(err, io.EOF) {
@@ -180,6 +188,9 @@ func (c *copier) regular(ctx context.Context, dst, f *os.File, name string, st *
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
+	if id, err := MountID(f); err != nil || id != c.mount {
+		return err // a mount on a file leaves it empty
+	}
 	if err := c.content(ctx, to, from, st.Size); err != nil {
 		return err
 	}

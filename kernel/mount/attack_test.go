@@ -117,25 +117,3 @@ func TestAttackOpenNode(t *testing.T) {
 		t.Errorf("the host's file is %v, %v", info.Mode(), err)
 	}
 }
-
-// A file with several names is linked to its own copy, not to what an enemy
-// has put in the way meanwhile.
-func TestCopyTreeLinks(t *testing.T) {
-	root, dir, host := tree(t)
-	check(t, os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "old")))
-	check(t, os.Symlink(host, filepath.Join(dir, "a")))
-	var st unix.Stat_t
-	check(t, unix.Stat(filepath.Join(dir, "old/file"), &st))
-	c := copier{top: root}
-	first := copied{"a/secret", inode{st.Dev, st.Ino}}
-	if err := c.sameFile(first, root, "new"); !errors.Is(err, unix.ELOOP) {
-		t.Errorf("through a link: %v", err)
-	}
-	first.path = "old/file"
-	check(t, c.sameFile(first, root, "new"))
-	check(t, os.WriteFile(filepath.Join(dir, "other"), nil, 0o644))
-	first.path = "other"
-	if err := c.sameFile(first, root, "newer"); !errors.Is(err, unix.ESTALE) {
-		t.Errorf("another file: %v", err)
-	}
-}

@@ -308,7 +308,7 @@ func TestTmpCopyUpBounds(t *testing.T) {
 	spec = defaultSpec("/probe")
 	spec.Mounts = append(spec.Mounts, up)
 	b := newBox(t, spec)
-	must(t, os.MkdirAll(filepath.Join(b.dir, "up", strings.Repeat("d/", 200)), 0o755))
+	must(t, os.MkdirAll(filepath.Join(b.dir, "up", strings.Repeat("d/", 1010)), 0o755))
 	if err := b.spawn(); err == nil || !strings.Contains(err.Error(), "directories deep") {
 		t.Error(err)
 	}

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -28,7 +30,7 @@ func (s *setup) newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File
 		// The stage never collects, since it lives so shortly; a big directory
 		// makes it live longer.
 		defer debug.SetGCPercent(debug.SetGCPercent(100))
-		if err := mount.CopyTree(at, tree); err != nil {
+		if err := copyUp(tree, at); err != nil {
 			tree.Close()
 			return nil, fmt.Errorf("tmpcopyup: %w", err)
 		}
@@ -37,6 +39,28 @@ func (s *setup) newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File
 		s.sealed = append(s.sealed, tree)
 	}
 	return tree, nil
+}
+
+// copyUp fills a tmpfs with what it is to cover. The mode stays its own.
+func copyUp(tree, at *os.File) error {
+	from, err := file.Reopen(at, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := file.Reopen(tree, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	st, err := file.StatAt(to, "")
+	if err != nil {
+		return err
+	}
+	if err := file.CopyTree(context.Background(), to, from); err != nil {
+		return err
+	}
+	return file.Chmod(to, st.Mode)
 }
 
 // tmpfsMode gives a tmpfs the mode of the directory that it covers, unless
