@@ -17,8 +17,11 @@ import (
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
-// patience is how long a connection may take. What is dropped takes all of it.
-const patience = 700 * time.Millisecond
+// How long a connection may take. What is dropped takes all of it.
+const (
+	patience  = 700 * time.Millisecond // where nothing should come
+	certainty = 20 * time.Second       // where something should
+)
 
 // host is a network namespace with bridges, and others with containers and a
 // neighbour.
@@ -105,10 +108,10 @@ func (h *host) listen(f *os.File, ports ...int) {
 
 // reaches tells whether a connection from a namespace (nil: the host's) is
 // answered.
-func (h *host) reaches(f *os.File, address string) bool {
+func (h *host) reaches(f *os.File, address string, wait time.Duration) bool {
 	var c net.Conn
 	dial := func() (err error) {
-		c, err = net.DialTimeout("tcp", address, patience)
+		c, err = net.DialTimeout("tcp", address, wait)
 		return err
 	}
 	if f == nil {
@@ -118,7 +121,7 @@ func (h *host) reaches(f *os.File, address string) bool {
 		return false
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(certainty)); err != nil {
 		return false
 	}
 	buf := make([]byte, 5)
@@ -222,8 +225,12 @@ func (h *host) look(from *os.File, i int, six bool, like string) string {
 		if answers[k] == "-" {
 			continue
 		}
+		wait := patience
+		if answers[k] == "y" {
+			wait = certainty
+		}
 		answers[k] = "n"
-		if h.reaches(from, address) {
+		if h.reaches(from, address, wait) {
 			answers[k] = "y"
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,6 +31,9 @@ type Table struct {
 	networks []Network
 	rules    map[string][]string // by chain, as nft(8) writes them
 	order    []listed
+	socket   *netlink.Conn
+	shared   bool // others may change the table: not owned
+	owned    bool
 }
 
 // listed is a chain as it is shown.
@@ -37,11 +41,15 @@ type listed struct{ name, hook string }
 
 // Open connects to the kernel; nothing is changed yet.
 func Open(name string) (*Table, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	t := &Table{table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
+	var err error
+	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		t.socket = c
+		return nil
+	}))
 	if err != nil {
 		return nil, fmt.Errorf("nftables: %w", err)
 	}
-	t := &Table{conn: conn, table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
 	t.sets = newSets(t.table)
 	return t, nil
 }
@@ -57,10 +65,12 @@ func (t *Table) Close() error { return t.conn.CloseLasting() }
 func (t *Table) Replace(s State) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Adding before deleting makes the deletion succeed on a fresh host, too.
-	t.conn.AddTable(t.table)
-	t.conn.DelTable(t.table)
-	t.conn.AddTable(t.table)
+	if err := t.makeUser(); err != nil {
+		return err
+	}
+	if err := t.empty(); err != nil {
+		return err
+	}
 	for _, set := range t.sets.all {
 		set.ID = 0
 		if err := t.conn.AddSet(set, nil); err != nil {
@@ -82,6 +92,44 @@ func (t *Table) Replace(s State) error {
 		return err
 	}
 	return t.flush("replace table " + t.table.Name)
+}
+
+// empty begins a transaction with a table that has nothing in it. A table that
+// is ours alone must stay itself: what it has is removed one by one.
+func (t *Table) empty() error {
+	owned := false
+	if !t.shared {
+		var err error
+		if owned, err = t.own(); err != nil {
+			return err
+		}
+	}
+	if !owned {
+		// Adding before deleting makes the deletion succeed on a fresh host, too.
+		t.conn.AddTable(t.table)
+		t.conn.DelTable(t.table)
+		t.conn.AddTable(t.table)
+		return nil
+	}
+	chains, err := t.conn.ListChainsOfTableFamily(t.table.Family)
+	if err != nil {
+		return fmt.Errorf("nftables: list chains: %w", err)
+	}
+	sets, err := t.conn.GetSets(t.table)
+	if err != nil {
+		return fmt.Errorf("nftables: list sets: %w", err)
+	}
+	t.conn.FlushTable(t.table)
+	// Elements lead to chains, so they go first.
+	for _, set := range sets {
+		t.conn.DelSet(&nftables.Set{Table: t.table, Name: set.Name})
+	}
+	for _, c := range chains {
+		if c.Table.Name == t.table.Name {
+			t.conn.DelChain(&nftables.Chain{Table: t.table, Name: c.Name})
+		}
+	}
+	return nil
 }
 
 // AddNetwork lets a network in, with all that its containers may do.
@@ -199,8 +247,14 @@ func (t *Table) Remove(ports []Port) error {
 func (t *Table) Delete() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.conn.AddTable(t.table)
+	if err := t.removeUser(); err != nil {
+		return err
+	}
+	if there, err := t.there(); err != nil || !there {
+		return err
+	}
 	t.conn.DelTable(t.table)
+	t.owned = false
 	return t.flush("delete table " + t.table.Name)
 }
 

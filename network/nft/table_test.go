@@ -76,6 +76,7 @@ func TestTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
+	table.shared = true // what this test is about is not whose it is
 	state := example()
 	for range 2 { // replacing is idempotent
 		if err := table.Replace(state); err != nil {
@@ -101,7 +102,8 @@ func TestTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sameWords(t, "as text", text, got)
+	_, own, _ := strings.Cut(got, "\n}\n") // the user's table comes first
+	sameWords(t, "as text", text, own)
 
 	back, err := table.Ports()
 	if err != nil {
@@ -210,5 +212,97 @@ func TestManyPorts(t *testing.T) {
 		if n := strings.Count(ruleset(t), "udp . "); n != 0 {
 			t.Errorf("%d elements left", n)
 		}
+	}
+}
+
+// TestOwned: nobody takes away what protects containers, neither while the
+// engine lives, nor by making it take over what it left.
+func TestOwned(t *testing.T) {
+	inNamespace(t)
+	table, err := Open("berth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := example()
+	if err := table.Replace(state); err != nil {
+		t.Fatal(err)
+	}
+	if !table.Owned() {
+		table.Close()
+		t.Skip("this kernel has no persistent owned tables")
+	}
+	ours := func() string {
+		out, err := exec.CommandContext(t.Context(), "nft", "--stateless", "list", "table", "inet", "berth").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	want := ours()
+	same := func(t *testing.T, want string) {
+		t.Helper()
+		sameWords(t, "the table", ours(), want)
+	}
+	try := func(line string) {
+		t.Helper()
+		_ = exec.CommandContext(t.Context(), "sh", "-c", line).Run() // it may say that it is not permitted
+		same(t, want)
+	}
+	for _, line := range []string{
+		"nft flush ruleset", "nft delete table inet berth", "nft flush table inet berth", "nft flush chain inet berth forward",
+		"nft add rule inet berth forward accept", "nft delete element inet berth bridges '{ \"berth0\" }'",
+	} {
+		try(line)
+	}
+	for range 2 {
+		if err := table.Replace(state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, want)
+
+	// The engine dies; the next one has it again.
+	table.Close()
+	if got := ours(); !strings.Contains(got, "chain toward") {
+		t.Fatalf("the table went with its engine:\n%s", got)
+	}
+	if table, err = Open("berth"); err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if ports, err := table.Ports(); err != nil || len(ports) != len(state.Ports) {
+		t.Errorf("%d ports, %v", len(ports), err)
+	}
+	if err := table.Replace(state); err != nil {
+		t.Fatal(err)
+	}
+	if !table.Owned() {
+		t.Error("the table was not taken over")
+	}
+	same(t, want)
+
+	// The user's own rules stay the user's.
+	const rule = "nft add rule inet berth-user forward ip saddr 203.0.113.9 drop"
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", rule).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := table.Replace(state); err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ruleset(t); !strings.Contains(got, "203.0.113.9") || strings.Contains(got, "inet berth {") {
+		t.Errorf("left: %s", got)
+	}
+	if err := table.Replace(state); err != nil {
+		t.Fatal(err)
+	}
+	try("nft flush ruleset")
+	if err := table.Delete(); err != nil {
+		t.Fatal(err)
+	}
+	if got := ruleset(t); got != "" {
+		t.Errorf("left: %s", got)
 	}
 }
