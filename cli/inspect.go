@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/cli/format"
@@ -14,6 +15,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 )
+
+// inspectable are the kinds of objects that inspect knows.
+var inspectable = []string{"container", "image", "network", "volume"}
 
 func newInspect(s *Session) *cobra.Command {
 	var (
@@ -27,9 +31,9 @@ func newInspect(s *Session) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case kind == "" && cmd.Flags().Changed("type"):
-				return errors.New(`type is empty: must be one of "container", "image", "volume"`)
-			case kind != "" && kind != "container" && kind != "image" && kind != "volume":
-				return fmt.Errorf(`unknown type: %q: must be one of "container", "image", "volume"`, kind)
+				return errors.New(`type is empty: must be one of "container", "image", "network", "volume"`)
+			case kind != "" && !slices.Contains(inspectable, kind):
+				return fmt.Errorf(`unknown type: %q: must be one of "container", "image", "network", "volume"`, kind)
 			}
 			return s.inspect(cmd.Context(), args, text, func(ctx context.Context, api *client.Client, name string) (format.Found, error) {
 				return s.inspectAny(ctx, api, name, kind, size)
@@ -41,7 +45,7 @@ func newInspect(s *Session) *cobra.Command {
 	f.StringVarP(&text, "format", "f", "", inspectFormatHelp)
 	f.BoolVarP(&size, "size", "s", false, "Display total file sizes if the type is container")
 	f.StringVar(&kind, "type", "", "Only inspect objects of the given type")
-	_ = cmd.RegisterFlagCompletionFunc("type", completeWords("container", "image", "volume"))
+	_ = cmd.RegisterFlagCompletionFunc("type", completeWords(inspectable...))
 	return cmd
 }
 
@@ -118,8 +122,12 @@ func (s *Session) inspectAny(ctx context.Context, api *client.Client, name, kind
 	}
 	found := "image"
 	f, err := format.Found{}, error(nil)
-	if kind != "volume" {
+	if kind == "" || kind == "image" {
 		f, err = inspectImage(ctx, api, name, nil)
+	}
+	if kind == "network" || kind == "" && err != nil && skippable(err) {
+		found = "network"
+		f, err = inspectNetwork(ctx, api, name, false)
 	}
 	if kind == "volume" || kind == "" && err != nil && skippable(err) {
 		found = "volume"

@@ -1,8 +1,170 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 
-// newNetwork makes "berth network".
+	"github.com/berth-engine/berth/cli/format"
+	"github.com/berth-engine/berth/cli/opts"
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+)
+
 func newNetwork(s *Session) *cobra.Command {
-	return group("network", "Manage networks", newNetworkRules(s))
+	return group("network", "Manage networks",
+		newNetworkConnect(s), newNetworkCreate(s), newNetworkDisconnect(s), newNetworkInspect(s), newNetworkLs(s),
+		newNetworkPrune(s), newNetworkRm(s), newNetworkRules(s))
+}
+
+func newNetworkLs(s *Session) *cobra.Command {
+	var (
+		quiet, noTrunc bool
+		text           string
+		filter         opts.Filter
+	)
+	cmd := &cobra.Command{
+		Use:     "ls [OPTIONS]",
+		Aliases: []string{"list"},
+		Short:   "List networks",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			list, err := api.NetworkList(cmd.Context(), client.NetworkListOptions{Filters: filter.Values})
+			if err != nil {
+				return err
+			}
+			switch {
+			case quiet && (text == "" || text == format.Table):
+				text = "{{.ID}}"
+			case text == "" && s.settings().NetworksFormat != "":
+				text = s.settings().NetworksFormat
+			case text == "" || text == format.Table:
+				text = format.NetworkTable
+			}
+			return format.List(s.IO.Out, text, format.NetworkHeader, format.Networks(list.Items, !noTrunc))
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&quiet, "quiet", "q", false, "Only display network IDs")
+	f.BoolVar(&noTrunc, "no-trunc", false, "Do not truncate the output")
+	f.StringVar(&text, "format", "", formatHelp)
+	f.VarP(&filter, "filter", "f", `Provide filter values (e.g. "driver=bridge")`)
+	_ = cmd.RegisterFlagCompletionFunc("filter", completeWords("dangling=true", "dangling=false", "driver=", "id=", "label=", "name=", "scope=", "type=builtin", "type=custom"))
+	return cmd
+}
+
+func newNetworkInspect(s *Session) *cobra.Command {
+	var (
+		text    string
+		verbose bool
+	)
+	cmd := &cobra.Command{
+		Use:   "inspect [OPTIONS] NETWORK [NETWORK...]",
+		Short: "Display detailed information on one or more networks",
+		Args:  someArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.inspect(cmd.Context(), args, text, func(ctx context.Context, api *client.Client, name string) (format.Found, error) {
+				return inspectNetwork(ctx, api, name, verbose)
+			})
+		},
+		ValidArgsFunction: s.completeNetworks(-1),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&text, "format", "f", "", inspectFormatHelp)
+	f.BoolVarP(&verbose, "verbose", "v", false, "Verbose output for diagnostics")
+	return cmd
+}
+
+func inspectNetwork(ctx context.Context, api *client.Client, name string, verbose bool) (format.Found, error) {
+	r, err := api.NetworkInspect(ctx, name, client.NetworkInspectOptions{Verbose: verbose})
+	return format.Found{Value: r.Network, Raw: r.Raw}, err
+}
+
+func newNetworkRm(s *Session) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "rm NETWORK [NETWORK...]",
+		Aliases: []string{"remove"},
+		Short:   "Remove one or more networks",
+		Args:    someArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return s.each(cmd.Context(), args, func(ctx context.Context, name string) error {
+				_, err := api.NetworkRemove(ctx, name, client.NetworkRemoveOptions{})
+				if force && cerrdefs.IsNotFound(err) {
+					return errSkip
+				}
+				return err
+			})
+		},
+		ValidArgsFunction: s.completeNetworks(-1),
+	}
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "Do not error if the network does not exist")
+	return cmd
+}
+
+func newNetworkPrune(s *Session) *cobra.Command {
+	var (
+		force  bool
+		filter opts.Filter
+	)
+	cmd := &cobra.Command{
+		Use:   "prune [OPTIONS]",
+		Short: "Remove all unused networks",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.addPruneFilters(&filter)
+			if !force && !s.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
+				return errors.New("network prune has been cancelled")
+			}
+			api, err := s.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			r, err := api.NetworkPrune(cmd.Context(), client.NetworkPruneOptions{Filters: filter.Values})
+			if err != nil {
+				return err
+			}
+			if names := r.Report.NetworksDeleted; len(names) > 0 {
+				fmt.Fprintf(s.IO.Out, "Deleted Networks:\n%s\n\n", strings.Join(names, "\n"))
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.Var(&filter, "filter", `Provide filter values (e.g. "until=<timestamp>")`)
+	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
+	return cmd
+}
+
+// completeNetworks offers names for the first limit arguments; -1: for any
+// number.
+func (s *Session) completeNetworks(limit int) completion {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if limit >= 0 && len(args) >= limit {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		api, err := s.client(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := api.NetworkList(cmd.Context(), client.NetworkListOptions{})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for i := range list.Items {
+			names = append(names, list.Items[i].Name)
+		}
+		return without(names, args), cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -192,7 +192,7 @@ func TestVerbs(t *testing.T) {
 		{args: "inspect i1", out: "[\n    {\n        \"Id\": \"sha256:1\",\n        \"RepoTags\": [\n            \"i1:latest\"\n        ]\n    }\n]\n"},
 		{args: "inspect nothing", code: 1, out: "[]\n", errs: "Error: No such object: nothing\n"},
 		{args: "inspect --type container nothing", code: 1, out: "[]\n", errs: "Error response from daemon: No such container: nothing\n"},
-		{args: "inspect --type network x", code: 1, errs: `unknown type: "network": must be one of "container", "image", "volume"`},
+		{args: "inspect --type node x", code: 1, errs: `unknown type: "node": must be one of "container", "image", "network", "volume"`},
 		{args: "inspect -f {{.Mountpoint}} v1", out: "/m/v1\n"},
 		{args: "inspect --type volume -f {{.Name}} v1", out: "v1\n"},
 		{args: "volume ls", out: "DRIVER    VOLUME NAME\nlocal     v1\n", call: "GET /volumes"},

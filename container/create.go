@@ -124,7 +124,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 		return nil, nil, nil, err
 	}
 	warnings = append(warnings, more...)
-	endpoints, err := validateEndpoints(&host, o.Request.NetworkingConfig)
+	endpoints, err := s.planEndpoints(&host, o.Request.NetworkingConfig)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,7 @@ func (s *Service) writeEtc(r *Record, res *network.Result) error {
 	if err != nil {
 		return err
 	}
-	resolv, err := s.resolvConf(r)
+	resolv, err := s.resolvConf(r, res)
 	if err != nil {
 		return err
 	}
@@ -98,31 +99,50 @@ func (s *Service) hostsFile(r *Record, res *network.Result) (string, error) {
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
-	if res != nil {
-		names := r.Config.Hostname
-		if r.Config.Domainname != "" {
-			names = r.Config.Hostname + "." + r.Config.Domainname + " " + r.Config.Hostname
-		}
-		for _, e := range res.Endpoints {
-			fmt.Fprintf(&b, "%s\t%s\n", e.IPv4.Addr(), names)
-		}
+	for _, line := range hostsLines(r, res) {
+		b.WriteString(line)
 	}
 	return b.String(), nil
 }
 
+// hostsLines are the lines of /etc/hosts about the container itself.
+func hostsLines(r *Record, res *network.Result) []string {
+	if res == nil {
+		return nil
+	}
+	names := r.Config.Hostname
+	if r.Config.Domainname != "" {
+		names = r.Config.Hostname + "." + r.Config.Domainname + " " + r.Config.Hostname
+	}
+	var out []string
+	for i := range res.Endpoints {
+		for _, p := range []netip.Prefix{res.Endpoints[i].IPv4, res.Endpoints[i].IPv6} {
+			if p.IsValid() {
+				out = append(out, fmt.Sprintf("%s\t%s\n", p.Addr(), names))
+			}
+		}
+	}
+	return out
+}
+
 func (s *Service) gatewayAddr(res *network.Result) (string, error) {
-	switch {
-	case s.defaults.HostGatewayIP != "":
+	if s.defaults.HostGatewayIP != "" {
 		return s.defaults.HostGatewayIP, nil
-	case res != nil && len(res.Endpoints) > 0 && res.Endpoints[0].Gateway.IsValid():
-		return res.Endpoints[0].Gateway.String(), nil
+	}
+	if res != nil {
+		if i, _ := res.Gateways(); i >= 0 {
+			return res.Endpoints[i].Gateway.String(), nil
+		}
+		if len(res.Endpoints) > 0 { // networks without a way out: the host is there nevertheless
+			return s.networks.Default().Gateway.String(), nil
+		}
 	}
 	return "", invalid("unable to derive the IP value for host-gateway")
 }
 
-func (s *Service) resolvConf(r *Record) (string, error) {
-	if r.HostConfig.NetworkMode.IsHost() && len(r.HostConfig.DNS)+len(r.HostConfig.DNSSearch)+len(r.HostConfig.DNSOptions) == 0 &&
-		len(s.defaults.DNS)+len(s.defaults.DNSSearch)+len(s.defaults.DNSOptions) == 0 {
+func (s *Service) resolvConf(r *Record, res *network.Result) (string, error) {
+	given := s.dnsOf(r)
+	if r.HostConfig.NetworkMode.IsHost() && len(given.servers)+len(given.search)+len(given.options) == 0 {
 		content, err := os.ReadFile("/etc/resolv.conf")
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", fmt.Errorf("write /etc/resolv.conf of the container: %w", err)
@@ -130,29 +150,41 @@ func (s *Service) resolvConf(r *Record) (string, error) {
 		return string(content), nil
 	}
 	var c resolver
+	if res != nil && res.Resolver() {
+		c.servers, c.search, c.options = s.networks.ResolvConf(given.search, given.options)
+		return c.String(), nil
+	}
 	c.servers, c.search, c.options = s.networks.DNS()
-	if len(s.defaults.DNS) > 0 {
-		c.servers = s.defaults.DNS
+	if len(given.servers) > 0 {
+		c.servers = given.servers
 	}
-	if len(s.defaults.DNSSearch) > 0 {
-		c.search = s.defaults.DNSSearch
+	if len(given.search) > 0 {
+		c.search = given.search
 	}
-	if len(s.defaults.DNSOptions) > 0 {
-		c.options = s.defaults.DNSOptions
+	if len(given.options) > 0 {
+		c.options = given.options
 	}
-	if len(r.HostConfig.DNS) > 0 {
+	return c.String(), nil
+}
+
+// dnsOf is what the container, or else the engine's configuration, says about
+// name servers.
+func (s *Service) dnsOf(r *Record) resolver {
+	h := r.HostConfig
+	c := resolver{s.defaults.DNS, s.defaults.DNSSearch, s.defaults.DNSOptions}
+	if len(h.DNS) > 0 {
 		c.servers = nil
-		for _, a := range r.HostConfig.DNS {
+		for _, a := range h.DNS {
 			c.servers = append(c.servers, a.String())
 		}
 	}
-	if len(r.HostConfig.DNSSearch) > 0 {
-		c.search = r.HostConfig.DNSSearch
+	if len(h.DNSSearch) > 0 {
+		c.search = h.DNSSearch
 	}
-	if len(r.HostConfig.DNSOptions) > 0 {
-		c.options = r.HostConfig.DNSOptions
+	if len(h.DNSOptions) > 0 {
+		c.options = h.DNSOptions
 	}
-	return c.String(), nil
+	return c
 }
 
 // String is the text of the file. A search list of "." means none.

@@ -12,6 +12,8 @@ import (
 	mounttypes "github.com/moby/moby/api/types/mount"
 	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
+
+	"github.com/berth-engine/berth/network"
 )
 
 // rootDriver names the kind of root file systems, as the API spells it.
@@ -110,7 +112,10 @@ func (s *Service) networkSettings(r *Record) *container.NetworkSettings {
 	}
 	for _, b := range r.Network.Ports {
 		p, ok := nettypes.PortFrom(b.ContainerPort, nettypes.IPProtocol(b.Proto))
-		if ok {
+		switch {
+		case ok && b.Routed:
+			ns.Ports[p] = append(ns.Ports[p], nettypes.PortBinding{})
+		case ok:
 			ns.Ports[p] = append(ns.Ports[p], nettypes.PortBinding{HostIP: b.HostIP, HostPort: strconv.Itoa(int(b.HostPort))})
 		}
 	}
@@ -125,27 +130,42 @@ func (s *Service) endpoints(r *Record) map[string]*nettypes.EndpointSettings {
 	if mode.IsContainer() {
 		return out
 	}
-	name := mode.NetworkName()
-	out[name] = &nettypes.EndpointSettings{}
-	for _, asked := range r.Endpoints {
-		if asked != nil {
-			out[name] = asked.Copy()
+	for name, asked := range r.Endpoints {
+		if out[name] = asked.Copy(); out[name] == nil {
+			out[name] = &nettypes.EndpointSettings{}
+		}
+	}
+	if r.Endpoints == nil || mode.IsHost() || mode.IsNone() {
+		if name := s.networkName(string(mode)); out[name] == nil {
+			out[name] = &nettypes.EndpointSettings{}
 		}
 	}
 	if r.Network == nil {
 		return out
 	}
-	for _, e := range r.Network.Endpoints {
+	for i := range r.Network.Endpoints {
+		e := &r.Network.Endpoints[i]
 		es := out[e.Network]
 		if es == nil {
 			es = &nettypes.EndpointSettings{}
 			out[e.Network] = es
 		}
-		es.NetworkID, es.EndpointID, es.Gateway = e.NetworkID, e.EndpointID, e.Gateway
-		es.IPAddress, es.IPPrefixLen = e.IPv4.Addr(), e.IPv4.Bits()
-		if mac, err := net.ParseMAC(e.MAC); err == nil {
-			es.MacAddress = nettypes.HardwareAddr(mac)
-		}
+		describe(es, e)
 	}
 	return out
+}
+
+// describe fills in what there is.
+func describe(es *nettypes.EndpointSettings, e *network.Endpoint) {
+	es.NetworkID, es.EndpointID, es.DNSNames = e.NetworkID, e.EndpointID, e.Names
+	es.Gateway, es.IPv6Gateway = e.Gateway, e.Gateway6
+	if e.IPv4.IsValid() {
+		es.IPAddress, es.IPPrefixLen = e.IPv4.Addr(), e.IPv4.Bits()
+	}
+	if e.IPv6.IsValid() {
+		es.GlobalIPv6Address, es.GlobalIPv6PrefixLen = e.IPv6.Addr(), e.IPv6.Bits()
+	}
+	if mac, err := net.ParseMAC(e.MAC); err == nil {
+		es.MacAddress = nettypes.HardwareAddr(mac)
+	}
 }

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/network"
@@ -39,8 +44,6 @@ func (s *Service) connect(ctx context.Context, e *entry, r *Record, u *undo) (ne
 			return p, err
 		}
 		p.ns, p.owner = f, owner
-	case mode.IsUserDefined():
-		return p, networkError(r, notFound("network %s not found", mode))
 	default:
 		d, err := s.desired(r)
 		if err != nil {
@@ -92,25 +95,113 @@ func networkError(r *Record, err error) error {
 	return fmt.Errorf("failed to set up container networking: %w", err)
 }
 
+// desired is what the container asks of the network.
 func (s *Service) desired(r *Record) (network.Desired, error) {
-	d := network.Desired{ID: r.ID, Hostname: r.Config.Hostname, Mode: network.Bridge}
+	d := network.Desired{ID: r.ID, Name: r.Name, Mode: network.Bridge, Links: links(r)}
+	for _, text := range s.dnsOf(r).servers {
+		if a, err := netip.ParseAddr(text); err == nil { // checked before
+			d.Servers = append(d.Servers, a)
+		}
+	}
 	if r.HostConfig.NetworkMode.IsNone() || r.Config.NetworkDisabled {
 		d.Mode = network.None
 		return d, nil
 	}
-	at := network.EndpointSpec{Name: "bridge"}
-	for _, e := range r.Endpoints {
-		if e != nil && len(e.MacAddress) > 0 {
-			at.MAC = net.HardwareAddr(e.MacAddress)
+	for _, name := range s.networksOf(r) {
+		at := s.place(r, name, r.Endpoints[name])
+		if r.Edit != nil && r.Network != nil { // run anew after the engine was killed
+			for i := range r.Network.Endpoints {
+				if e := &r.Network.Endpoints[i]; e.Network == name {
+					at.IPv4, at.IPv6 = e.IPv4.Addr(), e.IPv6.Addr()
+				}
+			}
 		}
+		d.Networks = append(d.Networks, at)
 	}
-	if r.Edit != nil && r.Network != nil && len(r.Network.Endpoints) > 0 {
-		at.IPv4 = r.Network.Endpoints[0].IPv4.Addr() // run anew after the engine was killed
+	if len(d.Networks) == 0 { // it was disconnected from all
+		d.Mode = network.None
+		return d, nil
 	}
-	d.Networks = []network.EndpointSpec{at}
 	var err error
 	d.Ports, err = portSpecs(r.Config, r.HostConfig)
 	return d, err
+}
+
+// networksOf lists the networks that the container is to be on: that of its
+// network mode first, then by name.
+func (s *Service) networksOf(r *Record) []string {
+	first := s.networkName(string(r.HostConfig.NetworkMode))
+	if r.Endpoints == nil {
+		return []string{first}
+	}
+	names := slices.Sorted(maps.Keys(r.Endpoints))
+	if i := slices.Index(names, first); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, first)
+	}
+	return names
+}
+
+// networkName is the name of a network that may be given by its id. One that
+// does not exist is called as it is.
+func (s *Service) networkName(ref string) string {
+	if isBridge(ref) {
+		return network.DefaultNetwork
+	}
+	if name, ok := s.networks.NameOf(ref); ok {
+		return name
+	}
+	return ref
+}
+
+// place is what the container wants on one network.
+func (s *Service) place(r *Record, name string, asked *nettypes.EndpointSettings) network.EndpointSpec {
+	at := network.EndpointSpec{Name: name}
+	if asked == nil {
+		asked = &nettypes.EndpointSettings{}
+	}
+	if len(asked.MacAddress) > 0 {
+		at.MAC = net.HardwareAddr(asked.MacAddress)
+	}
+	if c := asked.IPAMConfig; c != nil {
+		at.IPv4, at.IPv6, at.LinkLocal = c.IPv4Address, c.IPv6Address, c.LinkLocalIPs
+	}
+	at.DriverOpts, at.GwPriority = asked.DriverOpts, asked.GwPriority
+	if !isBridge(name) {
+		at.Names = dnsNames(r, asked.Aliases)
+	}
+	return at
+}
+
+// dnsNames are what a container is called on a network that somebody made.
+func dnsNames(r *Record, aliases []string) []string {
+	var out []string
+	for _, n := range slices.Concat([]string{r.Name}, aliases, []string{short(r.ID), r.Config.Hostname}) {
+		if n != "" && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// links are the other names for containers that this one knows on its networks.
+func links(r *Record) map[string][]string {
+	var out map[string][]string
+	for _, asked := range r.Endpoints {
+		if asked == nil {
+			continue
+		}
+		for _, l := range asked.Links {
+			name, alias, ok := strings.Cut(l, ":")
+			if !ok {
+				alias = name
+			}
+			if out == nil {
+				out = map[string][]string{}
+			}
+			out[alias] = append(out[alias], name)
+		}
+	}
+	return out
 }
 
 // openNamespace opens a namespace of another container, returns that one's ID

@@ -49,8 +49,9 @@ type Record struct {
 	// data: whatever decides something by label looks here.
 	RequestLabels map[string]string `json:",omitempty"`
 	HostConfig    *container.HostConfig
-	// Endpoints are the networks asked for at create.
-	Endpoints map[string]*nettypes.EndpointSettings `json:",omitempty"`
+	// Endpoints are the networks that the container is to be on, by name, as
+	// they were asked for. Nil: the one that the network mode names.
+	Endpoints map[string]*nettypes.EndpointSettings `json:",omitzero"`
 	Mounts    []Mount                               `json:",omitempty"`
 
 	// Network is what the network gave, while attached, and between two runs of

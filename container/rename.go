@@ -40,6 +40,11 @@ func (s *Service) Rename(ctx context.Context, ref, name string) error {
 	}
 	next := *old
 	next.Name = clean
+	if res, ok, err := s.networks.Rename(ctx, e.id, clean); err != nil {
+		s.log.Warn("cannot tell a container's network its new name", "container", e.id, "err", err)
+	} else if ok {
+		next.Network = &res
+	}
 	if err := s.save(e, &next); err != nil {
 		u.run(ctx)
 		return err

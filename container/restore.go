@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
 )
 
@@ -185,7 +187,7 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 		return err
 	}
 	if r.Network != nil {
-		if err := s.networks.Adopt(ctx, e.id, *r.Network); err != nil {
+		if err := s.adoptNetwork(ctx, e.id, box.Pid(), *r.Network); err != nil {
 			s.log.Error("cannot adopt the network of a container", "container", e.id, "err", err)
 		}
 	}
@@ -203,6 +205,14 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 	}
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil
+}
+
+func (s *Service) adoptNetwork(ctx context.Context, id string, pid int, r network.Result) error {
+	ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.networks.Adopt(ctx, id, ns, r), ns.Close())
 }
 
 // settleLost settles a run whose monitor is gone.

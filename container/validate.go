@@ -214,40 +214,6 @@ func validateSecurity(h *container.HostConfig) error {
 	return nil
 }
 
-// validateEndpoints checks the networks of a request. Only the default bridge
-// exists; Docker allows no chosen address and no alias there. That another one
-// does not exist is said at the start, as by Docker.
-func validateEndpoints(h *container.HostConfig, n *nettypes.NetworkingConfig) (map[string]*nettypes.EndpointSettings, error) {
-	mode := h.NetworkMode
-	if n == nil {
-		return nil, nil
-	}
-	if mode.IsUserDefined() {
-		return n.EndpointsConfig, nil
-	}
-	for name, e := range n.EndpointsConfig {
-		if name != string(mode) && !(isBridge(name) && isBridge(string(mode))) {
-			return nil, invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
-		}
-		if e == nil {
-			continue
-		}
-		if ip := e.IPAMConfig; ip != nil && (ip.IPv4Address.IsValid() || ip.IPv6Address.IsValid() || len(ip.LinkLocalIPs) > 0) {
-			return nil, invalid("user specified IP address is supported on user defined networks only")
-		}
-		if len(e.Aliases) > 0 {
-			return nil, invalid("network-scoped alias is supported only for containers in user defined networks")
-		}
-		switch {
-		case len(e.Links) > 0:
-			return nil, notImplemented("NetworkingConfig: Links")
-		case len(e.DriverOpts) > 0:
-			return nil, notImplemented("NetworkingConfig: DriverOpts")
-		}
-	}
-	return n.EndpointsConfig, nil
-}
-
 // isBridge reports whether a network mode means the default bridge.
 func isBridge(mode string) bool {
 	return mode == "" || mode == nettypes.NetworkDefault || mode == nettypes.NetworkBridge

@@ -4,19 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
+	"os"
 	"slices"
 
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/netlink"
-	"github.com/berth-engine/berth/network/netd"
 )
 
-// Detach gives back what Attach took: addresses, ports, rules. The interface
-// goes with the namespace. It is no error if there is nothing, and it does all
-// that it can.
+// Detach gives back what Attach took: addresses, ports, names, rules. The
+// interfaces go with the namespace. It is no error if there is nothing, and it
+// does all that it can.
 func (m *Manager) Detach(ctx context.Context, id string) error {
 	m.mu.Lock()
 	a := m.attached[id]
@@ -30,23 +30,38 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 		return nil
 	}
 	errs = append(errs, fault.Point("network.unpublished"))
-	if len(a.result.Ports) > 0 {
+	r := &a.result
+	if len(r.Ports) > 0 {
 		errs = append(errs, m.ports.Release(ctx, id))
 	}
-	for _, e := range a.result.Endpoints {
-		if slices.ContainsFunc(a.result.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
-			errs = append(errs, netlink.ForgetFlows(e.IPv4.Addr()))
-		}
-		if mac, err := net.ParseMAC(e.MAC); err == nil {
-			errs = append(errs, m.bridge.Forget(e.HostLink, mac))
-		}
-		m.ipam.Release(e.IPv4.Addr())
+	if r.Resolver() {
+		errs = append(errs, m.unname(ctx, id, r))
 	}
-	m.announce(events.ActionDisconnect, id, a.result)
+	if slices.ContainsFunc(r.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
+		errs = append(errs, r.forgetFlows())
+	}
+	for i := range r.Endpoints {
+		e := &r.Endpoints[i]
+		errs = append(errs, m.forget(e))
+		m.announce(events.ActionDisconnect, id, e)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("detach %s: %w", id, err)
 	}
 	return nil
+}
+
+// forgetFlows ends the UDP flows that were led to the container.
+func (r *Result) forgetFlows() error {
+	var errs []error
+	for i := range r.Endpoints {
+		for _, p := range []netip.Prefix{r.Endpoints[i].IPv4, r.Endpoints[i].IPv6} {
+			if p.IsValid() {
+				errs = append(errs, netlink.ForgetFlows(p.Addr()))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // unpublish removes a's rules; m.mu is held, and a is no longer attached.
@@ -60,17 +75,17 @@ func (m *Manager) unpublish(a *attachment) error {
 	return err
 }
 
-// Adopt takes over a running container that an earlier Manager attached. Its
-// rules are put right by Prune.
-func (m *Manager) Adopt(ctx context.Context, id string, r Result) error {
+// Adopt takes over a running container that an earlier Manager attached; ns is
+// its namespace, and stays the caller's. Its rules are put right by Prune.
+func (m *Manager) Adopt(ctx context.Context, id string, ns *os.File, r Result) error {
 	a := &attachment{result: r, adopted: true}
-	if err := m.adopt(ctx, id, a); err != nil {
+	if err := m.adopt(ctx, id, ns, a); err != nil {
 		return fmt.Errorf("adopt network of %s: %w", id, err)
 	}
 	return nil
 }
 
-func (m *Manager) adopt(ctx context.Context, id string, a *attachment) (err error) {
+func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachment) (err error) {
 	if err := m.enter(id, a); err != nil {
 		return err
 	}
@@ -81,29 +96,43 @@ func (m *Manager) adopt(ctx context.Context, id string, a *attachment) (err erro
 			err = u.run(ctx, err)
 		}
 	}()
-	for _, e := range a.result.Endpoints {
-		address := e.IPv4.Addr()
-		if err := m.ipam.Reserve(address); err != nil {
-			return err
-		}
-		u.push(func(context.Context) error { m.ipam.Release(address); return nil })
-		rules, err := m.ruleset(address, a.result.Ports)
+	r := &a.result
+	for i := range r.Endpoints {
+		e := &r.Endpoints[i]
+		s, err := m.hold(e.NetworkID)
 		if err != nil {
 			return err
 		}
-		var want []netd.Binding
-		for _, p := range a.result.Ports {
-			want = append(want, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: address, ContainerPort: p.ContainerPort, InName: m.policy == PolicyHost})
-		}
-		if len(want) > 0 {
-			if err := m.ports.Adopt(ctx, id, want); err != nil {
-				// Better a published port that nobody guards than none.
-				m.log.Error("hold ports of a running container", "container", id, "error", err)
+		u.push(func(context.Context) error { m.drop(s); return nil })
+		for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
+			pool := s.pool(p.Addr())
+			if !p.IsValid() || pool == nil {
+				continue
 			}
+			if err := pool.Reserve(p.Addr()); err != nil {
+				return err
+			}
+			u.push(func(context.Context) error { pool.Release(p.Addr()); return nil })
 		}
-		m.mu.Lock()
-		a.rules = append(a.rules, rules...)
-		m.mu.Unlock()
+	}
+	rules, err := m.ruleset(r)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	a.rules = rules
+	m.mu.Unlock()
+	// Better a published port that nobody guards, and a container that cannot
+	// resolve names, than none.
+	if want := m.bindings(r); len(want) > 0 {
+		if err := m.ports.Adopt(ctx, id, want); err != nil {
+			m.log.Error("hold ports of a running container", "container", id, "error", err)
+		}
+	}
+	if r.Resolver() {
+		if err := m.name(ctx, id, r, ns); err != nil {
+			m.log.Error("resolve names for a running container", "container", id, "error", err)
+		}
 	}
 	return nil
 }

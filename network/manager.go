@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -49,6 +48,12 @@ type Options struct {
 	MTU int
 	// Policy of published ports.
 	Policy Policy
+	// Pools are where subnets of networks are taken from that do not name
+	// theirs. Nil: ipam.DefaultPools.
+	Pools ipam.Areas
+	// NetworkOptions are options of networks that are made without them, by
+	// driver.
+	NetworkOptions map[string]map[string]string
 	// Pool is how many namespaces are kept ready. 0: 4; negative: none.
 	Pool   int
 	Events *event.Bus
@@ -65,19 +70,28 @@ type NetdOptions struct {
 // Manager connects containers. Its methods may be called from several
 // goroutines.
 type Manager struct {
-	log    *slog.Logger
-	events *event.Bus
-	id     string // of the default network
-	conn   *netlink.Conn
-	bridge *bridge.Bridge
-	pool   *bridge.Pool
-	ipam   *ipam.Pool
-	table  *nft.Table
-	ports  *ports.Keeper
-	apart  []string
-	policy Policy
+	log     *slog.Logger
+	events  *event.Bus
+	o       Options
+	owner   string // of links, as their alias says
+	conn    *netlink.Conn
+	home    *segment // the default network
+	pool    *bridge.Pool
+	table   *nft.Table
+	ports   *ports.Keeper
+	apart   []string
+	apart6  []string
+	policy  Policy
+	defs    definitions
+	local   ipam.Area         // of IPv6 subnets
+	fixed   map[string]string // id of the networks host and none
+	created time.Time
+	alive   func(execRoot string) bool
+
+	making sync.Mutex // held while a network is made or removed
 
 	mu       sync.Mutex
+	segments map[string]*segment // by id
 	attached map[string]*attachment
 	// inherited is what an earlier Manager published; it stays until Prune.
 	inherited []nft.Port
@@ -106,19 +120,26 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if err := o.Policy.Check(); err != nil {
 		return nil, err
 	}
-	m := &Manager{log: o.Log, events: o.Events, policy: o.Policy, attached: map[string]*attachment{}}
+	if o.Pools == nil {
+		o.Pools = ipam.DefaultPools
+	}
+	m := &Manager{
+		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{},
+		alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
+	}
 	defer func() {
 		if err != nil {
 			m.close()
 		}
 	}()
-	if m.id, err = identity(filepath.Join(o.DataRoot, "network")); err != nil {
-		return nil, fmt.Errorf("network's identity: %w", err)
+	dir := filepath.Join(o.DataRoot, "network")
+	if err := m.identify(dir); err != nil {
+		return nil, fmt.Errorf("networks' identity: %w", err)
 	}
 	if m.conn, err = netlink.Open(); err != nil {
 		return nil, err
 	}
-	if m.apart, err = forward(m.conn, filepath.Join(o.ExecRoot, "forwarding.json")); err != nil {
+	if err := m.forward(); err != nil {
 		return nil, fmt.Errorf("switch on forwarding: %w", err)
 	}
 	if mark := m.policy.mark(); mark != 0 {
@@ -126,26 +147,16 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 			return nil, err
 		}
 	}
-	home := filepath.Join(o.DataRoot, "network", "bridge.address")
-	owner, err := filepath.EvalSymlinks(o.ExecRoot)
-	if err != nil {
+	if m.owner, err = filepath.EvalSymlinks(o.ExecRoot); err != nil {
 		return nil, err
 	}
-	m.bridge, err = bridge.Open(m.conn, bridge.Options{
-		Name: o.Bridge, Address: o.BIP, Prefer: lastAddress(home), MTU: o.MTU, Avoid: dns.Host().Servers, Log: o.Log,
-		Owner: owner, Alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
-	})
-	if err != nil {
+	if err := m.openHome(dir); err != nil {
 		return nil, err
 	}
-	address := m.bridge.Address()
-	if err := os.WriteFile(home, []byte(address.String()+"\n"), 0o600); err != nil {
-		return nil, err
+	if err := m.load(); err != nil {
+		return nil, fmt.Errorf("load networks: %w", err)
 	}
-	if m.ipam, err = ipam.New(address.Masked(), address.Addr()); err != nil {
-		return nil, err
-	}
-	m.pool = bridge.NewPool(m.bridge, o.Pool)
+	m.pool = bridge.NewPool(m.home.bridge, o.Pool)
 	if m.table, err = nft.Open(tableName(o.Bridge)); err != nil {
 		return nil, err
 	}
@@ -180,9 +191,10 @@ func tableName(bridge string) string {
 	return "berth-" + bridge
 }
 
+// replace makes the firewall's table what it should be, with these ports; m.mu is
+// held, except in New.
 func (m *Manager) replace(ports []nft.Port) error {
-	n := nft.Network{Bridge: m.bridge.Name(), Subnets: []netip.Prefix{m.bridge.Address().Masked()}}
-	return m.table.Replace(nft.State{Networks: []nft.Network{n}, Apart: m.apart, Ports: ports, Mark: m.policy.mark()})
+	return m.table.Replace(nft.State{Networks: m.rules(), Apart: m.apart, Apart6: m.apart6, Ports: ports, Mark: m.policy.mark()})
 }
 
 // close ends connections; what exists stays.
@@ -224,7 +236,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if len(m.attached) > 0 || !m.settled {
 		return m.close()
 	}
-	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.bridge.Remove())
+	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.removeLinks())
 	if mark := m.policy.mark(); mark != 0 {
 		err = errors.Join(err, m.conn.ForgetMarked(mark+1))
 	}
@@ -287,48 +299,12 @@ func (m *Manager) DNS() (servers, search, options []string) {
 	return servers, c.Search, c.Options
 }
 
-// Network describes a network.
-type Network struct {
-	ID, Name, Driver string
-	Link             string // the bridge's name on the host
-	Subnet           netip.Prefix
-	Gateway          netip.Addr
-	MTU              int
-}
-
-// Default returns the network that always exists.
-func (m *Manager) Default() Network {
-	a := m.bridge.Address()
-	return Network{ID: m.id, Name: DefaultNetwork, Driver: "bridge", Link: m.bridge.Name(), Subnet: a.Masked(), Gateway: a.Addr(), MTU: m.bridge.MTU()}
-}
-
-// lastAddress is what the bridge had when an engine last ran here; zero, if
-// there is no such file or it makes no sense.
-func lastAddress(path string) netip.Prefix {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return netip.Prefix{}
+// ResolvConf returns the same for a container with a resolver of its own, where
+// the user asked for these settings; zero ones are the host's.
+func (m *Manager) ResolvConf(search, options []string) (servers, domains, opts []string) {
+	file, _ := dns.ForResolver(dns.Config{Search: search, Options: options})
+	for _, a := range file.Servers {
+		servers = append(servers, a.String())
 	}
-	p, err := netip.ParsePrefix(strings.TrimSpace(string(data)))
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
-}
-
-// identity reads the default network's id, or makes one.
-func identity(dir string) (string, error) {
-	path := filepath.Join(dir, "bridge.id")
-	data, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(data)); err == nil && len(id) == 64 {
-		return id, nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	id := newID()
-	return id, os.WriteFile(path, []byte(id+"\n"), 0o600)
+	return servers, file.Search, file.Options
 }

@@ -1,11 +1,12 @@
-// Package network gives containers their place on the host's network: a
-// namespace with an interface on the bridge, an address, and published ports.
+// Package network keeps the networks of this host, and gives containers their
+// place on them: a namespace with an interface for each network, addresses,
+// names, and published ports.
 // It changes the kernel through netlink and nftables alone and executes no
 // program but berth-netd. It knows nothing of containers: it is told what is
 // desired and answers what is.
 //
 // What must outlive the daemon lives in the kernel (namespaces, the rules) and
-// in berth-netd (bound sockets); a new Manager adopts both.
+// in berth-netd (bound sockets, resolvers); a new Manager adopts both.
 package network
 
 import (
@@ -30,20 +31,32 @@ const DefaultNetwork = "bridge"
 // Desired is what a container asks for.
 type Desired struct {
 	// ID names the sandbox; Detach, Adopt and Prune take the same.
-	ID string
-	// Hostname is not used by the bridge; name resolution will.
-	Hostname string
-	Mode     Mode // zero: Bridge
+	ID   string
+	Name string // of the container, for people
+	Mode Mode   // zero: Bridge
 	// Networks lists the endpoints; empty means one on "bridge".
 	Networks []EndpointSpec
 	Ports    []PortSpec
+	// Servers are asked about names that no network knows; none: the host's.
+	Servers []netip.Addr
+	// Links are other names for names, for this container alone.
+	Links map[string][]string
 }
 
 // EndpointSpec is one wanted place on a network. Zero fields are chosen.
 type EndpointSpec struct {
-	Name string
-	IPv4 netip.Addr
-	MAC  net.HardwareAddr
+	Name      string // of the network, or its id
+	IPv4      netip.Addr
+	IPv6      netip.Addr
+	LinkLocal []netip.Addr // further addresses of the interface
+	MAC       net.HardwareAddr
+	// Names are what the container is called on this network; the first is its
+	// own, to which its addresses lead back.
+	Names []string
+	// DriverOpts are options by Docker's names, com.docker.network.endpoint.….
+	DriverOpts map[string]string
+	// GwPriority: the endpoint with the highest is the way out.
+	GwPriority int
 }
 
 // PortSpec asks to publish one port of the container, or, with HostPortEnd,
@@ -61,11 +74,15 @@ type PortSpec struct {
 // Result is what Attach made. It is saved with the container and given back to
 // Adopt, so its JSON form is part of the container record.
 type Result struct {
-	Endpoints []Endpoint    `json:"endpoints,omitempty"`
-	Ports     []PortBinding `json:"ports,omitempty"`
+	Name      string              `json:"name,omitempty"` // the container's
+	Endpoints []Endpoint          `json:"endpoints,omitempty"`
+	Ports     []PortBinding       `json:"ports,omitempty"`
+	Servers   []netip.Addr        `json:"servers,omitempty"` // as in Desired
+	Links     map[string][]string `json:"links,omitempty"`
 }
 
-// Endpoint is one interface of a sandbox.
+// Endpoint is one interface of a sandbox. Addresses of a family that the network
+// has not are zero.
 type Endpoint struct {
 	Network    string       `json:"network"`
 	NetworkID  string       `json:"network_id"`
@@ -75,6 +92,11 @@ type Endpoint struct {
 	MAC        string       `json:"mac"`
 	IPv4       netip.Prefix `json:"ipv4"`
 	Gateway    netip.Addr   `json:"gateway"`
+	IPv6       netip.Prefix `json:"ipv6,omitzero"`
+	Gateway6   netip.Addr   `json:"gateway6,omitzero"`
+	LinkLocal  []netip.Addr `json:"link_local,omitempty"`
+	Names      []string     `json:"names,omitempty"`
+	Priority   int          `json:"gw_priority,omitempty"`
 }
 
 // PortBinding is a published port as it is. A wildcard has two bindings, one
@@ -84,4 +106,7 @@ type PortBinding struct {
 	Proto         string     `json:"proto"`
 	HostIP        netip.Addr `json:"host_ip"`
 	HostPort      uint16     `json:"host_port"`
+	// Routed: the port is open at the container's own addresses instead, and
+	// there is none of the host.
+	Routed bool `json:"routed,omitempty"`
 }

@@ -55,7 +55,7 @@ func (m *Manager) Warnings() []string {
 	forward, input := m.foreign()
 	if len(forward) > 0 {
 		out = append(out, fmt.Sprintf("Forwarded packets are dropped by %s unless a rule there accepts them: accept those from and to %s for containers to reach the network",
-			strings.Join(forward, ", "), m.bridge.Name()))
+			strings.Join(forward, ", "), m.home.bridge.Name()))
 	}
 	if len(input) > 0 && m.policy != PolicyHost {
 		out = append(out, fmt.Sprintf("The host's firewall (%s) drops what it does not accept, but published ports go round it: with publish-policy \"host\" they do not", strings.Join(input, ", ")))

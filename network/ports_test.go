@@ -156,7 +156,7 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("the same container twice: %v", err)
 	}
 	fixed.ID = "other"
-	if _, _, err := w.m.Attach(t.Context(), fixed); !errdefs.IsAlreadyExists(err) {
+	if _, _, err := w.m.Attach(t.Context(), fixed); !errdefs.IsPermissionDenied(err) {
 		t.Errorf("the same address twice: %v", err)
 	}
 	fixed.Networks[0].IPv4 = netip.MustParseAddr("10.1.1.1")
@@ -188,13 +188,13 @@ func TestBadWishes(t *testing.T) {
 		"no id":        {Desired{}, errdefs.IsInvalidArgument},
 		"mode":         {Desired{ID: "x", Mode: "macvlan"}, errdefs.IsInvalidArgument},
 		"network":      {Desired{ID: "x", Networks: []EndpointSpec{{Name: "nosuch"}}}, errdefs.IsNotFound},
-		"two":          {Desired{ID: "x", Networks: make([]EndpointSpec, 2)}, errdefs.IsNotImplemented},
+		"two":          {Desired{ID: "x", Networks: make([]EndpointSpec, 2)}, errdefs.IsPermissionDenied},
 		"sctp":         {Desired{ID: "x", Ports: []PortSpec{{ContainerPort: 1, Proto: "sctp"}}}, errdefs.IsNotImplemented},
 		"proto":        {Desired{ID: "x", Ports: []PortSpec{{ContainerPort: 1, Proto: "icmp"}}}, errdefs.IsInvalidArgument},
 		"port 0":       {Desired{ID: "x", Ports: []PortSpec{{HostPort: 1}}}, errdefs.IsInvalidArgument},
 		"none's port":  {Desired{ID: "x", Mode: None, Ports: []PortSpec{tcp("", 1, 1)}}, errdefs.IsInvalidArgument},
 		"multicast":    {Desired{ID: "x", Networks: []EndpointSpec{{MAC: net.HardwareAddr{1, 2, 3, 4, 5, 6}}}}, errdefs.IsInvalidArgument},
-		"gateway":      {Desired{ID: "x", Networks: []EndpointSpec{{IPv4: netip.MustParseAddr("172.17.0.1")}}}, errdefs.IsInvalidArgument},
+		"gateway":      {Desired{ID: "x", Networks: []EndpointSpec{{IPv4: netip.MustParseAddr("172.17.0.1")}}}, errdefs.IsPermissionDenied},
 		"IPv6 address": {Desired{ID: "x", Networks: []EndpointSpec{{IPv4: netip.MustParseAddr("fd00::2")}}}, errdefs.IsInvalidArgument},
 	} {
 		if _, _, err := w.m.Attach(t.Context(), c.d); !c.kind(err) {

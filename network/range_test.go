@@ -62,7 +62,7 @@ func TestLongRange(t *testing.T) {
 	// It outlives engine and netd, and goes with the container.
 	w.crash()
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.r); err != nil {
+	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {

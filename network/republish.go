@@ -8,7 +8,6 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/netd"
 )
 
@@ -25,11 +24,11 @@ func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (R
 	if a == nil {
 		return Result{}, fmt.Errorf("publish ports of %s: %w", id, errdefs.ErrNotFound)
 	}
-	if len(a.result.Endpoints) == 0 {
+	if s, _ := m.outlet(&a.result); s == nil {
 		if len(specs) == 0 {
 			return a.result, nil
 		}
-		return Result{}, fmt.Errorf("publish ports of %s: it is on no network: %w", id, errdefs.ErrFailedPrecondition)
+		return Result{}, fmt.Errorf("publish ports of %s: it is on no network with a way out: %w", id, errdefs.ErrFailedPrecondition)
 	}
 	if err := m.republish(ctx, id, a, specs); err != nil {
 		if _, ok := errors.AsType[*PortError](err); ok {
@@ -41,28 +40,24 @@ func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (R
 }
 
 func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs []PortSpec) error {
-	e := a.result.Endpoints[0]
-	kept, dropped, fresh := compare(a.result.Ports, specs)
-	if len(dropped)+len(fresh) == 0 {
+	before := a.result
+	s, e := m.outlet(&before)
+	routed, specs := s.split(&before, specs)
+	open := slices.DeleteFunc(slices.Clone(before.Ports), func(p PortBinding) bool { return !p.Routed })
+	shut := slices.DeleteFunc(slices.Clone(before.Ports), func(p PortBinding) bool { return p.Routed })
+	kept, dropped, fresh := compare(shut, specs)
+	if len(dropped)+len(fresh) == 0 && slices.Equal(open, routed) {
 		return nil
 	}
-	held := func(ports []PortBinding) []netd.Binding {
-		out := make([]netd.Binding, len(ports))
-		for i, p := range ports {
-			out[i] = netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: e.IPv4.Addr(), ContainerPort: p.ContainerPort, InName: m.policy == PolicyHost}
-		}
-		return out
-	}
-	got, err := m.ports.Change(ctx, id, held(kept), m.wanted(e, fresh))
+	held := func(ports []PortBinding) []netd.Binding { return m.held(&before, ports) }
+	got, err := m.ports.Change(ctx, id, held(kept), m.wanted(&before, fresh))
 	if err != nil {
 		return refused(e, err)
 	}
-	before := a.result
-	r := Result{Endpoints: before.Endpoints}
-	for _, b := range got {
-		r.Ports = append(r.Ports, PortBinding{b.ContainerPort, b.Proto, b.HostIP, b.HostPort})
-	}
-	rules, err := m.ruleset(e.IPv4.Addr(), r.Ports)
+	r := before.clone()
+	r.Ports = routed
+	r.bind(got)
+	rules, err := m.ruleset(&r)
 	if err == nil {
 		err = m.swap(a, r, func() { a.rules = rules })
 	}
@@ -71,11 +66,11 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 		for i, p := range dropped {
 			back[i] = PortSpec{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.ContainerPort, Proto: p.Proto}
 		}
-		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, held(kept), m.wanted(e, back))
+		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, held(kept), m.wanted(&before, back))
 		return errors.Join(err, undone)
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {
-		if err := netlink.ForgetFlows(e.IPv4.Addr()); err != nil {
+		if err := r.forgetFlows(); err != nil {
 			m.log.Warn("forget flows of a port that was taken back", "container", id, "error", err)
 		}
 	}

@@ -130,7 +130,7 @@ func TestResolver(t *testing.T) {
 	check()
 	w.start()
 	for _, c := range []*container{a, b} {
-		if err := w.m.Adopt(t.Context(), c.id, c.r); err != nil {
+		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +213,7 @@ func TestResolverHandedOver(t *testing.T) {
 		t.Errorf("of %d questions one was answered %s", asked, got)
 	default:
 	}
-	if err := w.m.Adopt(t.Context(), "a", a.r); err != nil {
+	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {

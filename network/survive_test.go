@@ -131,7 +131,7 @@ func TestRestart(t *testing.T) {
 	reachable()
 	w.start()
 	reachable()
-	if err := w.m.Adopt(t.Context(), "a", a.r); err != nil {
+	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
 		t.Fatal(err)
 	}
 	reachable()
@@ -178,7 +178,7 @@ func TestNetdReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.r); err != nil {
+	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {

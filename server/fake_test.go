@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/jsonstream"
+	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
 	"github.com/opencontainers/go-digest"
@@ -70,6 +71,14 @@ func (f *fakeContainers) Kill(_ context.Context, ref, signal string) error {
 
 func (f *fakeContainers) Rename(_ context.Context, ref, name string) error {
 	return f.did("rename " + ref + " " + name)
+}
+
+func (f *fakeContainers) ConnectNetwork(_ context.Context, ref, network string, _ *nettypes.EndpointSettings) error {
+	return f.did("connect " + ref + " " + network)
+}
+
+func (f *fakeContainers) DisconnectNetwork(_ context.Context, ref, network string, _ bool) error {
+	return f.did("disconnect " + ref + " " + network)
 }
 
 func (f *fakeContainers) Resize(context.Context, string, uint, uint) error { return f.did("resize") }

@@ -81,6 +81,13 @@ func (s *Server) operations() []operation {
 		served(get, "/exec/{id}/json", s.execInspect),
 
 		served(get, "/plugins", s.pluginList),
+		served(get, "/networks", s.networkList),
+		served(get, "/networks/{id}", s.networkInspect),
+		served(post, "/networks/create", s.networkCreate),
+		served(post, "/networks/prune", s.networkPrune),
+		served(post, "/networks/{id}/connect", s.networkConnect),
+		served(post, "/networks/{id}/disconnect", s.networkDisconnect),
+		served(del, "/networks/{id}", s.networkRemove),
 
 		served(get, "/volumes", s.volumeList),
 		served(post, "/volumes/create", s.volumeCreate),
@@ -90,16 +97,13 @@ func (s *Server) operations() []operation {
 	}
 	missing := map[string][]string{
 		get: {
-			"/networks", "/networks/{id}",
 			"/plugins/privileges", "/plugins/{name}/json",
 		},
 		post: {
-
-			"/networks/create", "/networks/prune", "/networks/{id}/connect", "/networks/{id}/disconnect",
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",
 		},
-		del: {"/networks/{id}", "/plugins/{name}"},
+		del: {"/plugins/{name}"},
 	}
 	outside := map[string][]string{
 		get: {

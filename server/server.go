@@ -12,6 +12,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	imagetypes "github.com/moby/moby/api/types/image"
+	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -58,6 +59,8 @@ type Containers interface {
 	WouldPrune(ctx context.Context, f engine.Filters) (api.Removal, error)
 	Space(ctx context.Context) ([]Space, error)
 	Counts() (running, paused, stopped int)
+	ConnectNetwork(ctx context.Context, ref, network string, e *nettypes.EndpointSettings) error
+	DisconnectNetwork(ctx context.Context, ref, network string, force bool) error
 
 	ExecCreate(ctx context.Context, ref string, x *container.ExecCreateRequest) (string, error)
 	ExecStart(ctx context.Context, id string, o engine.ExecStartOptions, hijack engine.Hijack) error
@@ -96,6 +99,7 @@ type Options struct {
 	Images     Images
 	Volumes    Volumes
 	Builds     Builds
+	Networks   Networks
 	Events     *event.Bus
 	About      About
 	// Plugins are the plugins that there are; nil: none.

@@ -179,7 +179,7 @@ func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, 
 
 // connect gives the step its network; no descriptor means the host's.
 func (x *Executor) connect(ctx context.Context, s *step, meta bkexecutor.Meta, u *undo) (*os.File, network.Result, error) {
-	d := network.Desired{ID: s.id, Hostname: meta.Hostname, Mode: network.Bridge}
+	d := network.Desired{ID: s.id, Name: meta.Hostname, Mode: network.Bridge}
 	switch meta.NetMode {
 	case pb.NetMode_HOST:
 		return nil, network.Result{}, nil

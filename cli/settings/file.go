@@ -15,16 +15,17 @@ import (
 
 // File is the part of config.json that this client uses.
 type File struct {
-	HTTPHeaders   map[string]string `json:"HttpHeaders"`
-	PsFormat      string            `json:"psFormat"`
-	ImagesFormat  string            `json:"imagesFormat"`
-	StatsFormat   string            `json:"statsFormat"`
-	VolumesFormat string            `json:"volumesFormat"`
-	DetachKeys    string            `json:"detachKeys"`
-	CredsStore    string            `json:"credsStore"`
-	CredHelpers   map[string]string `json:"credHelpers"`
-	Proxies       map[string]Proxy  `json:"proxies"`
-	PruneFilters  []string          `json:"pruneFilters"`
+	HTTPHeaders    map[string]string `json:"HttpHeaders"`
+	PsFormat       string            `json:"psFormat"`
+	ImagesFormat   string            `json:"imagesFormat"`
+	StatsFormat    string            `json:"statsFormat"`
+	VolumesFormat  string            `json:"volumesFormat"`
+	NetworksFormat string            `json:"networksFormat"`
+	DetachKeys     string            `json:"detachKeys"`
+	CredsStore     string            `json:"credsStore"`
+	CredHelpers    map[string]string `json:"credHelpers"`
+	Proxies        map[string]Proxy  `json:"proxies"`
+	PruneFilters   []string          `json:"pruneFilters"`
 
 	CurrentContext string `json:"currentContext"` // "": the default
 

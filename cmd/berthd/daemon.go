@@ -153,7 +153,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 
 	api := server.New(server.Options{
 		Builds:     builds,
-		Containers: containers, Images: images, Volumes: volumes, Events: d.events, Log: d.log,
+		Containers: containers, Images: images, Volumes: volumes, Networks: networks, Events: d.events, Log: d.log,
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
 		Measure:         file.Allocated,

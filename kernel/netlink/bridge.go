@@ -66,6 +66,9 @@ func (c *Conn) AddVeth(v Veth) error {
 // from, if that is where they belong.
 func (c *Conn) SetHairpin(index int) error { return c.h.LinkSetHairpin(at(index), true) }
 
+// SetIsolated keeps a port of a bridge from talking to other such ports of it.
+func (c *Conn) SetIsolated(index int) error { return c.h.LinkSetIsolated(at(index), true) }
+
 // ForgetMAC makes a bridge forget behind which of its ports (index) it last
 // saw a hardware address. Nothing to forget is no error.
 func (c *Conn) ForgetMAC(index int, mac net.HardwareAddr) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -20,12 +22,21 @@ type Conn struct {
 }
 
 // Open connects to the network namespace of the calling thread.
-func Open() (*Conn, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+func Open() (*Conn, error) { return openAt(netns.None()) }
+
+// OpenIn connects to a network namespace.
+func OpenIn(f *os.File) (*Conn, error) {
+	c, err := openAt(netns.NsHandle(f.Fd()))
+	runtime.KeepAlive(f)
+	return c, err
+}
+
+func openAt(place netns.NsHandle) (*Conn, error) {
+	h, err := netlink.NewHandleAt(place, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("rtnetlink: %w", err)
 	}
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	s, err := nl.GetNetlinkSocketAt(place, netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("rtnetlink: %w", err)
@@ -101,6 +112,18 @@ func dump[T any](list func() ([]T, error)) (out []T, err error) {
 // SetUp brings a link up.
 func (c *Conn) SetUp(index int) error { return c.h.LinkSetUp(at(index)) }
 
+// SetDown takes a link down.
+func (c *Conn) SetDown(index int) error { return c.h.LinkSetDown(at(index)) }
+
+// SetMTU changes how long a link's packets may be, in bytes.
+func (c *Conn) SetMTU(index, mtu int) error { return c.h.LinkSetMTU(at(index), mtu) }
+
+// Rename gives a link another name. Before Linux 6.2 it must be down.
+func (c *Conn) Rename(index int, name string) error { return c.h.LinkSetName(at(index), name) }
+
+// SetMaster makes a link a port of a bridge.
+func (c *Conn) SetMaster(index, bridge int) error { return c.h.LinkSetMasterByIndex(at(index), bridge) }
+
 // SetMAC changes a link's hardware address.
 func (c *Conn) SetMAC(index int, mac net.HardwareAddr) error {
 	return c.h.LinkSetHardwareAddr(at(index), mac)
@@ -119,9 +142,9 @@ type Addr struct {
 	Prefix netip.Prefix
 }
 
-// Addrs lists the IPv4 addresses of all links.
+// Addrs lists the addresses of all links.
 func (c *Conn) Addrs() ([]Addr, error) {
-	all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(nil, netlink.FAMILY_V4) })
+	all, err := dump(func() ([]netlink.Addr, error) { return c.h.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -134,9 +157,14 @@ func (c *Conn) Addrs() ([]Addr, error) {
 	return out, nil
 }
 
-// AddAddr gives a link an address.
+// AddAddr gives a link an address. IPv6 addresses can be used at once: whoever
+// hands them out sees to it that no other has them.
 func (c *Conn) AddAddr(index int, p netip.Prefix) error {
-	return c.h.AddrAdd(at(index), &netlink.Addr{IPNet: ipnet(p)})
+	a := &netlink.Addr{IPNet: ipnet(p)}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return c.h.AddrAdd(at(index), a)
 }
 
 // DelAddr takes an address away.
@@ -144,15 +172,16 @@ func (c *Conn) DelAddr(index int, p netip.Prefix) error {
 	return c.h.AddrDel(at(index), &netlink.Addr{IPNet: ipnet(p)})
 }
 
-// Route is an IPv4 route of the main table.
+// Route is a route of the main table.
 type Route struct {
 	Index int
-	To    netip.Prefix // 0.0.0.0/0: the default route
+	To    netip.Prefix // 0 bits: the default route
+	Via   netip.Addr   // zero: directly
 }
 
-// Routes lists the IPv4 routes of the main table.
+// Routes lists the routes of the main table.
 func (c *Conn) Routes() ([]Route, error) {
-	all, err := dump(func() ([]netlink.Route, error) { return c.h.RouteList(nil, netlink.FAMILY_V4) })
+	all, err := dump(func() ([]netlink.Route, error) { return c.h.RouteList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
@@ -162,7 +191,8 @@ func (c *Conn) Routes() ([]Route, error) {
 		if !ok {
 			p = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		}
-		out = append(out, Route{r.LinkIndex, p})
+		via, _ := netip.AddrFromSlice(r.Gw)
+		out = append(out, Route{r.LinkIndex, p, via.Unmap()})
 	}
 	return out, nil
 }
@@ -170,6 +200,20 @@ func (c *Conn) Routes() ([]Route, error) {
 // AddDefaultRoute sends what is not local to gateway.
 func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr) error {
 	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice()})
+}
+
+// AddRoute sends packets for a network to a link, without a gateway.
+func (c *Conn) AddRoute(index int, to netip.Prefix) error {
+	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipnet(to), Scope: netlink.SCOPE_LINK})
+}
+
+// DelRoute removes a route of the main table.
+func (c *Conn) DelRoute(r Route) error {
+	k := &netlink.Route{LinkIndex: r.Index, Dst: ipnet(r.To)}
+	if r.Via.IsValid() {
+		k.Gw = r.Via.AsSlice()
+	}
+	return c.h.RouteDel(k)
 }
 
 func ipnet(p netip.Prefix) *net.IPNet {

@@ -24,7 +24,11 @@ func ForgetFlows(to netip.Addr) error {
 	if err := f.AddIP(netlink.ConntrackReplySrcIP, to.AsSlice()); err != nil {
 		return err
 	}
-	if _, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, f); err != nil {
+	family := netlink.InetFamily(unix.AF_INET)
+	if to.Is6() {
+		family = unix.AF_INET6
+	}
+	if _, err := h.ConntrackDeleteFilters(netlink.ConntrackTable, family, f); err != nil {
 		return fmt.Errorf("conntrack: %w", err)
 	}
 	return nil

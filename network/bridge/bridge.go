@@ -1,13 +1,15 @@
-// Package bridge makes the link that containers' interfaces are ports of, and
-// namespaces that are plugged into it.
+// Package bridge makes the links that containers' interfaces are ports of, and
+// namespaces that are plugged into them.
 //
-// A bridge has an IPv4 address and no IPv6: the host would believe what a
-// container advertises as a router (CVE-2020-13401).
+// A bridge without an IPv6 address is deaf to IPv6, and one with such an
+// address believes no router: the host would believe what a container
+// advertises (CVE-2020-13401).
 package bridge
 
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -34,8 +36,14 @@ type Options struct {
 	// Prefer is the address to have again if it is free; what the bridge had
 	// before, so that a network does not move from one run to the next.
 	Prefer netip.Prefix
-	MTU    int          // 0: that of the default route, at most 1500
-	Avoid  []netip.Addr // which a chosen network must not contain
+	// Six is the host's IPv6 address on the bridge; zero: it has none.
+	Six netip.Prefix
+	// Bare: without an Address there is none, and none is chosen.
+	Bare bool
+	// Isolate keeps containers from reaching each other over the bridge.
+	Isolate bool
+	MTU     int          // 0: that of the default route, at most 1500
+	Avoid   []netip.Addr // which a chosen network must not contain
 	// Owner says whose the bridge is; one that another owner made is refused if
 	// that one is Alive.
 	Owner string
@@ -48,15 +56,16 @@ type Bridge struct {
 	conn    *netlink.Conn
 	log     *slog.Logger
 	link    netlink.Link
-	address netip.Prefix
+	address netip.Prefix // zero: none
 	mtu     int
+	isolate bool
 	ours    bool
 }
 
 // Open makes the bridge, or takes over one that exists. It belongs to the
 // network namespace of the calling thread, and conn must, too.
 func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
-	b := &Bridge{conn: conn, log: o.Log, mtu: o.MTU}
+	b := &Bridge{conn: conn, log: o.Log, mtu: o.MTU, isolate: o.Isolate}
 	if b.mtu == 0 {
 		var err error
 		if b.mtu, err = uplinkMTU(conn); err != nil {
@@ -80,6 +89,9 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	if err := b.setAddress(o); err != nil {
 		return nil, fmt.Errorf("address of bridge %s: %w", o.Name, err)
 	}
+	if err := b.setSix(o.Six); err != nil {
+		return nil, fmt.Errorf("IPv6 address of bridge %s: %w", o.Name, err)
+	}
 	// Answers to the host's loopback come back through the bridge. Package nft
 	// keeps containers from using it.
 	if err := netlink.SetSysctl("ipv4/conf/"+o.Name+"/route_localnet", "1"); err != nil {
@@ -89,6 +101,12 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 		return nil, fmt.Errorf("bring up bridge %s: %w", o.Name, err)
 	}
 	return b, nil
+}
+
+// Ours tells whether a link is a bridge that an engine made.
+func Ours(l netlink.Link) bool {
+	mark, _, _ := strings.Cut(l.Alias, " ")
+	return mark == alias
 }
 
 // own takes over a link that an engine made, unless it is another's that lives:
@@ -137,11 +155,11 @@ func (b *Bridge) setAddress(o Options) error {
 	}
 	var has []netip.Prefix
 	for _, a := range all {
-		if a.Index == b.link.Index {
+		if a.Index == b.link.Index && a.Prefix.Addr().Is4() {
 			has = append(has, a.Prefix)
 		}
 	}
-	if !o.Address.IsValid() {
+	if !o.Address.IsValid() && !o.Bare {
 		if len(has) > 0 {
 			b.address = has[0]
 			return nil
@@ -162,23 +180,73 @@ func (b *Bridge) setAddress(o Options) error {
 	if found {
 		return nil
 	}
+	if !o.Address.IsValid() {
+		return b.steady(o.Six.Addr())
+	}
 	return b.take(o.Address)
+}
+
+// setSix gives the bridge its IPv6 address, or sees to it that it hears none.
+// One that existed before and is somebody else's is left as it is.
+func (b *Bridge) setSix(want netip.Prefix) error {
+	if !want.IsValid() {
+		if !b.ours {
+			return nil
+		}
+		return netlink.DisableIPv6(b.link.Name)
+	}
+	if err := netlink.EnableIPv6(b.link.Name); err != nil {
+		return err
+	}
+	all, err := b.conn.Addrs()
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, a := range all {
+		switch {
+		case a.Index != b.link.Index || !a.Prefix.Addr().Is6() || a.Prefix.Addr().IsLinkLocalUnicast():
+		case a.Prefix == want:
+			found = true
+		default:
+			if err := b.conn.DelAddr(b.link.Index, a.Prefix); err != nil {
+				return err
+			}
+		}
+	}
+	if found {
+		return nil
+	}
+	return b.conn.AddAddr(b.link.Index, want)
 }
 
 // take gives the bridge its address, and a hardware address that does not
 // change with its ports.
 func (b *Bridge) take(p netip.Prefix) error {
-	if b.ours {
-		if err := b.conn.SetMAC(b.link.Index, MAC(p.Addr())); err != nil {
-			return err
-		}
+	if err := b.steady(p.Addr()); err != nil {
+		return err
 	}
 	return b.conn.AddAddr(b.link.Index, p)
 }
 
-// MAC is the hardware address that belongs to an IPv4 address, as Docker has it.
+// steady gives the bridge a hardware address that does not change with its
+// ports.
+func (b *Bridge) steady(a netip.Addr) error {
+	if !b.ours || !a.IsValid() {
+		return nil
+	}
+	return b.conn.SetMAC(b.link.Index, MAC(a))
+}
+
+// MAC is the hardware address that belongs to an address: of an IPv4 address as
+// Docker has it, of an IPv6 address a hash.
 func MAC(a netip.Addr) net.HardwareAddr {
-	return append(net.HardwareAddr{0x02, 0x42}, a.AsSlice()...)
+	if a.Is4() {
+		return append(net.HardwareAddr{0x02, 0x42}, a.AsSlice()...)
+	}
+	h := fnv.New32a()
+	h.Write(a.AsSlice()) // never fails
+	return h.Sum(net.HardwareAddr{0x02, 0x42})
 }
 
 // uplinkMTU is the MTU of the way to the outside.
@@ -205,7 +273,11 @@ func uplinkMTU(conn *netlink.Conn) (int, error) {
 // Name of the link.
 func (b *Bridge) Name() string { return b.link.Name }
 
-// Address is the host's address on the bridge with the network's size.
+// Index of the link.
+func (b *Bridge) Index() int { return b.link.Index }
+
+// Address is the host's IPv4 address on the bridge with the network's size; zero
+// if there is none.
 func (b *Bridge) Address() netip.Prefix { return b.address }
 
 // MTU of containers' interfaces.

@@ -7,19 +7,9 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-)
 
-// candidates are Docker's default address pools.
-func candidates() []netip.Prefix {
-	var out []netip.Prefix
-	for n := byte(17); n <= 31; n++ {
-		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, n, 0, 0}), 16))
-	}
-	for n := 0; n < 256; n += 16 {
-		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(n), 0}), 20))
-	}
-	return out
-}
+	"github.com/berth-engine/berth/network/ipam"
+)
 
 // settle is how long another engine that chose the same network at the same
 // moment has to give way.
@@ -28,7 +18,7 @@ const settle = 50 * time.Millisecond
 // choose takes the first network that overlaps with nothing on the host,
 // beginning with the preferred one.
 func (b *Bridge) choose(prefer netip.Prefix, avoid []netip.Addr) error {
-	all := candidates()
+	all := ipam.DefaultPools.Prefixes()
 	if prefer.IsValid() {
 		all = slices.Insert(all, 0, prefer.Masked())
 	}

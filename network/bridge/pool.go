@@ -3,12 +3,20 @@ package bridge
 import (
 	"context"
 	"time"
+
+	"github.com/berth-engine/berth/network/netns"
 )
 
 // DefaultPool is how many namespaces are kept ready.
 const DefaultPool = 4
 
-// Pool keeps namespaces ready.
+// Namespace is one with an interface on a bridge.
+type Namespace struct {
+	*netns.Namespace
+	port Port
+}
+
+// Pool keeps namespaces ready, for its bridge and for others.
 type Pool struct {
 	bridge *Bridge
 	ready  chan *Namespace
@@ -24,17 +32,25 @@ func NewPool(b *Bridge, size int) *Pool {
 	return &Pool{b, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1)}
 }
 
-// Take returns a ready namespace, or makes one.
-func (p *Pool) Take() (*Namespace, error) {
+// Take returns a ready namespace with an interface on b, or makes one.
+func (p *Pool) Take(b *Bridge) (*netns.Namespace, Port, error) {
 	select {
 	case n := <-p.ready:
 		select {
 		case p.taken <- struct{}{}:
 		default:
 		}
-		return n, nil
+		if err := b.move(n, p.bridge); err != nil {
+			n.Close()
+			return nil, Port{}, err
+		}
+		return n.Namespace, n.port, nil
 	default:
-		return p.bridge.Plug()
+		n, err := b.Plug()
+		if err != nil {
+			return nil, Port{}, err
+		}
+		return n.Namespace, n.port, nil
 	}
 }
 

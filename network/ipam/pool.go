@@ -1,5 +1,5 @@
-// Package ipam hands out the addresses of one subnet. It keeps them in memory:
-// who holds an address has it on record and reserves it again after a restart.
+// Package ipam hands out the addresses of subnets. It keeps them in memory: who
+// holds an address has it on record and reserves it again after a restart.
 // A Pool is safe for concurrent use.
 package ipam
 
@@ -11,82 +11,102 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Pool is the addresses of an IPv4 subnet without its first (the network), its
-// last (broadcast) and the gateway.
+// Pool is the addresses of one subnet.
 type Pool struct {
-	mu      sync.Mutex
-	subnet  netip.Prefix
-	gateway netip.Addr
-	last    netip.Addr
-	next    netip.Addr // where the search goes on
-	used    map[netip.Addr]struct{}
+	mu     sync.Mutex
+	s      Subnet
+	first  netip.Addr // of those that Take hands out
+	last   netip.Addr
+	next   netip.Addr // where the search goes on
+	used   map[netip.Addr]struct{}
+	spent  uint64              // how many of used are between first and last
+	spared map[netip.Addr]bool // never handed out, by nobody
 }
 
-// New makes a pool for subnet, of which gateway is never handed out. A subnet
-// without room for one container is an error.
-func New(subnet netip.Prefix, gateway netip.Addr) (*Pool, error) {
-	if !subnet.Addr().Is4() || subnet.Bits() > 30 {
-		return nil, fmt.Errorf("subnet %s has no room for containers: %w", subnet, errdefs.ErrInvalidArgument)
+// New makes a pool for a subnet. One without room for a container is an error.
+func New(s Subnet) (*Pool, error) {
+	if err := s.check(); err != nil {
+		return nil, err
 	}
-	if !subnet.Contains(gateway) {
-		return nil, fmt.Errorf("gateway %s is outside subnet %s: %w", gateway, subnet, errdefs.ErrInvalidArgument)
+	p := &Pool{s: s, used: map[netip.Addr]struct{}{}, spared: map[netip.Addr]bool{}}
+	area := s.Prefix
+	if s.Range.IsValid() {
+		area = s.Range
 	}
-	subnet = subnet.Masked()
-	return &Pool{subnet: subnet, gateway: gateway, last: lastOf(subnet), next: subnet.Addr().Next(), used: map[netip.Addr]struct{}{}}, nil
+	p.first, p.last = bounds(area)
+	p.next = p.first
+	for _, a := range s.edges() {
+		p.spared[a] = true
+	}
+	if s.Gateway.IsValid() {
+		p.spared[s.Gateway] = true
+	}
+	for _, a := range s.Aux {
+		p.spared[a] = true
+	}
+	if p.room() == 0 {
+		return nil, fmt.Errorf("subnet %s has no room for containers: %w", area, errdefs.ErrInvalidArgument)
+	}
+	return p, nil
 }
 
-// lastOf is the highest address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
+// Subnet returns what the pool was made of.
+func (p *Pool) Subnet() Subnet { return p.s }
+
+// room is how many addresses Take can hand out in all; p.mu is held.
+func (p *Pool) room() uint64 {
+	n := span(p.first, p.last)
+	for a := range p.spared {
+		if p.inside(a) && n > 0 {
+			n--
+		}
 	}
-	return netip.AddrFrom4(b)
+	return n
 }
 
-// Subnet returns the pool's prefix.
-func (p *Pool) Subnet() netip.Prefix { return p.subnet }
-
-// Gateway returns the address that is never handed out.
-func (p *Pool) Gateway() netip.Addr { return p.gateway }
+func (p *Pool) inside(a netip.Addr) bool { return p.first.Compare(a) <= 0 && a.Compare(p.last) <= 0 }
 
 // Take hands out a free address: the one after the last handed out, so that an
 // address rests before it is used again. It fails with ResourceExhausted.
 func (p *Pool) Take() (netip.Addr, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.used) >= p.size() {
-		return netip.Addr{}, fmt.Errorf("no available IPv4 addresses on this network's address pools: %s: %w", p.subnet, errdefs.ErrResourceExhausted)
+	if p.spent >= p.room() {
+		family := "IPv4"
+		if p.first.Is6() {
+			family = "IPv6"
+		}
+		return netip.Addr{}, fmt.Errorf("no available %s addresses on this network's address pools: %s: %w", family, p.s.Prefix, errdefs.ErrResourceExhausted)
 	}
 	for a := p.next; ; a = a.Next() {
-		if a == p.last || !p.subnet.Contains(a) {
-			a = p.subnet.Addr().Next()
+		if !a.IsValid() || !p.inside(a) {
+			a = p.first
 		}
-		if _, taken := p.used[a]; !taken && a != p.gateway {
+		if _, taken := p.used[a]; !taken && !p.spared[a] {
 			p.used[a] = struct{}{}
+			p.spent++
 			p.next = a.Next()
 			return a, nil
 		}
 	}
 }
 
-// size is how many addresses can be handed out.
-func (p *Pool) size() int {
-	return 1<<(32-p.subnet.Bits()) - 3
-}
-
-// Reserve takes this very address. It fails with AlreadyExists when somebody
-// has it and with InvalidArgument when it is not the pool's to give.
+// Reserve takes this very address, which may be outside the range. It fails
+// with AlreadyExists when somebody has it and with InvalidArgument when it is
+// not the pool's to give.
 func (p *Pool) Reserve(a netip.Addr) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.subnet.Contains(a) || a == p.last || a == p.subnet.Addr() || a == p.gateway {
-		return fmt.Errorf("address %s is not one of %s for containers: %w", a, p.subnet, errdefs.ErrInvalidArgument)
+	if !p.s.Prefix.Contains(a) {
+		return fmt.Errorf("address %s is not one of %s: %w", a, p.s.Prefix, errdefs.ErrInvalidArgument)
 	}
-	if _, taken := p.used[a]; taken {
+	if _, taken := p.used[a]; taken || p.spared[a] {
 		return fmt.Errorf("Address already in use: %s: %w", a, errdefs.ErrAlreadyExists) // Docker's text
 	}
 	p.used[a] = struct{}{}
+	if p.inside(a) {
+		p.spent++
+	}
 	return nil
 }
 
@@ -94,5 +114,19 @@ func (p *Pool) Reserve(a netip.Addr) error {
 func (p *Pool) Release(a netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, taken := p.used[a]; !taken {
+		return
+	}
 	delete(p.used, a)
+	if p.inside(a) {
+		p.spent--
+	}
+}
+
+// Counts tells how many addresses of the subnet are in use or reserved, and how
+// many Take can still hand out; both saturate.
+func (p *Pool) Counts() (used, free uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return uint64(len(p.used) + len(p.spared)), p.room() - p.spent
 }

@@ -11,7 +11,7 @@ import (
 
 func pool(t *testing.T, subnet, gateway string) *Pool {
 	t.Helper()
-	p, err := New(netip.MustParsePrefix(subnet), netip.MustParseAddr(gateway))
+	p, err := New(Subnet{Prefix: netip.MustParsePrefix(subnet), Gateway: netip.MustParseAddr(gateway)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,12 @@ func TestReserve(t *testing.T) {
 	if err := p.Reserve(a); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("twice: %v", err)
 	}
-	for _, bad := range []string{"10.0.0.0", "10.0.0.1", "10.0.0.255", "10.0.1.2", "::1"} {
+	for _, spared := range []string{"10.0.0.0", "10.0.0.1", "10.0.0.255"} {
+		if err := p.Reserve(netip.MustParseAddr(spared)); !errdefs.IsAlreadyExists(err) {
+			t.Errorf("%s: %v", spared, err)
+		}
+	}
+	for _, bad := range []string{"10.0.1.2", "::1"} {
 		if err := p.Reserve(netip.MustParseAddr(bad)); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%s: %v", bad, err)
 		}
@@ -53,9 +58,21 @@ func TestReserve(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for _, c := range [][2]string{{"10.0.0.0/31", "10.0.0.1"}, {"10.0.0.0/24", "10.0.1.1"}, {"fd00::/64", "fd00::1"}} {
-		if _, err := New(netip.MustParsePrefix(c[0]), netip.MustParseAddr(c[1])); !errdefs.IsInvalidArgument(err) {
-			t.Errorf("%v: %v", c, err)
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	for name, s := range map[string]Subnet{
+		"no subnet":         {},
+		"host bits":         {Prefix: prefix("10.0.0.1/24")},
+		"no room":           {Prefix: prefix("10.0.0.0/32"), Gateway: addr("10.0.0.0")},
+		"gateway elsewhere": {Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.1.1")},
+		"range elsewhere":   {Prefix: prefix("10.0.0.0/24"), Range: prefix("10.0.1.0/25")},
+		"range is larger":   {Prefix: prefix("10.0.0.0/24"), Range: prefix("10.0.0.0/23")},
+		"range without any": {Prefix: prefix("10.0.0.0/24"), Range: prefix("10.0.0.1/32"), Gateway: addr("10.0.0.1")},
+		"other family":      {Prefix: prefix("fd00::/64"), Gateway: addr("10.0.0.1")},
+		"aux elsewhere":     {Prefix: prefix("10.0.0.0/24"), Aux: map[string]netip.Addr{"a": addr("10.1.0.1")}},
+		"aux is gateway":    {Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1"), Aux: map[string]netip.Addr{"a": addr("10.0.0.1")}},
+	} {
+		if _, err := New(s); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

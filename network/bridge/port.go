@@ -1,0 +1,119 @@
+package bridge
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/netns"
+)
+
+// Interface is the name of a container's first interface, where nobody wants
+// another.
+const Interface = "eth0"
+
+// Port is one end of a container's interface: a port of the bridge on the host.
+type Port struct {
+	HostLink  string
+	Interface netns.Interface // the other end, in the container
+}
+
+// Plug makes a namespace: lo is up, eth0 is up without an address, so that the
+// bridge forwards to it by the time it has one.
+func (b *Bridge) Plug() (*Namespace, error) {
+	n := &Namespace{}
+	var err error
+	n.Namespace, err = netns.New(func(ns *netns.Namespace) (err error) {
+		if n.port, err = b.connect(ns, Interface); err != nil {
+			return err
+		}
+		if err := netlink.DisableIPv6(Interface); err != nil {
+			return err
+		}
+		return ns.SetUp(&n.port.Interface)
+	})
+	if err == nil {
+		err = b.prepare(n.port)
+	}
+	if err != nil {
+		if n.Namespace != nil {
+			n.Close()
+		}
+		return nil, fmt.Errorf("network namespace on %s: %w", b.link.Name, err)
+	}
+	return n, nil
+}
+
+// Connect gives a namespace an interface on the bridge, which is down. It goes
+// with the namespace.
+func (b *Bridge) Connect(ns *netns.Namespace, name string) (Port, error) {
+	p, err := b.connect(ns, name)
+	if err == nil {
+		err = b.prepare(p)
+	}
+	if err != nil {
+		return p, fmt.Errorf("connect to bridge %s: %w", b.link.Name, err)
+	}
+	return p, nil
+}
+
+func (b *Bridge) connect(ns *netns.Namespace, name string) (p Port, err error) {
+	var random [4]byte
+	rand.Read(random[:])
+	p.HostLink = "veth" + hex.EncodeToString(random[:])[:7]
+	v := netlink.Veth{Name: p.HostLink, Master: b.link.Index, MTU: b.mtu, Peer: name, PeerNS: ns.File}
+	if err := b.conn.AddVeth(v); err != nil {
+		return p, err
+	}
+	p.Interface, err = ns.Interface(name)
+	return p, err
+}
+
+// prepare makes the settings of a port's end on the host.
+func (b *Bridge) prepare(p Port) error {
+	// It needs no addresses of its own.
+	if err := netlink.DisableIPv6(p.HostLink); err != nil {
+		return err
+	}
+	if b.isolate {
+		if err := b.conn.SetIsolated(p.Interface.Peer); err != nil {
+			return fmt.Errorf("isolate port: %w", err)
+		}
+	}
+	return b.hairpin(p.Interface.Peer)
+}
+
+// move takes a prepared port over from another bridge.
+func (b *Bridge) move(n *Namespace, from *Bridge) error {
+	if b == from {
+		return nil
+	}
+	p := n.port
+	if b.mtu != from.mtu {
+		if err := errors.Join(b.conn.SetMTU(p.Interface.Peer, b.mtu), n.SetMTU(p.Interface, b.mtu)); err != nil {
+			return fmt.Errorf("MTU of bridge %s: %w", b.link.Name, err)
+		}
+	}
+	if err := b.conn.SetMaster(p.Interface.Peer, b.link.Index); err != nil {
+		return fmt.Errorf("move port to bridge %s: %w", b.link.Name, err)
+	}
+	return b.prepare(p)
+}
+
+// hairpin lets a container reach its own published port where bridged packets
+// pass the firewall (br_netfilter): there, the packet is led back to the port
+// that it came from without leaving the bridge.
+func (b *Bridge) hairpin(hostIndex int) error {
+	on, err := netlink.Sysctl("bridge/bridge-nf-call-iptables")
+	if errdefs.IsNotFound(err) || err == nil && on != "1" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.conn.SetHairpin(hostIndex)
+}

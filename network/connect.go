@@ -1,0 +1,169 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"github.com/berth-engine/berth/network/netns"
+)
+
+// attachedTo returns what a container has; it is the caller who sees to it that
+// nobody else changes it meanwhile.
+func (m *Manager) attachedTo(id string) (*attachment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.attached[id]; a != nil {
+		return a, nil
+	}
+	return nil, fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
+}
+
+// Connect gives a running container one more interface. ns is its namespace,
+// which stays the caller's. On an error nothing has changed. The container's
+// other methods must not be called at the same time.
+func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w EndpointSpec) (_ Result, err error) {
+	a, err := m.attachedTo(id)
+	if err != nil {
+		return Result{}, err
+	}
+	var u undo
+	defer func() {
+		if err != nil {
+			err = u.run(ctx, err)
+		}
+	}()
+	p, err := m.claim(w)
+	if err != nil {
+		return Result{}, err
+	}
+	u.push(func(context.Context) error { m.unclaim(p.s, &p.e); return nil })
+	before := a.result
+	for i := range before.Endpoints {
+		if before.Endpoints[i].NetworkID == p.e.NetworkID {
+			return Result{}, forbidden("endpoint with name %s already exists in network %s", before.Name, p.e.Network)
+		}
+	}
+	n, err := netns.Open(ns)
+	if err != nil {
+		return Result{}, err
+	}
+	defer n.End()
+	u.push(func(context.Context) error {
+		if p.e.Interface == "" {
+			return nil
+		}
+		return n.Remove(p.e.Interface)
+	})
+	if err := m.wire(n, p, nil); err != nil {
+		return Result{}, err
+	}
+	r := before.clone()
+	r.Endpoints = append(r.Endpoints, p.e)
+	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
+		return Result{}, err
+	}
+	m.announce(events.ActionConnect, id, &p.e)
+	return r, nil
+}
+
+// Disconnect takes an interface away from a running container.
+func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, network string) (_ Result, err error) {
+	a, err := m.attachedTo(id)
+	if err != nil {
+		return Result{}, err
+	}
+	before := a.result
+	i := slices.IndexFunc(before.Endpoints, func(e Endpoint) bool { return e.Network == network || e.NetworkID == network })
+	if i < 0 {
+		return Result{}, forbidden("container %s is not connected to network %s", before.Name, network)
+	}
+	e := before.Endpoints[i]
+	n, err := netns.Open(ns)
+	if err != nil {
+		return Result{}, err
+	}
+	defer n.End()
+	r := before.clone()
+	r.Endpoints = slices.Delete(r.Endpoints, i, i+1)
+	var u undo
+	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
+		return Result{}, u.run(ctx, err)
+	}
+	err = n.Remove(e.Interface)
+	if e.Network != DefaultNetwork {
+		err = errors.Join(err, m.ports.DropRecord(ctx, e.NetworkID, e.EndpointID))
+	}
+	if err = errors.Join(err, m.forget(&e)); err != nil {
+		// It is disconnected nevertheless: the addresses lead nowhere.
+		m.log.Error("disconnect a container", "container", id, "network", e.Network, "error", err)
+	}
+	m.announce(events.ActionDisconnect, id, &e)
+	return r, nil
+}
+
+// turn brings a container from one set of endpoints to another, whose interfaces
+// exist: default routes, names, published ports.
+func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r *Result, n *netns.Namespace, u *undo) error {
+	gateways, err := r.routes(n.Interface)
+	if err != nil {
+		return err
+	}
+	u.push(func(context.Context) error {
+		old, err := before.routes(n.Interface)
+		if err != nil {
+			return err
+		}
+		return n.SetGateways(old...)
+	})
+	if err := n.SetGateways(gateways...); err != nil {
+		return err
+	}
+	u.push(func(ctx context.Context) error { return m.renamed(ctx, id, r, before, n.File) })
+	if err := m.renamed(ctx, id, before, r, n.File); err != nil {
+		return err
+	}
+	if want := m.bindings(r); len(want) > 0 && !slices.Equal(want, m.bindings(before)) {
+		u.push(func(ctx context.Context) error { return m.ports.Adopt(ctx, id, m.bindings(before)) })
+		if err := m.ports.Adopt(ctx, id, want); err != nil {
+			return err
+		}
+	}
+	rules, err := m.ruleset(r)
+	if err != nil {
+		return err
+	}
+	if slices.Equal(rules, a.rules) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		a.result = *r
+		return nil
+	}
+	return m.publish(a, *r, rules)
+}
+
+// renamed brings names from one set of endpoints to another.
+func (m *Manager) renamed(ctx context.Context, id string, before, r *Result, ns *os.File) error {
+	if r.Resolver() {
+		return m.name(ctx, id, r, ns)
+	}
+	if before.Resolver() {
+		return m.unname(ctx, id, before)
+	}
+	return nil
+}
+
+// clone is a copy whose endpoints can be changed.
+func (r *Result) clone() Result {
+	c := *r
+	c.Endpoints = slices.Clone(r.Endpoints)
+	for i := range c.Endpoints {
+		c.Endpoints[i].Names = slices.Clone(c.Endpoints[i].Names)
+	}
+	return c
+}

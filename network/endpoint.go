@@ -1,0 +1,257 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/berth-engine/berth/network/bridge"
+	"github.com/berth-engine/berth/network/netns"
+	"github.com/berth-engine/berth/network/nft"
+)
+
+// Options of endpoints, by Docker's names.
+const (
+	optInterface = "com.docker.network.endpoint.ifname"
+	optSysctls   = "com.docker.network.endpoint.sysctls"
+)
+
+// check tells whether the wish makes sense, whatever the network is.
+func (w *EndpointSpec) check() error {
+	if w.MAC != nil && (len(w.MAC) != 6 || w.MAC[0]&1 != 0) {
+		return invalid("invalid MAC address %s", w.MAC)
+	}
+	for key, value := range w.DriverOpts {
+		switch key {
+		case optInterface:
+			if err := checkLink(key, value); err != nil {
+				return err
+			}
+		case optSysctls:
+			for _, s := range splitSysctls(value) {
+				name, _, set := strings.Cut(s, "=")
+				if _, ok := netns.SysctlPath(name, "x"); !ok || !set {
+					return invalid("unrecognised network interface sysctl '%s'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'", s)
+				}
+			}
+		default:
+			return invalid("unknown driver option %q of an endpoint", key)
+		}
+	}
+	for _, a := range w.LinkLocal {
+		if !a.IsLinkLocalUnicast() {
+			return invalid("invalid link-local IP address: %s", a)
+		}
+	}
+	return nil
+}
+
+func splitSysctls(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+// plan is an endpoint that is being made.
+type plan struct {
+	wish EndpointSpec
+	s    *segment
+	e    Endpoint
+	mac  net.HardwareAddr
+	link netns.Interface
+}
+
+// claim takes a place on a network: its addresses, and that it stays. unclaim
+// gives it back.
+func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
+	if err := w.check(); err != nil {
+		return nil, err
+	}
+	s, err := m.hold(w.Name)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{wish: w, s: s}
+	defer func() {
+		if err != nil {
+			m.unclaim(s, &p.e)
+		}
+	}()
+	p.e = Endpoint{
+		Network: s.def.Name, NetworkID: s.def.ID, EndpointID: newID(), Names: w.Names, Priority: w.GwPriority,
+		LinkLocal: w.LinkLocal,
+	}
+	if p.e.IPv4, err = s.take(false, w.IPv4.Unmap()); err != nil {
+		return nil, err
+	}
+	if p.e.IPv6, err = s.take(true, w.IPv6); err != nil {
+		return nil, err
+	}
+	p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
+	if p.mac = w.MAC; p.mac == nil {
+		p.mac = bridge.MAC(p.e.address())
+	}
+	p.e.MAC = p.mac.String()
+	return p, nil
+}
+
+func (m *Manager) unclaim(s *segment, e *Endpoint) {
+	s.release(e)
+	m.drop(s)
+}
+
+// address is the endpoint's IPv4 address, or the IPv6 one if it has no other.
+func (e *Endpoint) address() netip.Addr {
+	if e.IPv4.IsValid() {
+		return e.IPv4.Addr()
+	}
+	return e.IPv6.Addr()
+}
+
+// addresses are all that the interface has.
+func (e *Endpoint) addresses() []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
+		if p.IsValid() {
+			out = append(out, p)
+		}
+	}
+	for _, a := range e.LinkLocal {
+		bits := 16 // RFC 3927
+		if a.Is6() {
+			bits = 64
+		}
+		out = append(out, netip.PrefixFrom(a, bits))
+	}
+	return out
+}
+
+// wire gives a namespace the planned interface. port is one that is there
+// already; nil: it is made.
+func (m *Manager) wire(n *netns.Namespace, p *plan, port *bridge.Port) (err error) {
+	name := p.wish.DriverOpts[optInterface]
+	if port == nil {
+		if name == "" {
+			if name, err = n.FreeName(p.s.o.prefix); err != nil {
+				return err
+			}
+		} else if _, err := n.Interface(name); err == nil {
+			return invalid("interface name %q is in use in the container", name)
+		}
+		made, err := p.s.bridge.Connect(n, name)
+		if err != nil {
+			return err
+		}
+		port = &made
+	} else if name == "" {
+		name = p.s.o.prefix + "0"
+	}
+	p.e.HostLink = port.HostLink
+	p.link, err = n.Configure(port.Interface, netns.Config{
+		Name: name, MAC: p.mac, Addresses: p.e.addresses(),
+		Sysctls: splitSysctls(p.wish.DriverOpts[optSysctls]), Announce: m.announces(p),
+	})
+	p.e.Interface = p.link.Name
+	return err
+}
+
+// announces tells whether neighbours may know the address with another MAC. An
+// IPv4 address has the same whoever has it, unless somebody chose one.
+func (m *Manager) announces(p *plan) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.wish.MAC != nil {
+		p.s.odd = true
+	}
+	return p.s.odd || p.e.IPv6.IsValid()
+}
+
+// Gateways orders the endpoints by who is the way out: the highest priority
+// first, then by the network's name. It returns the first that has a gateway
+// for IPv4, and for IPv6; -1: none has.
+func (r *Result) Gateways() (four, six int) {
+	four, six = -1, -1
+	for _, i := range r.order() {
+		if four < 0 && r.Endpoints[i].Gateway.IsValid() {
+			four = i
+		}
+		if six < 0 && r.Endpoints[i].Gateway6.IsValid() {
+			six = i
+		}
+	}
+	return four, six
+}
+
+func (r *Result) order() []int {
+	order := make([]int, len(r.Endpoints))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := &r.Endpoints[a], &r.Endpoints[b]
+		if x.Priority != y.Priority {
+			return y.Priority - x.Priority
+		}
+		return strings.Compare(x.Network, y.Network)
+	})
+	return order
+}
+
+// routes are the default routes that a result wants; link finds interfaces.
+func (r *Result) routes(link func(name string) (netns.Interface, error)) ([]netns.Gateway, error) {
+	var out []netns.Gateway
+	four, six := r.Gateways()
+	add := func(i int, via netip.Addr) error {
+		l, err := link(r.Endpoints[i].Interface)
+		out = append(out, netns.Gateway{Interface: l, Via: via, Six: via.Is6()})
+		return err
+	}
+	var err error
+	if four >= 0 {
+		err = add(four, r.Endpoints[four].Gateway)
+	}
+	if six >= 0 {
+		err = errors.Join(err, add(six, r.Endpoints[six].Gateway6))
+	}
+	return out, err
+}
+
+// forget makes the host forget an endpoint whose container is gone from it, and
+// gives its addresses back.
+func (m *Manager) forget(e *Endpoint) error {
+	m.mu.Lock()
+	s := m.segments[e.NetworkID]
+	m.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	var err error
+	if mac, bad := net.ParseMAC(e.MAC); bad == nil && s.bridge != nil {
+		err = s.bridge.Forget(e.HostLink, mac)
+	}
+	m.unclaim(s, e)
+	return err
+}
+
+// namespace makes the namespace for the first endpoint, with its interface.
+func (m *Manager) namespace(_ context.Context, p *plan) (*netns.Namespace, *bridge.Port, error) {
+	n, port, err := m.pool.Take(p.s.bridge)
+	if err != nil {
+		return nil, nil, fmt.Errorf("network namespace: %w", err)
+	}
+	return n, &port, nil
+}
+
+// routed tells whether published ports of an endpoint are opened at its own
+// address instead of being led to it.
+func (s *segment) routed(six bool) bool {
+	if six {
+		return s.o.gateway6 == nft.Routed
+	}
+	return s.o.gateway4 == nft.Routed
+}

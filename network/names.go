@@ -1,0 +1,90 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+
+	"github.com/berth-engine/berth/network/dns"
+)
+
+// Resolver tells whether the container has a resolver of its own, at
+// dns.Address: on a network that somebody made. On the default one containers
+// do not know each other's names.
+func (r *Result) Resolver() bool {
+	for i := range r.Endpoints {
+		if r.Endpoints[i].Network != DefaultNetwork {
+			return true
+		}
+	}
+	return false
+}
+
+// name makes the container's names known on its networks, and gives it its
+// resolver, or tells that what it may look up now.
+func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File) error {
+	_, ask := dns.ForResolver(dns.Config{Servers: r.Servers})
+	s := dns.Sandbox{ID: id, Links: r.Links, Servers: ask}
+	for _, i := range r.order() {
+		e := &r.Endpoints[i]
+		s.Outside = s.Outside || e.Gateway.IsValid() || e.Gateway6.IsValid()
+		if e.Network == DefaultNetwork {
+			continue
+		}
+		s.Networks = append(s.Networks, e.NetworkID)
+		if err := m.ports.SetRecord(ctx, e.record()); err != nil {
+			return err
+		}
+	}
+	return m.ports.Resolve(ctx, s, ns)
+}
+
+// record is the endpoint's names.
+func (e *Endpoint) record() dns.Record {
+	var addrs []netip.Addr
+	for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
+		if p.IsValid() {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return dns.Record{Network: e.NetworkID, NetworkName: e.Network, Endpoint: e.EndpointID, Names: e.Names, Addresses: addrs}
+}
+
+// unname takes back what name did.
+func (m *Manager) unname(ctx context.Context, id string, r *Result) error {
+	errs := []error{m.ports.Unresolve(ctx, id)}
+	for i := range r.Endpoints {
+		errs = append(errs, m.ports.DropRecord(ctx, r.Endpoints[i].NetworkID, r.Endpoints[i].EndpointID))
+	}
+	return errors.Join(errs...)
+}
+
+// Rename tells that a container is called otherwise from now on. It returns the
+// result to be saved; ok: there is one.
+func (m *Manager) Rename(ctx context.Context, id, name string) (r Result, ok bool, err error) {
+	m.mu.Lock()
+	a := m.attached[id]
+	if a == nil {
+		m.mu.Unlock()
+		return r, false, nil
+	}
+	r = a.result.clone()
+	old := r.Name
+	r.Name = name
+	for i := range r.Endpoints {
+		e := &r.Endpoints[i]
+		if len(e.Names) > 0 && e.Names[0] == old {
+			e.Names[0] = name
+		}
+	}
+	a.result = r
+	m.mu.Unlock()
+	var errs []error
+	for i := range r.Endpoints {
+		if e := &r.Endpoints[i]; e.Network != DefaultNetwork {
+			errs = append(errs, m.ports.SetRecord(ctx, e.record()))
+		}
+	}
+	return r, true, errors.Join(errs...)
+}

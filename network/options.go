@@ -1,0 +1,155 @@
+package network
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/nft"
+)
+
+// Options of networks, by Docker's names.
+const (
+	optBridgeName = "com.docker.network.bridge.name"
+	optPrefix     = "com.docker.network.container_iface_prefix"
+	optMTU        = "com.docker.network.driver.mtu"
+	optDefault    = "com.docker.network.bridge.default_bridge"
+	optICC        = "com.docker.network.bridge.enable_icc"
+	optMasquerade = "com.docker.network.bridge.enable_ip_masquerade"
+	optBinding    = "com.docker.network.bridge.host_binding_ipv4"
+	optGateway4   = "com.docker.network.bridge.gateway_mode_ipv4"
+	optGateway6   = "com.docker.network.bridge.gateway_mode_ipv6"
+	optInhibit    = "com.docker.network.bridge.inhibit_ipv4"
+	optTrusted    = "com.docker.network.bridge.trusted_host_interfaces"
+	optSource4    = "com.docker.network.host_ipv4"
+	optSource6    = "com.docker.network.host_ipv6"
+	optIPv4       = "com.docker.network.enable_ipv4"
+	optIPv6       = "com.docker.network.enable_ipv6"
+)
+
+// bridgeOptions are the options of a bridge network, read.
+type bridgeOptions struct {
+	name         string // of the link
+	prefix       string // of containers' interfaces
+	mtu          int    // 0: chosen
+	noICC        bool
+	noMasquerade bool
+	inhibit      bool       // no IPv4 address on the bridge
+	binding      netip.Addr // for ports that are published without an address
+	gateway4     nft.Gateway
+	gateway6     nft.Gateway
+	trusted      []string
+	source4      netip.Addr
+	source6      netip.Addr
+}
+
+// parseBridge reads the options of a bridge network. One that nothing would
+// heed is refused.
+func parseBridge(d *Definition) (o bridgeOptions, err error) {
+	o.name, o.prefix = "br-"+d.ID[:12], "eth"
+	for _, key := range slices.Sorted(maps.Keys(d.Options)) {
+		if err := o.set(key, d.Options[key]); err != nil {
+			return o, err
+		}
+	}
+	for six, mode := range map[bool]nft.Gateway{false: o.gateway4, true: o.gateway6} {
+		if mode == nft.Isolated && !d.Internal {
+			return o, invalid("gateway mode 'isolated' can only be used for an internal network")
+		}
+		if d.Internal && mode != "" && mode != nft.Isolated {
+			return o, invalid("gateway mode '%s' cannot be used on an internal network", mode)
+		}
+		if mode != "" && len(d.subnets(six)) == 0 && len(d.Subnets) > 0 {
+			continue // of a family that the network has not: nothing to do
+		}
+	}
+	return o, nil
+}
+
+// toggle reads a boolean option into what says the opposite or the same.
+func toggle(key, value string, into *bool, inverse bool) error {
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		return invalid("%s: invalid value %q: a boolean is expected", key, value)
+	}
+	*into = on != inverse
+	return nil
+}
+
+func (o *bridgeOptions) set(key, value string) (err error) {
+	switch key {
+	case optICC:
+		return toggle(key, value, &o.noICC, true)
+	case optMasquerade:
+		return toggle(key, value, &o.noMasquerade, true)
+	case optInhibit:
+		return toggle(key, value, &o.inhibit, false)
+	case optBridgeName:
+		o.name = value
+		return checkLink(key, value)
+	case optPrefix:
+		o.prefix = value
+		return checkLink(key, value+"0")
+	case optMTU:
+		if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < 0 || o.mtu != 0 && o.mtu < 68 || o.mtu > 65535 {
+			return invalid("%s: invalid MTU %q", key, value)
+		}
+	case optGateway4:
+		o.gateway4, err = parseGateway(key, value)
+	case optGateway6:
+		o.gateway6, err = parseGateway(key, value)
+	case optTrusted:
+		o.trusted = strings.Split(value, ":")
+	case optBinding:
+		o.binding, err = parseAddr(key, value)
+	case optSource4:
+		o.source4, err = parseAddr(key, value)
+	case optSource6:
+		o.source6, err = parseAddr(key, value)
+	case optDefault, optIPv4, optIPv6:
+	default:
+		return invalid("unknown option %q of driver bridge", key)
+	}
+	return err
+}
+
+func parseAddr(key, value string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(value)
+	if err != nil || a.Is6() != (key == optSource6) {
+		return a, invalid("%s: invalid address %q", key, value)
+	}
+	return a, nil
+}
+
+func parseGateway(key, value string) (nft.Gateway, error) {
+	switch g := nft.Gateway(value); g {
+	case nft.NAT, nft.Unprotected, nft.Routed, nft.Isolated:
+		return g, nil
+	}
+	return "", invalid("unknown gateway mode %s", value)
+}
+
+// checkLink tells whether a link can have a name.
+func checkLink(key, name string) error {
+	if name == "" || len(name) > 15 || name == "." || name == ".." || strings.ContainsAny(name, "/: \t\n\x00") {
+		return invalid("%s: invalid interface name %q", key, name)
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+func forbidden(format string, args ...any) error {
+	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(format, args...))
+}
+
+func notFound(ref string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
+}

@@ -1,0 +1,229 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/network/netd"
+	"github.com/berth-engine/berth/network/nft"
+)
+
+func checkPorts(ports []PortSpec) error {
+	for i := range ports {
+		p := &ports[i]
+		switch p.Proto {
+		case "", "tcp", "udp":
+		case "sctp":
+			return fmt.Errorf("publish port %d/sctp: %w", p.ContainerPort, errdefs.ErrNotImplemented)
+		default:
+			return invalid("invalid protocol %q", p.Proto)
+		}
+		if p.ContainerPort == 0 {
+			return invalid("published port without a container port")
+		}
+	}
+	return nil
+}
+
+// targets are where published ports lead: the container's address on the
+// network that is its way out, for each family. They are zero where there is
+// none.
+func (r *Result) targets() (four, six netip.Addr) {
+	i4, i6 := r.Gateways()
+	if i4 >= 0 {
+		four = r.Endpoints[i4].IPv4.Addr()
+	}
+	if i6 >= 0 {
+		six = r.Endpoints[i6].IPv6.Addr()
+	}
+	return four, six
+}
+
+// target is where berth-netd passes connections on to.
+func (r *Result) target() netip.Addr {
+	four, six := r.targets()
+	if four.IsValid() {
+		return four
+	}
+	return six
+}
+
+// outlet is the network through which ports are published; nil: none.
+func (m *Manager) outlet(r *Result) (s *segment, e *Endpoint) {
+	i, i6 := r.Gateways()
+	if i < 0 {
+		i = i6
+	}
+	if i < 0 {
+		return nil, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.segments[r.Endpoints[i].NetworkID], &r.Endpoints[i]
+}
+
+// split tells which of the ports are opened at the container's own address, on
+// a network of the gateway mode routed, and which the host is to have.
+func (s *segment) split(r *Result, ports []PortSpec) (routed []PortBinding, host []PortSpec) {
+	four, six := r.targets()
+	for _, p := range ports {
+		if p.Proto == "" {
+			p.Proto = "tcp"
+		}
+		if !p.HostIP.IsValid() && s.o.binding.IsValid() {
+			p.HostIP = s.o.binding
+		}
+		if four.IsValid() && s.routed(false) || six.IsValid() && s.routed(true) {
+			routed = append(routed, PortBinding{ContainerPort: p.ContainerPort, Proto: p.Proto, Routed: true})
+		}
+		switch {
+		case !four.IsValid() && s.routed(true), !six.IsValid() && s.routed(false), s.routed(false) && s.routed(true):
+			continue
+		case s.routed(false) && !p.HostIP.IsValid():
+			p.HostIP = netip.IPv6Unspecified()
+		case s.routed(true) && !p.HostIP.IsValid():
+			p.HostIP = netip.IPv4Unspecified()
+		case p.HostIP.IsValid() && s.routed(p.HostIP.Is6()):
+			continue
+		}
+		host = append(host, p)
+	}
+	return routed, host
+}
+
+// expose reserves the ports that d publishes. On a network without a way out
+// there is nothing to publish, as in Docker.
+func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) error {
+	s, e := m.outlet(r)
+	if len(d.Ports) == 0 || s == nil {
+		return nil
+	}
+	routed, specs := s.split(r, d.Ports)
+	r.Ports = append(r.Ports, routed...)
+	if len(specs) == 0 {
+		return nil
+	}
+	bindings, err := m.ports.Reserve(ctx, d.ID, m.wanted(r, specs))
+	if err != nil {
+		return refused(e, err)
+	}
+	u.push(func(ctx context.Context) error { return m.ports.Release(ctx, d.ID) })
+	r.bind(bindings)
+	return fault.Point("network.reserved")
+}
+
+// bind adds what netd holds.
+func (r *Result) bind(bindings []netd.Binding) {
+	for _, b := range bindings {
+		r.Ports = append(r.Ports, PortBinding{ContainerPort: b.ContainerPort, Proto: b.Proto, HostIP: b.HostIP, HostPort: b.HostPort})
+	}
+}
+
+// wanted is what netd is to hold for ports of a container.
+func (m *Manager) wanted(r *Result, specs []PortSpec) []netd.Port {
+	to := r.target()
+	want := make([]netd.Port, len(specs))
+	for i, s := range specs {
+		p := netd.Port{HostPort: s.HostPort, HostPortEnd: s.HostPortEnd, Proto: s.Proto, ContainerIP: to, ContainerPort: s.ContainerPort}
+		if p.Proto == "" {
+			p.Proto = "tcp"
+		}
+		if s.HostIP.IsValid() {
+			p.HostIP = s.HostIP.Unmap()
+		}
+		m.policy.apply(&p)
+		want[i] = p
+	}
+	return want
+}
+
+// refused makes a refusal of netd's a *PortError.
+func refused(e *Endpoint, err error) error {
+	no, ok := errors.AsType[*netd.RefusalError](err)
+	if !ok {
+		return err
+	}
+	return &PortError{
+		EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
+		Proto: no.Port.Proto, Allocated: no.Allocated, Err: no,
+	}
+}
+
+// ruleset is what the firewall leads on: from each address family to the
+// container's address of the same. What reaches the host by the other one is up
+// to berth-netd, and everything is where the host's own rules are to decide.
+func (m *Manager) ruleset(r *Result) ([]nft.Port, error) {
+	var out []nft.Port
+	s, _ := m.outlet(r)
+	if s == nil {
+		return nil, nil
+	}
+	four, six := r.targets()
+	for _, p := range r.Ports {
+		proto, err := nft.Protocol(p.Proto)
+		if err != nil {
+			return nil, err
+		}
+		rule := nft.Port{HostIP: p.HostIP, HostPort: p.HostPort, Proto: proto, ContainerPort: p.ContainerPort}
+		for _, a := range []netip.Addr{four, six} {
+			// Also on other networks, for links that may use containers' addresses.
+			direct := p.Routed && s.routed(a.Is6()) || !p.Routed && len(s.o.trusted) > 0 && a.Is6() == p.HostIP.Is6()
+			if a.IsValid() && direct {
+				out = append(out, nft.Port{Routed: true, ContainerIP: a, ContainerPort: p.ContainerPort, Proto: proto})
+			}
+		}
+		switch {
+		case p.Routed, m.policy == PolicyHost:
+		case p.HostIP.Is4() && four.IsValid():
+			rule.ContainerIP = four
+			out = append(out, rule)
+		case p.HostIP.Is6() && six.IsValid():
+			rule.ContainerIP = six
+			out = append(out, rule)
+		}
+	}
+	return out, nil
+}
+
+// bindings are what berth-netd holds for a result.
+func (m *Manager) bindings(r *Result) []netd.Binding { return m.held(r, r.Ports) }
+
+func (m *Manager) held(r *Result, ports []PortBinding) []netd.Binding {
+	out := []netd.Binding{}
+	to := r.target()
+	for _, p := range ports {
+		if !p.Routed {
+			out = append(out, netd.Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: to, ContainerPort: p.ContainerPort, InName: m.policy == PolicyHost})
+		}
+	}
+	return out
+}
+
+// publish puts a into effect: it fills it in, and its rules take the place of
+// those that it had.
+func (m *Manager) publish(a *attachment, r Result, rules []nft.Port) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before, old := a.result, a.rules
+	a.result, a.rules = r, rules
+	var err error
+	switch {
+	case len(old) > 0:
+		err = m.replace(m.published())
+	case len(rules) > 0:
+		if err = m.table.Add(rules); err != nil {
+			// Somebody removed the table, or an old rule is in the way.
+			m.log.Warn("publish ports", "error", err)
+			err = m.replace(m.published())
+		}
+	}
+	if err != nil {
+		a.result, a.rules = before, old
+	}
+	return err
+}

@@ -1,0 +1,126 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/events"
+	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/fault"
+)
+
+// Remove removes a network that no container is on.
+func (m *Manager) Remove(ctx context.Context, ref string) error {
+	m.making.Lock()
+	defer m.making.Unlock()
+	m.mu.Lock()
+	if ref == "host" || ref == "none" || ref == m.fixed["host"] || ref == m.fixed["none"] {
+		m.mu.Unlock()
+		return forbidden("%s is a pre-defined network and cannot be removed", m.fixedName(ref))
+	}
+	s, err := m.find(ref)
+	if err == nil {
+		err = m.removable(s)
+	}
+	if err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	s.gone = true
+	m.mu.Unlock()
+	if err := m.demolish(s); err != nil {
+		m.mu.Lock()
+		s.gone = false
+		m.mu.Unlock()
+		return fmt.Errorf("error while removing network: %w", err)
+	}
+	m.tell(events.ActionDestroy, s)
+	return nil
+}
+
+// removable tells why a network cannot be removed; m.mu is held.
+func (m *Manager) removable(s *segment) error {
+	if !s.own() {
+		return forbidden("%s is a pre-defined network and cannot be removed", s.def.Name)
+	}
+	if s.def.ConfigOnly {
+		for _, other := range m.segments {
+			if other.def.ConfigFrom == s.def.Name {
+				return forbidden("error while removing network: configuration network %q is in use", s.def.Name)
+			}
+		}
+	}
+	if s.users == 0 {
+		return nil
+	}
+	var users []string
+	for _, a := range m.attached {
+		for i := range a.result.Endpoints {
+			if e := &a.result.Endpoints[i]; e.NetworkID == s.def.ID {
+				users = append(users, fmt.Sprintf("name:%q id:%q", a.result.Name, e.EndpointID[:12]))
+			}
+		}
+	}
+	slices.Sort(users)
+	return forbidden("error while removing network: network %s has active endpoints (%s)", s.def.Name, strings.Join(users, ", "))
+}
+
+// demolish takes everything away; the definition last, so that a later engine
+// finds what a killed one left.
+func (m *Manager) demolish(s *segment) error {
+	if s.bridge != nil {
+		if err := s.bridge.Remove(); err != nil {
+			return err
+		}
+		m.mu.Lock()
+		s.bridge = nil
+		err := m.table.RemoveNetwork(s.rule)
+		if err != nil { // somebody removed it already
+			err = m.replace(m.published())
+		}
+		m.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if err := fault.Point("network.remove.unlinked"); err != nil {
+		return err
+	}
+	if err := m.defs.remove(s.def.ID); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.segments, s.def.ID)
+	return nil
+}
+
+// PruneUnused removes networks that no container is on.
+func (m *Manager) PruneUnused(ctx context.Context, f Filters) (nettypes.PruneReport, error) {
+	report := nettypes.PruneReport{NetworksDeleted: []string{}}
+	names, err := m.unused(f)
+	if err != nil {
+		return report, err
+	}
+	for _, n := range names {
+		if err := ctx.Err(); err != nil {
+			return report, err
+		}
+		if err := m.Remove(ctx, n.ID); err != nil {
+			m.log.Warn("prune networks", "network", n.Name, "error", err)
+			continue
+		}
+		report.NetworksDeleted = append(report.NetworksDeleted, n.Name)
+	}
+	return report, nil
+}
+
+// tell publishes an event about a network.
+func (m *Manager) tell(action events.Action, s *segment) {
+	m.events.Publish(events.Message{Type: events.NetworkEventType, Action: action, Actor: events.Actor{
+		ID: s.def.ID, Attributes: map[string]string{"name": s.def.Name, "type": s.def.Driver},
+	}})
+}

@@ -1,0 +1,232 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/bridge"
+	"github.com/berth-engine/berth/network/ipam"
+	"github.com/berth-engine/berth/network/nft"
+)
+
+// segment is a network as it exists on the host.
+type segment struct {
+	def    Definition
+	o      bridgeOptions
+	bridge *bridge.Bridge
+	rule   nft.Network
+	pools  []*ipam.Pool // one for each of def.Subnets
+	// broken says why the network could not be made when the engine started;
+	// containers cannot join it.
+	broken error
+
+	// Guarded by Manager.mu.
+	users int  // endpoints, and who is about to make one
+	odd   bool // an address had another MAC than the one that belongs to it
+	gone  bool // it is being removed
+}
+
+// own tells whether somebody made the network: containers' names are known
+// there, and they may choose addresses.
+func (s *segment) own() bool { return s.def.Name != DefaultNetwork }
+
+// newSegment reads a definition; nothing is made yet.
+func newSegment(d Definition) (*segment, error) {
+	s := &segment{def: d}
+	var err error
+	if s.o, err = parseBridge(&d); err != nil {
+		return nil, err
+	}
+	for _, subnet := range d.Subnets {
+		p, err := ipam.New(subnet)
+		if err != nil {
+			return nil, err
+		}
+		s.pools = append(s.pools, p)
+	}
+	s.rule = nft.Network{
+		Bridge: s.o.name, Gateway4: s.o.gateway4, Gateway6: s.o.gateway6, Internal: d.Internal,
+		NoICC: s.o.noICC, NoMasquerade: s.o.noMasquerade, Source4: s.o.source4, Source6: s.o.source6, Trusted: s.o.trusted,
+	}
+	for _, subnet := range d.Subnets {
+		s.rule.Subnets = append(s.rule.Subnets, subnet.Prefix)
+	}
+	return s, nil
+}
+
+// pool is the one that has an address; nil: none.
+func (s *segment) pool(a netip.Addr) *ipam.Pool {
+	for _, p := range s.pools {
+		if p.Subnet().Prefix.Contains(a) {
+			return p
+		}
+	}
+	return nil
+}
+
+// take leases an address of one family: the one wished, or any. It is zero if
+// the network has none of that family.
+func (s *segment) take(six bool, wish netip.Addr) (netip.Prefix, error) {
+	if wish.IsValid() {
+		p := s.pool(wish)
+		if p == nil {
+			return netip.Prefix{}, invalid("invalid endpoint settings:\nno configured subnet or ip-range contain the IP address %s", wish)
+		}
+		if err := p.Reserve(wish); err != nil {
+			return netip.Prefix{}, forbidden("Address already in use")
+		}
+		return netip.PrefixFrom(wish, p.Subnet().Prefix.Bits()), nil
+	}
+	var last error
+	for _, p := range s.pools {
+		if p.Subnet().Prefix.Addr().Is6() != six {
+			continue
+		}
+		a, err := p.Take()
+		if err == nil {
+			return netip.PrefixFrom(a, p.Subnet().Prefix.Bits()), nil
+		}
+		last = err
+	}
+	return netip.Prefix{}, last
+}
+
+func (s *segment) release(e *Endpoint) {
+	for _, a := range []netip.Prefix{e.IPv4, e.IPv6} {
+		if p := s.pool(a.Addr()); a.IsValid() && p != nil {
+			p.Release(a.Addr())
+		}
+	}
+}
+
+// gateway is the way out for an address; zero: there is none.
+func (s *segment) gateway(a netip.Prefix) netip.Addr {
+	if !a.IsValid() || s.def.Internal {
+		return netip.Addr{}
+	}
+	if p := s.pool(a.Addr()); p != nil {
+		return p.Subnet().Gateway
+	}
+	return netip.Addr{}
+}
+
+// open makes the network's link, or takes over the one there is.
+func (m *Manager) open(s *segment) (err error) {
+	o := bridge.Options{
+		Name: s.o.name, MTU: s.o.mtu, Bare: true, Isolate: s.o.noICC, Log: m.log,
+		Owner: m.owner, Alive: m.alive,
+	}
+	if s.o.gateway4 != nft.Isolated && !s.o.inhibit {
+		o.Address = s.def.home(false)
+	}
+	if s.o.gateway6 != nft.Isolated {
+		o.Six = s.def.home(true)
+	}
+	if len(s.def.subnets(true)) > 0 {
+		if err := m.forwardSix(); err != nil {
+			return err
+		}
+	}
+	s.bridge, err = bridge.Open(m.conn, o)
+	return err
+}
+
+// find returns a network by its name, its id, or the beginning of its id; m.mu
+// is held.
+func (m *Manager) find(ref string) (*segment, error) {
+	if ref == "default" {
+		ref = DefaultNetwork
+	}
+	var begins []*segment
+	for id, s := range m.segments {
+		if s.def.Name == ref || id == ref {
+			return s, nil
+		}
+		if ref != "" && strings.HasPrefix(id, ref) {
+			begins = append(begins, s)
+		}
+	}
+	switch len(begins) {
+	case 1:
+		return begins[0], nil
+	case 0:
+		return nil, notFound(ref)
+	}
+	return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network %s is ambiguous (%d matches found on name)", ref, len(begins)))
+}
+
+// hold finds a network and keeps it from being removed; drop ends that.
+func (m *Manager) hold(ref string) (*segment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.find(ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.gone:
+		return nil, notFound(ref)
+	case s.def.ConfigOnly:
+		return nil, forbidden("cannot connect a container to a config-only network: %s", s.def.Name)
+	case s.broken != nil:
+		return nil, fmt.Errorf("network %s could not be made: %w", s.def.Name, s.broken)
+	}
+	s.users++
+	return s, nil
+}
+
+func (m *Manager) drop(s *segment) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.users--
+}
+
+// load makes the networks that an earlier engine had. One that cannot be made
+// is no reason not to start.
+func (m *Manager) load() error {
+	defs, err := m.defs.load(func(path string, err error) {
+		m.log.Error("a network's definition cannot be read", "path", path, "error", err)
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range defs {
+		s, err := newSegment(d)
+		if err == nil && !d.ConfigOnly {
+			err = m.open(s)
+		}
+		if err != nil {
+			m.log.Error("a network could not be made", "network", d.Name, "error", err)
+			s = &segment{def: d, broken: err}
+		}
+		m.segments[d.ID] = s
+	}
+	return nil
+}
+
+// rules are what the firewall has to know of all networks; m.mu is held.
+func (m *Manager) rules() []nft.Network {
+	var out []nft.Network
+	for _, s := range m.segments {
+		if s.bridge != nil {
+			out = append(out, s.rule)
+		}
+	}
+	slices.SortFunc(out, func(a, b nft.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
+	return out
+}
+
+// removeLinks takes away all networks' links.
+func (m *Manager) removeLinks() error {
+	var errs []error
+	for _, s := range m.segments {
+		if s.bridge != nil {
+			errs = append(errs, s.bridge.Remove())
+		}
+	}
+	return errors.Join(errs...)
+}
