@@ -74,8 +74,10 @@ func tmpfsMode(options []mount.Option, at *os.File) ([]mount.Option, error) {
 		return nil, err
 	}
 	mode := info.Mode().Perm()
-	if info.Mode()&os.ModeSticky != 0 {
-		mode |= unix.S_ISVTX
+	for bit, flag := range map[os.FileMode]os.FileMode{unix.S_ISVTX: os.ModeSticky, unix.S_ISUID: os.ModeSetuid, unix.S_ISGID: os.ModeSetgid} {
+		if info.Mode()&flag != 0 {
+			mode |= bit
+		}
 	}
 	return append(options, mount.Option{Key: "mode", Value: fmt.Sprintf("%04o", uint32(mode))}), nil
 }
