@@ -16,12 +16,12 @@ LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X ma
 # berth-sandbox is to be small: it lives beside every container. Our own code in
 # it waits for the kernel, and inlining would make it a fiftieth larger.
 SMALL    := -gcflags=github.com/berth-engine/...=-l
-PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub berth-build
+PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub
 PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
+.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,11 +67,7 @@ test-race: ## light packages with many goroutines, under the race detector
 test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(patsubst %,./%/...,$(ROOT)) 2>&1 | tools/skips
 
-# What stories run that is no part of the engine: a module of its own.
-clients: ## the testcontainers-go story, into bin/
-	cd test/e2e/testdata/testcontainers && go build -o $(CURDIR)/bin/ .
-
-e2e: faults deb clients ## stories with the real daemon and real clients, as root
+e2e: faults deb ## stories with the real daemon and real clients, as root
 	go test -count=1 -p 1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
 # What test/defences.txt lists.
@@ -135,8 +131,8 @@ man: ## manual pages and completions into bin/man
 
 install: build man ## programs, manual, completions and units into PREFIX (/usr/local), honouring DESTDIR
 	install -d $(BINDIR) $(LIBEXEC) $(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(UNITDIR)
-	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd berth-build,$(PROGRAMS))) $(BINDIR)
-	install -m 755 bin/berth-sandbox bin/berth-netd bin/berth-build $(LIBEXEC)
+	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd,$(PROGRAMS))) $(BINDIR)
+	install -m 755 bin/berth-sandbox bin/berth-netd $(LIBEXEC)
 	ln -sf ../../bin/berth $(LIBEXEC)/docker # for PATH, where stock clients come by ssh://
 	install -m 644 bin/man/man1/* $(SHARE)/man/man1
 	install -m 644 bin/man/man8/* $(SHARE)/man/man8

@@ -2,12 +2,9 @@ package build
 
 import (
 	"context"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
@@ -45,8 +42,7 @@ func (e *Engine) Serve(ctx context.Context, conn net.Conn) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	quiet := &http.Server{ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute} // clients that leave are no news
-	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server, BaseConfig: quiet})
+	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server})
 	return nil
 }
 

@@ -53,11 +53,10 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"cp": newCp, "export": newExport, "diff": newDiff, "commit": newCommit,
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
 		"pause": newPause, "unpause": newUnpause, "update": newUpdate, "stats": newStats,
-		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "import": newImport,
-		"build": newBuild, "buildx": newBuildx, "bake": newBake, "builder": newBuilder, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
+		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "import": newImport, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
-		"container": newContainer, "context": newContext, "image": newImage, "network": newNetwork, "plugin": newPlugin, "system": newSystem, "volume": newVolume, "completion": newCompletion,
+		"container": newContainer, "context": newContext, "image": newImage, "network": newNetwork, "migrate": newMigrate, "plugin": newPlugin, "system": newSystem, "volume": newVolume, "completion": newCompletion,
 	}
 }
 

@@ -58,6 +58,7 @@ type Containers interface {
 	WouldRemove(ctx context.Context, ref string, o engine.RemoveOptions) (api.Removal, error)
 	WouldPrune(ctx context.Context, f engine.Filters) (api.Removal, error)
 	Space(ctx context.Context) ([]Space, error)
+	MigrateDocker(ctx context.Context, dir string) (api.Migration, error)
 	Counts() (running, paused, stopped int)
 	ConnectNetwork(ctx context.Context, ref, network string, e *nettypes.EndpointSettings) error
 	DisconnectNetwork(ctx context.Context, ref, network string, force bool) error

@@ -40,9 +40,19 @@ func Layer(ctx context.Context, w io.Writer, upper, lower *os.File) (entries int
 	return l.entries, l.tar.Close()
 }
 
+// WholeLayer is Layer for the lowest layer: all that is in dir.
+func WholeLayer(ctx context.Context, w io.Writer, dir *os.File) (entries int, err error) {
+	l := &layer{packer: newPacker(w, PackOptions{Exact: true}), whole: true}
+	if err := l.children(ctx, dir, nil, ""); err != nil {
+		return l.entries, fmt.Errorf("/%s: %w", l.at, err)
+	}
+	return l.entries, l.tar.Close()
+}
+
 type layer struct {
 	*packer
 	entries int
+	whole   bool      // what the engine makes is not left out
 	at      string    // what was looked at last, for errors
 	pending []pending // directories on the way down that are not written yet
 }
@@ -92,7 +102,7 @@ func (l *layer) child(ctx context.Context, upper, lower *os.File, name, path str
 	if strings.HasPrefix(name, whiteout) {
 		return errdefs.ErrInvalidArgument.WithMessage("an image layer cannot hold a name that begins with " + whiteout)
 	}
-	made := old == nil && slices.Contains(engineMade, "/"+path)
+	made := !l.whole && old == nil && slices.Contains(engineMade, "/"+path)
 	switch {
 	case st.IsWhiteout():
 		if old == nil {

@@ -2,12 +2,9 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 
 	containerdlog "github.com/containerd/log"
@@ -36,10 +33,6 @@ func forwardLogs(log *slog.Logger) {
 	containerdlog.L.Logger.SetOutput(logWriter{})
 }
 
-// routine are the beginnings of warnings about what happens all the time: a client
-// of a build leaves, an image has a layer that is no file system.
-var routine = []string{"healthcheck failed", "no trace recorder found", "encountered unknown type"}
-
 type logWriter struct{}
 
 func (logWriter) Write(p []byte) (int, error) {
@@ -57,10 +50,6 @@ func (logWriter) Write(p []byte) (int, error) {
 	logTarget.Lock()
 	log := logTarget.log
 	logTarget.Unlock()
-	level := slog.LevelWarn
-	if slices.ContainsFunc(routine, func(start string) bool { return strings.HasPrefix(text, start) }) {
-		level = slog.LevelDebug
-	}
-	log.Log(context.Background(), level, "containerd: "+text, attrs...)
+	log.Warn("containerd: "+text, attrs...)
 	return len(p), nil
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,8 +23,6 @@ import (
 
 	"github.com/berth-engine/berth/test/engine"
 )
-
-var updateFields = flag.Bool("update", false, "rewrite docs/containers.md from the probes")
 
 // request is one request to make a container.
 type request struct {

@@ -45,7 +45,7 @@ func TestFieldsPage(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", f, text)
 	}
-	if *updateFields {
+	if *rewrite {
 		if err := os.WriteFile(fieldsPage, []byte(b.String()), 0o644); err != nil { //nolint:gosec // a page of the documentation
 			t.Fatal(err)
 		}

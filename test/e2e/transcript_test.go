@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	rewrite = flag.Bool("update", false, "rewrite the transcripts with what our engine says")
+	rewrite = flag.Bool("update", false, "rewrite what stories compare with: transcripts, docs/containers.md")
 	oracle  = flag.String("oracle", "", "address of Debian's dockerd 20.10 with a busybox image: write down where it answers otherwise")
 )
 
