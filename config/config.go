@@ -52,6 +52,7 @@ type Config struct {
 	PublishPolicy string `json:"publish-policy"`
 
 	CgroupParent    string                       `json:"cgroup-parent"`
+	ExecOpts        []string                     `json:"exec-opts"`
 	Init            bool                         `json:"init"`
 	ShmSize         Bytes                        `json:"default-shm-size"`
 	Ulimits         map[string]*container.Ulimit `json:"default-ulimits"`

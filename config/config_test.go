@@ -115,6 +115,11 @@ func TestRefused(t *testing.T) {
 		{`{"default-ulimits": {"nofile": null}}`, "", "invalid default-ulimits: nofile"},
 		{"", "--live-restore=false", "cannot be switched off"},
 		{"", "--log-opt x", "must be key=value"},
+		{"", "--exec-opt x", "NAME=VALUE"},
+		{"", "--exec-opt native.umask=normal", "unknown option native.umask"},
+		{"", "--exec-opt native.cgroupdriver=openrc", "cgroupfs or systemd"},
+		{"", "--cgroup-parent a.slice", "does not go with native.cgroupdriver=cgroupfs"},
+		{`{"exec-opts": ["native.cgroupdriver=systemd"]}`, "--cgroup-parent /a", "does not go with native.cgroupdriver=systemd"},
 		{"", "--add-runtime x", "must be name=path"},
 		{"", "--add-runtime x=/a --add-runtime x=/b", "given twice"},
 		{"", "--add-runtime berth=/a", "Berth's own"},
@@ -213,4 +218,23 @@ func FuzzMerge(f *testing.F) {
 			t.Errorf("accepted %+v", c)
 		}
 	})
+}
+
+func TestCgroupDriver(t *testing.T) {
+	for _, tc := range []struct{ args, driver, slice string }{
+		{"", "cgroupfs", ""},
+		{"--cgroup-parent /a", "cgroupfs", ""},
+		{"--exec-opt native.cgroupdriver=systemd", "systemd", "system.slice"},
+		{"--exec-opt native.cgroupdriver=systemd --cgroup-parent a-b.slice", "systemd", "a-b.slice"},
+		{"--exec-opt native.cgroupdriver=systemd --exec-opt native.cgroupdriver=cgroupfs", "cgroupfs", ""},
+	} {
+		c, err := load(t, "", strings.Fields(tc.args)...)
+		if err != nil {
+			t.Errorf("%s: %v", tc.args, err)
+			continue
+		}
+		if c.CgroupDriver() != tc.driver || c.Slice() != tc.slice {
+			t.Errorf("%s: driver %s, slice %q", tc.args, c.CgroupDriver(), c.Slice())
+		}
+	}
 }

@@ -41,6 +41,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVar(&c.PublishPolicy, "publish-policy", c.PublishPolicy, "Published ports: docker (they go round the host's input rules), host (those decide), loopback (127.0.0.1 unless an address is named)")
 
 	fs.StringVar(&c.CgroupParent, "cgroup-parent", c.CgroupParent, "Parent cgroup of all containers")
+	fs.StringArrayVar(&c.ExecOpts, "exec-opt", nil, "native.cgroupdriver=cgroupfs or systemd: who makes control groups")
 	fs.BoolVar(&c.Init, "init", c.Init, "Run an init in containers that do not say otherwise")
 	fs.Var(&c.ShmSize, "default-shm-size", "Size of /dev/shm of containers that do not say otherwise")
 	fs.Var(ulimits(c.Ulimits), "default-ulimit", "Ulimit of containers that do not say otherwise (NAME=SOFT[:HARD])")
@@ -74,7 +75,7 @@ func usage(fs *pflag.FlagSet) string {
 // keyOf names a flag's key in the file; "" if it has none.
 func keyOf(flag string) string {
 	switch flag {
-	case "host", "label", "authorization-plugin", "registry-mirror", "log-opt", "default-ulimit":
+	case "host", "label", "authorization-plugin", "exec-opt", "registry-mirror", "log-opt", "default-ulimit":
 		return flag + "s"
 	case "add-runtime":
 		return "runtimes"

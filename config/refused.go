@@ -45,7 +45,6 @@ var refusals = []refusal{
 	{"default-gateway", "default-gateway", "string", nil, notYet},
 	{"default-gateway-v6", "default-gateway-v6", "string", nil, notYet},
 	{"default-network-opt", "default-network-opts", "map", []string{"{}"}, notYet},
-	{"exec-opt", "exec-opts", "list", []string{"[]", "native.cgroupdriver=cgroupfs", `["native.cgroupdriver=cgroupfs"]`}, notYet},
 	{"firewall-backend", "firewall-backend", "string", []string{"nftables"}, alwaysNFT},
 	{"fixed-cidr", "fixed-cidr", "string", nil, notYet},
 	{"fixed-cidr-v6", "fixed-cidr-v6", "string", nil, notYet},

@@ -117,6 +117,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)
+	if err := s.checkCgroupParent(&host); err != nil {
+		return nil, nil, nil, err
+	}
 	if err := s.chooseRuntime(&host); err != nil {
 		return nil, nil, nil, err
 	}

@@ -42,6 +42,7 @@ type Defaults struct {
 	Init         bool                         // run containers with --init
 	StopTimeout  time.Duration                // 0: 10 s
 	CgroupParent string                       // "": /berth
+	Slices       bool                         // systemd makes the groups; a cgroup parent is a slice
 	Ulimits      map[string]*container.Ulimit // by name; nil: none
 	LogConfig    container.LogConfig          // Type "": json-file (see docs/lifecycle.md)
 	DetachKeys   string                       // "": ctrl-p,ctrl-q

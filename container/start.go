@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 
 	"github.com/moby/moby/api/types/events"
@@ -166,21 +165,8 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 	if in.Blkio, err = blkio(r.HostConfig); err != nil {
 		return nil, err
 	}
-	if parent := s.cgroupParent(r); parent != "" {
-		in.CgroupsPath = path.Join(parent, r.ID)
-	}
+	in.CgroupsPath = s.cgroupsPath(r)
 	return spec.Build(in)
-}
-
-func (s *Service) cgroupParent(r *Record) string {
-	parent := r.HostConfig.CgroupParent
-	if parent == "" {
-		parent = s.defaults.CgroupParent
-	}
-	if parent == "" {
-		return ""
-	}
-	return path.Join("/", parent)
 }
 
 // launch has the sandbox made: everything but the execution of the program.

@@ -41,9 +41,6 @@ func validateResources(h *container.HostConfig) (warnings []string, err error) {
 		if strings.Contains(h.CgroupParent, "..") || strings.ContainsAny(h.CgroupParent, "\n\x00 ") {
 			return nil, invalid("invalid cgroup parent: %q", h.CgroupParent)
 		}
-		if strings.HasSuffix(h.CgroupParent, ".slice") && !strings.Contains(h.CgroupParent, "/") {
-			return nil, notImplemented("CgroupParent: systemd slices")
-		}
 	}
 	if h.Umask != nil && *h.Umask > 0o777 {
 		return nil, invalid("invalid umask %o", *h.Umask)

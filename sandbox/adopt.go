@@ -114,7 +114,7 @@ func (r *Runtime) verify(i *instance, st *monitor.Status) (*cgroup.Group, error)
 			return nil, fmt.Errorf("process %d is not the container's", st.Pid)
 		}
 	}
-	return cgroup.Load(i.CgroupParent, i.CgroupName)
+	return i.group()
 }
 
 // bury takes away what a sandbox without a working monitor left, and leaves
@@ -127,7 +127,7 @@ func (r *Runtime) bury(i *instance, stateDir string) error {
 	} else if err != nil {
 		errs = append(errs, err)
 	}
-	g, err := cgroup.Load(i.CgroupParent, i.CgroupName)
+	g, err := i.group()
 	switch {
 	case err == nil:
 		errs = append(errs, g.Kill())

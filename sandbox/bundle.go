@@ -23,6 +23,10 @@ type Options struct {
 	// CgroupParent is the group below which containers' groups are made when
 	// the spec names none. Default "/berth".
 	CgroupParent string
+	// Slice, if it is not empty, has systemd make the containers' groups, in
+	// transient scopes; it is the slice of those whose spec names none
+	// ("system.slice"). Linux.CgroupsPath has systemd's form then, slice:prefix:name.
+	Slice string
 	// Warm is how many monitors are kept started ahead. Default 2; negative:
 	// none.
 	Warm int

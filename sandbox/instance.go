@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -29,8 +28,10 @@ type instance struct {
 	MonitorStart uint64 `json:"monitor_start"` // field 22 of /proc/PID/stat
 	CgroupParent string `json:"cgroup_parent"`
 	CgroupName   string `json:"cgroup_name"`
-	Durable      bool   `json:"durable,omitempty"`
-	Foreign      bool   `json:"foreign,omitempty"` // another OCI runtime has made the container
+	// Unit is the group's, if it is systemd's.
+	Unit    *cgroup.Unit `json:"unit,omitempty"`
+	Durable bool         `json:"durable,omitempty"`
+	Foreign bool         `json:"foreign,omitempty"` // another OCI runtime has made the container
 }
 
 func (i *instance) write(dir string) error {
@@ -64,18 +65,6 @@ func (r *Runtime) readInstance(id string) (*instance, error) {
 
 // nonce names a launch.
 func nonce() string { return strings.ToLower(rand.Text()[:16]) }
-
-// groupOf says where b's cgroup is to be.
-func (r *Runtime) groupOf(b *Bundle) (parent, name string, err error) {
-	p := b.Spec.Linux.CgroupsPath
-	if p == "" {
-		return r.o.CgroupParent, b.ID, nil
-	}
-	if !path.IsAbs(p) || path.Clean(p) != p || path.Dir(p) == "/" && path.Base(p) == "/" {
-		return "", "", fmt.Errorf("cgroup path %q is not absolute and clean: %w", p, errdefs.ErrInvalidArgument)
-	}
-	return path.Dir(p), path.Base(p), nil
-}
 
 // oomFile finds the file with the kernel's count of OOM kills of a group;
 // empty if it has no memory controller.

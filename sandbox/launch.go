@@ -56,7 +56,8 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 			err = errors.Join(fmt.Errorf("launch %s: %w", b.ID, err), u.run())
 		}
 	}()
-	parent, name, err := r.groupOf(b)
+	i := &instance{Version: 1, ID: b.ID, Instance: nonce(), Durable: b.Durable, Foreign: b.Runtime != nil}
+	own, err := r.place(b, i)
 	if err != nil {
 		return nil, err
 	}
@@ -68,22 +69,18 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		return nil, err
 	}
 	u.push(func() error { return p.end(false) })
-	i := &instance{
-		Version: 1, ID: b.ID, Instance: nonce(), MonitorPid: p.pid, MonitorStart: p.start,
-		CgroupParent: parent, CgroupName: name, Durable: b.Durable, Foreign: b.Runtime != nil,
-	}
+	i.MonitorPid, i.MonitorStart = p.pid, p.start
 	noted := r.note(i, &u)
-	if parent != r.o.CgroupParent || name != b.ID {
+	if !own {
 		// Where nobody would look for the group without the note.
 		if err := noted(); err != nil {
 			return nil, err
 		}
 	}
-	group, err := cgroup.Create(parent, name, b.Spec.Linux.Resources)
+	group, made, err := r.makeGroup(i, b.Spec.Linux.Resources, &u)
 	if err != nil {
 		return nil, err
 	}
-	u.push(func() error { return errors.Join(group.Kill(), group.Destroy()) })
 	message := r.message
 	if b.Runtime != nil {
 		message = r.foreignMessage
@@ -102,6 +99,9 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	created, err := launch(ctx, p.conn, l, order, b, group)
 	if err != nil {
 		return nil, noProgram(err)
+	}
+	if err := made(); err != nil {
+		return nil, err
 	}
 	if err := fault.Point("sandbox.launch.created"); err != nil {
 		return nil, err

@@ -337,7 +337,7 @@ func serve(t *testing.T, c *fakeContainers, i *fakeImages) (*Server, *httptest.S
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Containers: c, Images: i, Volumes: volumes, Events: event.New(0, nil), About: About{Version: "9.9.9", CgroupVersion: "1", ID: "id", Name: "host"}})
+	s := New(Options{Containers: c, Images: i, Volumes: volumes, Events: event.New(0, nil), About: About{Version: "9.9.9", CgroupVersion: "1", CgroupDriver: "cgroupfs", ID: "id", Name: "host"}})
 	hs := httptest.NewUnstartedServer(s)
 	hs.Config.ConnContext = withConn
 	hs.Start()

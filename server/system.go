@@ -35,6 +35,7 @@ type About struct {
 	DefaultRuntime string
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
+	CgroupDriver  string   // "cgroupfs" or "systemd"
 	Warnings      []string // added to what /info finds
 }
 
@@ -104,7 +105,7 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		Debug:          set.Debug, NFd: openFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: s.o.Events.Subscribers(),
 		SystemTime:    time.Now().Format(time.RFC3339Nano),
 		LoggingDriver: a.LogDriver,
-		CgroupDriver:  "cgroupfs", CgroupVersion: a.CgroupVersion,
+		CgroupDriver:  a.CgroupDriver, CgroupVersion: a.CgroupVersion,
 		KernelVersion: kernelVersion(), OperatingSystem: host.osName, OSVersion: host.osVersion,
 		OSType: runtime.GOOS, Architecture: host.machine,
 		NCPU: runtime.NumCPU(), MemTotal: host.memTotal,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -74,6 +75,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if err := logdriver.Check(cfg.LogDriver, cfg.LogOpts); err != nil {
 		return fmt.Errorf("log-driver and log-opts: %w", err)
 	}
+	if cfg.Slice() != "" && !cgroup.Systemd() {
+		return errors.New("exec-opts: native.cgroupdriver=systemd: systemd does not run here")
+	}
 	release, err := d.claim(cfg)
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: bip,
-		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: cfg.CgroupParent}, MTU: cfg.MTU, Events: d.events, Log: d.log,
+		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, Events: d.events, Log: d.log,
 		Policy: network.Policy(cfg.PublishPolicy),
 	})
 	if err != nil {
@@ -117,7 +121,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "network", networks.Run)()
 
-	sandboxes, err := sandbox.New(ctx, sandbox.Options{ExecRoot: cfg.ExecRoot, Binary: sandboxProgram, CgroupParent: cfg.CgroupParent, Log: d.log})
+	sandboxes, err := sandbox.New(ctx, sandbox.Options{
+		ExecRoot: cfg.ExecRoot, Binary: sandboxProgram, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log,
+	})
 	if err != nil {
 		return fmt.Errorf("prepare the sandboxes: %w", err)
 	}
@@ -218,7 +224,7 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
 		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
 		Runtimes: cfg.Commands(), DefaultRuntime: cfg.DefaultRuntime,
-		CgroupVersion: "1",
+		CgroupVersion: "1", CgroupDriver: cfg.CgroupDriver(),
 	}
 	if cgroup.Detect() == cgroup.V2 {
 		a.CgroupVersion = "2"
@@ -242,9 +248,18 @@ func registries(cfg *config.Config) image.Registries {
 	return image.Registries{Mirrors: cfg.Mirrors(), Insecure: cfg.Insecure()}
 }
 
+// ownGroup is where the engine's own helpers are: never in a slice of systemd's,
+// which ends when nothing is in it.
+func ownGroup(cfg *config.Config) string {
+	if cfg.Slice() != "" {
+		return ""
+	}
+	return cfg.CgroupParent
+}
+
 func containerDefaults(cfg *config.Config) engine.Defaults {
 	return engine.Defaults{
-		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: cfg.CgroupParent, Ulimits: cfg.Ulimits,
+		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
 		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
 		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime,
 		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),

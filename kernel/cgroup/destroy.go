@@ -13,8 +13,12 @@ import (
 // Destroy removes the group, with groups below it, from all hierarchies. It
 // kills nothing: while processes are in it, the error is EBUSY, after a wait of
 // some tenths of a second for processes that are about to vanish. A group that
-// is gone is no error.
+// is gone is no error. The unit of a group that is systemd's is stopped, which
+// kills.
 func (g *Group) Destroy() error {
+	if g.unit != nil {
+		return DestroyUnit(g.unit)
+	}
 	dirs := g.existing()
 	// A process that was reaped still counts for some moments, and on v1 there
 	// is nothing to wait on.

@@ -31,6 +31,7 @@ type Group struct {
 	host *host
 	name string            // path in every hierarchy
 	dirs map[string]string // by controller
+	unit *Unit             // systemd's, if it has made the group
 }
 
 func newGroup(parent, id string) (*Group, error) {
@@ -156,6 +157,9 @@ func (g *Group) isCpuset(dir string) bool { return g.dirs["cpuset"] == dir }
 func (g *Group) set(c *cgroups.Resources) error {
 	// What a v1 hierarchy lacks is refused by the library with the
 	// controller's name.
+	if g.unit != nil {
+		return g.unit.set(c)
+	}
 	config := &cgroups.Cgroup{Path: g.name, Resources: c}
 	var err error
 	if g.host.mode == V2 {

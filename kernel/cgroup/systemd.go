@@ -73,7 +73,37 @@ func CreateUnit(u *Unit, r *Resources, pid int) (*Group, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cgroup %s by systemd: %w", g.name, err), m.Destroy())
 	}
+	g.unit = u
 	return g, nil
+}
+
+// LoadUnit is Load for a group that systemd has made. Its limits are changed by
+// systemd, too, and its removal stops the unit. A group that is gone is no error:
+// systemd removes it as soon as nothing is in it.
+func LoadUnit(u *Unit) (*Group, error) {
+	parent, id, err := u.Place()
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGroup(parent, id)
+	if err != nil {
+		return nil, err
+	}
+	g.unit = u
+	return g, nil
+}
+
+// set has systemd change limits, which would otherwise set them back when it
+// is reloaded.
+func (u *Unit) set(c *cgroups.Resources) error {
+	g, m, _, err := u.manager(nil)
+	if err != nil {
+		return err
+	}
+	if err := m.Set(c); err != nil {
+		return fmt.Errorf("cgroup %s by systemd: %w", g.name, err)
+	}
+	return nil
 }
 
 // UpdateUnit is Update by systemd, which would otherwise set the limits back
