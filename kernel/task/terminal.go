@@ -38,3 +38,14 @@ func RawOutput(tty *os.File) error {
 	}
 	return os.NewSyscallError("set terminal", err)
 }
+
+// CookOutput has a terminal in raw mode process its output again (OPOST), line
+// ends among it: for one at the other end of a relay from RawOutput's.
+func CookOutput(tty *os.File) error {
+	t, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err == nil {
+		t.Oflag |= unix.OPOST
+		err = unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, t)
+	}
+	return os.NewSyscallError("set terminal", err)
+}

@@ -22,9 +22,10 @@ type relay struct {
 // the caller's terminal, if there is one, into raw mode until close.
 func newRelay(master *os.File) (*relay, error) {
 	r := &relay{master: master, tty: -1, output: make(chan struct{})}
+	var tty *os.File
 	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if term.IsTerminal(int(f.Fd())) {
-			r.tty = int(f.Fd())
+			r.tty, tty = int(f.Fd()), f
 			break
 		}
 	}
@@ -34,6 +35,10 @@ func newRelay(master *os.File) (*relay, error) {
 	if r.tty >= 0 {
 		var err error
 		if r.before, err = term.MakeRaw(r.tty); err != nil {
+			return nil, err
+		}
+		if err = task.CookOutput(tty); err != nil {
+			r.close()
 			return nil, err
 		}
 	}
