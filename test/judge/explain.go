@@ -37,7 +37,7 @@ var reasons = []reason{
 	{"runtime-tools", "pidfile", "", "The program kills a container whose program it never installed."},
 	{"runtime-tools", "process_capabilities_fail", "", "The program wants an error for an unknown capability; since version 1.1 that is a warning."},
 	{"runtime-tools", "process_rlimits", "", "The program wants a limit above the hard one of this machine."},
-	{"runc", "checkpoint", "", "Checkpoint and restore are not there yet."},
+	{"runc", "checkpoint", "", "Debian's criu cannot work on this kernel, as the error says; `TestStories/checkpoint` of test/e2e/runtime saves and restores in the machine of `make test-vm`."},
 	{"runc", "cpu_affinity", "nsexec", "The case wants runc's debug lines."},
 	{"runc", "cpu_affinity", "should reset", "The affinity of the caller is kept; runc gives a container all processors of its group."},
 	{"runc", "capabilities", "", "The case wants runc's words of a warning that is given."},
