@@ -177,6 +177,8 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return invalid("invalid scope %q", r.Scope)
 	case d.Driver == "host" || d.Driver == "null":
 		return forbidden("only one instance of %q network is allowed", d.Driver)
+	case d.Driver == "macvlan", d.Driver == "ipvlan":
+		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network driver %s is not supported by this version of Berth yet: use driver bridge", d.Driver))
 	case d.Driver != DriverBridge:
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", d.Driver))
 	case r.ConfigOnly && r.ConfigFrom != nil && r.ConfigFrom.Network != "":

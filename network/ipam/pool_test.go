@@ -121,3 +121,69 @@ func TestNeverTwice(t *testing.T) {
 		t.Errorf("%d addresses are lost", len(p.used))
 	}
 }
+
+// TestMillions: a model of sets beside pools of every shape, for millions of
+// steps; what the pool says and the model says is the same.
+func TestMillions(t *testing.T) {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	for name, s := range map[string]Subnet{
+		"plain": {Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1")},
+		"range": {Prefix: prefix("10.0.0.0/16"), Range: prefix("10.0.3.0/26"), Gateway: addr("10.0.3.1"), Aux: map[string]netip.Addr{"a": addr("10.0.3.9")}},
+		"pair":  {Prefix: prefix("10.0.0.0/31")},
+		"six":   {Prefix: prefix("fd00::/64"), Gateway: addr("fd00::1")},
+		"end":   {Prefix: prefix("255.255.255.0/24"), Gateway: addr("255.255.255.1")},
+		"small": {Prefix: prefix("fd00::/125"), Gateway: addr("fd00::1")},
+	} {
+		p, err := New(s)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		var held []netip.Addr
+		at := map[netip.Addr]int{}
+		drop := func(i int) {
+			last := len(held) - 1
+			delete(at, held[i])
+			if i != last {
+				held[i] = held[last]
+				at[held[i]] = i
+			}
+			held = held[:last]
+		}
+		for range 500_000 {
+			switch n := r.IntN(10); {
+			case n < 5 && len(held) < 2000:
+				a, err := p.Take()
+				if errdefs.IsResourceExhausted(err) {
+					if _, free := p.Counts(); free != 0 {
+						t.Fatalf("%s: %d are free but none is had", name, free)
+					}
+					continue
+				}
+				_, twice := at[a]
+				if err != nil || twice || !s.Prefix.Contains(a) || s.Range.IsValid() && !s.Range.Contains(a) || a == s.Gateway {
+					t.Fatalf("%s: took %s (twice: %v), %v", name, a, twice, err)
+				}
+				at[a] = len(held)
+				held = append(held, a)
+			case n == 9 && len(held) > 0:
+				if err := p.Reserve(held[r.IntN(len(held))]); !errdefs.IsAlreadyExists(err) {
+					t.Fatalf("%s: reserved twice: %v", name, err)
+				}
+			case len(held) > 0:
+				i := r.IntN(len(held))
+				p.Release(held[i])
+				drop(i)
+			}
+		}
+		before, free := p.Counts()
+		for _, a := range held {
+			p.Release(a)
+			p.Release(a) // twice is no harm
+		}
+		after, all := p.Counts()
+		if before-after != uint64(len(held)) || all-free != uint64(len(held)) || p.spent != 0 {
+			t.Errorf("%s: counts %d, %d; then %d, %d", name, before, free, after, all)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/kernel/ns"
+)
+
+func (w *world) create(r nettypes.CreateRequest) string {
+	w.t.Helper()
+	got, err := w.m.Create(w.t.Context(), &r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := w.m.Remove(context.Background(), got.ID); err != nil && !errdefs.IsNotFound(err) {
+			w.t.Error(err)
+		}
+	})
+	return got.ID
+}
+
+func (w *world) join(id string, d Desired) *container {
+	w.t.Helper()
+	d.ID, d.Name = id, id
+	for i := range d.Networks {
+		d.Networks[i].Names = []string{id}
+	}
+	f, r, err := w.m.Attach(w.t.Context(), d)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := &container{w, id, f, r}
+	w.t.Cleanup(func() {
+		if err := w.m.Detach(context.Background(), id); err != nil {
+			w.t.Error(err)
+		}
+		f.Close()
+	})
+	return c
+}
+
+func subnets(list ...string) *nettypes.IPAM {
+	out := &nettypes.IPAM{}
+	for _, s := range list {
+		out.Config = append(out.Config, nettypes.IPAMConfig{Subnet: netip.MustParsePrefix(s)})
+	}
+	return out
+}
+
+func on(names ...string) Desired {
+	var d Desired
+	for _, n := range names {
+		d.Networks = append(d.Networks, EndpointSpec{Name: n})
+	}
+	return d
+}
+
+// TestNetworks: containers reach those on their networks, by name, and no
+// others; published ports follow the way out.
+func TestNetworks(t *testing.T) {
+	w := newWorld(t)
+	w.create(nettypes.CreateRequest{Name: "one", IPAM: subnets("10.77.1.0/24")})
+	w.create(nettypes.CreateRequest{Name: "two", IPAM: subnets("10.77.2.0/24")})
+	d := on("one")
+	d.Ports = []PortSpec{tcp("", 8080, 80)}
+	a, b := w.join("a", d), w.join("b", on("two"))
+	a.serve(80, "a")
+	if got := a.ip(); got != "10.77.1.2" {
+		t.Errorf("first address %s", got)
+	}
+	w.want(nil, "tcp", "10.77.1.2:80", "a 10.77.1.1")
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.refused(b.ns, "tcp", "10.77.1.2:80")
+
+	// A second network, whose gateway takes over: the ports move there.
+	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", Names: []string{"a", "alias"}, GwPriority: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Endpoints) != 2 || r.Endpoints[1].Interface != "eth1" {
+		t.Fatalf("endpoints %+v", r.Endpoints)
+	}
+	if got := in(t, a.ns, "ip route show default"); !strings.Contains(got, "via 10.77.2.1 dev eth1") {
+		t.Errorf("routes: %s", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.want(b.ns, "tcp", "10.77.2.3:80", "a 10.77.2.2")
+	if got := ask(b.ns, "udp", "alias", 1); got != "NOERROR 10.77.2.3" {
+		t.Errorf("alias: %s", got)
+	}
+	if _, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two"}); !errdefs.IsPermissionDenied(err) {
+		t.Errorf("connected twice: %v", err)
+	}
+
+	// The next engine knows all of it.
+	w.crash()
+	w.start()
+	for _, c := range []*container{a, b} {
+		if c == a {
+			c.r = r
+		}
+		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.m.Prune(t.Context(), []string{"a", "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.m.Remove(t.Context(), "two"); !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), `network two has active endpoints (name:"a" id:`) {
+		t.Errorf("remove a network in use: %v", err)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	if got := ask(b.ns, "udp", "alias", 1); got != "NOERROR 10.77.2.3" {
+		t.Errorf("alias: %s", got)
+	}
+
+	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, "two"); err != nil || len(r.Endpoints) != 1 {
+		t.Fatalf("disconnect: %+v, %v", r.Endpoints, err)
+	}
+	if got := in(t, a.ns, "ip route show default; ip -br link"); !strings.Contains(got, "via 10.77.1.1 dev eth0") || strings.Contains(got, "eth1") {
+		t.Errorf("after disconnect: %s", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	if got := ask(b.ns, "udp", "alias", 1); !strings.HasPrefix(got, "SERVFAIL") && !strings.HasPrefix(got, "NXDOMAIN") {
+		t.Errorf("alias of one who left: %s", got)
+	}
+}
+
+// TestDualStack: addresses of both families, from a local prefix where nobody
+// names one, and ports led to both.
+func TestDualStack(t *testing.T) {
+	w := newWorld(t)
+	yes := true
+	id := w.create(nettypes.CreateRequest{Name: "six", EnableIPv6: &yes})
+	a, b := w.join("a", on("six")), w.join("b", on("six"))
+	e := a.r.Endpoints[0]
+	if !e.IPv4.IsValid() || !e.IPv6.IsValid() || e.IPv6.Addr().As16()[0] != 0xfd || e.IPv6.Bits() != 64 || !e.Gateway6.IsValid() {
+		t.Fatalf("endpoint %+v", e)
+	}
+	var l net.Listener
+	err := ns.WithNetNS(a.ns, func() (err error) {
+		l, err = net.Listen("tcp6", ":80")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			fmt.Fprintln(c, "six")
+			c.Close()
+		}
+	}()
+	at := "[" + e.IPv6.Addr().String() + "]:80"
+	w.want(b.ns, "tcp6", at, "six")
+	w.want(nil, "tcp6", at, "six")
+	if got := in(t, b.ns, "ip -6 route show default"); !strings.Contains(got, "via "+e.Gateway6.String()) {
+		t.Errorf("IPv6: %s", got)
+	}
+	n, err := w.m.Inspect(id)
+	if err != nil || len(n.IPAM.Config) != 2 || len(n.Containers) != 2 || !n.EnableIPv6 {
+		t.Errorf("inspect: %+v, %v", n, err)
+	}
+}
+
+func TestListNetworks(t *testing.T) {
+	w := newWorld(t)
+	one := w.create(nettypes.CreateRequest{Name: "one", Labels: map[string]string{"a": "1"}})
+	w.create(nettypes.CreateRequest{Name: "two", Internal: true})
+	w.join("x", on("two"))
+	for text, want := range map[string][]string{
+		"":               {"bridge", "host", "none", "one", "two"},
+		"name=o":         {"host", "none", "one", "two"},
+		"driver=bridge":  {"bridge", "one", "two"},
+		"label=a":        {"one"},
+		"label=a=2":      nil,
+		"label!=a":       {"bridge", "host", "none", "two"},
+		"type=custom":    {"one", "two"},
+		"type=builtin":   {"bridge", "host", "none"},
+		"dangling=true":  {"one"},
+		"dangling=false": {"bridge", "host", "none", "two"},
+		"scope=swarm":    nil,
+		"id=" + one[:20]: {"one"},
+	} {
+		f := Filters{}
+		if key, value, ok := strings.Cut(text, "="); ok {
+			f[key] = map[string]bool{value: true}
+		}
+		list, err := w.m.List(f)
+		var got []string
+		for _, n := range list {
+			got = append(got, n.Name)
+		}
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, bad := range []Filters{{"x": {"y": true}}, {"type": {"y": true}}, {"dangling": {"maybe": true}}} {
+		if _, err := w.m.List(bad); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%v: %v", bad, err)
+		}
+	}
+	report, err := w.m.PruneUnused(t.Context(), nil)
+	if err != nil || !slices.Equal(report.NetworksDeleted, []string{"one"}) {
+		t.Errorf("prune: %v, %v", report, err)
+	}
+}
+
+// TestBadNetworks: what cannot be had is said with Docker's words, and changes
+// nothing.
+func TestBadNetworks(t *testing.T) {
+	w := newWorld(t)
+	w.create(nettypes.CreateRequest{Name: "there", IPAM: subnets("10.77.1.0/24")})
+	before := settled(t)
+	no := false
+	opt := func(key, value string) map[string]string { return map[string]string{key: value} }
+	for name, c := range map[string]struct {
+		r    nettypes.CreateRequest
+		kind func(error) bool
+		text string
+	}{
+		"no name":      {nettypes.CreateRequest{}, errdefs.IsInvalidArgument, "network name"},
+		"name":         {nettypes.CreateRequest{Name: "../x"}, errdefs.IsInvalidArgument, "invalid network name"},
+		"predefined":   {nettypes.CreateRequest{Name: "none"}, errdefs.IsPermissionDenied, "operation is not permitted on predefined none network"},
+		"twice":        {nettypes.CreateRequest{Name: "there"}, errdefs.IsConflict, "network with name there already exists"},
+		"overlap":      {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.77.0.0/16")}, errdefs.IsPermissionDenied, "Pool overlaps with other one on this address space"},
+		"default's":    {nettypes.CreateRequest{Name: "x", IPAM: subnets("172.17.0.0/24")}, errdefs.IsPermissionDenied, "Pool overlaps"},
+		"host bits":    {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.0.0.1/24")}, errdefs.IsInvalidArgument, "it should be 10.0.0.0/24"},
+		"two subnets":  {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.1.0.0/24", "10.2.0.0/24")}, errdefs.IsPermissionDenied, "multiple subnets"},
+		"no family":    {nettypes.CreateRequest{Name: "x", EnableIPv4: &no}, errdefs.IsInvalidArgument, "must be enabled"},
+		"swarm":        {nettypes.CreateRequest{Name: "x", Scope: "swarm"}, errdefs.IsPermissionDenied, "not a swarm manager"},
+		"ingress":      {nettypes.CreateRequest{Name: "x", Ingress: true}, errdefs.IsPermissionDenied, "not a swarm manager"},
+		"macvlan":      {nettypes.CreateRequest{Name: "x", Driver: "macvlan"}, errdefs.IsNotImplemented, "macvlan"},
+		"driver":       {nettypes.CreateRequest{Name: "x", Driver: "nosuch"}, errdefs.IsNotFound, "could not find plugin nosuch"},
+		"option":       {nettypes.CreateRequest{Name: "x", Options: opt("nosuch", "1")}, errdefs.IsInvalidArgument, `unknown option "nosuch"`},
+		"mode":         {nettypes.CreateRequest{Name: "x", Options: opt(optGateway4, "x")}, errdefs.IsInvalidArgument, "unknown gateway mode x"},
+		"isolated":     {nettypes.CreateRequest{Name: "x", Options: opt(optGateway4, "isolated")}, errdefs.IsInvalidArgument, "internal network"},
+		"link":         {nettypes.CreateRequest{Name: "x", Options: opt(optBridgeName, "a/b")}, errdefs.IsInvalidArgument, "invalid interface name"},
+		"link's taken": {nettypes.CreateRequest{Name: "x", Options: opt(optBridgeName, "berth0")}, errdefs.IsPermissionDenied, "already has bridge name"},
+		"not a bridge": {nettypes.CreateRequest{Name: "x", Options: opt(optBridgeName, "up0")}, errdefs.IsFailedPrecondition, "not a bridge"},
+		"config-from":  {nettypes.CreateRequest{Name: "x", ConfigFrom: &nettypes.ConfigReference{Network: "there"}}, errdefs.IsNotFound, "configuration network"},
+	} {
+		if _, err := w.m.Create(t.Context(), &c.r); !c.kind(err) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for ref, kind := range map[string]func(error) bool{"nosuch": errdefs.IsNotFound, "bridge": errdefs.IsPermissionDenied, "host": errdefs.IsPermissionDenied} {
+		if err := w.m.Remove(t.Context(), ref); !kind(err) {
+			t.Errorf("remove %s: %v", ref, err)
+		}
+	}
+	w.sameAs(before)
+}
+
+// TestPoolsEnd: when the pools have no more, a request is refused at once.
+func TestPoolsEnd(t *testing.T) {
+	w := newWorld(t)
+	made := 0
+	for {
+		r, err := w.m.Create(t.Context(), &nettypes.CreateRequest{Name: "n" + newID()})
+		if errdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "all predefined address pools have been fully subnetted") {
+			break
+		}
+		if err != nil || made > 100 {
+			t.Fatal(made, err)
+		}
+		made++
+		defer func() {
+			if err := w.m.Remove(context.Background(), r.ID); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	if made < 20 {
+		t.Errorf("%d networks", made)
+	}
+}
