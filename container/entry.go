@@ -25,6 +25,7 @@ type entry struct {
 	streams attachments
 	checkup atomic.Pointer[checkup] // of the current or last run; nil: none
 	copies  copies
+	execs   execWatches
 
 	// Guarded by lock.
 	image    *image.Image  // nil: to be resolved by the record's ID

@@ -142,7 +142,7 @@ func (s *Service) runExec(ctx context.Context, t *execTarget, i *exec.Instance, 
 		s.log.Warn(w, "container", t.id, "exec", i.ID)
 	}
 	i.Started(p, p.Pid)
-	s.tasks.do(func(ctx context.Context) { s.watchExec(ctx, t.entry, i, p) })
+	s.watchExecLater(t.entry, i, p)
 	return p, nil
 }
 

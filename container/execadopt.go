@@ -46,6 +46,6 @@ func (s *Service) adoptExecs(ctx context.Context, e *entry, box *sandbox.Sandbox
 			continue
 		}
 		i.Started(p, p.Pid)
-		s.tasks.do(func(ctx context.Context) { s.watchExec(ctx, e, i, p) })
+		s.watchExecLater(e, i, p)
 	}
 }

@@ -141,6 +141,18 @@ func (s *Service) announceExec(r *Record, action events.Action, x *container.Exe
 	s.announce(r, action+events.Action(": "+x.Cmd[0]+" "+strings.Join(x.Cmd[1:], " ")), "execID", id)
 }
 
+// watchExecLater starts watchExec.
+func (s *Service) watchExecLater(e *entry, i *exec.Instance, p *sandbox.Process) {
+	told := e.execs.begin()
+	accepted := s.tasks.do(func(ctx context.Context) {
+		defer told()
+		s.watchExec(ctx, e, i, p)
+	})
+	if !accepted {
+		told()
+	}
+}
+
 // watchExec waits for the end of an exec and makes it known. At the end of the
 // daemon it leaves; the next one takes it up again.
 func (s *Service) watchExec(ctx context.Context, e *entry, i *exec.Instance, p *sandbox.Process) {
