@@ -271,7 +271,7 @@ func TestExecsDieFirst(t *testing.T) {
 	before := idle(t, d)
 	const execs = 5
 	for range 3 {
-		since := fmt.Sprint(float64(time.Now().UnixMilli()) / 1000)
+		since := fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000)
 		id := strings.TrimSpace(must(t, d, "berth", "run", "-d", "busybox", "sleep", "1000"))
 		for range execs {
 			must(t, d, "berth", "exec", "-d", id, "sleep", "1000")
