@@ -82,6 +82,7 @@ func TestProtocol(t *testing.T) {
 	var transcript bytes.Buffer
 	for _, line := range []string{
 		`{"op":"hello","version":1}`,
+		`{"op":"hello","version":2}`,
 		`{"op":"reserve","owner":"c1","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
 		`{"op":"reserve","owner":"c2","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.3","container_port":80}]}`,
 		`{"op":"reserve","owner":"c3","ports":[{"host_ip":"192.0.2.99","host_port":PORT,"proto":"udp","container_ip":"127.0.0.3","container_port":53}]}`,
@@ -94,6 +95,16 @@ func TestProtocol(t *testing.T) {
 		`{"op":"change","owner":"c1","keep":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
 		`{"op":"release","owner":"c1"}`,
 		`{"op":"list"}`,
+		`{"op":"reserve","owner":"c4","ports":[{"host_ip":"127.0.0.9","host_port":1000,"proto":"udp","container_ip":"127.0.0.3","container_port":1000,"count":300}]}`,
+		`{"op":"reserve","owner":"c5","ports":[{"host_ip":"127.0.0.9","host_port":1200,"proto":"udp","container_ip":"127.0.0.4","container_port":53}]}`,
+		`{"op":"release","owner":"c4"}`,
+		`{"op":"record","record":{"network":"n1","network_name":"front","endpoint":"e1","names":["web"],"addresses":["172.18.0.2"]}}`,
+		`{"op":"resolve","sandbox":{"id":"c1","networks":["n1"]}}`,
+		`{"op":"lend","owner":"c1"}`,
+		`{"op":"names"}`,
+		`{"op":"unrecord","record":{"network":"n1","endpoint":"e1"}}`,
+		`{"op":"record","record":{"network":"n1"}}`,
+		`{"op":"unresolve","owner":"c1"}`,
 		`{"op":"quit"}`,
 	} {
 		if err := writeFrame(c, json.RawMessage(names.Replace(line))); err != nil {
