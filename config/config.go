@@ -59,6 +59,7 @@ type Config struct {
 	NoNewPrivileges bool                         `json:"no-new-privileges"`
 	Runtimes        map[string]Runtime           `json:"runtimes"`        // OCI runtimes besides Berth's own, by name
 	DefaultRuntime  string                       `json:"default-runtime"` // for containers that name none; "": Berth's own
+	CDISpecDirs     []string                     `json:"cdi-spec-dirs"`   // of CDI specifications; none: /etc/cdi and /var/run/cdi
 	DNS             []string                     `json:"dns"`             // name servers of containers that name none
 	DNSOptions      []string                     `json:"dns-opts"`
 	DNSSearch       []string                     `json:"dns-search"`

@@ -48,6 +48,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.BoolVar(&c.NoNewPrivileges, "no-new-privileges", c.NoNewPrivileges, "Set no-new-privileges for new containers")
 	fs.Var(runtimes(c.Runtimes), "add-runtime", "OCI runtime besides Berth's own (NAME=PATH)")
 	fs.StringVar(&c.DefaultRuntime, "default-runtime", c.DefaultRuntime, "Runtime of containers that do not say otherwise")
+	fs.StringArrayVar(&c.CDISpecDirs, "cdi-spec-dir", nil, "Directory of CDI specifications; none: /etc/cdi and /var/run/cdi")
 	fs.StringVar(&c.LogDriver, "log-driver", c.LogDriver, "Log driver of containers that do not say otherwise")
 	fs.Var(pairs(c.LogOpts), "log-opt", "Option of the default log driver")
 
@@ -75,7 +76,7 @@ func usage(fs *pflag.FlagSet) string {
 // keyOf names a flag's key in the file; "" if it has none.
 func keyOf(flag string) string {
 	switch flag {
-	case "host", "label", "authorization-plugin", "exec-opt", "registry-mirror", "log-opt", "default-ulimit":
+	case "host", "label", "cdi-spec-dir", "authorization-plugin", "exec-opt", "registry-mirror", "log-opt", "default-ulimit":
 		return flag + "s"
 	case "add-runtime":
 		return "runtimes"

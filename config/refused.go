@@ -34,7 +34,6 @@ var refusals = []refusal{
 	{"bip6", "bip6", "string", nil, notYet},
 	{"bridge-accept-fwmark", "bridge-accept-fwmark", "string", nil, notYet},
 	{"", "builder", "map", []string{"{}"}, "there is no builder yet"},
-	{"cdi-spec-dir", "cdi-spec-dirs", "list", []string{"[]", "/etc/cdi", "/var/run/cdi", `["/etc/cdi","/var/run/cdi"]`}, "CDI specifications are read from /etc/cdi and /var/run/cdi"},
 	{"containerd", "containerd", "string", nil, noContainerd},
 	{"containerd-namespace", "containerd-namespace", "string", []string{"moby"}, noContainerd},
 	{"containerd-plugins-namespace", "containerd-plugins-namespace", "string", []string{"plugins.moby"}, noContainerd},

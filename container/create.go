@@ -131,6 +131,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if err := s.bindLinks(&host); err != nil {
+		return nil, nil, nil, err
+	}
 	s.bindOthers(&host)
 	others, err := s.volumesFrom(host.VolumesFrom)
 	if err != nil {

@@ -99,6 +99,13 @@ func (s *Service) hostsFile(r *Record, res *network.Result) (string, error) {
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
+	links, err := s.links(r)
+	if err != nil {
+		return "", err
+	}
+	for _, l := range links {
+		b.WriteString(l.hosts())
+	}
 	for _, line := range hostsLines(r, res) {
 		b.WriteString(line)
 	}

@@ -23,10 +23,8 @@ func refuseConfig(c *container.Config) error {
 // refuseHostConfig refuses fields of container.HostConfig.
 func refuseHostConfig(h *container.HostConfig) error {
 	for field, set := range map[string]bool{
-		"Links":                              len(h.Links) > 0,
 		"Cgroup":                             h.Cgroup != "",
 		"StorageOpt":                         len(h.StorageOpt) > 0,
-		"DeviceRequests":                     len(h.DeviceRequests) > 0,
 		"CpuRealtimePeriod":                  h.CPURealtimePeriod != 0,
 		"CpuRealtimeRuntime":                 h.CPURealtimeRuntime != 0,
 		"UsernsMode " + string(h.UsernsMode): h.UsernsMode != "" && !h.UsernsMode.IsHost(),

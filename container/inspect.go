@@ -28,6 +28,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 	r := e.record()
 	dir := s.records.dir(r.ID)
 	config, host := *r.Config, *r.HostConfig
+	host.Links = s.shownLinks(r)
 	resp := container.InspectResponse{
 		ID: r.ID, Name: "/" + r.Name, Created: r.Created.Format(time.RFC3339Nano),
 		State: state(r, e.health()), Image: r.Image.ID.String(), RestartCount: r.RestartCount,

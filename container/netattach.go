@@ -186,7 +186,14 @@ func dnsNames(r *Record, aliases []string) []string {
 // links are the other names for containers that this one knows on its networks.
 func links(r *Record) map[string][]string {
 	var out map[string][]string
+	all := []*nettypes.EndpointSettings{}
+	if r.HostConfig.NetworkMode.IsUserDefined() {
+		all = append(all, &nettypes.EndpointSettings{Links: r.HostConfig.Links})
+	}
 	for _, asked := range r.Endpoints {
+		all = append(all, asked)
+	}
+	for _, asked := range all {
 		if asked == nil {
 			continue
 		}

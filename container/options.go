@@ -57,6 +57,7 @@ type Defaults struct {
 	IPCMode                    container.IpcMode      // "": private
 	CgroupnsMode               container.CgroupnsMode // "": private
 	HostGatewayIP              string                 // what host-gateway in ExtraHosts means; "": the bridge's gateway
+	CDISpecDirs                []string               // where CDI specifications of devices are; nil: /etc/cdi and /var/run/cdi
 }
 
 // CreateOptions is one request to make a container.

@@ -131,6 +131,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	e.settled = make(chan struct{})
 	s.ship(e, logTo, e.streams.ended())
 	s.announce(r, events.ActionStart)
+	s.tellParents(ctx, r)
 	s.watchHealth(e)
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil
@@ -166,7 +167,14 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 		return nil, err
 	}
 	in.CgroupsPath = s.cgroupsPath(r)
-	return spec.Build(in)
+	if in.LinkEnv, err = s.linkedEnv(r); err != nil {
+		return nil, err
+	}
+	sp, err := spec.Build(in)
+	if err != nil {
+		return nil, err
+	}
+	return sp, s.injectDevices(r.HostConfig, sp)
 }
 
 // launch has the sandbox made: everything but the execution of the program.

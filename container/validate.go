@@ -98,6 +98,9 @@ func validateHostConfig(c *container.Config, h *container.HostConfig) (warnings 
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDeviceRequests(h); err != nil {
+		return nil, err
+	}
 	return append(warnings, more...), validateSecurity(h)
 }
 

@@ -261,7 +261,7 @@ func containerDefaults(cfg *config.Config) engine.Defaults {
 	return engine.Defaults{
 		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
 		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
-		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime,
+		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime, CDISpecDirs: cfg.CDISpecDirs,
 		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),
 		IPCMode: container.IpcMode(cfg.IPCMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
 	}

@@ -68,18 +68,22 @@ func ShmSize(h *container.HostConfig) int64 {
 	return DefaultShmSize
 }
 
-func defaultMounts(in *Input) []specs.Mount {
+func defaultMounts(in *Input, writableCgroups bool) []specs.Mount {
 	h := in.Host
 	ro := "ro"
 	if h.Privileged {
 		ro = "rw"
+	}
+	groups := ro
+	if writableCgroups {
+		groups = "rw"
 	}
 	all := []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", ro}},
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{ro, "nosuid", "noexec", "nodev"}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{groups, "nosuid", "noexec", "nodev"}},
 	}
 	if h.IpcMode.IsHost() {
 		opts := []string{"rbind", "nosuid", "noexec", "nodev"}
@@ -99,13 +103,13 @@ func defaultMounts(in *Input) []specs.Mount {
 // mounts merges the default mounts with the request's, parents first. A mount
 // of the request replaces the default one at its place; one at /dev also what
 // would be mounted below it.
-func mounts(in *Input) []specs.Mount {
+func mounts(in *Input, writableCgroups bool) []specs.Mount {
 	taken := map[string]bool{}
 	for _, m := range in.Mounts {
 		taken[path.Clean(m.Destination)] = true
 	}
 	var all []specs.Mount
-	for _, m := range defaultMounts(in) {
+	for _, m := range defaultMounts(in, writableCgroups) {
 		if taken[m.Destination] || taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/") {
 			continue
 		}

@@ -19,11 +19,16 @@ type Security struct {
 	NoNewPrivs *bool
 	// Seccomp is "" (default profile), "unconfined", or a profile as JSON.
 	Seccomp string
+	// AppArmor is the profile of process 1; "": none is chosen.
+	AppArmor string
+	// WritableCgroups lets the container change its own control groups.
+	WritableCgroups bool
 }
 
-// ParseSecurity reads HostConfig.SecurityOpt. Options for what this engine
-// does not have (SELinux labels, AppArmor profiles) are refused: silence would
-// promise a confinement that is not there.
+// ParseSecurity reads HostConfig.SecurityOpt. SELinux labels, which this engine
+// does not set, are refused: silence would promise a confinement that is not
+// there. For the same reason the sandbox refuses an AppArmor profile on a host
+// without AppArmor.
 func ParseSecurity(opts []string) (Security, error) {
 	var s Security
 	for _, o := range opts {
@@ -54,11 +59,18 @@ func ParseSecurity(opts []string) (Security, error) {
 				return s, invalid("Decoding seccomp profile failed: not JSON")
 			}
 		case "apparmor":
-			if value != unconfined {
-				return s, &unsupportedError{"SecurityOpt: AppArmor profiles are not supported yet"}
-			}
+			s.AppArmor = value
 		case "label":
-			return s, &unsupportedError{"SecurityOpt: SELinux labels are not supported yet"}
+			// Without SELinux there is nothing to disable.
+			if value != "disable" {
+				return s, &unsupportedError{"SecurityOpt: SELinux labels are not supported yet; label=disable is"}
+			}
+		case "writable-cgroups":
+			b, err := strconv.ParseBool(value)
+			if err != nil {
+				return s, invalid("invalid --security-opt 2: %q", o)
+			}
+			s.WritableCgroups = b
 		default:
 			return s, invalid("invalid --security-opt 2: %q", o)
 		}

@@ -33,6 +33,8 @@ type Input struct {
 	CgroupsPath string
 	// Ulimits are the daemon's, used where the request has none of the name.
 	Ulimits map[string]*container.Ulimit
+	// LinkEnv are variables that tell of linked containers.
+	LinkEnv []string
 	// NoMqueue: the host has no /dev/mqueue to share with --ipc=host.
 	NoMqueue bool
 	// NoNewPrivs is the daemon's default; the request's option wins.
@@ -108,6 +110,7 @@ func Build(in *Input) (*specs.Spec, error) {
 			ReadonlyPaths: ReadonlyPaths(in.Host),
 		},
 	}
+	s.Process.ApparmorProfile = sec.AppArmor
 	if sec.NoNewPrivs != nil {
 		s.Process.NoNewPrivileges = *sec.NoNewPrivs
 	}
@@ -117,7 +120,7 @@ func Build(in *Input) (*specs.Spec, error) {
 	if !in.Host.UTSMode.IsHost() {
 		s.Hostname, s.Domainname = in.Config.Hostname, in.Config.Domainname
 	}
-	s.Mounts = mounts(in)
+	s.Mounts = mounts(in, sec.WritableCgroups)
 	s.Linux.RootfsPropagation = rootPropagation(in.Mounts)
 	s.Linux.Seccomp, err = seccompProfile(sec, in.Host.Privileged, s)
 	return s, err
@@ -129,7 +132,7 @@ func WorkingDir(c *container.Config) string { return path.Clean("/" + c.WorkingD
 // Env is the environment of process 1: the engine's variables, which the
 // configuration overrides.
 func Env(in *Input) []string {
-	return environment(in.Config, in.Config.Tty, in.Config.Env, in.User.Home)
+	return environment(in.Config, in.Config.Tty, slices.Concat(in.LinkEnv, in.Config.Env), in.User.Home)
 }
 
 func environment(c *container.Config, tty bool, vars []string, home string) []string {

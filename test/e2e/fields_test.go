@@ -81,7 +81,14 @@ func TestFields(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	d := started(t)
+	devices := t.TempDir()
+	if err := os.WriteFile(filepath.Join(devices, "probe.json"), []byte(cdiSpec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := newDaemon(t, "--cdi-spec-dir", devices)
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w := &world{d: d, c: stock(t, d), dir: t.TempDir(), device: blockDevice(t)}
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -43,6 +43,9 @@ var hostProbes = []probe{
 	{field: "HostConfig.ReadonlyRootfs", does: "nothing is written but in mounts", run: "touch /probe; echo $?", want: "Read-only", set: func(r *request) { r.HostConfig.ReadonlyRootfs = true }},
 	{field: "HostConfig.SecurityOpt", does: "no-new-privileges, seccomp=, systempaths=unconfined, writable-cgroups=, apparmor=, label=; see security.md", run: "grep Seccomp: /proc/self/status", want: "0", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"seccomp=unconfined"} }},
 	{field: "HostConfig.SecurityOpt", run: "grep NoNewPrivs /proc/self/status", want: "1", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"no-new-privileges"} }},
+	{field: "HostConfig.SecurityOpt", run: "grep ' /sys/fs/cgroup' /proc/mounts | tail -1 | grep -o ' rw,nosuid'", want: "rw", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"writable-cgroups=true"} }},
+	{field: "HostConfig.SecurityOpt", refused: "apparmor", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"apparmor=no-such-profile"} }},
+	{field: "HostConfig.SecurityOpt", refused: "SELinux labels", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"label=type:x"} }},
 	{field: "HostConfig.Sysctls", does: "sysctls of the container's namespaces", run: "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", want: "77", set: func(r *request) {
 		r.HostConfig.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "77"}
 	}},
@@ -108,11 +111,12 @@ func logged(ctx context.Context, w *world, id string) (string, error) {
 
 // restarts tells whether a container that has ended is started again.
 func restarts(ctx context.Context, w *world, id string) (string, error) {
+	until := time.Now().Add(time.Second) // the first pause is a tenth of it
 	return await(ctx, w, id, func(i *container.InspectResponse) (string, bool) {
 		if i.RestartCount > 0 {
 			return "again", true
 		}
-		return "once", i.State.Status == container.StateExited
+		return "once", time.Now().After(until)
 	})
 }
 

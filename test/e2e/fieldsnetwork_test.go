@@ -35,6 +35,11 @@ var networkProbes = []probe{
 	{field: "HostConfig.DNSOptions", does: "options of resolv.conf", run: "cat /etc/resolv.conf", want: "ndots:9", set: func(r *request) { r.HostConfig.DNSOptions = []string{"ndots:9"} }},
 	{field: "HostConfig.DNSSearch", does: "search list of resolv.conf", run: "cat /etc/resolv.conf", want: "probe.org", set: func(r *request) { r.HostConfig.DNSSearch = []string{"probe.org"} }},
 	{field: "HostConfig.ExtraHosts", does: "lines of /etc/hosts; host-gateway is the network's gateway", run: "cat /etc/hosts", want: "192.0.2.8\tprobe", set: func(r *request) { r.HostConfig.ExtraHosts = []string{"probe:192.0.2.8"} }},
+	{field: "HostConfig.Links", does: "names in /etc/hosts and variables, as Docker's on the default bridge", run: "grep -c '\to otherhost other$' /etc/hosts; env", want: "1\n", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
+	{field: "HostConfig.Links", run: "env", want: "O_PORT_99_TCP_PORT=99", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
+	{field: "HostConfig.Links", run: "env", want: "O_ENV_PROBE=link", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
+	{field: "HostConfig.Links", refused: "could not get container for nobody", set: func(r *request) { r.HostConfig.Links = []string{"nobody:o"} }},
+	{field: "HostConfig.Links", refused: "bad format for links: a:b:c", set: func(r *request) { r.HostConfig.Links = []string{"a:b:c"} }},
 	{field: "NetworkingConfig.EndpointsConfig", does: "the networks, by name", run: "cat /sys/class/net/eth0/address", want: "02:42:00:00:00:77", set: attached(func(e *nettypes.EndpointSettings) { e.MacAddress = nettypes.HardwareAddr{2, 0x42, 0, 0, 0, 0x77} })},
 	{field: "EndpointSettings.MacAddress", does: "address of the link", run: "cat /sys/class/net/eth0/address", want: "02:42:00:00:00:78", set: attached(func(e *nettypes.EndpointSettings) { e.MacAddress = nettypes.HardwareAddr{2, 0x42, 0, 0, 0, 0x78} })},
 	{field: "EndpointSettings.IPAMConfig", does: "a chosen address; only on user-defined networks, as with Docker", refused: "user specified IP address is supported on user defined networks only",
@@ -55,7 +60,7 @@ var networkProbes = []probe{
 		})},
 	{field: "EndpointSettings.Aliases", does: "further names; only on user-defined networks, as with Docker", refused: "network-scoped alias is supported only for containers in user defined networks",
 		set: attached(func(e *nettypes.EndpointSettings) { e.Aliases = []string{"probe"} })},
-	{field: "EndpointSettings.DriverOpts", does: "sysctls of the interface, on a user-defined network", refused: "DriverOpts", set: attached(func(e *nettypes.EndpointSettings) { e.DriverOpts = map[string]string{"a": "b"} })},
+	{field: "EndpointSettings.DriverOpts", does: "sysctls of the interface, on a user-defined network", refused: "unknown driver option", set: attached(func(e *nettypes.EndpointSettings) { e.DriverOpts = map[string]string{"a": "b"} })},
 	{field: "EndpointSettings.GwPriority", does: "which network has the default route; with one it is that one", look: endpoint(func(e *nettypes.EndpointSettings) any { return e.GwPriority }), set: attached(func(e *nettypes.EndpointSettings) { e.GwPriority = 7 })},
 }
 

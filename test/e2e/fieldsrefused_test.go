@@ -16,6 +16,15 @@ var deviceProbes = []probe{
 	{field: "DeviceMapping.CgroupPermissions", does: "r, w and m", run: "head -c 1 /dev/probe | wc -c", base: func(r *request) {
 		r.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: r.w.device, PathInContainer: "/dev/probe"}}
 	}, set: func(r *request) { r.HostConfig.Devices[0].CgroupPermissions = "m" }, want: "not permitted"},
+	{field: "Resources.DeviceRequests", does: "devices by CDI; --gpus where CDI knows nvidia.com/gpu", run: "echo $CDI; ls /dev/probe", set: asks("probe.org/dev=one"), want: "injected\n/dev/probe"},
+	{field: "DeviceRequest.Driver", does: "cdi; empty or nvidia with the capability gpu", refused: `could not select device driver "nobody"`, set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Driver: "nobody"}} }},
+	{field: "DeviceRequest.Count", does: "how many graphics processors; -1: all", refused: "cannot set both Count and DeviceIDs", base: asks("probe.org/dev=one"), set: func(r *request) { r.HostConfig.DeviceRequests[0].Count = 1 }},
+	{field: "DeviceRequest.DeviceIDs", does: "names as vendor/class=name", run: "echo $CDI", base: asks("probe.org/dev=one"), set: asks("probe.org/dev=two"), want: "second"},
+	{field: "DeviceRequest.DeviceIDs", refused: "unresolvable CDI devices probe.org/dev=three", set: asks("probe.org/dev=three")},
+	{field: "DeviceRequest.Capabilities", does: "gpu", refused: `could not select device driver "" with capabilities: [[gpu]]: no CDI specification`, set: func(r *request) {
+		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Count: -1, Capabilities: [][]string{{"gpu"}}}}
+	}},
+	{field: "DeviceRequest.Options", does: "refused: no driver has any", refused: "DeviceRequests: options", base: asks("probe.org/dev=one"), set: func(r *request) { r.HostConfig.DeviceRequests[0].Options = map[string]string{"a": "b"} }},
 	{field: "Resources.DeviceCgroupRules", does: "what may be done with which devices", run: "mknod /tmp/d b 7 0; head -c 0 /tmp/d; echo $?", or: `^$`, want: "0", set: func(r *request) { r.HostConfig.DeviceCgroupRules = []string{"b 7:* rwm"} }},
 }
 
@@ -23,25 +32,26 @@ func device(r *request) {
 	r.HostConfig.Devices = []container.DeviceMapping{{PathOnHost: "/dev/full", PathInContainer: "/dev/probe"}}
 }
 
+// asks is a request for devices of the CDI specification in the shared folder.
+func asks(names ...string) func(*request) {
+	return func(r *request) {
+		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: names}}
+	}
+}
+
+// cdiSpec describes two devices.
+const cdiSpec = `{"cdiVersion": "0.6.0", "kind": "probe.org/dev", "devices": [
+	{"name": "one", "containerEdits": {"env": ["CDI=injected"], "deviceNodes": [{"path": "/dev/probe", "hostPath": "/dev/full"}]}},
+	{"name": "two", "containerEdits": {"env": ["CDI=second"]}}]}`
+
 // refusedProbes: fields that this engine does not honour, by its error.
 var refusedProbes = []probe{
 	{field: "Config.ArgsEscaped", does: "Windows only", refused: "ArgsEscaped", set: func(r *request) { r.Config.ArgsEscaped = true }},
 	{field: "HostConfig.Cgroup", does: "never did anything with Docker", refused: "Cgroup", set: func(r *request) { r.HostConfig.Cgroup = "container:x" }},
-	{field: "HostConfig.Links", refused: "Links", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
-	{field: "EndpointSettings.Links", refused: "Links", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
+	{field: "EndpointSettings.Links", does: "other names for containers, on user-defined networks, as with Docker", refused: "links are only supported for user-defined networks", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
 	{field: "HostConfig.StorageOpt", refused: "StorageOpt", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "1g"} }},
 	{field: "HostConfig.UsernsMode", refused: "UsernsMode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
 	{field: "HostConfig.Isolation", does: "default", refused: "invalid isolation", set: func(r *request) { r.HostConfig.Isolation = "hyperv" }},
-	{field: "Resources.DeviceRequests", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Count: -1}} }},
-	{field: "DeviceRequest.Driver", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Driver: "x"}} }},
-	{field: "DeviceRequest.Count", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{Count: 1}} }},
-	{field: "DeviceRequest.DeviceIDs", refused: "DeviceRequests", set: func(r *request) { r.HostConfig.DeviceRequests = []container.DeviceRequest{{DeviceIDs: []string{"x"}}} }},
-	{field: "DeviceRequest.Capabilities", refused: "DeviceRequests", set: func(r *request) {
-		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Capabilities: [][]string{{"gpu"}}}}
-	}},
-	{field: "DeviceRequest.Options", refused: "DeviceRequests", set: func(r *request) {
-		r.HostConfig.DeviceRequests = []container.DeviceRequest{{Options: map[string]string{"a": "b"}}}
-	}},
 	{field: "Resources.CPURealtimePeriod", refused: "CpuRealtimePeriod", set: func(r *request) { r.HostConfig.CPURealtimePeriod = 1000000 }},
 	{field: "Resources.CPURealtimeRuntime", refused: "CpuRealtimeRuntime", set: func(r *request) { r.HostConfig.CPURealtimeRuntime = 950000 }},
 	{field: "Resources.CPUCount", does: "Windows only", refused: "CpuCount", set: func(r *request) { r.HostConfig.CPUCount = 1 }},

@@ -1,0 +1,229 @@
+package container
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	nettypes "github.com/moby/moby/api/types/network"
+)
+
+// A link is Docker's old way for a container on the default bridge to know
+// another one: a name in /etc/hosts, and variables of the environment that tell
+// its ports and its own variables.
+type link struct {
+	child *entry
+	alias string
+}
+
+// parseLink reads "name:alias", or "name" alone.
+func parseLink(text string) (name, alias string, err error) {
+	parts := strings.Split(text, ":")
+	switch {
+	case text == "":
+		return "", "", invalid("empty string specified for links")
+	case len(parts) > 2 || parts[0] == "" || parts[len(parts)-1] == "":
+		return "", "", invalid("bad format for links: %s", text)
+	}
+	// What inspect shows may be sent back: "/name:/parent/alias".
+	return parts[0], filepath.Base(parts[len(parts)-1]), nil
+}
+
+// bindLinks checks the links of a request and makes them lead to IDs, so that a
+// later rename changes nothing.
+func (s *Service) bindLinks(h *container.HostConfig) error {
+	if len(h.Links) == 0 {
+		return nil
+	}
+	switch {
+	case h.NetworkMode.IsHost():
+		return invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
+	case h.NetworkMode.IsContainer():
+		return invalid("conflicting options: container type network can't be used with links. This would result in undefined behavior")
+	}
+	if h.NetworkMode.IsUserDefined() {
+		return nil // names for the resolver, which knows who is there
+	}
+	bound := make([]string, 0, len(h.Links))
+	for _, text := range h.Links {
+		name, alias, err := parseLink(text)
+		if err != nil {
+			return err
+		}
+		// Not "not found": clients take that for the image.
+		child, err := s.find(name)
+		for err == nil && child.record().HostConfig.NetworkMode.IsContainer() {
+			child, err = s.find(child.record().HostConfig.NetworkMode.ConnectedContainer())
+		}
+		if err != nil {
+			return invalid("could not get container for %s: %w", name, err)
+		}
+		if child.record().HostConfig.NetworkMode.IsHost() {
+			return invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
+		}
+		if strings.ContainsAny(alias, " \t\r\n\x00#=") {
+			return invalid("bad format for links: %s", text)
+		}
+		bound = append(bound, child.id+":"+alias)
+	}
+	h.Links = bound
+	return nil
+}
+
+// links are those of a container whose children run. One that does not is an
+// error when the container starts, as with Docker.
+func (s *Service) links(r *Record) ([]link, error) {
+	var out []link
+	if r.HostConfig.NetworkMode.IsUserDefined() {
+		return nil, nil
+	}
+	for _, text := range r.HostConfig.Links {
+		name, alias, err := parseLink(text)
+		if err != nil {
+			return nil, err
+		}
+		child, err := s.find(name)
+		if err != nil {
+			return nil, fmt.Errorf("link %s: %w", alias, err)
+		}
+		if !child.record().State.live() {
+			return nil, conflict("Cannot link to a non running container: /%s AS /%s/%s", child.record().Name, r.Name, alias)
+		}
+		out = append(out, link{child, alias})
+	}
+	return out, nil
+}
+
+// shownLinks are the links as inspect shows them: "/child:/parent/alias".
+func (s *Service) shownLinks(r *Record) []string {
+	var out []string
+	for _, text := range r.HostConfig.Links {
+		id, alias, err := parseLink(text)
+		if err != nil {
+			continue
+		}
+		name := id
+		if child := s.index.get(id); child != nil {
+			name = child.record().Name
+		}
+		out = append(out, "/"+name+":/"+r.Name+"/"+alias)
+	}
+	return out
+}
+
+// address of the child on the default bridge; "" if it has none.
+func (l link) address() string {
+	n := l.child.record().Network
+	if n == nil || len(n.Endpoints) == 0 || !n.Endpoints[0].IPv4.IsValid() {
+		return ""
+	}
+	return n.Endpoints[0].IPv4.Addr().String()
+}
+
+// hosts is the link's line of /etc/hosts.
+func (l link) hosts() string {
+	child := l.child.record()
+	addr := l.address()
+	if addr == "" {
+		return ""
+	}
+	names := l.alias + " " + child.Config.Hostname
+	if l.alias != child.Name {
+		names += " " + child.Name
+	}
+	return addr + "\t" + names + "\n"
+}
+
+// env are the variables that tell the container of name parent of the link.
+func (l link) env(parent string) []string {
+	child := l.child.record()
+	prefix := strings.ReplaceAll(strings.ToUpper(l.alias), "-", "_")
+	ports := make([]nettypes.Port, 0, len(child.Config.ExposedPorts))
+	for p := range child.Config.ExposedPorts {
+		ports = append(ports, p)
+	}
+	slices.SortFunc(ports, func(a, b nettypes.Port) int {
+		return cmp.Or(cmp.Compare(a.Num(), b.Num()), strings.Compare(string(a.Proto()), string(b.Proto())))
+	})
+	url := func(p nettypes.Port) string {
+		return fmt.Sprintf("%s://%s:%d", p.Proto(), l.address(), p.Num())
+	}
+	var env []string
+	if len(ports) > 0 {
+		env = append(env, prefix+"_PORT="+url(ports[0]))
+	}
+	of := func(p nettypes.Port) string {
+		return fmt.Sprintf("%s_PORT_%d_%s", prefix, p.Num(), strings.ToUpper(string(p.Proto())))
+	}
+	for _, run := range runs(ports) {
+		p, q := run[0], run[len(run)-1]
+		env = append(env, of(p)+"_START="+url(p), of(p)+"_ADDR="+l.address(), of(p)+"_PROTO="+string(p.Proto()),
+			of(p)+"_PORT_START="+strconv.Itoa(int(p.Num())), of(p)+"_END="+url(q), of(p)+"_PORT_END="+strconv.Itoa(int(q.Num())))
+	}
+	for _, p := range ports {
+		env = append(env, of(p)+"="+url(p), of(p)+"_ADDR="+l.address(), of(p)+"_PORT="+strconv.Itoa(int(p.Num())), of(p)+"_PROTO="+string(p.Proto()))
+	}
+	env = append(env, prefix+"_NAME=/"+parent+"/"+l.alias)
+	for _, v := range child.Config.Env {
+		key, value, ok := strings.Cut(v, "=")
+		if ok && key != "HOME" && key != "PATH" {
+			env = append(env, prefix+"_ENV_"+key+"="+value)
+		}
+	}
+	return env
+}
+
+// runs are ports that follow each other, three and more, as Docker tells them.
+func runs(ports []nettypes.Port) [][]nettypes.Port {
+	var out [][]nettypes.Port
+	for i := 0; i < len(ports); {
+		j := i + 1
+		for j < len(ports) && ports[j].Num() == ports[j-1].Num()+1 && ports[j].Proto() == ports[i].Proto() {
+			j++
+		}
+		if j-i >= 3 {
+			out = append(out, ports[i:j])
+		}
+		i = j
+	}
+	return out
+}
+
+// linkedEnv are the variables of all links of a container.
+func (s *Service) linkedEnv(r *Record) ([]string, error) {
+	all, err := s.links(r)
+	if err != nil {
+		return nil, err
+	}
+	var env []string
+	for _, l := range all {
+		env = append(env, l.env(r.Name)...)
+	}
+	return env, nil
+}
+
+// tellParents writes the new address of a container into /etc/hosts of those
+// that run with a link to it.
+func (s *Service) tellParents(ctx context.Context, child *Record) {
+	for _, e := range s.index.all() {
+		r := e.record()
+		linked := slices.ContainsFunc(r.HostConfig.Links, func(l string) bool { return strings.HasPrefix(l, child.ID+":") })
+		if !linked || !r.State.live() || r.Network == nil || ctx.Err() != nil {
+			continue
+		}
+		text, err := s.hostsFile(r, r.Network)
+		if err == nil {
+			// The same file: it is mounted in the container.
+			err = os.WriteFile(filepath.Join(s.records.dir(r.ID), "hosts"), []byte(text), 0o644)
+		}
+		if err != nil {
+			s.log.Warn("cannot tell a container of the address of one that it is linked to", "container", r.ID, "link", child.ID, "err", err)
+		}
+	}
+}
