@@ -8,6 +8,7 @@ type Removal struct {
 	Containers []RemovedContainer     `json:",omitempty"`
 	Images     []image.DeleteResponse `json:",omitempty"`
 	Volumes    []string               `json:",omitempty"`
+	Networks   []string               `json:",omitempty"`
 	// SpaceReclaimed is how many bytes would be free. 0 where it is not known.
 	SpaceReclaimed uint64
 }

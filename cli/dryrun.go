@@ -51,6 +51,9 @@ func (s *Session) showRemoval(r api.Removal) {
 			fmt.Fprintln(s.IO.Out, "Would remove image:", i.Deleted)
 		}
 	}
+	for _, n := range r.Networks {
+		fmt.Fprintln(s.IO.Out, "Would remove network:", n)
+	}
 	for _, v := range r.Volumes {
 		fmt.Fprintln(s.IO.Out, "Would remove volume:", v)
 	}

@@ -87,13 +87,16 @@ func inspectNetwork(ctx context.Context, api *client.Client, name string, verbos
 }
 
 func newNetworkRm(s *Session) *cobra.Command {
-	var force bool
+	var force, dry bool
 	cmd := &cobra.Command{
 		Use:     "rm NETWORK [NETWORK...]",
 		Aliases: []string{"remove"},
 		Short:   "Remove one or more networks",
 		Args:    someArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dry {
+				return s.dryRun(cmd.Context(), "networks", args, onFlags(map[string]bool{"force": force}))
+			}
 			api, err := s.client(cmd.Context())
 			if err != nil {
 				return err
@@ -109,13 +112,14 @@ func newNetworkRm(s *Session) *cobra.Command {
 		ValidArgsFunction: s.completeNetworks(-1),
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "Do not error if the network does not exist")
+	dryRunFlag(cmd.Flags(), &dry)
 	return cmd
 }
 
 func newNetworkPrune(s *Session) *cobra.Command {
 	var (
-		force  bool
-		filter opts.Filter
+		force, dry bool
+		filter     opts.Filter
 	)
 	cmd := &cobra.Command{
 		Use:   "prune [OPTIONS]",
@@ -123,6 +127,13 @@ func newNetworkPrune(s *Session) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.addPruneFilters(&filter)
+			if dry {
+				r, err := s.wouldPrune(cmd.Context(), "networks", filter.Values)
+				if err == nil {
+					s.showRemoval(r)
+				}
+				return err
+			}
 			if !force && !s.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
 				return errors.New("network prune has been cancelled")
 			}
@@ -141,6 +152,7 @@ func newNetworkPrune(s *Session) *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
+	dryRunFlag(f, &dry)
 	f.Var(&filter, "filter", `Provide filter values (e.g. "until=<timestamp>")`)
 	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
 	return cmd

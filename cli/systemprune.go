@@ -87,7 +87,11 @@ func (s *Session) systemPruneDry(ctx context.Context, o systemPruneFlags) error 
 	if err != nil {
 		return err
 	}
-	list := []api.Removal{containers}
+	networks, err := s.wouldPrune(ctx, "networks", o.filter.Values)
+	if err != nil {
+		return err
+	}
+	list := []api.Removal{containers, networks}
 	if o.volumes {
 		r, err := s.wouldPrune(ctx, "volumes", o.filter.Values)
 		if err != nil {

@@ -118,6 +118,20 @@ func (m *Manager) PruneUnused(ctx context.Context, f Filters) (nettypes.PruneRep
 	return report, nil
 }
 
+// WouldRemove tells why Remove would refuse a network, or nothing.
+func (m *Manager) WouldRemove(ref string) (name string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ref == "host" || ref == "none" || ref == m.fixed["host"] || ref == m.fixed["none"] {
+		return "", forbidden("%s is a pre-defined network and cannot be removed", m.fixedName(ref))
+	}
+	s, err := m.find(ref)
+	if err != nil {
+		return "", err
+	}
+	return s.def.Name, m.removable(s)
+}
+
 // tell publishes an event about a network.
 func (m *Manager) tell(action events.Action, s *segment) {
 	m.events.Publish(events.Message{Type: events.NetworkEventType, Action: action, Actor: events.Actor{

@@ -22,6 +22,8 @@ var added = map[string]string{
 	"GET /removal/containers/{id}":     "What the removal of a container would take away (`force`, `v`)",
 	"GET /removal/images":              "What `POST /images/prune` would remove (`filters`)",
 	"GET /removal/images/{name}":       "What the removal of an image would take away (`force`)",
+	"GET /removal/networks":            "What `POST /networks/prune` would remove (`filters`)",
+	"GET /removal/networks/{id}":       "What the removal of a network would take away",
 	"GET /removal/volumes":             "What `POST /volumes/prune` would remove (`filters`)",
 	"GET /removal/volumes/{name}":      "What the removal of a volume would take away",
 	"POST /volumes/{name}/restore":     "Put the files of a snapshot in place of a volume's (`snapshot`)",
@@ -45,6 +47,8 @@ func (s *Server) additions() []operation {
 		op(http.MethodGet, "/removal/containers/{id}", s.removalContainer),
 		op(http.MethodGet, "/removal/images", s.removalImages),
 		op(http.MethodGet, "/removal/images/{name}", s.removalImage),
+		op(http.MethodGet, "/removal/networks", s.removalNetworks),
+		op(http.MethodGet, "/removal/networks/{id}", s.removalNetwork),
 		op(http.MethodGet, "/removal/volumes", s.removalVolumes),
 		op(http.MethodGet, "/removal/volumes/{name}", s.removalVolume),
 	}

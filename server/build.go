@@ -105,6 +105,12 @@ func (s *Server) buildPrune(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	o := build.PruneOptions{All: r.flag("all")}
+	if len(filters["label"]) > 0 {
+		// `docker system prune` sends its filters to all: nothing here has labels.
+		writeJSON(w, http.StatusOK, buildtypes.CachePruneReport{CachesDeleted: []string{}})
+		return nil
+	}
+	delete(filters, "label!")
 	for key, values := range filters {
 		for value := range values {
 			if key == "until" || key == "unused-for" {

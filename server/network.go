@@ -19,6 +19,8 @@ type Networks interface {
 	Inspect(ref string) (nettypes.Inspect, error)
 	Remove(ctx context.Context, ref string) error
 	PruneUnused(ctx context.Context, f network.Filters) (nettypes.PruneReport, error)
+	WouldPrune(f network.Filters) (nettypes.PruneReport, error)
+	WouldRemove(ref string) (name string, err error)
 }
 
 func (s *Server) networkList(w http.ResponseWriter, r *request) error {

@@ -59,6 +59,23 @@ func (s *Server) removalVolumes(w http.ResponseWriter, r *request) error {
 	return s.preview(w, api.Removal{Volumes: report.VolumesDeleted, SpaceReclaimed: report.SpaceReclaimed}, err)
 }
 
+func (s *Server) removalNetwork(w http.ResponseWriter, r *request) error {
+	name, err := s.o.Networks.WouldRemove(r.name)
+	if r.flag("force") && errdefs.IsNotFound(err) {
+		return s.preview(w, api.Removal{}, nil)
+	}
+	return s.preview(w, api.Removal{Networks: []string{name}}, err)
+}
+
+func (s *Server) removalNetworks(w http.ResponseWriter, r *request) error {
+	filters, err := compat.Filters(r.query.Get("filters"))
+	if err != nil {
+		return err
+	}
+	report, err := s.o.Networks.WouldPrune(filters)
+	return s.preview(w, api.Removal{Networks: report.NetworksDeleted}, err)
+}
+
 func (s *Server) preview(w http.ResponseWriter, out api.Removal, err error) error {
 	if err != nil {
 		return err

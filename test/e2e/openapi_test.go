@@ -115,6 +115,7 @@ var agreed = regexp.MustCompile(strings.Join([]string{
 	`^(POST /volumes/create 201|GET /volumes/\{name\} 200|GET /volumes 200): (/Volumes/\*)?/(Options|Warnings|Labels): got null`,
 	`^GET /containers/\{id\}/json 200: /HostConfig/[A-Za-z]+: got null, want (array|object|boolean|integer)`,
 	`^GET /containers/\{id\}/json 200: /Config/(Volumes|Entrypoint|Cmd|Env|OnBuild): got null`,
+	`^GET /networks(/\{id\})? 200: /(\*/)?IPAM/Options: got null`,
 	`/Networks/[^/]+/(Links|Aliases|DNSNames|DriverOpts): got null`,
 	`^GET /containers/\{id\}/stats 200: /blkio_stats/[a-z_]+: got null`,
 	`^GET /exec/\{id\}/json 200: /ExitCode: got null`, // while it runs
@@ -294,7 +295,7 @@ func (a *asker) refusals() {
 // hijacked are operations whose answers are streams of bytes, not JSON; the
 // other stories have them.
 var hijacked = []string{
-	"GET /containers/{id}/attach/ws", "POST /containers/{id}/attach", "POST /session", "POST /build", "POST /auth", "GET /images/search",
+	"GET /containers/{id}/attach/ws", "POST /containers/{id}/attach", "POST /session", "POST /build", "POST /build/cancel", "POST /grpc", "POST /auth", "GET /images/search",
 }
 
 // complete checks that every operation which docs/api.md calls done was asked.
