@@ -47,6 +47,10 @@ type Config struct {
 	Bridge string `json:"bridge"` // name of the default bridge
 	BIP    string `json:"bip"`    // its address with prefix length; "": chosen
 	MTU    int    `json:"mtu"`    // 0: the default route's
+	// AddressPools are where subnets of networks are taken from that name none;
+	// none: Docker's.
+	AddressPools []AddressPool                `json:"default-address-pools"`
+	NetworkOpts  map[string]map[string]string `json:"default-network-opts"` // by driver
 	// PublishPolicy is Berth's own: how published ports stand to the host's
 	// firewall: docker, host or loopback.
 	PublishPolicy string `json:"publish-policy"`
@@ -107,7 +111,7 @@ func defaults() *Config {
 		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
-		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{},
+		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{}, NetworkOpts: map[string]map[string]string{},
 	}
 }
 

@@ -33,7 +33,7 @@ func (p *Proxies) Environ() map[string]string {
 
 // keysOfFlags are the keys whose flags have another name.
 var keysOfFlags = map[string]string{
-	"dns-opt": "dns-opts", "feature": "features", "http-proxy": "proxies", "https-proxy": "proxies", "no-proxy": "proxies",
+	"dns-opt": "dns-opts", "default-address-pool": "default-address-pools", "default-network-opt": "default-network-opts", "feature": "features", "http-proxy": "proxies", "https-proxy": "proxies", "no-proxy": "proxies",
 }
 
 // addFlagsOfContainers declares what containers get that do not say otherwise,

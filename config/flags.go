@@ -24,6 +24,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 
 	fs.StringArrayVar(&c.AuthzPlugins, "authorization-plugin", nil, "Plugin that has to allow each request")
 	addFlagsOfContainers(fs, c)
+	addFlagsOfNetworks(fs, c)
 	addTristate(fs, &c.TLS, "tls", "Use TLS on TCP; --tls=false accepts a TCP address without it")
 	addTristate(fs, &c.TLSVerify, "tlsverify", "Use TLS on TCP and demand a client certificate")
 	fs.StringVar(&c.TLSCACert, "tlscacert", c.TLSCACert, "CA that client certificates must be signed by")

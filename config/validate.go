@@ -182,6 +182,11 @@ func (c *Config) checkNetwork() error {
 	if c.Bridge == "none" {
 		return fmt.Errorf("bridge none is not supported: run containers with --network none")
 	}
+	for _, p := range c.AddressPools {
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
 	if c.BIP == "" {
 		return nil
 	}

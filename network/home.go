@@ -18,7 +18,7 @@ import (
 func (m *Manager) openHome(dir string) error {
 	path := filepath.Join(dir, "bridge.address")
 	b, err := bridge.Open(m.conn, bridge.Options{
-		Name: m.o.Bridge, Address: m.o.BIP, Prefer: lastAddress(path), MTU: m.o.MTU, Avoid: dns.Host().Servers, Log: m.log,
+		Name: m.o.Bridge, Address: m.o.BIP, Prefer: lastAddress(path), Pools: m.o.Pools, MTU: m.o.MTU, Avoid: dns.Host().Servers, Log: m.log,
 		Owner: m.owner, Alive: m.alive,
 	})
 	if err != nil {

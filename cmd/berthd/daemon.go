@@ -28,6 +28,7 @@ import (
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
@@ -114,7 +115,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: bip,
 		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, Events: d.events, Log: d.log,
-		Policy: network.Policy(cfg.PublishPolicy),
+		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the network: %w", err)
@@ -236,6 +237,15 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 		}
 	}
 	return a
+}
+
+// addressPools are the configured ones; nil: none are.
+func addressPools(cfg *config.Config) ipam.Areas {
+	var out ipam.Areas
+	for _, p := range cfg.AddressPools {
+		out = append(out, ipam.Area{Base: p.Prefix(), Bits: p.Size})
+	}
+	return out
 }
 
 // settings are those that a reload may change.

@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/ipam"
 )
 
 // alias marks links that were made here, and may be removed here. The owner
@@ -36,6 +37,8 @@ type Options struct {
 	// Prefer is the address to have again if it is free; what the bridge had
 	// before, so that a network does not move from one run to the next.
 	Prefer netip.Prefix
+	// Pools are where a free address is taken from.
+	Pools ipam.Areas
 	// Six is the host's IPv6 address on the bridge; zero: it has none.
 	Six netip.Prefix
 	// Bare: without an Address there is none, and none is chosen.
@@ -164,7 +167,7 @@ func (b *Bridge) setAddress(o Options) error {
 			b.address = has[0]
 			return nil
 		}
-		return b.choose(o.Prefer, o.Avoid)
+		return b.choose(&o)
 	}
 	b.address = o.Address
 	found := false

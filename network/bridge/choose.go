@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-
-	"github.com/berth-engine/berth/network/ipam"
 )
 
 // settle is how long another engine that chose the same network at the same
@@ -17,13 +15,13 @@ const settle = 50 * time.Millisecond
 
 // choose takes the first network that overlaps with nothing on the host,
 // beginning with the preferred one.
-func (b *Bridge) choose(prefer netip.Prefix, avoid []netip.Addr) error {
-	all := ipam.DefaultPools.Prefixes()
-	if prefer.IsValid() {
-		all = slices.Insert(all, 0, prefer.Masked())
+func (b *Bridge) choose(o *Options) error {
+	all := o.Pools.Prefixes()
+	if o.Prefer.IsValid() {
+		all = slices.Insert(all, 0, o.Prefer.Masked())
 	}
 	for _, p := range all {
-		if holdsAny(p, avoid) {
+		if holdsAny(p, o.Avoid) {
 			continue
 		}
 		if other, err := b.overlap(p); err != nil || other != 0 {
