@@ -114,13 +114,22 @@ func execError(t *execTarget, err error) error {
 	case errdefs.IsNotImplemented(err):
 		return fail(errdefs.ErrNotImplemented, "%w", err)
 	}
-	// Neither the exec's ID nor the step that failed says anything to a user.
-	text := err.Error()
+	return invalid(prefix+"%w: unknown", plainError{err})
+}
+
+// plainError leaves out the exec's ID and the step that failed, which say
+// nothing to a user.
+type plainError struct{ cause error }
+
+func (e plainError) Error() string {
+	text := e.cause.Error()
 	if _, after, ok := strings.Cut(text, "container init: "); ok {
 		text = strings.TrimPrefix(after, "set credentials: ")
 	}
-	return invalid(prefix+"%s: unknown", text)
+	return text
 }
+
+func (e plainError) Unwrap() error { return e.cause }
 
 // TellError tells a client of an error on its taken-over connection, on the
 // standard output: raw, or in a frame.
