@@ -81,7 +81,7 @@ func (n *Names) drop(network, endpoint string) {
 	r := z.records[endpoint]
 	delete(z.records, endpoint)
 	for _, name := range unique(r.Names) {
-		// Readers may hold the old slice no longer than the lock.
+		// In place: readers hold the slice no longer than the lock.
 		z.byName[name] = slices.DeleteFunc(z.byName[name], func(x *Record) bool { return x == r })
 		if len(z.byName[name]) == 0 {
 			delete(z.byName, name)
