@@ -34,7 +34,8 @@ func (s *Store) DiskUsage(ctx context.Context) (total, reclaimable int64, err er
 	return total, max(total-used, 0), err
 }
 
-// usage is the total of DiskUsage without what only the images in skip have.
+// usage is the total of DiskUsage without what only the images in skip have. An
+// image that cannot be read counts with its manifest alone.
 func (s *Store) usage(ctx context.Context, v *view, skip map[digest.Digest]bool) (int64, error) {
 	c := contents{map[digest.Digest]int64{}, map[digest.Digest]bool{}}
 	for _, r := range v.records {
