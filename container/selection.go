@@ -136,7 +136,9 @@ func hasVolume(r *Record, v string) bool {
 }
 
 func onNetwork(r *Record, v string) bool {
-	if r.HostConfig.NetworkMode.NetworkName() == v {
+	mode := r.HostConfig.NetworkMode
+	_, asked := r.Endpoints[v]
+	if asked || mode.NetworkName() == v && (r.Endpoints == nil || mode.IsHost() || mode.IsNone()) {
 		return true
 	}
 	if r.Network == nil {
