@@ -74,7 +74,7 @@ type CreateOptions struct {
 type RemoveOptions struct {
 	Force   bool // kill it first when it runs
 	Volumes bool // remove its anonymous volumes
-	Link    bool // remove a link: links do not exist, so this is refused
+	Link    bool // remove a link alone: refused, it is not supported yet
 }
 
 // Filters are Docker's decoded filters: key, then values.
