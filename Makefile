@@ -21,7 +21,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
+.PHONY: help build faults clients test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,7 +67,11 @@ test-race: ## light packages with many goroutines, under the race detector
 test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(patsubst %,./%/...,$(ROOT)) 2>&1 | tools/skips
 
-e2e: faults deb ## stories with the real daemon and real clients, as root
+# What stories run that is no part of the engine: a module of its own.
+clients: ## the testcontainers-go story, into bin/
+	cd test/e2e/testdata/testcontainers && go build -o $(CURDIR)/bin/ .
+
+e2e: faults deb clients ## stories with the real daemon and real clients, as root
 	go test -count=1 -p 1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
 
 # What test/defences.txt lists.

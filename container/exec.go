@@ -109,6 +109,9 @@ func (s *Service) ExecResize(ctx context.Context, id string, height, width uint)
 	if p == nil {
 		return conflict("exec %s is not running", id)
 	}
+	if !i.Request.Tty {
+		return nil // nothing to do, and no error, as under Docker
+	}
 	return p.Resize(ctx, uint16(height), uint16(width))
 }
 

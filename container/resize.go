@@ -21,8 +21,11 @@ func (s *Service) Resize(ctx context.Context, ref string, height, width uint) er
 	if box == nil || !e.record().State.live() {
 		return conflict("container %s is not running", e.id)
 	}
-	if err := box.Resize(ctx, uint16(height), uint16(width)); err != nil {
-		return err
+	// Without a terminal there is nothing to do, and no error, as under Docker.
+	if e.record().Config.Tty {
+		if err := box.Resize(ctx, uint16(height), uint16(width)); err != nil {
+			return err
+		}
 	}
 	s.announce(e.record(), events.ActionResize,
 		"height", strconv.FormatUint(uint64(height), 10), "width", strconv.FormatUint(uint64(width), 10))
