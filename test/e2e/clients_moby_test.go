@@ -24,7 +24,6 @@ const refusedMethods = `
 	CheckpointCreate CheckpointList CheckpointRemove
 	ConfigCreate ConfigInspect ConfigList ConfigRemove ConfigUpdate
 	ImageAttestations ImageSearch DistributionInspect
-	NetworkConnect NetworkCreate NetworkDisconnect NetworkInspect NetworkList NetworkPrune NetworkRemove
 	NodeInspect NodeList NodeRemove NodeUpdate
 	PluginCreate PluginDisable PluginEnable PluginInspect PluginInstall PluginList PluginPush PluginRemove PluginSet PluginUpgrade
 	SecretCreate SecretInspect SecretList SecretRemove SecretUpdate
@@ -44,6 +43,7 @@ var chapters = []struct {
 	{"CopyToContainer CopyFromContainer ContainerStatPath ContainerDiff ContainerExport ContainerCommit", aboutFiles},
 	{"ImageList ImageInspect ImageHistory ImageTag ImagePull ImagePush ImageSave ImageLoad ImageImport ImageRemove ImagePrune", aboutImages},
 	{"VolumeCreate VolumeInspect VolumeList VolumeRemove VolumePrune", aboutVolumes},
+	{"NetworkCreate NetworkInspect NetworkList NetworkConnect NetworkDisconnect NetworkRemove NetworkPrune", aboutNetworks},
 }
 
 func TestMobyClient(t *testing.T) {
@@ -306,4 +306,22 @@ func aboutVolumes(ctx context.Context, t *testing.T, api *moby.Client) {
 	made(api.VolumeRemove(ctx, "kept", moby.VolumeRemoveOptions{}))(t)
 	made(api.VolumeCreate(ctx, moby.VolumeCreateOptions{Name: "unused"}))(t)
 	same(t, "pruned", made(api.VolumePrune(ctx, moby.VolumePruneOptions{All: true}))(t).Report.VolumesDeleted, []string{"unused"})
+}
+
+func aboutNetworks(ctx context.Context, t *testing.T, api *moby.Client) {
+	made(api.NetworkCreate(ctx, "story", moby.NetworkCreateOptions{Labels: map[string]string{"kind": "story"}}))(t)
+	same(t, "driver", made(api.NetworkInspect(ctx, "story", moby.NetworkInspectOptions{}))(t).Network.Driver, "bridge")
+	same(t, "networks", len(made(api.NetworkList(ctx, moby.NetworkListOptions{Filters: moby.Filters{}.Add("label", "kind=story")}))(t).Items), 1)
+	begin(ctx, t, api, "member", &container.Config{Cmd: []string{"sleep", "1000"}}, nil)
+	made(api.NetworkConnect(ctx, "story", moby.NetworkConnectOptions{Container: "member"}))(t)
+	joined := func() int {
+		return len(made(api.ContainerInspect(ctx, "member", moby.ContainerInspectOptions{}))(t).Container.NetworkSettings.Networks)
+	}
+	same(t, "networks of the container", joined(), 2)
+	made(api.NetworkDisconnect(ctx, "story", moby.NetworkDisconnectOptions{Container: "member"}))(t)
+	same(t, "networks of the container", joined(), 1)
+	drop(ctx, t, api, "member")
+	made(api.NetworkRemove(ctx, "story", moby.NetworkRemoveOptions{}))(t)
+	made(api.NetworkCreate(ctx, "unused", moby.NetworkCreateOptions{}))(t)
+	same(t, "pruned", made(api.NetworkPrune(ctx, moby.NetworkPruneOptions{}))(t).Report.NetworksDeleted, []string{"unused"})
 }
