@@ -60,7 +60,9 @@ func healthChecks(ctx context.Context, o options, own *own, r *report) error {
 	if err != nil {
 		return err
 	}
-	if err := own.removeChecks(ctx, pids); err != nil {
+	// Without the daemon there are no checks, and the containers live on for the
+	// floor.
+	if err := own.daemon.Stop(); err != nil {
 		return err
 	}
 	for range min(o.n, 3) {
@@ -75,12 +77,8 @@ func healthChecks(ctx context.Context, o options, own *own, r *report) error {
 		}
 		r.add(name, "floor", percent)
 	}
-	return nil
+	return own.daemon.Start(ctx)
 }
-
-// removeChecks stops the daemon, and so the checks: the containers live on for
-// the floor.
-func (o *own) removeChecks(context.Context, []string) error { return o.daemon.Stop() }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
