@@ -16,7 +16,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X ma
 # berth-sandbox is to be small: it lives beside every container. Our own code in
 # it waits for the kernel, and inlining would make it a fiftieth larger.
 SMALL    := -gcflags=github.com/berth-engine/...=-l
-PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub
+PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub berth-build
 PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
@@ -135,8 +135,8 @@ man: ## manual pages and completions into bin/man
 
 install: build man ## programs, manual, completions and units into PREFIX (/usr/local), honouring DESTDIR
 	install -d $(BINDIR) $(LIBEXEC) $(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(UNITDIR)
-	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd,$(PROGRAMS))) $(BINDIR)
-	install -m 755 bin/berth-sandbox bin/berth-netd $(LIBEXEC)
+	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd berth-build,$(PROGRAMS))) $(BINDIR)
+	install -m 755 bin/berth-sandbox bin/berth-netd bin/berth-build $(LIBEXEC)
 	ln -sf ../../bin/berth $(LIBEXEC)/docker # for PATH, where stock clients come by ssh://
 	install -m 644 bin/man/man1/* $(SHARE)/man/man1
 	install -m 644 bin/man/man8/* $(SHARE)/man/man8

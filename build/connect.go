@@ -2,9 +2,12 @@ package build
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
@@ -42,7 +45,8 @@ func (e *Engine) Serve(ctx context.Context, conn net.Conn) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server})
+	quiet := &http.Server{ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute} // clients that leave are no news
+	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server, BaseConfig: quiet})
 	return nil
 }
 

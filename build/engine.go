@@ -33,6 +33,7 @@ import (
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
+	"go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 
 	"github.com/berth-engine/berth/build/executor"
@@ -169,7 +170,7 @@ func (e *Engine) make() (_ *parts, err error) {
 			"local":    localcache.ResolveCacheImporterFunc(sessions),
 		},
 		Entitlements: []string{string(entitlements.EntitlementNetworkHost), string(entitlements.EntitlementSecurityInsecure)},
-		HistoryDB:    history, CacheStore: cache,
+		HistoryDB:    history, CacheStore: cache, TraceCollector: noTraces{},
 		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(),
 		GarbageCollect: w.GarbageCollect, GracefulStop: ctx.Done(),
 	})
@@ -220,3 +221,9 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		MountPoolRoot: filepath.Join(e.o.Root, "mounts"),
 	})
 }
+
+// noTraces takes the spans that clients send, which else would complain.
+type noTraces struct{}
+
+func (noTraces) ExportSpans(context.Context, []trace.ReadOnlySpan) error { return nil }
+func (noTraces) Shutdown(context.Context) error                          { return nil }

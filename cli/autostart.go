@@ -55,7 +55,7 @@ func (s *Session) startDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	program, err := findDaemon(self)
+	program, err := findProgram(self, "berthd")
 	if err != nil {
 		return err
 	}
@@ -66,15 +66,15 @@ func (s *Session) startDaemon(ctx context.Context) error {
 	return d.start(ctx)
 }
 
-// findDaemon looks beside the client and in ../libexec/berth, never in PATH:
-// the program will run as root. A place where others may write is refused.
-func findDaemon(self string) (string, error) {
+// findProgram looks beside the client and in ../libexec/berth, never in PATH:
+// the program may run as root. A place where others may write is refused.
+func findProgram(self, name string) (string, error) {
 	self, err := filepath.EvalSymlinks(self)
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Dir(self)
-	for _, p := range []string{filepath.Join(dir, "berthd"), filepath.Join(dir, "..", "libexec", "berth", "berthd")} {
+	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "berth", name)} {
 		info, err := os.Stat(p)
 		if err != nil {
 			continue
@@ -89,7 +89,7 @@ func findDaemon(self string) (string, error) {
 		}
 		return p, nil
 	}
-	return "", fmt.Errorf("berthd was found neither in %s nor in %s", dir, filepath.Join(filepath.Dir(dir), "libexec", "berth"))
+	return "", fmt.Errorf("%s was found neither in %s nor in %s", name, dir, filepath.Join(filepath.Dir(dir), "libexec", "berth"))
 }
 
 // daemon is a berthd to start.

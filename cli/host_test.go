@@ -201,27 +201,27 @@ func TestFindDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if p, err := findDaemon(self); err == nil {
+	if p, err := findProgram(self, "berthd"); err == nil {
 		t.Errorf("found %s", p)
 	}
 	far := filepath.Join(libexec, "berthd")
 	if err := os.WriteFile(far, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := findDaemon(link); err != nil || p != far {
+	if p, err := findProgram(link, "berthd"); err != nil || p != far {
 		t.Errorf("got %q, %v", p, err)
 	}
 	near := filepath.Join(bin, "berthd")
 	if err := os.WriteFile(near, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := findDaemon(self); err != nil || p != near {
+	if p, err := findProgram(self, "berthd"); err != nil || p != near {
 		t.Errorf("got %q, %v", p, err)
 	}
 	if err := os.Chmod(bin, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := findDaemon(self); err == nil || !strings.Contains(err.Error(), "everybody may write to") {
+	if p, err := findProgram(self, "berthd"); err == nil || !strings.Contains(err.Error(), "everybody may write to") {
 		t.Errorf("got %q, %v", p, err)
 	}
 }

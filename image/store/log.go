@@ -2,9 +2,12 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	containerdlog "github.com/containerd/log"
@@ -33,6 +36,10 @@ func forwardLogs(log *slog.Logger) {
 	containerdlog.L.Logger.SetOutput(logWriter{})
 }
 
+// routine are the beginnings of warnings about what happens all the time: a client
+// of a build leaves, an image has a layer that is no file system.
+var routine = []string{"healthcheck failed", "no trace recorder found", "encountered unknown type"}
+
 type logWriter struct{}
 
 func (logWriter) Write(p []byte) (int, error) {
@@ -50,6 +57,10 @@ func (logWriter) Write(p []byte) (int, error) {
 	logTarget.Lock()
 	log := logTarget.log
 	logTarget.Unlock()
-	log.Warn("containerd: "+text, attrs...)
+	level := slog.LevelWarn
+	if slices.ContainsFunc(routine, func(start string) bool { return strings.HasPrefix(text, start) }) {
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, "containerd: "+text, attrs...)
 	return len(p), nil
 }

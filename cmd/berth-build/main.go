@@ -1,0 +1,74 @@
+// Command berth-build builds images: `berth build`, `berth buildx` and `berth
+// bake` execute it. It is Docker's buildx as a library, with the drivers that
+// talk to an engine or a BuildKit daemon. Under the name docker-buildx, in a
+// folder of plugins, it serves the stock docker command and Compose as well.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/docker/buildx/commands"
+	"github.com/docker/buildx/util/cobrautil"
+	buildx "github.com/docker/buildx/version"
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli-plugins/metadata"
+	"github.com/docker/cli/cli-plugins/plugin"
+	"github.com/docker/cli/cli/command"
+	solvererrdefs "github.com/moby/buildkit/solver/errdefs"
+
+	_ "github.com/docker/buildx/driver/docker"           // the engine's own builder
+	_ "github.com/docker/buildx/driver/docker-container" // BuildKit in a container
+	_ "github.com/docker/buildx/driver/remote"           // a BuildKit daemon elsewhere
+	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
+)
+
+var version = "0.1.0-dev" // set by the linker
+
+// name is how users call it; the engine's own commands execute it so.
+const name = "berth buildx"
+
+func main() {
+	docker, err := command.NewDockerCli(command.WithUserAgent("berth-build/" + version))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if err := run(docker); err != nil {
+		os.Exit(report(docker, err))
+	}
+}
+
+// run is a plugin if the docker command calls it as one.
+func run(docker *command.DockerCli) error {
+	buildx.Version = version
+	if !plugin.RunningStandalone() {
+		return plugin.RunPlugin(docker, commands.NewRootCmd("buildx", true, docker), metadata.Metadata{
+			SchemaVersion: "0.1.0", Vendor: "Berth", Version: version,
+		})
+	}
+	return commands.NewRootCmd(name, false, docker).Execute()
+}
+
+// report says what went wrong and returns the exit status, as buildx does.
+func report(docker *command.DockerCli, err error) int {
+	if status, ok := errors.AsType[cli.StatusError](err); ok {
+		if status.Status != "" {
+			fmt.Fprintln(docker.Err(), status.Status)
+		}
+		return max(status.StatusCode, 1)
+	}
+	if code, ok := errors.AsType[cobrautil.ExitCodeError](err); ok {
+		return int(code)
+	}
+	for _, s := range solvererrdefs.Sources(err) {
+		_ = s.Print(docker.Err())
+	}
+	fmt.Fprintf(docker.Err(), "ERROR: %v\n", err)
+	if errors.Is(err, context.Canceled) {
+		return 130
+	}
+	return 1
+}
