@@ -11,9 +11,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/gofrs/flock"
 
 	"github.com/berth-engine/berth/config"
+	"github.com/berth-engine/berth/kernel/mount"
 )
 
 // lockFile in the data-root and in the exec-root is locked by the daemon that
@@ -46,6 +48,11 @@ func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 		return nil, err
 	}
 	undo = append(undo, unlock)
+	if err := mount.HoldsUppers(cfg.DataRoot); errdefs.IsFailedPrecondition(err) {
+		return nil, fmt.Errorf("data-root %w: use --data-root with a folder on ext4, xfs, btrfs or tmpfs; in a container, with a volume (-v berth-data:%s)", err, cfg.DataRoot)
+	} else if err != nil {
+		return nil, err
+	}
 	if err := makeDir(cfg.ExecRoot, 0o700); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ const freezeWithin = 10 * time.Second
 
 // Freeze stops all processes of the group, and those that may come into it,
 // until Thaw. It returns when all have stopped. If they do not within ten
-// seconds, they run on, and the error is errdefs.Unavailable. Where there is a
+// seconds, they run on, and the error is errdefs.Unavailable; if all have ended,
+// it is errdefs.FailedPrecondition. Where there is a
 // unified hierarchy its freezer is used, whose processes can be killed while
 // they are frozen; else that of v1. Without either the error is
 // errdefs.NotImplemented.
@@ -113,6 +114,11 @@ func freezeUnified(ctx context.Context, dir string) (err error) {
 		}
 		if bytes.Contains(text, []byte("frozen 1\n")) {
 			return nil
+		}
+		if bytes.Contains(text, []byte("populated 0\n")) {
+			// All have ended meanwhile; such a group never says that it is frozen.
+			err := fmt.Errorf("no process is left: %w", errdefs.ErrFailedPrecondition)
+			return errors.Join(err, write(dir, "cgroup.freeze", "0"))
 		}
 		if err := w.next(ctx); err != nil {
 			return errors.Join(stuck(err), write(dir, "cgroup.freeze", "0"))
