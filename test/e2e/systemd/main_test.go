@@ -1,7 +1,7 @@
 // Package systemd uses the Debian package as its users do, on a host whose
 // process 1 is systemd, as root: the package is installed there, its service is
 // restarted, killed, upgraded and removed. That host is the machine of
-// make test-vm, and thrown away afterwards.
+// make test-vm, which is thrown away afterwards: never run this on your own.
 package systemd
 
 import (
