@@ -34,13 +34,17 @@ func (w *execWatches) begin() (told func()) {
 }
 
 // await waits for those that are there now, so that exec_die comes before die.
-func (w *execWatches) await(late <-chan time.Time) {
+func (w *execWatches) await(after func(time.Duration) <-chan time.Time) {
 	w.mu.Lock()
 	var list []chan struct{}
 	for ch := range w.open {
 		list = append(list, ch)
 	}
 	w.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	late := after(execNews)
 	for _, ch := range list {
 		select {
 		case <-ch:

@@ -61,7 +61,7 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 	if err != nil {
 		return err
 	}
-	e.execs.await(s.clock.after(execNews))
+	e.execs.await(s.clock.after)
 	s.announceDie(r)
 	s.execs.Drop(e.id)
 	if err := fault.Point("container.exit.saved"); err != nil {

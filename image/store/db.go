@@ -107,6 +107,9 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	undo = append(undo, boltDB)
+	if err := clearIngests(filepath.Join(root, "content", "ingest")); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
 	blobs, err := local.NewStore(filepath.Join(root, "content"))
 	if err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
@@ -150,6 +153,22 @@ func clearSnapshots(ctx context.Context, sn snapshots.Snapshotter, dir string) e
 	left, err := os.ReadDir(dir)
 	for _, d := range left {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, d.Name())))
+	}
+	return err
+}
+
+// clearIngests removes the directories of blobs that a kill caught while they were
+// made or removed: without the file that names its blob no collection finds one.
+func clearIngests(dir string) error {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, d := range list {
+		path := filepath.Join(dir, d.Name())
+		if _, statErr := os.Stat(filepath.Join(path, "ref")); errors.Is(statErr, os.ErrNotExist) {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
 	}
 	return err
 }

@@ -225,3 +225,29 @@ func FuzzDecompress(f *testing.F) {
 		}
 	})
 }
+
+// TestHalfIngests: what a kill left of a blob's directory goes when the store is
+// opened; a whole one stays, to be continued.
+func TestHalfIngests(t *testing.T) {
+	root := t.TempDir()
+	half, whole := filepath.Join(root, "content", "ingest", "half"), filepath.Join(root, "content", "ingest", "whole")
+	for _, dir := range []string{half, whole} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{filepath.Join(half, "startedat"), filepath.Join(whole, "ref")} {
+		if err := os.WriteFile(f, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := clearIngests(filepath.Join(root, "content", "ingest")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(half); !os.IsNotExist(err) {
+		t.Errorf("half: %v", err)
+	}
+	if _, err := os.Stat(whole); err != nil {
+		t.Error(err)
+	}
+}

@@ -30,7 +30,8 @@ import (
 //	pty STEPS PROGRAM ARGS…         runs it on a terminal (pty_test.go)
 //	port NAME                       sets $NAME to a free port
 //
-// $HUB is the shared Hub's address, reached as docker.io.
+// $HUB is the shared Hub's address, reached as docker.io; $OTHER is an OCI runtime
+// beside runc.
 func TestScripts(t *testing.T) {
 	testscript.RunT(story{t}, testscript.Params{
 		Dir:                 "testdata",
@@ -78,6 +79,7 @@ func setUp(env *testscript.Env) error {
 	env.Values[keyDaemon] = d
 	env.Values[keyTest] = s.T
 	env.Vars = append(env.Vars, d.Environ()...)
+	env.Vars = append(env.Vars, "OTHER="+otherRuntime())
 	env.Vars = append(env.Vars, "HUB="+hub.Addr, "DIR="+d.Dir, "DATA="+d.DataRoot(), "EXEC="+d.ExecRoot(),
 		"BRIDGE="+d.Bridge, "SOCKET="+d.Socket, "TERM=xterm")
 	return nil
@@ -214,4 +216,14 @@ func cmdAPI(ts *testscript.TestScript, _ bool, args []string) {
 		flags = append(flags, "--data-binary", body)
 	}
 	ts.Check(ts.Exec("curl", append(flags, "http://berth"+args[1])...))
+}
+
+// otherRuntime is an OCI runtime beside runc. crun refuses hosts that have
+// controllers in a cgroup v2 hierarchy beside those of v1.
+func otherRuntime() string {
+	controllers, err := os.ReadFile("/sys/fs/cgroup/unified/cgroup.controllers")
+	if err == nil && len(strings.TrimSpace(string(controllers))) > 0 {
+		return "/usr/sbin/runc"
+	}
+	return "/usr/bin/crun"
 }
