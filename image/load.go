@@ -7,7 +7,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,36 +32,17 @@ type LoadOptions struct {
 // InvalidArgument for a stream that is no such thing or an image that cannot be
 // one, NotFound if a part of an image, or the platform, is not in the stream.
 func (s *Store) Load(ctx context.Context, r io.Reader, o LoadOptions) error {
-	out := &progress.Stream{}
-	done := make(chan error, 1)
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return errClosed
-	}
-	work, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(s.closing, func() { cancel(errClosed) })
-	defer stop()
-	s.work.Go(func() {
-		defer out.Close()
-		err := s.load(s.db.Context(work), r, o, out)
-		if err != nil && work.Err() != nil {
-			err = context.Cause(work)
-		}
-		done <- err
-	})
-	s.mu.Unlock()
 	report := o.Progress
-	if report == nil {
-		report = func(jsonstream.Message) {}
-	}
-	_ = out.Follow(context.WithoutCancel(ctx), func(m jsonstream.Message) {
-		if !o.Quiet || m.Progress == nil {
-			report(m)
+	if o.Quiet && report != nil {
+		report = func(m jsonstream.Message) {
+			if m.Progress == nil {
+				o.Progress(m)
+			}
 		}
+	}
+	return s.transfer(ctx, report, func(ctx context.Context, out *progress.Stream) error {
+		return s.load(s.db.Context(ctx), r, o, out)
 	})
-	return <-done
 }
 
 // loaded is one image of a stream.
@@ -155,17 +135,9 @@ func (s *Store) onlyPlatforms(ctx context.Context, target ocispec.Descriptor, wa
 	}
 	var chosen *variant
 	for _, p := range want {
-		m := platforms.OnlyStrict(p)
-		var best *variant
-		for _, v := range list {
-			if v.isImage && v.available && m.Match(v.platform) && (best == nil || m.Less(v.platform, best.platform)) {
-				best = v
-			}
-		}
-		if best == nil {
+		if chosen = choose(list, &p); chosen == nil {
 			return target, platformNotFound(oci.ShortID(target.Digest), &p)
 		}
-		chosen = best
 	}
 	if len(want) > 1 {
 		return target, fmt.Errorf("loading several of an image's platforms, but not all, is not supported: name one, or none for all: %w", errdefs.ErrNotImplemented)

@@ -64,6 +64,14 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) error {
 		}
 		return fmt.Errorf("tag does not exist: %s%w", reference.FamiliarString(named), kind{errdefs.ErrNotFound})
 	}
+	return s.transfer(ctx, o.Progress, func(ctx context.Context, out *progress.Stream) error {
+		return s.pushTags(ctx, named, tags, o, out)
+	})
+}
+
+// transfer runs work that Close ends and waits for, and reports its progress on
+// the caller's goroutine. If ctx or the store ended it, its error says so.
+func (s *Store) transfer(ctx context.Context, report func(jsonstream.Message), work func(context.Context, *progress.Stream) error) error {
 	out := &progress.Stream{}
 	done := make(chan error, 1)
 	s.mu.Lock()
@@ -71,20 +79,24 @@ func (s *Store) Push(ctx context.Context, ref string, o PushOptions) error {
 		s.mu.Unlock()
 		return errClosed
 	}
-	work, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(s.closing, func() { cancel(errClosed) })
 	defer stop()
 	s.work.Go(func() {
 		defer out.Close()
-		done <- s.pushTags(work, named, tags, o, out)
+		err := work(ctx, out)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		done <- err
 	})
 	s.mu.Unlock()
-	report := o.Progress
 	if report == nil {
 		report = func(jsonstream.Message) {}
 	}
-	_ = out.Follow(ctx, report) // its error is that of ctx, which ends the push, too
+	// Until the stream is closed: what was done before an end is told, too.
+	_ = out.Follow(context.WithoutCancel(ctx), report)
 	return <-done
 }
 
@@ -111,11 +123,7 @@ func (v *view) tags(named reference.Named) []images.Image {
 func (s *Store) pushTags(ctx context.Context, repo reference.Named, tags []images.Image, o PushOptions, out *progress.Stream) error {
 	out.Line("", "The push refers to repository ["+repo.Name()+"]")
 	for _, r := range tags {
-		err := s.pushTag(ctx, r, o, out)
-		if err != nil && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
+		if err := s.pushTag(ctx, r, o, out); err != nil {
 			return err
 		}
 	}
