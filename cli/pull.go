@@ -7,15 +7,16 @@ import (
 	"io"
 	"os"
 
-	"github.com/berth-engine/berth/cli/opts"
-	"github.com/berth-engine/berth/cli/settings"
-	"github.com/berth-engine/berth/cli/stream"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
+
+	"github.com/berth-engine/berth/cli/opts"
+	"github.com/berth-engine/berth/cli/settings"
+	"github.com/berth-engine/berth/cli/stream"
 )
 
 type pullFlags struct {
@@ -44,17 +45,9 @@ func (s *Session) pullNamed(ctx context.Context, name string, o pullFlags) error
 	if err := checkTrust(o.untrusted); err != nil {
 		return err
 	}
-	ref, err := reference.ParseNormalizedNamed(name)
-	switch {
-	case err != nil:
+	ref, err := s.transferName(name, o.all, o.quiet)
+	if err != nil {
 		return err
-	case o.all && !reference.IsNameOnly(ref):
-		return errors.New("tag can't be used with --all-tags/-a")
-	case !o.all && reference.IsNameOnly(ref):
-		ref = reference.TagNameOnly(ref)
-		if t, ok := ref.(reference.Tagged); ok && !o.quiet {
-			fmt.Fprintln(s.IO.Out, "Using default tag:", t.Tag())
-		}
 	}
 	p := pullOptions{all: o.all, out: s.IO.Out}
 	if o.quiet {
@@ -74,6 +67,24 @@ func (s *Session) pullNamed(ctx context.Context, name string, o pullFlags) error
 	}
 	fmt.Fprintln(s.IO.Out, ref.String())
 	return nil
+}
+
+// transferName reads the name of what is pulled or pushed: all tags of a
+// repository, or one, which is the default one if none is given.
+func (s *Session) transferName(name string, all, quiet bool) (reference.Named, error) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case all && !reference.IsNameOnly(ref):
+		return nil, errors.New("tag can't be used with --all-tags/-a")
+	case !all && reference.IsNameOnly(ref):
+		ref = reference.TagNameOnly(ref)
+		if t, ok := ref.(reference.Tagged); ok && !quiet {
+			fmt.Fprintln(s.IO.Out, "Using default tag:", t.Tag())
+		}
+	}
+	return ref, nil
 }
 
 type pullOptions struct {

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -46,17 +45,9 @@ func newPush(s *Session) *cobra.Command {
 }
 
 func (s *Session) push(ctx context.Context, name string, o pushFlags) error {
-	ref, err := reference.ParseNormalizedNamed(name)
-	switch {
-	case err != nil:
+	ref, err := s.transferName(name, o.all, o.quiet)
+	if err != nil {
 		return err
-	case o.all && !reference.IsNameOnly(ref):
-		return errors.New("tag can't be used with --all-tags/-a")
-	case !o.all && reference.IsNameOnly(ref):
-		ref = reference.TagNameOnly(ref)
-		if t, ok := ref.(reference.Tagged); ok && !o.quiet {
-			fmt.Fprintln(s.IO.Out, "Using default tag:", t.Tag())
-		}
 	}
 	call := client.ImagePushOptions{All: o.all}
 	if o.platform != "" {

@@ -115,8 +115,29 @@ func (r *request) platformJSON(name string) (*ocispec.Platform, error) {
 	if s == "" {
 		return nil, nil
 	}
+	return parsePlatform(s)
+}
+
+// platforms reads the parameter "platform", which may be repeated, each JSON.
+func (r *request) platforms() ([]ocispec.Platform, error) {
+	if !r.version.Has(48) {
+		return nil, nil
+	}
+	var list []ocispec.Platform
+	for _, text := range r.query["platform"] {
+		p, err := parsePlatform(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, *p)
+	}
+	return list, nil
+}
+
+// parsePlatform reads a platform in JSON; it names a system and an architecture.
+func parsePlatform(text string) (*ocispec.Platform, error) {
 	var p ocispec.Platform
-	if err := json.Unmarshal([]byte(s), &p); err != nil {
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return nil, invalid("failed to parse platform: " + err.Error())
 	}
 	if p.OS == "" || p.Architecture == "" {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 
@@ -82,25 +81,6 @@ func (s *Server) imageLoad(w http.ResponseWriter, r *request) error {
 	_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 needs it
 	out := &progressWriter{w: w, version: r.version}
 	return out.end(s.o.Images.Load(ctx, r.Body, image.LoadOptions{Platforms: list, Quiet: r.flag("quiet"), Progress: out.write}))
-}
-
-// platforms reads the parameter "platform", which may be repeated, each JSON.
-func (r *request) platforms() ([]ocispec.Platform, error) {
-	if !r.version.Has(48) {
-		return nil, nil
-	}
-	var list []ocispec.Platform
-	for _, text := range r.query["platform"] {
-		var p ocispec.Platform
-		if err := json.Unmarshal([]byte(text), &p); err != nil {
-			return nil, invalid("failed to parse platform: " + err.Error())
-		}
-		if p.OS == "" || p.Architecture == "" {
-			return nil, invalid("both OS and Architecture must be provided")
-		}
-		list = append(list, p)
-	}
-	return list, nil
 }
 
 // end finishes a stream: with what failed as its last message, if it has begun.
