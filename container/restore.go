@@ -244,7 +244,7 @@ func (s *Service) finishStart(ctx context.Context, e *entry) error {
 		return s.takeOver(ctx, e, box)
 	}
 	if box != nil {
-		s.report(e.id, s.destroy(ctx, box))
+		s.report(e.id, box.Destroy(ctx))
 	}
 	out := &Outcome{ExitCode: lostExit, Error: "the engine ended while it started the container"}
 	if _, err = s.step(e, Exited, out, func(r *Record) {
@@ -294,7 +294,7 @@ func (s *Service) sweepSandbox(ctx context.Context, id string) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.destroy(ctx, box)
+	return box.Destroy(ctx)
 }
 
 // Shutdown sends away clients that wait for containers to start. Running

@@ -105,7 +105,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
-	u.push(func(ctx context.Context) { s.report(e.id, s.destroy(ctx, box)) })
+	u.push(func(ctx context.Context) { s.report(e.id, box.Destroy(ctx)) })
 	e.endShipping() // of an earlier run
 	e.streams.open(ctx, box)
 	u.push(func(context.Context) { e.streams.close() })
@@ -209,17 +209,6 @@ func (s *Service) wantsInit(r *Record) bool {
 		return *r.HostConfig.Init
 	}
 	return s.defaults.Init
-}
-
-// destroy ends a sandbox by force and takes away what is left of it.
-func (s *Service) destroy(ctx context.Context, box *sandbox.Sandbox) error {
-	if err := box.Kill(ctx); err != nil {
-		return err
-	}
-	if _, err := box.Wait(ctx); err != nil {
-		return err
-	}
-	return box.Remove(ctx)
 }
 
 // startFailed is the exit code of a container whose start failed before its

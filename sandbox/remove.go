@@ -27,6 +27,17 @@ func (r *removal) over() bool {
 	}
 }
 
+// Destroy ends the container by force, if it lives, and gives up its sandbox.
+func (s *Sandbox) Destroy(ctx context.Context) error {
+	if err := s.Kill(ctx); err != nil {
+		return err
+	}
+	if _, err := s.Wait(ctx); err != nil {
+		return err
+	}
+	return s.Remove(ctx)
+}
+
 // Remove gives up the sandbox of a container that has ended: its monitor, its
 // group and its exec directory go away. Nobody has to wait for that: Remove
 // returns when it is under way. IDs no longer lists the sandbox, a Launch of

@@ -173,7 +173,11 @@ func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, 
 	if err != nil {
 		return fmt.Errorf("build step: %w", err)
 	}
-	u.push(func(ctx context.Context) error { return destroy(ctx, s.box) })
+	u.push(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		return s.box.Destroy(ctx)
+	})
 	return nil
 }
 
@@ -204,19 +208,6 @@ func (x *Executor) connect(ctx context.Context, s *step, meta bkexecutor.Meta, u
 
 // patience is how long a killed step may take to end.
 const patience = 30 * time.Second
-
-// destroy ends a step's container by force, if it lives, and removes it.
-func destroy(ctx context.Context, box *sandbox.Sandbox) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err := box.Kill(ctx); err != nil {
-		return err
-	}
-	if _, err := box.Wait(ctx); err != nil {
-		return err
-	}
-	return box.Remove(ctx)
-}
 
 // undo is what is to be done at a step's end, last first.
 type undo struct{ list []func(context.Context) error }

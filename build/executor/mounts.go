@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,8 +88,8 @@ func open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
 	var err error
 	switch p := parts[0]; p.Type {
 	case "bind", "rbind":
-		tree, err = mount.Clone(p.Source, p.Type == "rbind" || contains(p.Options, "rbind"))
-		readonly = readonly || contains(p.Options, "ro")
+		tree, err = mount.Clone(p.Source, p.Type == "rbind" || slices.Contains(p.Options, "rbind"))
+		readonly = readonly || slices.Contains(p.Options, "ro")
 	case "overlay":
 		var l mount.Layers
 		if l, err = layers(p.Options); err == nil {
@@ -105,15 +106,6 @@ func open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
 		err = mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 	}
 	return tree, err
-}
-
-func contains(options []string, want string) bool {
-	for _, o := range options {
-		if o == want {
-			return true
-		}
-	}
-	return false
 }
 
 // layers reads the options of an overlay. The paths are the image store's, which
