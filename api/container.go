@@ -6,6 +6,23 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
+// ContainerBrief is a container in the answer to GET /containers/json with the
+// parameter brief: the members of container.Summary that a table of many shows.
+type ContainerBrief struct {
+	ID    string `json:"Id"`
+	Names []string
+	Image string // as in the request, or its ID
+	// ImageID is left out where Image is a name.
+	ImageID    string `json:",omitempty"`
+	Command    string
+	Created    int64                   // Unix time
+	Ports      []container.PortSummary `json:",omitempty"`
+	SizeRw     int64                   `json:",omitempty"` // bytes
+	SizeRootFs int64                   `json:",omitempty"` // bytes
+	State      container.ContainerState
+	Status     string
+}
+
 // ContainerUpdateRequest is the body of POST /containers/{id}/update: Docker's
 // fields, and in Edit what Berth can change besides. With the query parameter
 // dry-run nothing is changed, and the answer says what would be.

@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -123,42 +120,4 @@ func (s *Session) warnOfPorts(ctx context.Context, api *client.Client) {
 			fmt.Fprintln(s.IO.Err, w)
 		}
 	}
-}
-
-// brief tells whether a format shows only what the engine puts into a brief
-// list.
-func brief(text string) bool {
-	for _, f := range []string{"Labels", "Label", "Mounts", "LocalVolumes", "Networks", "Platform"} {
-		if format.Uses(text, f) {
-			return false
-		}
-	}
-	return text == "{{.ID}}" || strings.HasPrefix(text, format.ContainerTable)
-}
-
-// containers lists containers. A brief list, which is for thousands of them, has
-// no labels, networks and mounts with Berth's engine; others send all.
-func (s *Session) containers(ctx context.Context, api *client.Client, o client.ContainerListOptions, brief bool) ([]container.Summary, error) {
-	if brief && len(o.Filters) == 0 {
-		if list, err := s.briefList(ctx, o); err == nil {
-			return list, nil
-		}
-		// What is wrong, the client has the words for.
-	}
-	list, err := api.ContainerList(ctx, o)
-	return list.Items, err
-}
-
-func (s *Session) briefList(ctx context.Context, o client.ContainerListOptions) (list []container.Summary, err error) {
-	query := url.Values{"brief": {"1"}}
-	for name, set := range map[string]bool{"all": o.All, "size": o.Size} {
-		if set {
-			query.Set(name, "1")
-		}
-	}
-	if o.Limit > 0 {
-		query.Set("limit", strconv.Itoa(o.Limit))
-	}
-	err = s.call(ctx, http.MethodGet, "/containers/json", query, nil, &list)
-	return list, err
 }

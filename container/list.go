@@ -4,58 +4,92 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-engine/berth/api"
 )
+
+// listed is a container that a list has.
+type listed struct {
+	*Record
+	health           *container.HealthSummary
+	image            string // what it is called now
+	sizeRw, sizeRoot int64
+}
 
 // List returns the selected containers, the newest first.
 func (s *Service) List(ctx context.Context, o ListOptions) ([]container.Summary, error) {
+	list, err := s.list(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]container.Summary, len(list))
+	for i := range list {
+		out[i] = s.summary(&list[i])
+	}
+	return out, nil
+}
+
+// ListBrief is List for a table of very many. It makes each row when it is asked
+// for the next one, so that a client reads while others are made.
+func (s *Service) ListBrief(ctx context.Context, o ListOptions) (iter.Seq[api.ContainerBrief], error) {
+	list, err := s.list(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	now := s.clock.now()
+	return func(yield func(api.ContainerBrief) bool) {
+		for i := range list {
+			if !yield(brief(&list[i], now)) {
+				return
+			}
+		}
+	}, nil
+}
+
+// list selects containers and sorts them, the newest first.
+func (s *Service) list(ctx context.Context, o ListOptions) ([]listed, error) {
 	q, err := s.selection(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	type item struct {
-		*Record
-		health *container.HealthSummary
-	}
-	var found []item
-	for _, e := range s.index.all() {
+	all := s.index.all()
+	found := make([]listed, 0, len(all))
+	for _, e := range all {
 		h := e.healthSummary()
 		if r := e.record(); q.wants(r, h.Status) {
-			found = append(found, item{r, h})
+			found = append(found, listed{Record: r, health: h})
 		}
 	}
-	slices.SortFunc(found, func(a, b item) int {
+	slices.SortFunc(found, func(a, b listed) int {
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID))
 	})
 	if q.Limit > 0 && len(found) > q.Limit {
 		found = found[:q.Limit]
 	}
 	images := map[string]string{} // reference → ID, now
-	out := make([]container.Summary, 0, len(found))
-	for _, it := range found {
-		r := it.Record
+	for i := range found {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		sum := s.summary(r, it.health, o.Brief)
-		if current, ok := images[r.Config.Image]; ok {
-			sum.Image = current
-		} else {
-			sum.Image = s.imageName(ctx, r)
-			images[r.Config.Image] = sum.Image
+		it := &found[i]
+		current, ok := images[it.Config.Image]
+		if !ok {
+			current = s.imageName(ctx, it.Record)
+			images[it.Config.Image] = current
 		}
+		it.image = current
 		if o.Size {
-			rw, root := s.sizes(ctx, r)
-			sum.SizeRw, sum.SizeRootFs = rw, root
+			it.sizeRw, it.sizeRoot = s.sizes(ctx, it.Record)
 		}
-		out = append(out, sum)
 	}
-	return out, nil
+	return found, nil
 }
 
 // imageName is what the container's image is called: as in the request, while
@@ -68,21 +102,29 @@ func (s *Service) imageName(ctx context.Context, r *Record) string {
 	return r.Config.Image
 }
 
-func (s *Service) summary(r *Record, h *container.HealthSummary, brief bool) container.Summary {
+func (s *Service) summary(it *listed) container.Summary {
+	r := it.Record
 	sum := container.Summary{
-		ID: r.ID, Names: []string{"/" + r.Name}, ImageID: r.Image.ID.String(),
-		Command: commandLine(r.Config), Created: r.Created.Unix(), Ports: portSummaries(r),
-		State: r.shown(), Status: status(r, s.clock.now(), h.Status), Health: h,
+		ID: r.ID, Names: []string{"/" + r.Name}, Image: it.image, ImageID: r.Image.ID.String(), ImageManifestDescriptor: &r.Image.Manifest,
+		Command: commandLine(r.Config), Created: r.Created.Unix(), Ports: portSummaries(r), SizeRw: it.sizeRw, SizeRootFs: it.sizeRoot,
+		Labels: r.Config.Labels, State: r.shown(), Status: status(r, s.clock.now(), it.health.Status), Health: it.health,
+		NetworkSettings: &container.NetworkSettingsSummary{Networks: s.endpoints(r)}, Mounts: s.mountPoints(r),
 	}
-	if brief {
-		return sum
-	}
-	sum.ImageManifestDescriptor, sum.Labels = &r.Image.Manifest, r.Config.Labels
-	sum.NetworkSettings = &container.NetworkSettingsSummary{Networks: s.endpoints(r)}
-	sum.Mounts = s.mountPoints(r)
 	sum.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
 	sum.HostConfig.Annotations = r.HostConfig.Annotations
 	return sum
+}
+
+func brief(it *listed, now time.Time) api.ContainerBrief {
+	r := it.Record
+	b := api.ContainerBrief{
+		ID: r.ID, Names: []string{"/" + r.Name}, Image: it.image, Command: commandLine(r.Config), Created: r.Created.Unix(),
+		Ports: portSummaries(r), SizeRw: it.sizeRw, SizeRootFs: it.sizeRoot, State: r.shown(), Status: status(r, now, it.health.Status),
+	}
+	if strings.HasPrefix(r.Image.ID.Encoded(), strings.TrimPrefix(it.image, "sha256:")) {
+		b.ImageID = r.Image.ID.String()
+	}
+	return b
 }
 
 // status is the state for people.

@@ -84,7 +84,6 @@ type Filters map[string]map[string]bool
 type ListOptions struct {
 	All     bool // also those that do not run
 	Size    bool // fill in SizeRw and SizeRootFs
-	Brief   bool // without labels, networks, mounts and the image's manifest
 	Limit   int  // the newest n, also those that do not run; 0: no limit
 	Filters Filters
 }

@@ -29,6 +29,13 @@ var added = map[string]string{
 	"POST /volumes/{name}/restore":     "Put the files of a snapshot in place of a volume's (`snapshot`)",
 }
 
+// parameters says what Berth adds to the query of Docker's operations.
+var parameters = map[string]string{
+	"GET /containers/json":         "`brief`: each container with the members of `ContainerBrief` alone, for tables of thousands",
+	"POST /containers/{id}/update": "`dry-run`: answer what the update would change, and change nothing",
+	"GET /containers/{id}/logs":    "`grep`: a regular expression that lines must match",
+}
+
 func (s *Server) additions() []operation {
 	op := func(method, path string, h handler) operation { return operation{method, path, h, berths} }
 	return []operation{

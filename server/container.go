@@ -47,7 +47,7 @@ func (s *Server) containerList(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	o := engine.ListOptions{All: r.flag("all"), Size: r.flag("size"), Brief: r.flag("brief"), Filters: filters}
+	o := engine.ListOptions{All: r.flag("all"), Size: r.flag("size"), Filters: filters}
 	if l := r.query.Get("limit"); l != "" {
 		if o.Limit, err = strconv.Atoi(l); err != nil {
 			return invalid(fmt.Sprintf("invalid value %q for limit: must be a number", l))
@@ -58,6 +58,14 @@ func (s *Server) containerList(w http.ResponseWriter, r *request) error {
 		if v := r.query.Get(old); v != "" {
 			filters[old] = map[string]bool{v: true}
 		}
+	}
+	if r.flag("brief") {
+		rows, err := s.o.Containers.ListBrief(r.Context(), o)
+		if err != nil {
+			return err
+		}
+		writeRows(w, rows)
+		return nil
 	}
 	list, err := s.o.Containers.List(r.Context(), o)
 	if err != nil {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"mime"
 	"net/http"
 	"strconv"
@@ -71,6 +73,29 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // the client went away
+}
+
+// writeRows answers with an array whose elements are written as they are made.
+func writeRows[T any](w http.ResponseWriter, rows iter.Seq[T]) {
+	w.Header().Set("Content-Type", "application/json")
+	// Larger than the server's own buffer: a write to the socket for each 4 KB
+	// costs as much as what is in them.
+	out := bufio.NewWriterSize(w, 32<<10)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	_ = out.WriteByte('[')
+	first := true
+	for row := range rows {
+		if !first {
+			_ = out.WriteByte(',')
+		}
+		first = false
+		if enc.Encode(row) != nil {
+			return // the client went away
+		}
+	}
+	_, _ = out.WriteString("]\n")
+	_ = out.Flush()
 }
 
 // flag reads a boolean parameter as Docker does: anything but "", 0, no, false

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +33,7 @@ import (
 type fakeContainers struct {
 	err       error // of every method that has no function of its own
 	create    func(o engine.CreateOptions) (container.CreateResponse, error)
+	brief     []api.ContainerBrief
 	list      func(o engine.ListOptions) ([]container.Summary, error)
 	wait      func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
 	attach    func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
@@ -130,6 +133,10 @@ func (f *fakeContainers) Logs(ctx context.Context, _ string, o engine.LogsOption
 		return f.logs(ctx, o, open)
 	}
 	return f.err
+}
+
+func (f *fakeContainers) ListBrief(context.Context, engine.ListOptions) (iter.Seq[api.ContainerBrief], error) {
+	return slices.Values(f.brief), f.err
 }
 
 func (f *fakeContainers) List(_ context.Context, o engine.ListOptions) ([]container.Summary, error) {

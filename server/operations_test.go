@@ -125,6 +125,13 @@ func checkDoc(t *testing.T, spec, states map[string]string) {
 	for _, key := range slices.SortedFunc(maps.Keys(added), byPath) {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", key, added[key])
 	}
+	fmt.Fprint(&b, "\n## Parameters added to Docker's operations\n\n| operation | parameter |\n|---|---|\n")
+	for _, key := range slices.SortedFunc(maps.Keys(parameters), byPath) {
+		if states[key] != done {
+			t.Errorf("%s has parameters and is not served", key)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s |\n", key, parameters[key])
+	}
 	const file = "../docs/api.md"
 	if *update {
 		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {

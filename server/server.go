@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -41,6 +42,7 @@ type Containers interface {
 	Attach(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
 	Logs(ctx context.Context, ref string, o engine.LogsOptions, open func(multiplexed bool) io.Writer) error
 	List(ctx context.Context, o engine.ListOptions) ([]container.Summary, error)
+	ListBrief(ctx context.Context, o engine.ListOptions) (iter.Seq[api.ContainerBrief], error)
 	Inspect(ctx context.Context, ref string, size bool) (container.InspectResponse, error)
 	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
 	Pause(ctx context.Context, ref string) error
