@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -77,6 +78,78 @@ func TestNetdKilled(t *testing.T) {
 	if got := w.m.Warnings(); len(got) != 0 {
 		t.Errorf("warnings: %v", got)
 	}
+}
+
+// TestNoPortIsStolen: netd is killed again and again while others try to bind
+// its ports, and clients connect: nobody gets a port, and no client is turned
+// away.
+func TestNoPortIsStolen(t *testing.T) {
+	w := newWorld(t)
+	a := w.attach("a", tcp("", 8080, 80), PortSpec{HostPort: 8080, ContainerPort: 53, Proto: "udp"})
+	a.serve(80, "a")
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	every := func(do func()) {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					do()
+				}
+			}
+		})
+	}
+	for _, address := range []string{"127.0.0.1:8080", "[::1]:8080", ":8080", hostOutside + ":8080"} {
+		every(func() {
+			l, err := net.Listen("tcp", address)
+			if err == nil {
+				l.Close()
+				t.Errorf("somebody else had %s", address)
+			}
+			if p, err := net.ListenPacket("udp", address); err == nil {
+				p.Close()
+				t.Errorf("somebody else had %s/udp", address)
+			}
+		})
+	}
+	for _, address := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+		every(func() {
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Errorf("connect to %s: %v", address, err)
+				return
+			}
+			c.Close()
+		})
+	}
+	for range 5 {
+		pids := w.netds()
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.until("another netd", func() bool {
+			now := w.netds()
+			return len(now) == 1 && now[0] != pids[0]
+		})
+		w.want(nil, "tcp", "[::1]:8080", "a 172.17.0.1")
+	}
+	close(done)
+	wg.Wait()
+	if got := w.m.Warnings(); len(got) != 0 {
+		t.Errorf("warnings: %v", got)
+	}
+	if err := w.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", ":8080")
+	if err != nil {
+		t.Fatalf("a port that nobody publishes any more: %v", err)
+	}
+	l.Close()
 }
 
 // TestNetdDiesUnwatched: the next request finds it dead.

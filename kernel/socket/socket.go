@@ -38,10 +38,13 @@ func SendFile(c *net.UnixConn, f *os.File) error {
 		return err
 	}
 	var inner error
-	err = raw.Control(func(fd uintptr) {
-		_, _, inner = c.WriteMsgUnix([]byte{0}, unix.UnixRights(int(fd)), nil)
-	})
+	err = raw.Control(func(fd uintptr) { inner = send(c, int(fd)) })
 	return errors.Join(err, inner)
+}
+
+func send(c *net.UnixConn, fd int) error {
+	_, _, err := c.WriteMsgUnix([]byte{0}, unix.UnixRights(fd), nil)
+	return err
 }
 
 // ReceiveFile takes one descriptor that SendFile passed; it is close-on-exec.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -80,7 +79,7 @@ func (c *Client) List() (map[string][]Binding, error) {
 // Resolve has netd answer a container's questions about names on two sockets,
 // packets (UDP) and listener (TCP), which stay the caller's. Without them, it
 // changes what a resolver that is there knows; errdefs.ErrNotFound: there is none.
-func (c *Client) Resolve(s dns.Sandbox, sockets ...*os.File) error {
+func (c *Client) Resolve(s dns.Sandbox, sockets ...*socket.Kept) error {
 	r, err := c.call(&request{Op: opResolve, Sandbox: &s, Sockets: len(sockets) > 0}, sockets...)
 	if err == nil && r.Missing {
 		err = fmt.Errorf("resolver of %s: %w", s.ID, errdefs.ErrNotFound)
@@ -89,21 +88,24 @@ func (c *Client) Resolve(s dns.Sandbox, sockets ...*os.File) error {
 }
 
 // Lend returns copies of the sockets of a resolver, UDP and TCP.
-func (c *Client) Lend(id string) ([]*os.File, error) {
+func (c *Client) Lend(id string) ([]*socket.Kept, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var r response
-	err := writeFrame(c.conn, &request{Op: opLend, Owner: id})
-	if err == nil {
-		err = readFrame(c.conn, &r)
-	}
+	r, err := c.exchange(&request{Op: opLend, Owner: id})
 	if err != nil {
-		return nil, fmt.Errorf("netd: %w: %w", err, errdefs.ErrUnavailable)
+		return nil, err
 	}
 	if r.Missing {
 		return nil, fmt.Errorf("resolver of %s: %w", id, errdefs.ErrNotFound)
 	}
-	return receive(c.conn, 2)
+	out := make([]*socket.Kept, 2)
+	for i := range out {
+		if out[i], err = socket.ReceiveKept(c.conn); err != nil {
+			closeKept(out)
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // Unresolve ends a container's resolver. It is no error if there is none.
@@ -142,14 +144,19 @@ func (c *Client) Quit() error {
 // Close ends the connection; netd goes on.
 func (c *Client) Close() error { return c.conn.Close() }
 
-func (c *Client) call(req *request, files ...*os.File) (*response, error) {
+func (c *Client) call(req *request, sockets ...*socket.Kept) (*response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.exchange(req, sockets...)
+}
+
+// exchange is call, with c.mu held.
+func (c *Client) exchange(req *request, sockets ...*socket.Kept) (*response, error) {
 	var r response
 	err := writeFrame(c.conn, req)
-	for _, f := range files {
+	for _, k := range sockets {
 		if err == nil {
-			err = socket.SendFile(c.conn, f)
+			err = socket.SendKept(c.conn, k)
 		}
 	}
 	if err == nil {

@@ -25,19 +25,8 @@ func (s *Server) handover(c *net.UnixConn) error {
 		return err
 	}
 	for _, owner := range slices.Sorted(maps.Keys(s.held)) {
-		for _, h := range s.held[owner] {
-			if h.Count > 0 {
-				continue
-			}
-			f, err := h.file()
-			if err != nil {
-				return err
-			}
-			err = socket.SendFile(c, f)
-			f.Close()
-			if err != nil {
-				return err
-			}
+		if err := sendAll(c, s.held[owner]); err != nil {
+			return err
 		}
 	}
 	for _, sandbox := range known.Sandboxes {
@@ -76,20 +65,15 @@ func (s *Server) TakeOver(c *net.UnixConn) error {
 	for _, owner := range slices.Sorted(maps.Keys(r.Held)) {
 		var sockets []*held
 		for _, b := range r.Held[owner] {
-			h := &held{Binding: b}
 			if b.Count > 0 {
-				sockets = append(sockets, h)
+				sockets = append(sockets, &held{Binding: b})
 				continue
 			}
 			f, err := socket.ReceiveFile(c)
 			if err != nil {
 				return err
 			}
-			if b.Proto == "tcp" {
-				h.listener, err = net.FileListener(f)
-			} else {
-				h.packets, err = net.FilePacketConn(f)
-			}
+			h, err := received(b, f)
 			f.Close()
 			if err != nil {
 				return err

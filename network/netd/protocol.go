@@ -80,6 +80,8 @@ const (
 	opList     = "list"
 	opQuit     = "quit"
 	opHandover = "handover"
+	opCopies   = "copies"
+	opRestore  = "restore"
 
 	opResolve   = "resolve"
 	opUnresolve = "unresolve"
@@ -94,7 +96,7 @@ type request struct {
 	Version int       `json:"version,omitempty"` // hello: the newest the client speaks
 	Owner   string    `json:"owner,omitempty"`
 	Ports   []Port    `json:"ports,omitempty"`
-	Keep    []Binding `json:"keep,omitempty"` // change
+	Keep    []Binding `json:"keep,omitempty"` // change; restore: what to hold
 
 	Sandbox *dns.Sandbox `json:"sandbox,omitempty"` // resolve
 	// Sockets: two descriptors follow, those of the resolver's UDP and TCP socket.
@@ -105,7 +107,7 @@ type request struct {
 type response struct {
 	Version  int                  `json:"version,omitempty"`
 	Pid      int                  `json:"pid,omitempty"`
-	Bindings []Binding            `json:"bindings,omitempty"` // reserve and change
+	Bindings []Binding            `json:"bindings,omitempty"` // reserve, change, copies and restore
 	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
 	Refusal  *RefusalError        `json:"refusal,omitempty"`
 	Error    string               `json:"error,omitempty"`

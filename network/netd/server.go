@@ -97,12 +97,15 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 				return err
 			}
 			continue
-		}
-		var files []*os.File
-		if req.Op == opResolve && req.Sockets {
-			if files, err = receive(c, 2); err != nil {
+		case opCopies:
+			if err := s.copies(c, req.Owner); err != nil {
 				return err
 			}
+			continue
+		}
+		files, err := receive(c, req.follow())
+		if err != nil {
+			return err
 		}
 		r := s.answer(ctx, &req, files)
 		if err := writeFrame(c, r); err != nil {
@@ -115,6 +118,17 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 	}
 }
 
+// follow is how many descriptors come after a request.
+func (r *request) follow() int {
+	switch {
+	case r.Op == opResolve && r.Sockets:
+		return 2
+	case r.Op == opRestore:
+		return sockets(r.Keep)
+	}
+	return 0
+}
+
 func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *response {
 	switch req.Op {
 	case opHello:
@@ -125,6 +139,8 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 		return s.change(ctx, req.Owner, req.Keep, req.Ports)
 	case opRelease:
 		return s.release(req.Owner)
+	case opRestore:
+		return s.restore(req.Owner, req.Keep, files)
 	case opList:
 		return &response{Held: s.list()}
 	case opResolve:

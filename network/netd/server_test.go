@@ -101,6 +101,11 @@ func TestProtocol(t *testing.T) {
 		`{"op":"record","record":{"network":"n1","network_name":"front","endpoint":"e1","names":["web"],"addresses":["172.18.0.2"]}}`,
 		`{"op":"resolve","sandbox":{"id":"c1","networks":["n1"]}}`,
 		`{"op":"lend","owner":"c1"}`,
+		`{"op":"copies","owner":"c1"}`,
+		`{"op":"restore","owner":"","keep":[]}`,
+		`{"op":"restore","owner":"c6","keep":[{"host_ip":"127.0.0.9","host_port":2000,"proto":"udp","container_ip":"127.0.0.3","container_port":2000,"count":300}]}`,
+		`{"op":"copies","owner":"c6"}`,
+		`{"op":"release","owner":"c6"}`,
 		`{"op":"names"}`,
 		`{"op":"unrecord","record":{"network":"n1","endpoint":"e1"}}`,
 		`{"op":"record","record":{"network":"n1"}}`,
@@ -299,6 +304,62 @@ func TestHalfClose(t *testing.T) {
 	if err != nil || string(back) != big {
 		t.Errorf("%d of %d bytes came back, %v", len(back), len(big), err)
 	}
+}
+
+// TestCopies: sockets outlive a server that is killed, as long as somebody has
+// copies of them, and another server goes on with them.
+func TestCopies(t *testing.T) {
+	target := echo(t)
+	first := NewServer(slog.New(slog.DiscardHandler))
+	socket, _ := serve(t, first)
+	client := dial(t, socket)
+	want := []Port{
+		{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()},
+		{HostIP: loopback, HostPort: 3000, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 3000, Count: 300},
+		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1},
+	}
+	got, err := client.Reserve("c1", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, kept, err := client.Copies("c1")
+	if err != nil || fmt.Sprint(held) != fmt.Sprint(got) || len(kept) != 3 || kept[1] != nil {
+		t.Fatalf("%v, %v, %v", held, kept, err)
+	}
+	defer closeKept(kept)
+	if err := client.Release("c1"); err != nil { // as good as dead
+		t.Fatal(err)
+	}
+	address := netip.AddrPortFrom(got[0].HostIP, got[0].HostPort).String()
+	if l, err := net.Listen("tcp", address); err == nil {
+		l.Close()
+		t.Error("somebody else can have the port")
+	}
+	waiting, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+
+	socket, _ = serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	client = dial(t, socket)
+	if err := client.Restore("c1", held, kept[:1]); err == nil {
+		t.Error("sockets are missing, and that is well")
+	}
+	if err := client.Restore("c1", held, kept); err != nil {
+		t.Fatal(err)
+	}
+	say(t, waiting, "at last")
+	closeKept(kept)
+	connect(t, address)
+	if err := client.Release("c1"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
 }
 
 func FuzzFrame(f *testing.F) {

@@ -36,6 +36,7 @@ type Keeper struct {
 	client  *netd.Client
 	started *exec.Cmd                 // nil: an earlier engine started it
 	held    map[string][]netd.Binding // what we want held, by owner
+	kept    map[string]*kept          // copies of its sockets
 	lost    []string                  // what could not be held again, for users to read
 
 	resolvers map[string]*resolver
@@ -45,7 +46,7 @@ type Keeper struct {
 // Open takes over the running netd, or starts one. A running one of another
 // version, or whose program was replaced since, hands its sockets to a new one.
 func Open(ctx context.Context, o Options) (*Keeper, error) {
-	k := &Keeper{o: o, held: map[string][]netd.Binding{}, resolvers: map[string]*resolver{}, records: map[place]dns.Record{}}
+	k := &Keeper{o: o, held: map[string][]netd.Binding{}, kept: map[string]*kept{}, resolvers: map[string]*resolver{}, records: map[place]dns.Record{}}
 	client, err := netd.Dial(ctx, o.Socket)
 	switch {
 	case err == nil && !k.outdated(client.Pid()):
@@ -75,6 +76,7 @@ func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([
 		return nil, err
 	}
 	k.held[owner] = got
+	k.keep(owner)
 	return unfold(got), nil
 }
 
@@ -100,17 +102,20 @@ func (k *Keeper) Change(ctx context.Context, owner string, keep []netd.Binding, 
 			want = append(want, asked(p))
 		}
 	}
+	k.letGoBut(owner, stay)
 	var got []netd.Binding
 	err := k.call(ctx, func(c *netd.Client) (err error) {
 		got, err = c.Change(owner, stay, fold(want))
 		return err
 	})
 	if err != nil {
+		k.keep(owner)
 		return nil, err
 	}
 	if k.held[owner] = got; len(got) == 0 {
 		delete(k.held, owner)
 	}
+	k.keep(owner)
 	return unfold(got), nil
 }
 
@@ -122,6 +127,7 @@ func (k *Keeper) Release(ctx context.Context, owner string) error {
 		return nil
 	}
 	delete(k.held, owner)
+	k.letGo(owner)
 	return k.call(ctx, func(c *netd.Client) error { return c.Release(owner) })
 }
 
@@ -139,8 +145,11 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) e
 		have := all[owner]
 		if sameBindings(have, want) {
 			k.held[owner] = want
+			k.keep(owner)
 			return nil
 		}
+		k.letGo(owner)
+		delete(k.held, owner)
 		if len(have) > 0 {
 			if err := c.Release(owner); err != nil {
 				return err
@@ -150,7 +159,11 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) e
 			return nil
 		}
 		k.held[owner] = want
-		return hold(c, owner, want)
+		if err := hold(c, owner, want); err != nil {
+			return err
+		}
+		k.keep(owner)
+		return nil
 	})
 }
 
@@ -248,7 +261,7 @@ func (k *Keeper) recover(ctx context.Context) error {
 		for _, b := range k.held[owner] {
 			k.o.Log.Debug("hold again", "owner", owner, "address", b.HostIP, "port", b.HostPort, "protocol", b.Proto)
 		}
-		if err := hold(k.client, owner, k.held[owner]); err != nil {
+		if err := k.holdAgain(owner); err != nil {
 			k.lost = append(k.lost, fmt.Sprintf("The published ports of container %s are no longer reserved: %v", owner, err))
 			k.o.Log.Error("hold ports again", "container", owner, "error", err)
 		}
@@ -291,8 +304,11 @@ func (k *Keeper) Close() error {
 	return k.client.Close()
 }
 
-// forget closes our copies of resolvers' sockets; k.mu is held.
+// forget closes our copies of sockets; k.mu is held.
 func (k *Keeper) forget() {
+	for owner := range k.kept {
+		k.letGo(owner)
+	}
 	for _, r := range k.resolvers {
 		r.close()
 	}

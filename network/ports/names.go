@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/socket"
 	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/netd"
 	"github.com/berth-engine/berth/network/nft"
@@ -18,12 +19,12 @@ import (
 // resolver is one that we want netd to have.
 type resolver struct {
 	sandbox dns.Sandbox
-	sockets []*os.File // copies, for another netd should this one die
+	sockets []*socket.Kept // copies, for another netd should this one die
 }
 
 func (r *resolver) close() {
-	for _, f := range r.sockets {
-		f.Close()
+	for _, k := range r.sockets {
+		k.Close()
 	}
 }
 
@@ -64,7 +65,7 @@ func (k *Keeper) Resolve(ctx context.Context, s dns.Sandbox, namespace *os.File)
 }
 
 // openResolver makes a resolver's sockets in a container's namespace.
-func openResolver(namespace *os.File) (sockets []*os.File, err error) {
+func openResolver(namespace *os.File) (sockets []*socket.Kept, err error) {
 	err = ns.WithNetNS(namespace, func() error {
 		at := net.IP(dns.Address.AsSlice())
 		packets, err := net.ListenUDP("udp4", &net.UDPAddr{IP: at})
@@ -82,7 +83,11 @@ func openResolver(namespace *os.File) (sockets []*os.File, err error) {
 			if err != nil {
 				return err
 			}
-			sockets = append(sockets, f)
+			k, err := socket.Keep(f)
+			if err != nil {
+				return err
+			}
+			sockets = append(sockets, k)
 		}
 		return nft.Resolver(dns.Address, uint16(packets.LocalAddr().(*net.UDPAddr).Port), uint16(listener.Addr().(*net.TCPAddr).Port))
 	})
