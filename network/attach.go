@@ -158,19 +158,23 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 }
 
 // furnish makes the namespace and its interfaces.
-func (m *Manager) furnish(ctx context.Context, plans []*plan, u *undo) (n *netns.Namespace, err error) {
-	var port *bridge.Port
+func (m *Manager) furnish(ctx context.Context, plans []*plan, u *undo) (*netns.Namespace, error) {
+	var (
+		n    *netns.Namespace // not a result: undo needs it
+		port *bridge.Port
+		err  error
+	)
 	if len(plans) == 0 {
 		n, err = netns.New(nil)
 	} else {
-		n, port, err = m.namespace(ctx, plans[0])
+		n, port, err = m.namespace(plans[0])
 	}
 	if err != nil {
 		return nil, err
 	}
 	u.push(func(context.Context) error { n.Close(); return nil })
 	for _, p := range plans {
-		if err := m.wire(n, p, port); err != nil {
+		if err := m.wire(ctx, n, p, port, u); err != nil {
 			return nil, err
 		}
 		port = nil

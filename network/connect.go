@@ -60,7 +60,7 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 		}
 		return n.Remove(p.e.Interface)
 	})
-	if err := m.wire(n, p, nil); err != nil {
+	if err := m.wire(ctx, n, p, nil, &u); err != nil {
 		return Result{}, err
 	}
 	r := before.clone()
@@ -95,7 +95,7 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
 		return Result{}, u.run(ctx, err)
 	}
-	err = n.Remove(e.Interface)
+	err = errors.Join(m.part(ctx, n, &e), n.Remove(e.Interface))
 	if e.Network != DefaultNetwork {
 		err = errors.Join(err, m.ports.DropRecord(ctx, e.NetworkID, e.EndpointID))
 	}

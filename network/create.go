@@ -84,7 +84,7 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 		if err := m.open(s); err != nil {
 			return err
 		}
-		u.push(func(context.Context) error { return s.bridge.Remove() })
+		u.push(s.unmake)
 	}
 	// With the lock: whoever replaces the whole table knows all networks.
 	m.mu.Lock()
@@ -177,9 +177,7 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return invalid("invalid scope %q", r.Scope)
 	case d.Driver == "host" || d.Driver == "null":
 		return forbidden("only one instance of %q network is allowed", d.Driver)
-	case d.Driver == "macvlan", d.Driver == "ipvlan":
-		return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("network driver %s is not supported by this version of Berth yet: use driver bridge", d.Driver))
-	case d.Driver != DriverBridge:
+	case d.Driver != DriverBridge && d.Driver != DriverMacvlan && d.Driver != DriverIPvlan:
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", d.Driver))
 	case r.ConfigOnly && r.ConfigFrom != nil && r.ConfigFrom.Network != "":
 		return forbidden("a configuration network cannot depend on another configuration network")

@@ -42,7 +42,7 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 	}
 	for i := range r.Endpoints {
 		e := &r.Endpoints[i]
-		errs = append(errs, m.forget(e))
+		errs = append(errs, m.part(ctx, nil, e), m.forget(e))
 		m.announce(events.ActionDisconnect, id, e)
 	}
 	if err := errors.Join(errs...); err != nil {

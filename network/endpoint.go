@@ -62,8 +62,10 @@ type plan struct {
 	wish EndpointSpec
 	s    *segment
 	e    Endpoint
-	mac  net.HardwareAddr
+	mac  net.HardwareAddr // nil: as the interface has it
 	link netns.Interface
+	// listens: what routers advertise is believed.
+	listens bool
 }
 
 // claim takes a place on a network: its addresses, and that it stays. unclaim
@@ -93,7 +95,8 @@ func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
 		return nil, err
 	}
 	p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
-	if p.mac = w.MAC; p.mac == nil {
+	p.e.OnLink = s.lan.flat() && !s.inward()
+	if p.mac = w.MAC; p.mac == nil && p.e.address().IsValid() {
 		p.mac = bridge.MAC(p.e.address())
 	}
 	p.e.MAC = p.mac.String()
@@ -133,27 +136,40 @@ func (e *Endpoint) addresses() []netip.Prefix {
 
 // wire gives a namespace the planned interface. port is one that is there
 // already; nil: it is made.
-func (m *Manager) wire(n *netns.Namespace, p *plan, port *bridge.Port) (err error) {
+func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *bridge.Port, u *undo) (err error) {
 	name := p.wish.DriverOpts[optInterface]
-	if port == nil {
-		if name == "" {
-			if name, err = n.FreeName(p.s.o.prefix); err != nil {
-				return err
-			}
-		} else if _, err := n.Interface(name); err == nil {
+	switch {
+	case port != nil && name == "":
+		name = p.s.o.prefix + "0"
+	case port != nil:
+	case name == "":
+		if name, err = n.FreeName(p.s.o.prefix); err != nil {
+			return err
+		}
+	default:
+		if _, err := n.Interface(name); err == nil {
 			return invalid("interface name %q is in use in the container", name)
 		}
+	}
+	var i netns.Interface
+	switch {
+	case p.s.fabric != nil:
+		if i, err = p.s.fabric.join(ctx, n, name, p); err != nil {
+			return err
+		}
+		u.push(func(ctx context.Context) error { return p.s.fabric.leave(ctx, n, &p.e) })
+	case port == nil:
 		made, err := p.s.bridge.Connect(n, name)
 		if err != nil {
 			return err
 		}
-		port = &made
-	} else if name == "" {
-		name = p.s.o.prefix + "0"
+		i, p.e.HostLink = made.Interface, made.HostLink
+	default:
+		i, p.e.HostLink = port.Interface, port.HostLink
 	}
-	p.e.HostLink = port.HostLink
-	p.link, err = n.Configure(port.Interface, netns.Config{
-		Name: name, MAC: p.mac, Addresses: p.e.addresses(),
+	p.e.Interface = i.Name
+	p.link, err = n.Configure(i, netns.Config{
+		Name: name, MAC: p.mac, Addresses: p.e.addresses(), Listen: p.listens,
 		Sysctls: splitSysctls(p.wish.DriverOpts[optSysctls]), Announce: m.announces(p),
 	})
 	p.e.Interface = p.link.Name
@@ -163,6 +179,9 @@ func (m *Manager) wire(n *netns.Namespace, p *plan, port *bridge.Port) (err erro
 // announces tells whether neighbours may know the address with another MAC. An
 // IPv4 address has the same whoever has it, unless somebody chose one.
 func (m *Manager) announces(p *plan) bool {
+	if p.s.fabric != nil {
+		return !p.s.lan.flat()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if p.wish.MAC != nil {
@@ -172,15 +191,16 @@ func (m *Manager) announces(p *plan) bool {
 }
 
 // Gateways orders the endpoints by who is the way out: the highest priority
-// first, then by the network's name. It returns the first that has a gateway
-// for IPv4, and for IPv6; -1: none has.
+// first, then by the network's name. It returns the first that leads out for
+// IPv4, and for IPv6; -1: none does.
 func (r *Result) Gateways() (four, six int) {
 	four, six = -1, -1
 	for _, i := range r.order() {
-		if four < 0 && r.Endpoints[i].Gateway.IsValid() {
+		e := &r.Endpoints[i]
+		if four < 0 && (e.Gateway.IsValid() || e.OnLink && e.IPv4.IsValid()) {
 			four = i
 		}
-		if six < 0 && r.Endpoints[i].Gateway6.IsValid() {
+		if six < 0 && (e.Gateway6.IsValid() || e.OnLink && e.IPv6.IsValid()) {
 			six = i
 		}
 	}
@@ -206,19 +226,31 @@ func (r *Result) order() []int {
 func (r *Result) routes(link func(name string) (netns.Interface, error)) ([]netns.Gateway, error) {
 	var out []netns.Gateway
 	four, six := r.Gateways()
-	add := func(i int, via netip.Addr) error {
+	add := func(i int, via netip.Addr, six bool) error {
 		l, err := link(r.Endpoints[i].Interface)
-		out = append(out, netns.Gateway{Interface: l, Via: via, Six: via.Is6()})
+		out = append(out, netns.Gateway{Interface: l, Via: via, Six: six})
 		return err
 	}
 	var err error
 	if four >= 0 {
-		err = add(four, r.Endpoints[four].Gateway)
+		err = add(four, r.Endpoints[four].Gateway, false)
 	}
 	if six >= 0 {
-		err = errors.Join(err, add(six, r.Endpoints[six].Gateway6))
+		err = errors.Join(err, add(six, r.Endpoints[six].Gateway6, true))
 	}
 	return out, err
+}
+
+// part takes back what joined an endpoint to a network without a bridge. n is
+// where its interface is; nil: that is gone.
+func (m *Manager) part(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
+	m.mu.Lock()
+	s := m.segments[e.NetworkID]
+	m.mu.Unlock()
+	if s == nil || s.fabric == nil {
+		return nil
+	}
+	return s.fabric.leave(ctx, n, e)
 }
 
 // forget makes the host forget an endpoint whose container is gone from it, and
@@ -239,7 +271,11 @@ func (m *Manager) forget(e *Endpoint) error {
 }
 
 // namespace makes the namespace for the first endpoint, with its interface.
-func (m *Manager) namespace(_ context.Context, p *plan) (*netns.Namespace, *bridge.Port, error) {
+func (m *Manager) namespace(p *plan) (*netns.Namespace, *bridge.Port, error) {
+	if p.s.bridge == nil {
+		n, err := netns.New(nil)
+		return n, nil, err
+	}
 	n, port, err := m.pool.Take(p.s.bridge)
 	if err != nil {
 		return nil, nil, fmt.Errorf("network namespace: %w", err)

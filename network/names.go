@@ -28,7 +28,7 @@ func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File) e
 	s := dns.Sandbox{ID: id, Links: r.Links, Servers: ask}
 	for _, i := range r.order() {
 		e := &r.Endpoints[i]
-		s.Outside = s.Outside || e.Gateway.IsValid() || e.Gateway6.IsValid()
+		s.Outside = s.Outside || m.outward(e)
 		if e.Network == DefaultNetwork {
 			continue
 		}
@@ -38,6 +38,14 @@ func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File) e
 		}
 	}
 	return m.ports.Resolve(ctx, s, ns)
+}
+
+// outward tells whether something leads out of an endpoint's network.
+func (m *Manager) outward(e *Endpoint) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.segments[e.NetworkID]
+	return s != nil && !s.inward()
 }
 
 // record is the endpoint's names.

@@ -88,7 +88,7 @@ type Endpoint struct {
 	NetworkID  string       `json:"network_id"`
 	EndpointID string       `json:"endpoint_id"`
 	Interface  string       `json:"interface"`
-	HostLink   string       `json:"host_link"` // the other end, on the bridge
+	HostLink   string       `json:"host_link"` // the other end, on the bridge; "": there is no bridge
 	MAC        string       `json:"mac"`
 	IPv4       netip.Prefix `json:"ipv4"`
 	Gateway    netip.Addr   `json:"gateway"`
@@ -97,6 +97,8 @@ type Endpoint struct {
 	LinkLocal  []netip.Addr `json:"link_local,omitempty"`
 	Names      []string     `json:"names,omitempty"`
 	Priority   int          `json:"gw_priority,omitempty"`
+	// OnLink: the link is the way out, without a gateway.
+	OnLink bool `json:"on_link,omitempty"`
 }
 
 // PortBinding is a published port as it is. A wildcard has two bindings, one

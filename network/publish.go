@@ -32,13 +32,13 @@ func checkPorts(ports []PortSpec) error {
 
 // targets are where published ports lead: the container's address on the
 // network that is its way out, for each family. They are zero where there is
-// none.
+// none, or where it has no bridge: the host does not reach it there.
 func (r *Result) targets() (four, six netip.Addr) {
 	i4, i6 := r.Gateways()
-	if i4 >= 0 {
+	if i4 >= 0 && r.Endpoints[i4].HostLink != "" {
 		four = r.Endpoints[i4].IPv4.Addr()
 	}
-	if i6 >= 0 {
+	if i6 >= 0 && r.Endpoints[i6].HostLink != "" {
 		six = r.Endpoints[i6].IPv6.Addr()
 	}
 	return four, six
@@ -56,10 +56,10 @@ func (r *Result) target() netip.Addr {
 // outlet is the network through which ports are published; nil: none.
 func (m *Manager) outlet(r *Result) (s *segment, e *Endpoint) {
 	i, i6 := r.Gateways()
-	if i < 0 {
+	if i < 0 || r.Endpoints[i].HostLink == "" {
 		i = i6
 	}
-	if i < 0 {
+	if i < 0 || r.Endpoints[i].HostLink == "" {
 		return nil, nil
 	}
 	m.mu.Lock()

@@ -31,7 +31,7 @@ func (m *Manager) Remove(ctx context.Context, ref string) error {
 	}
 	s.gone = true
 	m.mu.Unlock()
-	if err := m.demolish(s); err != nil {
+	if err := m.demolish(ctx, s); err != nil {
 		m.mu.Lock()
 		s.gone = false
 		m.mu.Unlock()
@@ -70,7 +70,12 @@ func (m *Manager) removable(s *segment) error {
 
 // demolish takes everything away; the definition last, so that a later engine
 // finds what a killed one left.
-func (m *Manager) demolish(s *segment) error {
+func (m *Manager) demolish(ctx context.Context, s *segment) error {
+	if s.fabric != nil {
+		if err := s.fabric.remove(ctx); err != nil {
+			return err
+		}
+	}
 	if s.bridge != nil {
 		if err := s.bridge.Remove(); err != nil {
 			return err

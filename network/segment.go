@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -18,7 +19,9 @@ import (
 type segment struct {
 	def    Definition
 	o      bridgeOptions
-	bridge *bridge.Bridge
+	bridge *bridge.Bridge // nil: the driver is another
+	lan    lanOptions
+	fabric fabric // nil: the driver is bridge
 	rule   nft.Network
 	pools  []*ipam.Pool // one for each of def.Subnets
 	// broken says why the network could not be made when the engine started;
@@ -39,7 +42,14 @@ func (s *segment) own() bool { return s.def.Name != DefaultNetwork }
 func newSegment(d Definition) (*segment, error) {
 	s := &segment{def: d}
 	var err error
-	if s.o, err = parseBridge(&d); err != nil {
+	switch d.Driver {
+	case DriverBridge:
+		s.o, err = parseBridge(&d)
+	case DriverMacvlan, DriverIPvlan:
+		s.lan, err = parseLAN(&d)
+		s.o.prefix, s.o.mtu = s.lan.prefix, s.lan.mtu
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, subnet := range d.Subnets {
@@ -106,7 +116,7 @@ func (s *segment) release(e *Endpoint) {
 
 // gateway is the way out for an address; zero: there is none.
 func (s *segment) gateway(a netip.Prefix) netip.Addr {
-	if !a.IsValid() || s.def.Internal {
+	if !a.IsValid() || s.inward() {
 		return netip.Addr{}
 	}
 	if p := s.pool(a.Addr()); p != nil {
@@ -115,8 +125,27 @@ func (s *segment) gateway(a netip.Prefix) netip.Addr {
 	return netip.Addr{}
 }
 
+// inward tells whether nothing leads out of the network.
+func (s *segment) inward() bool { return s.def.Internal || s.lan.alone }
+
 // open makes the network's link, or takes over the one there is.
 func (m *Manager) open(s *segment) (err error) {
+	switch s.def.Driver {
+	case DriverMacvlan, DriverIPvlan:
+		return m.openLAN(s)
+	}
+	return m.openBridge(s)
+}
+
+// unmake takes away what open made.
+func (s *segment) unmake(ctx context.Context) error {
+	if s.fabric != nil {
+		return s.fabric.remove(ctx)
+	}
+	return s.bridge.Remove()
+}
+
+func (m *Manager) openBridge(s *segment) (err error) {
 	o := bridge.Options{
 		Name: s.o.name, MTU: s.o.mtu, Bare: true, Isolate: s.o.noICC, Log: m.log,
 		Owner: m.owner, Alive: m.alive,
@@ -175,6 +204,9 @@ func (m *Manager) hold(ref string) (*segment, error) {
 	case s.broken != nil:
 		return nil, fmt.Errorf("network %s could not be made: %w", s.def.Name, s.broken)
 	}
+	if s.bridge == nil && s.fabric == nil { // its removal failed half way
+		return nil, notFound(ref)
+	}
 	s.users++
 	return s, nil
 }
@@ -197,7 +229,7 @@ func (m *Manager) load() error {
 	for _, d := range defs {
 		s, err := newSegment(d)
 		if err == nil && !d.ConfigOnly {
-			err = m.open(s)
+			err = m.reopen(s)
 		}
 		if err != nil {
 			m.log.Error("a network could not be made", "network", d.Name, "error", err)
@@ -226,6 +258,9 @@ func (m *Manager) removeLinks() error {
 	for _, s := range m.segments {
 		if s.bridge != nil {
 			errs = append(errs, s.bridge.Remove())
+		}
+		if s.fabric != nil {
+			errs = append(errs, s.fabric.close())
 		}
 	}
 	return errors.Join(errs...)

@@ -28,7 +28,7 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		if overlapsAny(p, others) {
 			return "", forbidden("invalid pool request: Pool overlaps with other one on this address space")
 		}
-		if overlapsAny(p, used) {
+		if overlapsAny(p, used) && d.Driver == DriverBridge {
 			warning = fmt.Sprintf("subnet %s overlaps with an address or a route of this host", p)
 		}
 	}
@@ -53,16 +53,30 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		}
 		d.Subnets = append(d.Subnets, ipam.Subnet{Prefix: p})
 	}
+	if gateless, err := d.gateless(); err != nil || gateless {
+		return warning, err
+	}
 	for i := range d.Subnets {
 		s := &d.Subnets[i]
 		if s.Gateway.IsValid() {
 			continue
 		}
+		s.Chosen = true
 		if s.Gateway, err = s.FirstGateway(); err != nil {
 			return "", err
 		}
 	}
 	return warning, nil
+}
+
+// gateless tells whether no address is kept for a gateway, as in Docker.
+func (d *Definition) gateless() (bool, error) {
+	switch d.Driver {
+	case DriverMacvlan, DriverIPvlan:
+		o, err := parseLAN(d)
+		return d.Internal || o.alone || o.flat(), err
+	}
+	return false, nil
 }
 
 // prefixes are the subnets of all networks.

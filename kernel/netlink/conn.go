@@ -59,6 +59,7 @@ type Link struct {
 	MTU   int
 	Up    bool
 	Peer  int // of one end of a veth: the index of the other, where that lives
+	MAC   net.HardwareAddr
 }
 
 // LoopbackIndex is the number that lo has in every namespace.
@@ -66,7 +67,7 @@ const LoopbackIndex = 1
 
 func convert(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex}
+	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex, MAC: a.HardwareAddr}
 }
 
 // at is a link by number, which is all that most requests need.

@@ -106,7 +106,7 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	return b, nil
 }
 
-// Ours tells whether a link is a bridge that an engine made.
+// Ours tells whether a link is one that an engine made.
 func Ours(l netlink.Link) bool {
 	mark, _, _ := strings.Cut(l.Alias, " ")
 	return mark == alias
@@ -125,8 +125,11 @@ func (b *Bridge) own(o *Options) error {
 	return b.conn.SetAlias(b.link.Index, o.alias())
 }
 
-func (o *Options) alias() string {
-	if a := alias + " " + o.Owner; o.Owner != "" && len(a) <= maxAlias {
+func (o *Options) alias() string { return Alias(o.Owner) }
+
+// Alias is the note on a link that says that an engine made it, and which.
+func Alias(owner string) string {
+	if a := alias + " " + owner; owner != "" && len(a) <= maxAlias {
 		return a
 	}
 	return alias

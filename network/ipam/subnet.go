@@ -19,6 +19,8 @@ type Subnet struct {
 	Gateway netip.Addr `json:"gateway,omitzero"`
 	// Aux are addresses that others on the network have.
 	Aux map[string]netip.Addr `json:"aux,omitempty"`
+	// Chosen: nobody named the gateway.
+	Chosen bool `json:"chosen,omitempty"`
 	// Asked: somebody wanted this prefix; otherwise it was chosen.
 	Asked bool `json:"asked,omitempty"`
 }

@@ -19,6 +19,8 @@ type Config struct {
 	// Sysctls are settings of this interface below /proc/sys/net, in which
 	// IFNAME stands for its name: "net.ipv4.conf.IFNAME.log_martians=1".
 	Sysctls []string
+	// Listen believes what routers advertise, if there is an IPv6 address.
+	Listen bool
 	// Announce tells the neighbours who has the addresses now.
 	Announce bool
 }
@@ -39,6 +41,7 @@ func (n *Namespace) Configure(i Interface, c Config) (Interface, error) {
 		if err := n.conn.SetMAC(i.Index, c.MAC); err != nil {
 			return i, fmt.Errorf("set MAC address %s: %w", c.MAC, err)
 		}
+		i.MAC = c.MAC
 	}
 	// One that is up was made deaf when it was made.
 	if !i.Up || c.six() || len(c.Sysctls) > 0 {
@@ -59,7 +62,7 @@ func (n *Namespace) Configure(i Interface, c Config) (Interface, error) {
 	}
 	if c.Announce {
 		// Nobody is worse off than before if it fails.
-		_ = ns.WithNetNS(n.File, func() error { return netlink.Announce(i.Index, c.MAC, c.Addresses) })
+		_ = ns.WithNetNS(n.File, func() error { return netlink.Announce(i.Index, i.MAC, c.Addresses) })
 	}
 	return i, nil
 }
@@ -87,6 +90,11 @@ func (n *Namespace) settle(i *Interface, c *Config) error {
 	}
 	if err := enable(i.Name); err != nil {
 		return err
+	}
+	if c.six() && c.Listen {
+		if err := netlink.SetSysctl("ipv6/conf/"+i.Name+"/accept_ra", "1"); err != nil {
+			return err
+		}
 	}
 	for _, s := range c.Sysctls {
 		key, value, _ := strings.Cut(s, "=")

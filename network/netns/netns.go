@@ -9,6 +9,7 @@ package netns
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 
@@ -77,12 +78,13 @@ type Interface struct {
 	Index int
 	Peer  int  // of a veth: the index of the other end, on the host
 	Up    bool // it was up already when it was found
+	MAC   net.HardwareAddr
 }
 
 // Interface finds a link by name.
 func (n *Namespace) Interface(name string) (Interface, error) {
 	l, err := n.conn.Link(name)
-	return Interface{l.Name, l.Index, l.Peer, l.Up}, err
+	return Interface{l.Name, l.Index, l.Peer, l.Up, l.MAC}, err
 }
 
 // SetUp brings a link up.
