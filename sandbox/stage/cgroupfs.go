@@ -24,8 +24,9 @@ type cgroupTree struct {
 // openCgroups takes the container's own subtree of every v1 hierarchy: the
 // container never sees a group above its own, with or without a cgroup
 // namespace. On v2 it takes the whole hierarchy if the container shares the
-// host's cgroup namespace; otherwise mountCgroups makes a new view.
-func (s *setup) openCgroups(o *mountOptions) error {
+// host's cgroup namespace; otherwise there is a new view. What has to be new is
+// made here, unless it must be made late, or by the stage whose parent this is.
+func (s *setup) openCgroups(i int, o *mountOptions, late bool) error {
 	root, err := os.OpenFile(cgroupRoot, unix.O_PATH, 0)
 	if err != nil {
 		return err
@@ -36,10 +37,19 @@ func (s *setup) openCgroups(o *mountOptions) error {
 		return err
 	}
 	if magic == unix.CGROUP2_SUPER_MAGIC {
-		if s.CgroupNS {
-			return nil
+		if !s.CgroupNS {
+			return s.addCgroup("", cgroupRoot, o)
 		}
-		return s.addCgroup("", cgroupRoot, o)
+	} else if s.cgroups == nil {
+		s.cgroups = []cgroupTree{}
+	}
+	if s.ahead != nil && !late {
+		if s.ahead[i], err = s.newCgroups(o); err != nil {
+			return err
+		}
+	}
+	if magic == unix.CGROUP2_SUPER_MAGIC {
+		return nil
 	}
 	for _, dir := range s.CgroupDirs {
 		name, err := Hierarchy(dir)
@@ -49,9 +59,6 @@ func (s *setup) openCgroups(o *mountOptions) error {
 		if err := s.addCgroup(name, dir, o); err != nil {
 			return err
 		}
-	}
-	if s.cgroups == nil {
-		s.cgroups = []cgroupTree{}
 	}
 	return nil
 }
@@ -88,26 +95,30 @@ func Hierarchy(dir string) (string, error) {
 	return "", fmt.Errorf("no cgroup hierarchy: %s", dir)
 }
 
-// mountCgroups puts the container's groups at at.
-func (s *setup) mountCgroups(at *os.File, o *mountOptions) error {
+// newCgroups is what is mounted first of all that shows groups: a view of the
+// hierarchy of v2, or the directory of those of v1.
+func (s *setup) newCgroups(o *mountOptions) (*os.File, error) {
 	if s.cgroups == nil {
-		tree, err := mount.New("cgroup2", "cgroup", nil, o.attrs())
-		if err != nil {
-			return err
-		}
-		defer tree.Close()
-		return mount.Attach(tree, at)
+		return mount.New("cgroup2", "cgroup", nil, o.attrs())
 	}
-	if len(s.cgroups) == 1 && s.cgroups[0].name == "" {
+	return mount.New("tmpfs", "cgroup", []mount.Option{{Key: "mode", Value: "755"}}, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
+}
+
+func (s *setup) wholeHierarchy() bool { return len(s.cgroups) == 1 && s.cgroups[0].name == "" }
+
+// mountCgroups puts the container's groups at at. made is of newCgroups, if that
+// was asked before.
+func (s *setup) mountCgroups(at, made *os.File, o *mountOptions) (err error) {
+	if s.wholeHierarchy() {
 		return mount.Attach(s.cgroups[0].tree, at)
 	}
-	attrs := o.attrs() &^ unix.MOUNT_ATTR_RDONLY
-	tmp, err := mount.New("tmpfs", "cgroup", []mount.Option{{Key: "mode", Value: "755"}}, attrs)
-	if err != nil {
-		return err
+	if made == nil {
+		if made, err = s.newCgroups(o); err != nil {
+			return err
+		}
 	}
-	defer tmp.Close()
-	if err := mount.Attach(tmp, at); err != nil {
+	defer made.Close()
+	if err := mount.Attach(made, at); err != nil || s.cgroups == nil {
 		return err
 	}
 	trees, names := map[string]cgroupTree{}, make([]string, len(s.cgroups))
@@ -116,11 +127,11 @@ func (s *setup) mountCgroups(at *os.File, o *mountOptions) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if err := place(tmp, trees[name]); err != nil {
+		if err := place(made, trees[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return mount.SetAttr(tmp, mount.Attr{Set: uint64(o.attrs()) & unix.MOUNT_ATTR_RDONLY})
+	return mount.SetAttr(made, mount.Attr{Set: uint64(o.attrs()) & unix.MOUNT_ATTR_RDONLY})
 }
 
 // place mounts one hierarchy, with a link for each of its controllers if it

@@ -61,6 +61,7 @@ type setup struct {
 	inTrees  int        // start.Trees
 	given    int        // the first of the descriptors to preserve
 	sources  []*os.File // detached trees of bind mounts, by index in Spec.Mounts
+	ahead    []*os.File // file systems that makeAhead has made, likewise
 	idmaps   idmaps
 	cgroups  []cgroupTree
 	proc     *mount.Proc

@@ -33,7 +33,7 @@ func MountIn(v *mount.View, m *specs.Mount) error {
 		defer source.Close()
 	}
 	err = v.Within(func() error {
-		if err := s.mount(m, source); err != nil {
+		if err := s.mount(m, source, nil); err != nil {
 			return err
 		}
 		for _, tree := range s.sealed {

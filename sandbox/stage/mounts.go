@@ -16,15 +16,10 @@ import (
 
 func (s *setup) mountAll() error {
 	defer s.idmaps.close()
-	if label := s.Spec.Linux.MountLabel; label != "" {
-		if err := s.selinux(); err != nil {
-			return fmt.Errorf("SELinux mount label %q: %w", label, err)
-		}
-	}
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
-		if err := s.mount(m, s.sources[i]); err != nil {
-			return fmt.Errorf("%s at %s: %w", m.Type, m.Destination, err)
+		if err := s.mount(m, s.sources[i], s.ahead[i]); err != nil {
+			return mountError(m, err)
 		}
 	}
 	for _, source := range s.sources {
@@ -35,7 +30,13 @@ func (s *setup) mountAll() error {
 	return nil
 }
 
-func (s *setup) mount(m *specs.Mount, source *os.File) error {
+func mountError(m *specs.Mount, err error) error {
+	return fmt.Errorf("%s at %s: %w", m.Type, m.Destination, err)
+}
+
+// mount does what one entry says. source is the tree of a bind mount, or a view
+// that the parent has made; ahead is what makeAhead has made.
+func (s *setup) mount(m *specs.Mount, source, ahead *os.File) error {
 	o, err := parseOptions(m)
 	if err != nil {
 		return err
@@ -58,29 +59,18 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 	if err := ledIntoProc(m, at); err != nil {
 		return err
 	}
-	o.fs = append(o.fs, mountLabel(m, s.Spec.Linux.MountLabel)...)
-	tree := source // a view that the parent has made
+	tree := source
 	switch {
 	case source != nil:
-	case m.Type == "cgroup" || m.Type == "cgroup2":
-		return s.mountCgroups(at, &o)
-	case m.Type == "tmpfs":
-		tree, err = s.newTmpfs(m, &o, at)
+	case showsGroups(m):
+		return s.mountCgroups(at, ahead, &o)
 	default:
-		tree, err = newFileSystem(m, &o)
-	}
-	if err != nil {
-		return err
-	}
-	if source == nil {
+		if tree, err = s.newTree(m, &o, at, ahead); err != nil {
+			return err
+		}
 		if !slices.Contains(s.sealed, tree) {
 			defer tree.Close()
 		}
-		device, err := deviceOf(tree)
-		if err != nil {
-			return err
-		}
-		s.made = append(s.made, device)
 	}
 	if err := s.idmaps.apply(tree, m, &o); err != nil {
 		return err
@@ -89,6 +79,56 @@ func (s *setup) mount(m *specs.Mount, source *os.File) error {
 		return err
 	}
 	return o.propagate(tree)
+}
+
+func showsGroups(m *specs.Mount) bool { return m.Type == "cgroup" || m.Type == "cgroup2" }
+
+// makeAhead makes the file system of an entry, in its turn among the sources of
+// bind mounts.
+func (s *setup) makeAhead(i int, m *specs.Mount, o *mountOptions) (err error) {
+	if !o.bind && !o.remount && !showsGroups(m) {
+		s.ahead[i], err = s.makeFileSystem(m, o)
+	}
+	return err
+}
+
+// newTree is the new file system that is to cover at.
+func (s *setup) newTree(m *specs.Mount, o *mountOptions, at, ahead *os.File) (tree *os.File, err error) {
+	covers := m.Type == "tmpfs" && !o.names("mode") // and has the mode of what it covers
+	if tree = ahead; tree == nil {
+		if covers {
+			if err := o.addMode(at); err != nil {
+				return nil, err
+			}
+		}
+		if tree, err = s.makeFileSystem(m, o); err != nil {
+			return nil, err
+		}
+	} else if covers {
+		err = copyMode(tree, at)
+	}
+	device := uint64(0)
+	if err == nil {
+		device, err = deviceOf(tree)
+	}
+	if err == nil && m.Type == "tmpfs" {
+		err = s.fillTmpfs(tree, o, at)
+	}
+	if err != nil {
+		tree.Close()
+		return nil, err
+	}
+	s.made = append(s.made, device)
+	return tree, nil
+}
+
+func (s *setup) makeFileSystem(m *specs.Mount, o *mountOptions) (*os.File, error) {
+	labelled := *o
+	labelled.fs = append(slices.Clip(o.fs), mountLabel(m, s.Spec.Linux.MountLabel)...)
+	if m.Type == "tmpfs" {
+		return newTmpfs(m, &labelled)
+	}
+	return newFileSystem(m, &labelled)
 }
 
 // virtual file systems have no device that could be read-only; some are one for

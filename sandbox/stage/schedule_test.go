@@ -144,8 +144,8 @@ func TestSELinux(t *testing.T) {
 		t.Error("list of file systems")
 	}
 	for want, change := range map[string]func(*specs.Spec){
-		"set credentials: SELinux label \"a:b:c:d\": ": func(s *specs.Spec) { s.Process.SelinuxLabel = "a:b:c:d" },
-		"mount: SELinux mount label \"a:b:c:d\": ":     func(s *specs.Spec) { s.Linux.MountLabel = "a:b:c:d" },
+		"set credentials: SELinux label \"a:b:c:d\": ":          func(s *specs.Spec) { s.Process.SelinuxLabel = "a:b:c:d" },
+		"open mount sources: SELinux mount label \"a:b:c:d\": ": func(s *specs.Spec) { s.Linux.MountLabel = "a:b:c:d" },
 	} {
 		spec := defaultSpec("/probe")
 		change(spec)

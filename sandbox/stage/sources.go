@@ -21,10 +21,16 @@ func (s *setup) openSources() error {
 	if err := s.openNull(); err != nil {
 		return err
 	}
+	if label := s.Spec.Linux.MountLabel; label != "" {
+		if err := s.selinux(); err != nil {
+			return fmt.Errorf("SELinux mount label %q: %w", label, err)
+		}
+	}
+	s.ahead = make([]*os.File, len(s.Spec.Mounts))
 	if err := s.receiveTrees(); err != nil || s.Opened {
 		return err
 	}
-	return s.openTrees()
+	return s.openTrees(s.makeAhead)
 }
 
 func (s *setup) openNull() (err error) {
@@ -37,8 +43,12 @@ func (s *setup) openNull() (err error) {
 	return nil
 }
 
-// openTrees opens the sources that are not there yet.
-func (s *setup) openTrees() error {
+// openTrees opens the sources that are not there yet. others makes what is not
+// opened but new, each in its turn: since Linux 6.8, /proc/self/mountinfo lists
+// mounts in the order in which they were made, wherever and whenever they were
+// attached, and programs expect that of the configuration.
+func (s *setup) openTrees(others func(i int, m *specs.Mount, o *mountOptions) error) error {
+	own := false // a copy of what earlier entries mount, which is not there yet
 	for i := range s.Spec.Mounts {
 		m := &s.Spec.Mounts[i]
 		o, err := parseOptions(m)
@@ -56,13 +66,20 @@ func (s *setup) openTrees() error {
 			err = o.prepare(s.sources[i], m, &s.idmaps)
 		case o.remount:
 		case o.bind && s.inRoot(m.Source) != "":
+			own = true
 		case o.bind:
 			s.sources[i], err = openSource(m, &o, &s.idmaps)
-		case m.Type == "cgroup" || m.Type == "cgroup2":
-			err = s.openCgroups(&o)
+		case showsGroups(m):
+			err = s.openCgroups(i, &o, own)
 		}
 		if err != nil {
 			return err
+		}
+		if own {
+			continue // new file systems can wait, and come behind that copy
+		}
+		if err := others(i, m, &o); err != nil {
+			return mountError(m, err)
 		}
 	}
 	return nil

@@ -15,30 +15,27 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// newTmpfs makes the file system that is to cover at. One that is read-only
-// becomes so at the end: the other mounts and devices in it come first.
-func (s *setup) newTmpfs(m *specs.Mount, o *mountOptions, at *os.File) (*os.File, error) {
-	options, err := tmpfsMode(o.fs, at)
-	if err != nil {
-		return nil, err
-	}
-	tree, err := mount.New(m.Type, cmp.Or(m.Source, m.Type), options, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
-	if err != nil {
-		return nil, err
-	}
+// newTmpfs leaves out that it is to be read-only: other mounts and devices in it
+// come first.
+func newTmpfs(m *specs.Mount, o *mountOptions) (*os.File, error) {
+	return mount.New(m.Type, cmp.Or(m.Source, m.Type), o.fs, o.attrs()&^unix.MOUNT_ATTR_RDONLY)
+}
+
+// fillTmpfs does what comes after a tmpfs was made: with tmpcopyup it gets what
+// is in the directory that it is to cover.
+func (s *setup) fillTmpfs(tree *os.File, o *mountOptions, at *os.File) error {
 	if o.copyUp {
 		// The stage never collects, since it lives so shortly; a big directory
 		// makes it live longer.
 		defer debug.SetGCPercent(debug.SetGCPercent(100))
 		if err := copyUp(tree, at); err != nil {
-			tree.Close()
-			return nil, fmt.Errorf("tmpcopyup: %w", err)
+			return fmt.Errorf("tmpcopyup: %w", err)
 		}
 	}
 	if o.attrs()&unix.MOUNT_ATTR_RDONLY != 0 {
 		s.sealed = append(s.sealed, tree)
 	}
-	return tree, nil
+	return nil
 }
 
 // copyUp fills a tmpfs with what it is to cover. The mode stays its own.
@@ -63,15 +60,16 @@ func copyUp(tree, at *os.File) error {
 	return file.Chmod(to, st.Mode)
 }
 
-// tmpfsMode gives a tmpfs the mode of the directory that it covers, unless
-// the options say another: /tmp stays 1777.
-func tmpfsMode(options []mount.Option, at *os.File) ([]mount.Option, error) {
-	if slices.ContainsFunc(options, func(o mount.Option) bool { return o.Key == "mode" }) {
-		return options, nil
-	}
+func (o *mountOptions) names(key string) bool {
+	return slices.ContainsFunc(o.fs, func(o mount.Option) bool { return o.Key == key })
+}
+
+// addMode gives a tmpfs the mode of the directory that it covers: /tmp stays
+// 1777.
+func (o *mountOptions) addMode(at *os.File) error {
 	info, err := at.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	mode := info.Mode().Perm()
 	for bit, flag := range map[os.FileMode]os.FileMode{unix.S_ISVTX: os.ModeSticky, unix.S_ISUID: os.ModeSetuid, unix.S_ISGID: os.ModeSetgid} {
@@ -79,5 +77,16 @@ func tmpfsMode(options []mount.Option, at *os.File) ([]mount.Option, error) {
 			mode |= bit
 		}
 	}
-	return append(options, mount.Option{Key: "mode", Value: fmt.Sprintf("%04o", uint32(mode))}), nil
+	o.fs = append(o.fs, mount.Option{Key: "mode", Value: fmt.Sprintf("%04o", uint32(mode))})
+	return nil
+}
+
+// copyMode is addMode for one that was made before it was known what it covers.
+// It goes by way of the host's procfs, which is still there.
+func copyMode(tree, at *os.File) error {
+	info, err := at.Stat()
+	if err != nil {
+		return err
+	}
+	return file.Chmod(tree, info.Mode())
 }

@@ -53,15 +53,10 @@ func (p *Process) openTrees(plan *Plan, sources map[int]*os.File) (t trees, err 
 		}
 		s.sources[i] = f
 	}
-	err = s.openTrees()
-	for i := range o.Mounts {
-		if err != nil {
-			break
-		}
-		if err = o.openView(s, i, plan); err != nil {
-			err = fmt.Errorf("%s at %s: %w", o.Mounts[i].Type, o.Mounts[i].Destination, err)
-		}
-	}
+	err = s.openTrees(func(i int, m *specs.Mount, opt *mountOptions) (err error) {
+		s.sources[i], err = o.openView(s.sources[i], m, opt, plan)
+		return err
+	})
 	for i, f := range s.sources {
 		if f != nil {
 			t.list, t.files = append(t.list, tree{Index: i}), append(t.files, f)
@@ -104,21 +99,24 @@ func (t *trees) send(control *os.File) error {
 // views are file systems that show a namespace, which only its owner may mount.
 var views = map[string]uint64{"sysfs": unix.CLONE_NEWNET, "mqueue": unix.CLONE_NEWIPC}
 
-// openView makes a view of a namespace that is not the container's own.
-func (o *outside) openView(s *setup, i int, plan *Plan) error {
-	m := &o.Mounts[i]
+// openView makes a view of a namespace that is not the container's own. In all
+// other cases it returns source.
+func (o *outside) openView(source *os.File, m *specs.Mount, opt *mountOptions, plan *Plan) (*os.File, error) {
 	kind := views[m.Type]
-	if kind == 0 || plan.Clone&kind != 0 || s.sources[i] != nil {
-		return nil
-	}
-	opt, err := parseOptions(m)
-	if err != nil || opt.remount || opt.bind {
-		return err
+	if kind == 0 || plan.Clone&kind != 0 || source != nil || opt.remount || opt.bind {
+		return source, nil
 	}
 	view := func() (err error) {
-		s.sources[i], err = newFileSystem(m, &opt)
+		source, err = newFileSystem(m, opt)
 		return err
 	}
+	err := o.within(kind, plan, view)
+	return source, err
+}
+
+// within runs view in the namespace of a kind that the container joins; without
+// one, in the caller's.
+func (o *outside) within(kind uint64, plan *Plan, view func() error) error {
 	if kind == unix.CLONE_NEWNET && plan.NetNS != nil {
 		return ns.WithNetNS(plan.NetNS, view)
 	}

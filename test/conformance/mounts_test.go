@@ -35,6 +35,8 @@ func TestMounts(t *testing.T) {
 		{section, "the destination is made if missing", inside("tmpfs", "stat -f -c %T /made/deep", mounts("/made/deep", "tmpfs", "tmpfs"))},
 		{section, "a relative destination is relative to the root", inside("tmpfs", "stat -f -c %T /mnt", mounts("mnt", "tmpfs", "tmpfs"))},
 		{section, "in the listed order", inside("inner", "ls /mnt", mounts("/mnt", "tmpfs", "tmpfs"), mounts("/mnt/inner", "tmpfs", "tmpfs"))},
+		{section, "seen in the listed order", inside("/mnt /m1 /m2", `awk '$5~"^/m"{printf "%s ", $5}' /proc/self/mountinfo`,
+			bind(), mounts("/m1", "tmpfs", "tmpfs"), mounts("/m2", "bind", host, "bind", "ro"))},
 		{section, "a later one covers an earlier one", inside("", "ls /mnt", mounts("/mnt", "bind", host, "bind"), mounts("/mnt", "tmpfs", "tmpfs"))},
 		{section, "a bind mount of a directory", inside("content", "cat /mnt/file", bind())},
 		{section, "a bind mount of a file", inside("content", "cat /newfile", mounts("/newfile", "bind", filepath.Join(host, "file"), "bind"))},
