@@ -28,6 +28,7 @@ import (
 	ctdsnapshot "github.com/moby/buildkit/snapshot/containerd"
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/entitlements"
 	"github.com/moby/buildkit/util/leaseutil"
@@ -35,6 +36,7 @@ import (
 	"github.com/moby/buildkit/worker/base"
 	"go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/berth-engine/berth/build/executor"
 	"github.com/berth-engine/berth/image"
@@ -50,6 +52,7 @@ type Options struct {
 	Networks     executor.Networks
 	CgroupParent string
 	Capabilities []string     // that the kernel knows
+	CDISpecDirs  []string     // of the devices that steps may ask for; nil: CDI's own
 	Log          *slog.Logger // nil: discarded
 }
 
@@ -169,7 +172,7 @@ func (e *Engine) make() (_ *parts, err error) {
 			"registry": registrycache.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
 			"local":    localcache.ResolveCacheImporterFunc(sessions),
 		},
-		Entitlements: []string{string(entitlements.EntitlementNetworkHost), string(entitlements.EntitlementSecurityInsecure)},
+		Entitlements: []string{string(entitlements.EntitlementNetworkHost), string(entitlements.EntitlementSecurityInsecure), string(entitlements.EntitlementDevice)},
 		HistoryDB:    history, CacheStore: cache, TraceCollector: noTraces{},
 		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(),
 		GarbageCollect: w.GarbageCollect, GracefulStop: ctx.Done(),
@@ -184,9 +187,13 @@ func (e *Engine) make() (_ *parts, err error) {
 
 // worker is BuildKit's view of the image store and the sandbox.
 func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
+	devices, err := deviceManager(e.o.CDISpecDirs)
+	if err != nil {
+		return nil, err
+	}
 	run, err := executor.New(executor.Options{
 		Root: filepath.Join(e.o.Root, "steps"), Sandboxes: e.o.Sandboxes, Networks: e.o.Networks,
-		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, Log: e.o.Log,
+		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, Devices: devices, Log: e.o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -217,9 +224,22 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
 			return nil, images.Collect(ctx)
 		},
-		MetadataStore: metadata,
+		MetadataStore: metadata, CDIManager: devices,
 		MountPoolRoot: filepath.Join(e.o.Root, "mounts"),
 	})
+}
+
+// deviceManager knows the devices that CDI specifications describe. It reads them
+// anew when a file of them changes.
+func deviceManager(dirs []string) (*cdidevices.Manager, error) {
+	if dirs == nil {
+		dirs = cdi.DefaultSpecDirs
+	}
+	cache, err := cdi.NewCache(cdi.WithSpecDirs(dirs...))
+	if err != nil {
+		return nil, fmt.Errorf("CDI devices: %w", err)
+	}
+	return cdidevices.NewManager(cache, nil), nil
 }
 
 // noTraces takes the spans that clients send, which else would complain.

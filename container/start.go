@@ -113,7 +113,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 		return err
 	}
 	if err := box.Start(ctx); err != nil {
-		return err
+		return spec.ExplainStart(root, sp.Process, err)
 	}
 	if err := fault.Point("container.start.started"); err != nil {
 		return err

@@ -47,7 +47,7 @@ func (x *Executor) Exec(ctx context.Context, id string, p bkexecutor.ProcessInfo
 		ID: identity.NewID(), Process: &process, Linux: s.spec.Linux, Stdin: p.Stdin != nil, Stdout: true, Stderr: true,
 	})
 	if err != nil {
-		return startError(err)
+		return startError(s.root, &process, err)
 	}
 	io := pump(ctx, proc.Stream(), p, proc)
 	exit, err := proc.Wait(ctx)

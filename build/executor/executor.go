@@ -20,6 +20,7 @@ import (
 	bkexecutor "github.com/moby/buildkit/executor"
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 	"github.com/moby/buildkit/identity"
+	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/solver/pb"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -44,7 +45,9 @@ type Options struct {
 	CgroupParent string
 	// Capabilities that the kernel knows, for steps with security.insecure.
 	Capabilities []string
-	Log          *slog.Logger // nil: discarded
+	// Devices that steps may ask for by CDI's names.
+	Devices *cdidevices.Manager
+	Log     *slog.Logger // nil: discarded
 }
 
 // Executor runs steps. Its methods may be used at any time by anybody.
@@ -119,7 +122,7 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 	}
 	u.push(func(context.Context) error { return stream.Close() })
 	if err := s.box.Start(ctx); err != nil {
-		return nil, startError(err)
+		return nil, startError(s.root, s.spec.Process, err)
 	}
 	tell()
 	io := pump(ctx, stream, p, s.box)

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
 
 	bkexecutor "github.com/moby/buildkit/executor"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/sandbox"
 )
 
@@ -127,7 +130,8 @@ func exitError(ctx context.Context, code int, valid []int) error {
 }
 
 // startError is for a program that could not be executed.
-func startError(err error) error {
+func startError(root *os.File, p *specs.Process, err error) error {
+	err = spec.ExplainStart(root, p, err)
 	if failed, ok := errors.AsType[*sandbox.StartError](err); ok {
 		return &gatewayapi.ExitError{ExitCode: uint32(failed.ExitCode), Err: failed} //nolint:gosec // 126 or 127
 	}

@@ -2,6 +2,7 @@ package executor
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -60,6 +61,11 @@ func (x *Executor) specify(s *step, meta bkexecutor.Meta, stdin bool, mounts []s
 	out.Process.Env = meta.Env
 	if !slices.ContainsFunc(meta.Env, func(e string) bool { return strings.HasPrefix(e, "HOME=") }) {
 		out.Process.Env = append(slices.Clone(meta.Env), "HOME="+cmp.Or(user.Home, "/"))
+	}
+	if len(meta.CDIDevices) > 0 {
+		if err := x.o.Devices.InjectDevices(out, meta.CDIDevices...); err != nil {
+			return nil, fmt.Errorf("devices of a build step: %w", err)
+		}
 	}
 	return out, nil
 }

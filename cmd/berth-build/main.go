@@ -18,6 +18,8 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	solvererrdefs "github.com/moby/buildkit/solver/errdefs"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	_ "github.com/docker/buildx/driver/docker"           // the engine's own builder
 	_ "github.com/docker/buildx/driver/docker-container" // BuildKit in a container
@@ -45,11 +47,29 @@ func main() {
 func run(docker *command.DockerCli) error {
 	buildx.Version = version
 	if !plugin.RunningStandalone() {
-		return plugin.RunPlugin(docker, commands.NewRootCmd("buildx", true, docker), metadata.Metadata{
+		return plugin.RunPlugin(docker, rootCommand("buildx", true, docker), metadata.Metadata{
 			SchemaVersion: "0.1.0", Vendor: "Berth", Version: version,
 		})
 	}
-	return commands.NewRootCmd(name, false, docker).Execute()
+	return rootCommand(name, false, docker).Execute()
+}
+
+// rootCommand is buildx's, but that --squash is refused: buildx ignores it.
+func rootCommand(name string, isPlugin bool, docker *command.DockerCli) *cobra.Command {
+	root := commands.NewRootCmd(name, isPlugin, docker)
+	for _, c := range root.Commands() {
+		if f := c.Flags().Lookup("squash"); f != nil {
+			f.Value = noSquash{f.Value}
+		}
+	}
+	return root
+}
+
+// noSquash is a flag that cannot be given.
+type noSquash struct{ pflag.Value }
+
+func (noSquash) Set(string) error {
+	return errors.New("BuildKit cannot squash layers: copy into a last stage FROM scratch instead")
 }
 
 // report says what went wrong and returns the exit status, as buildx does.

@@ -81,6 +81,19 @@ func bits(m os.FileMode) uint32 {
 // (FIFO, device, directory) is an error without being opened; a longer file is
 // one that wraps EFBIG.
 func ReadFileInRoot(root *os.File, path string, limit int64) ([]byte, error) {
+	b, err := ReadHeadInRoot(root, path, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("longer than %d bytes: %w", limit, unix.EFBIG)}
+	}
+	return b, nil
+}
+
+// ReadHeadInRoot reads the first n bytes of a regular file, or all if it has
+// fewer; the rest is as for ReadFileInRoot.
+func ReadHeadInRoot(root *os.File, path string, n int64) ([]byte, error) {
 	handle, err := OpenInRoot(root, path, unix.O_PATH, 0)
 	if err != nil {
 		return nil, err
@@ -98,14 +111,7 @@ func ReadFileInRoot(root *os.File, path string, limit int64) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: path, Err: errors.Unwrap(err)}
 	}
 	defer f.Close()
-	b, err := io.ReadAll(bounded(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("longer than %d bytes: %w", limit, unix.EFBIG)}
-	}
-	return b, nil
+	return io.ReadAll(bounded(f, n))
 }
 
 // MkdirAllInRoot makes directories as mkdir -p would with root as root

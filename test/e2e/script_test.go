@@ -78,10 +78,7 @@ func setUp(env *testscript.Env) error {
 	d := newDaemon(s.T)
 	env.Values[keyDaemon] = d
 	env.Values[keyTest] = s.T
-	env.Vars = append(env.Vars, d.Environ()...)
-	env.Vars = append(env.Vars, "OTHER="+otherRuntime())
-	env.Vars = append(env.Vars, "HUB="+hub.Addr, "DIR="+d.Dir, "DATA="+d.DataRoot(), "EXEC="+d.ExecRoot(),
-		"BRIDGE="+d.Bridge, "SOCKET="+d.Socket, "TERM=xterm")
+	describe(env, d)
 	return nil
 }
 
