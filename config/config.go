@@ -42,7 +42,12 @@ type Config struct {
 	RegistryMirrors    []string            `json:"registry-mirrors"`    // of docker.io
 	InsecureRegistries []string            `json:"insecure-registries"` // host[:port] or CIDR
 	Registries         map[string]Registry `json:"registries"`          // Berth's own: settings of any registry
-	MaxDownloads       int                 `json:"max-concurrent-downloads"`
+	// RegistryDirs is Berth's own: directories with one for each registry, which
+	// holds containerd's hosts.toml or Docker's certificates.
+	RegistryDirs     []string `json:"registry-config-dirs"`
+	MaxDownloads     int      `json:"max-concurrent-downloads"`
+	MaxUploads       int      `json:"max-concurrent-uploads"`
+	DownloadAttempts int      `json:"max-download-attempts"`
 
 	Bridge string `json:"bridge"` // name of the default bridge
 	BIP    string `json:"bip"`    // its address with prefix length; "": chosen
@@ -108,7 +113,8 @@ func defaults() *Config {
 	return &Config{
 		DataRoot: DefaultDataRoot, ExecRoot: DefaultExecRoot, File: DefaultFile,
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
-		MaxDownloads: 3, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
+		RegistryDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"},
+		MaxDownloads: 3, MaxUploads: 5, DownloadAttempts: 5, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
 		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{}, NetworkOpts: map[string]map[string]string{},

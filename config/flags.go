@@ -35,6 +35,9 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringArrayVar(&c.RegistryMirrors, "registry-mirror", nil, "Mirror of docker.io to ask first (URL)")
 	fs.StringArrayVar(&c.InsecureRegistries, "insecure-registry", nil, "Registry, or CIDR of registries, to be reached without verified TLS")
 	fs.IntVar(&c.MaxDownloads, "max-concurrent-downloads", c.MaxDownloads, "Layers to download at the same time for one pull")
+	fs.IntVar(&c.MaxUploads, "max-concurrent-uploads", c.MaxUploads, "Layers to upload at the same time for one push")
+	fs.IntVar(&c.DownloadAttempts, "max-download-attempts", c.DownloadAttempts, "How often a download is tried")
+	fs.StringArrayVar(&c.RegistryDirs, "registry-config-dir", c.RegistryDirs, "Directory with one for each registry: hosts.toml, certificates")
 
 	fs.StringVarP(&c.Bridge, "bridge", "b", c.Bridge, "Name of the default bridge")
 	fs.StringVar(&c.BIP, "bip", c.BIP, "Address of the default bridge, as ADDRESS/PREFIX")
@@ -77,7 +80,7 @@ func usage(fs *pflag.FlagSet) string {
 // keyOf names a flag's key in the file; "" if it has none.
 func keyOf(flag string) string {
 	switch flag {
-	case "host", "label", "cdi-spec-dir", "authorization-plugin", "exec-opt", "registry-mirror", "log-opt", "default-ulimit":
+	case "host", "label", "cdi-spec-dir", "authorization-plugin", "exec-opt", "registry-mirror", "registry-config-dir", "log-opt", "default-ulimit":
 		return flag + "s"
 	case "add-runtime":
 		return "runtimes"

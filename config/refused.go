@@ -54,8 +54,6 @@ var refusals = []refusal{
 	{"ip6tables", "ip6tables", "bool", []string{"true"}, alwaysNFT},
 	{"iptables", "iptables", "bool", []string{"true"}, alwaysNFT},
 	{"ipv6", "ipv6", "bool", []string{"false"}, notYet},
-	{"max-concurrent-uploads", "max-concurrent-uploads", "string", []string{"5"}, notYet},
-	{"max-download-attempts", "max-download-attempts", "string", []string{"5"}, notYet},
 	{"metrics-addr", "metrics-addr", "string", nil, notYet},
 	{"", "min-api-version", "string", []string{"1.24"}, "clients of all versions from 1.24 on are served"},
 	{"network-control-plane-mtu", "network-control-plane-mtu", "string", []string{"1500"}, noSwarm},

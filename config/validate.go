@@ -114,6 +114,17 @@ func (c *Config) checkRegistries() error {
 	if c.MaxDownloads < 1 {
 		return fmt.Errorf("invalid max concurrent downloads: %d", c.MaxDownloads)
 	}
+	if c.MaxUploads < 1 {
+		return fmt.Errorf("invalid max concurrent uploads: %d", c.MaxUploads)
+	}
+	if c.DownloadAttempts < 1 {
+		return fmt.Errorf("invalid max download attempts: %d", c.DownloadAttempts)
+	}
+	for _, dir := range c.RegistryDirs {
+		if !filepath.IsAbs(dir) {
+			return fmt.Errorf("registry-config-dirs: %q is not an absolute path", dir)
+		}
+	}
 	for _, r := range c.InsecureRegistries {
 		if err := checkRegistryHost(r, true); err != nil {
 			return fmt.Errorf("insecure registry %s is not valid: %w", r, err)

@@ -254,3 +254,51 @@ func TestInsecureTLS(t *testing.T) {
 	s, _ := openStore(t, t.TempDir())
 	mustPull(t, s, strings.TrimPrefix(secure.URL, "https://")+"/tls:1")
 }
+
+// TestPlainRedirect: a registry with TLS does not make us read from a connection
+// without.
+func TestPlainRedirect(t *testing.T) {
+	img := twoLayers(t, "a")
+	plain, reg := newRegistry(t), newRegistry(t)
+	plain.put("some/image:1", img)
+	reg.put("some/image:1", img)
+	secure, ca := newTLS(t, reg, nil)
+	root := writeFiles(t, map[string]string{
+		"registry.test/hosts.toml": fmt.Sprintf("server = %q\nca = 'ca.pem'", secure.URL), "registry.test/ca.pem": ca,
+	})
+	for _, part := range []string{"/manifests/", "/blobs/", "/tags/"} {
+		reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, part) {
+				return false
+			}
+			http.Redirect(w, r, plain.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			return true
+		})
+		s, _ := openStore(t, t.TempDir())
+		s.SetRegistries(Registries{ConfigDirs: []string{root}})
+		pull := func() error { return s.Pull(t.Context(), "registry.test/some/image:1", PullOptions{}) }
+		if part == "/tags/" {
+			pull = func() error { return s.PullAll(t.Context(), "registry.test/some/image", PullOptions{}) }
+		}
+		if err := pull(); err == nil || !strings.Contains(err.Error(), "from HTTPS to plain HTTP") {
+			t.Errorf("%s: %v", part, err)
+		}
+		if n := plain.requests(""); n > 0 {
+			t.Errorf("%s: %d requests over the plain connection", part, n)
+		}
+	}
+}
+
+// TestTagsRedirect: another port of the same host is another origin, also for
+// the lists of tags.
+func TestTagsRedirect(t *testing.T) {
+	foreign := newWitness(t, secret...)
+	reg := newRegistry(t)
+	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, foreign.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		return true
+	})
+	s, _ := openStore(t, t.TempDir())
+	_ = s.PullAll(t.Context(), reg.host()+"/some/image", PullOptions{Auth: &registry.AuthConfig{RegistryToken: "bearer-me"}})
+	foreign.check(t, true)
+}

@@ -36,7 +36,7 @@ const childRoot = "BERTH_TEST_PULL_ROOT"
 func TestMain(m *testing.M) {
 	if root := os.Getenv(childRoot); root != "" {
 		ctx := context.Background()
-		s, err := Open(ctx, Options{Root: root})
+		s, err := Open(ctx, Options{Root: root, Registries: Registries{Insecure: []string{"registry.test:80", "secure.test"}}})
 		if err == nil {
 			err = s.Pull(ctx, os.Getenv("BERTH_TEST_PULL_REF"), PullOptions{})
 		}

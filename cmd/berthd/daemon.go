@@ -99,7 +99,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	d.events = event.New(0, d.log)
 	defer d.events.Close()
 	images, err := image.Open(ctx, image.Options{
-		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads,
+		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads, MaxUploads: cfg.MaxUploads,
 	})
 	if err != nil {
 		return fmt.Errorf("open the image store: %w", err)
@@ -256,7 +256,9 @@ func (d *daemon) settings() server.Settings {
 }
 
 func registries(cfg *config.Config) image.Registries {
-	return image.Registries{Mirrors: cfg.Mirrors(), Insecure: cfg.Insecure()}
+	return image.Registries{
+		Mirrors: cfg.Mirrors(), Insecure: cfg.Insecure(), ConfigDirs: cfg.RegistryDirs, Attempts: cfg.DownloadAttempts,
+	}
 }
 
 // ownGroup is where the engine's own helpers are: never in a slice of systemd's,
@@ -293,7 +295,8 @@ func hostnames(cfg *config.Config, name string) []string {
 
 // reloadable are the settings that a reload applies.
 var reloadable = []string{
-	"authorization-plugins", "debug", "insecure-registries", "labels", "log-level", "registries", "registry-mirrors",
+	"authorization-plugins", "debug", "insecure-registries", "labels", "log-level", "max-download-attempts", "registries",
+	"registry-config-dirs", "registry-mirrors",
 }
 
 // reload reads the configuration again and applies what can change while
@@ -320,6 +323,7 @@ func (d *daemon) reload() {
 	next.AuthzPlugins = fresh.AuthzPlugins
 	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
 	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
+	next.RegistryDirs, next.DownloadAttempts = fresh.RegistryDirs, fresh.DownloadAttempts
 	d.cfg.Store(&next)
 	d.level.Set(next.Level())
 	images := d.images.Load()

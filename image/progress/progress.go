@@ -71,6 +71,20 @@ func (p *Stream) Line(id, status string) {
 	p.Send(jsonstream.Message{ID: id, Status: status})
 }
 
+// Once makes a function that publishes lines about the whole, each text once.
+func (p *Stream) Once() func(text string) {
+	var mu sync.Mutex
+	told := map[string]bool{}
+	return func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !told[text] {
+			told[text] = true
+			p.Line("", text)
+		}
+	}
+}
+
 // Layer publishes the state of a layer.
 func (p *Stream) Layer(d digest.Digest, status string, count jsonstream.Progress) {
 	p.Send(jsonstream.Message{ID: oci.ShortID(d), Status: status, Progress: &count})

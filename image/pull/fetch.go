@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/opencontainers/go-digest"
@@ -15,10 +16,36 @@ import (
 	"github.com/berth-engine/berth/image/remote"
 )
 
-// fetch brings one blob into the content store. A partial blob that an earlier
-// pull left is continued; if the whole then has the wrong digest it is fetched
-// once more from the start.
+// fetch brings one blob into the content store. What fails at the registry is
+// tried again from where it stopped, after ever longer times.
 func (j *job) fetch(ctx context.Context, desc ocispec.Descriptor) error {
+	pause := j.pause
+	for n := 1; ; n++ {
+		err := j.fetchWhole(ctx, desc)
+		if err == nil || n >= j.attempts || !errors.As(err, new(fromRegistry)) || !remote.Transient(ctx, err) {
+			return err
+		}
+		text := fmt.Sprintf("Retrying in %s: %v", pause, err)
+		if images.IsLayerType(desc.MediaType) {
+			j.progress.Layer(desc.Digest, text, jsonstream.Progress{})
+		} else {
+			j.progress.Line("", text)
+		}
+		if err := remote.Wait(ctx, pause); err != nil {
+			return err
+		}
+		pause *= 2
+	}
+}
+
+// fromRegistry marks errors of the registry, apart from those of the store.
+type fromRegistry struct{ error }
+
+func (e fromRegistry) Unwrap() error { return e.error }
+
+// fetchWhole fetches a blob. A partial one that an earlier pull left is continued;
+// if the whole then has the wrong digest it is fetched once more from the start.
+func (j *job) fetchWhole(ctx context.Context, desc ocispec.Descriptor) error {
 	ref := "blob-" + desc.Digest.String()
 	for {
 		resumed, err := j.fetchOnce(ctx, ref, desc)
@@ -78,7 +105,7 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 	} else {
 		body, err := j.fetcher.Fetch(ctx, desc)
 		if err != nil {
-			return resumed, err
+			return resumed, fromRegistry{err}
 		}
 		defer body.Close()
 		r := &blobBody{ReadCloser: body}
@@ -129,6 +156,9 @@ func (b *blobBody) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	if b.count != nil && n > 0 {
 		b.count(b.n)
+	}
+	if err != nil && err != io.EOF {
+		err = fromRegistry{err}
 	}
 	return n, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -44,6 +45,8 @@ type job struct {
 	platform  *ocispec.Platform
 	progress  *progress.Stream
 	words     words
+	attempts  int           // how often a blob is asked for; 0: once
+	pause     time.Duration // before the second time
 
 	mu       sync.Mutex
 	depth    map[digest.Digest]int

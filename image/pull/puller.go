@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
@@ -32,6 +33,10 @@ type Puller struct {
 	log    *slog.Logger
 	limit  *semaphore.Weighted
 	client *remote.Client
+
+	// Pause is how long a pull waits before it asks a second time for something
+	// that failed; each time after that it waits twice as long.
+	Pause time.Duration
 }
 
 // New makes a Puller. downloads is how many layers are fetched at once over all
@@ -40,7 +45,7 @@ func New(db *store.DB, client *remote.Client, downloads int, log *slog.Logger) *
 	if downloads <= 0 {
 		downloads = DefaultDownloads
 	}
-	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), client: client}
+	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), client: client, Pause: time.Second}
 }
 
 // Request is what to pull.
@@ -63,6 +68,7 @@ type Result struct {
 // context must come from the store and carry a lease, which alone keeps the
 // content until the caller names it. After an error the caller ends the lease.
 func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
+	ctx = remote.Notify(ctx, r.Progress.Once())
 	repo, err := p.client.Open(ctx, r.Registries, r.Ref, r.Auth)
 	if err != nil {
 		return Result{}, err
@@ -78,6 +84,7 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	j := &job{
 		content: p.db.Content, snapshots: p.db.Snapshots, fetcher: fetcher,
 		ref: r.Ref, source: repo.Source(), platform: r.Platform, progress: r.Progress, words: pulling,
+		attempts: r.Registries.Tries(), pause: p.Pause,
 		depth: map[digest.Digest]int{target.Digest: 0}, layers: map[digest.Digest]*layer{},
 	}
 	tag := r.Ref.String()

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -44,16 +43,17 @@ func New(db *store.DB, uploads int) *Pusher {
 	if uploads <= 0 {
 		uploads = DefaultUploads
 	}
-	return &Pusher{db: db, limit: semaphore.NewWeighted(int64(uploads)), wait: wait}
+	return &Pusher{db: db, limit: semaphore.NewWeighted(int64(uploads)), wait: remote.Wait}
 }
 
 // Push sends the image with that target to the repository, under the tag of the
 // repository's reference. The context must come from the store. Everything below
 // the target has to be here, or at the registry: NotFound tells what is not.
 func (p *Pusher) Push(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
+	ctx = remote.Notify(ctx, out.Once())
 	for n := 1; ; n++ {
 		err := p.once(ctx, repo, target, out)
-		if err == nil || n == attempts || !transient(ctx, err) {
+		if err == nil || n == attempts || !remote.Transient(ctx, err) {
 			return err
 		}
 		pause := time.Duration(n) * time.Second
@@ -100,36 +100,6 @@ func (p *Pusher) remember(ctx context.Context, repo *remote.Repository, target o
 			return children(ctx, desc)
 		}), target)
 	})
-}
-
-// transient tells whether a push that failed with err may go better at once.
-func transient(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	var status remoteerrors.ErrUnexpectedStatus
-	if errors.As(err, &status) {
-		return status.StatusCode >= 500 && status.StatusCode != 501
-	}
-	for _, final := range []func(error) bool{
-		errdefs.IsNotFound, errdefs.IsInvalidArgument, errdefs.IsPermissionDenied, errdefs.IsUnauthorized, errdefs.IsUnavailable,
-	} {
-		if final(err) {
-			return false
-		}
-	}
-	return true
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // missing marks an error about something that is not in the store, apart from

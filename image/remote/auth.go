@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/registry"
 	"golang.org/x/net/publicsuffix"
 )
@@ -65,17 +67,21 @@ func serverDomain(address string) string {
 // that name a token server of its site; and one without for everything else, so
 // that a foreign challenge gets at most an anonymous token.
 type authorizer struct {
-	origin    *url.URL
+	origin    *url.URL // the registry or mirror
+	lax       bool     // a plain connection is as good as its own
 	bearer    string
 	trusted   docker.Authorizer // nil: there are no credentials
 	anonymous docker.Authorizer
 	withheld  atomic.Pointer[string] // token server that was not given the credentials
 }
 
-func newAuthorizer(client *http.Client, origin *url.URL, c *credentials) *authorizer {
+func newAuthorizer(client *http.Client, origin *url.URL, insecure bool, c *credentials) *authorizer {
 	bound := &http.Client{Transport: client.Transport, CheckRedirect: sameOriginOnly}
-	a := &authorizer{origin: origin, anonymous: docker.NewDockerAuthorizer(docker.WithAuthClient(bound))}
-	if origin == nil || c == nil {
+	a := &authorizer{
+		origin: origin, lax: insecure || origin.Scheme == "http",
+		anonymous: docker.NewDockerAuthorizer(docker.WithAuthClient(bound)),
+	}
+	if c == nil {
 		return a
 	}
 	a.bearer = c.bearer
@@ -105,6 +111,9 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 // Authorize implements docker.Authorizer.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	if !sameOrigin(req.URL, a.origin) {
+		if err := a.leaves(req.URL); err != nil {
+			return err
+		}
 		// Where a redirect leads, net/http may have copied the header to.
 		req.Header.Del("Authorization")
 		return a.anonymous.Authorize(ctx, req)
@@ -118,6 +127,18 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	}
 	if a.trusted != nil {
 		return a.trusted.Authorize(ctx, req)
+	}
+	return nil
+}
+
+// leaves refuses redirects to where anybody could answer in the registry's name,
+// and to services of this host that only it may ask.
+func (a *authorizer) leaves(to *url.URL) error {
+	if !a.lax && to.Scheme != "https" {
+		return fmt.Errorf("%s redirects from HTTPS to plain HTTP, to %s: %w", a.origin.Host, to.Host, errdefs.ErrPermissionDenied)
+	}
+	if isLocal(to.Hostname()) && !isLocal(a.origin.Hostname()) {
+		return fmt.Errorf("%s redirects to this host, to %s: %w", a.origin.Host, to.Host, errdefs.ErrPermissionDenied)
 	}
 	return nil
 }
@@ -144,12 +165,31 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 			a.withheld.Store(&server)
 			return a.anonymous.AddResponses(ctx, responses)
 		}
+		if !sameOrigin(realm, a.origin) {
+			responses = withoutScope(responses, c)
+		}
 	}
 	return a.trusted.AddResponses(ctx, responses)
 }
 
+// withoutScope takes from a challenge what the registry would have the token be
+// good for: then it is the repository that is used, and no more. A token server
+// that serves several registries would else give one of them, with the user's
+// password, a token for another's repositories.
+func withoutScope(responses []*http.Response, c auth.Challenge) []*http.Response {
+	last := *responses[len(responses)-1]
+	last.Header = last.Header.Clone()
+	delete(c.Parameters, "scope")
+	var params []string
+	for name, value := range c.Parameters {
+		params = append(params, fmt.Sprintf("%s=%q", name, value))
+	}
+	last.Header.Set("WWW-Authenticate", "Bearer "+strings.Join(params, ","))
+	return append(slices.Clone(responses[:len(responses)-1]), &last)
+}
+
 func sameOrigin(a, b *url.URL) bool {
-	return a != nil && b != nil && a.Scheme == b.Scheme &&
+	return a.Scheme == b.Scheme &&
 		strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 

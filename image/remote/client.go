@@ -2,9 +2,10 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/labels"
 
@@ -20,28 +21,24 @@ const userAgent = "berth"
 
 // Client holds connections to registries, kept from one use to the next.
 type Client struct {
-	verified, unverified *http.Client
+	wait func(ctx context.Context, d time.Duration) error
+
+	mu         sync.Mutex
+	transports map[string]*http.Transport // by what they trust
 }
 
 // New makes a Client without connections.
 func New() *Client {
-	return &Client{
-		verified:   &http.Client{Transport: newTransport(nil)},
-		unverified: &http.Client{Transport: newTransport(&tls.Config{InsecureSkipVerify: true})}, //nolint:gosec // only for registries that the operator named insecure, and loopback
-	}
+	return &Client{wait: Wait, transports: map[string]*http.Transport{}}
 }
 
 // Close closes idle connections.
 func (c *Client) Close() {
-	c.verified.CloseIdleConnections()
-	c.unverified.CloseIdleConnections()
-}
-
-func (c *Client) of(insecure bool) *http.Client {
-	if insecure {
-		return c.unverified
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.transports {
+		t.CloseIdleConnections()
 	}
-	return c.verified
 }
 
 // Repository is a repository of a registry as one user may see it.
@@ -72,9 +69,17 @@ func (r *Repository) Source() map[string]string {
 	return map[string]string{labels.LabelDistributionSource + "." + host: reference.Path(r.ref)}
 }
 
-func (r *Repository) resolver(tracker docker.StatusTracker) remotes.Resolver {
+// resolver works with those hosts that can do something; 0: all. The library
+// itself looks at that when it resolves and pushes, but not when it fetches.
+func (r *Repository) resolver(can docker.HostCapabilities, tracker docker.StatusTracker) remotes.Resolver {
+	var hosts []docker.RegistryHost
+	for _, h := range r.hosts {
+		if h.Capabilities.Has(can) {
+			hosts = append(hosts, h)
+		}
+	}
 	return docker.NewResolver(docker.ResolverOptions{
-		Hosts:   func(string) ([]docker.RegistryHost, error) { return r.hosts, nil },
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
 		Headers: http.Header{"User-Agent": {userAgent}},
 		Tracker: tracker,
 	})
@@ -84,7 +89,7 @@ func (r *Repository) resolver(tracker docker.StatusTracker) remotes.Resolver {
 // have Docker's texts: NotFound for an unknown image and for refused access,
 // Unauthenticated for wrong credentials; those of the network have no kind.
 func (r *Repository) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
-	_, desc, err := r.resolver(nil).Resolve(ctx, r.ref.String())
+	_, desc, err := r.resolver(0, nil).Resolve(ctx, r.ref.String())
 	if err != nil {
 		return ocispec.Descriptor{}, resolveError(r.ref, err, r.withheld())
 	}
@@ -93,13 +98,13 @@ func (r *Repository) Resolve(ctx context.Context) (ocispec.Descriptor, error) {
 
 // Fetcher reads blobs and manifests of the repository.
 func (r *Repository) Fetcher(ctx context.Context) (remotes.Fetcher, error) {
-	return r.resolver(nil).Fetcher(ctx, r.ref.String())
+	return r.resolver(docker.HostCapabilityPull, nil).Fetcher(ctx, r.ref.String())
 }
 
 // Pusher writes to the repository itself, never to a mirror. The manifest with
 // the digest root gets the reference's tag. The tracker hears of each blob.
 func (r *Repository) Pusher(ctx context.Context, root ocispec.Descriptor, tracker docker.StatusTracker) (remotes.Pusher, error) {
-	return r.resolver(tracker).Pusher(ctx, r.ref.String()+"@"+root.Digest.String())
+	return r.resolver(docker.HostCapabilityPush, tracker).Pusher(ctx, r.ref.String()+"@"+root.Digest.String())
 }
 
 // withheld names the token server that was not given the credentials, if any.

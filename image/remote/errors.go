@@ -2,8 +2,10 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 
@@ -30,6 +32,9 @@ func resolveError(ref reference.Named, err error, withheld string) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
+	if busy := (*Busy)(nil); errors.As(err, &busy) {
+		return busy
+	}
 	var status remoteerrors.ErrUnexpectedStatus
 	hasStatus := errors.As(err, &status)
 	why := registryMessage(err)
@@ -54,8 +59,6 @@ func resolveError(ref reference.Named, err error, withheld string) error {
 			why = "manifest unknown: manifest unknown"
 		}
 		return &failure{fmt.Sprintf("manifest for %s not found: %s", reference.FamiliarString(ref), why), errdefs.ErrNotFound, err}
-	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
-		return &failure{"toomanyrequests: " + first(why, status.Status), errdefs.ErrUnavailable, err}
 	}
 	return fmt.Errorf("failed to resolve reference %q: %w", ref.String(), err)
 }
@@ -90,6 +93,9 @@ func first(a, b string) string {
 
 // BlobError says in Docker's words why a blob or manifest could not be fetched.
 func BlobError(desc ocispec.Descriptor, err error) error {
+	if busy := (*Busy)(nil); errors.As(err, &busy) {
+		return busy
+	}
 	if message := registryMessage(err); message != "" && errdefs.IsNotFound(err) {
 		return &failure{fmt.Sprintf("%s: %s", desc.Digest, message), errdefs.ErrNotFound, err}
 	}
@@ -103,6 +109,9 @@ func BlobError(desc ocispec.Descriptor, err error) error {
 func (r *Repository) PushError(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if busy := (*Busy)(nil); errors.As(err, &busy) {
+		return busy
 	}
 	var status remoteerrors.ErrUnexpectedStatus
 	hasStatus := errors.As(err, &status)
@@ -118,10 +127,32 @@ func (r *Repository) PushError(err error) error {
 			text += fmt.Sprintf(" (the credentials were not sent: the registry's token server %q is another site)", server)
 		}
 		return &failure{text, errdefs.ErrPermissionDenied, err}
-	case hasStatus && status.StatusCode == http.StatusTooManyRequests:
-		return &failure{"toomanyrequests: " + first(why, status.Status), errdefs.ErrUnavailable, err}
 	case why != "":
 		return &failure{why, errdefs.ErrInvalidArgument, err}
 	}
 	return fmt.Errorf("push to %s: %w", reference.FamiliarName(r.ref), err)
+}
+
+// Transient tells whether what failed with err, an error of a registry, may go
+// better soon. A registry that is Busy has been asked again already.
+func Transient(ctx context.Context, err error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	var status remoteerrors.ErrUnexpectedStatus
+	if errors.As(err, &status) {
+		return status.StatusCode >= 500 && status.StatusCode != http.StatusNotImplemented
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound || errors.As(err, new(*tls.CertificateVerificationError)) || errors.Is(err, docker.ErrInvalidAuthorization) {
+		return false
+	}
+	for _, final := range []func(error) bool{
+		errdefs.IsNotFound, errdefs.IsInvalidArgument, errdefs.IsPermissionDenied, errdefs.IsUnauthorized, errdefs.IsUnavailable,
+	} {
+		if final(err) {
+			return false
+		}
+	}
+	return true
 }

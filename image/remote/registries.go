@@ -26,7 +26,17 @@ type Registries struct {
 	// Insecure lists hosts ("host", "host:5000") and networks ("10.0.0.0/8")
 	// whose certificates are not verified and which may answer in plain HTTP.
 	Insecure []string
+	// ConfigDirs hold a directory for each registry that needs more than that,
+	// with a hosts.toml or with certificates; see hostDir. The first that has
+	// one for a registry counts.
+	ConfigDirs []string
+	// Attempts is how often something is asked for that fails for reasons that
+	// may pass; 0: DefaultAttempts.
+	Attempts int
 }
+
+// DefaultAttempts is how often a download is tried; it is Docker's.
+const DefaultAttempts = 5
 
 // dockerHub is how references name Docker's registry; its API has another name.
 const (
@@ -34,75 +44,117 @@ const (
 	dockerHubHost = "registry-1.docker.io"
 )
 
-// stall is how long a connection may stay silent in the middle of a transfer.
-const stall = 2 * time.Minute
-
 // probeTimeout bounds the question whether an insecure registry speaks TLS.
 const probeTimeout = 5 * time.Second
 
-func newTransport(t *tls.Config) *http.Transport {
-	dialer := net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return watchedConn{c}, nil
-		},
-		TLSClientConfig:       t,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConnsPerHost:   8,
-		IdleConnTimeout:       30 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		ExpectContinueTimeout: 5 * time.Second,
-	}
+// endpoint is one place where what a registry serves can be had.
+type endpoint struct {
+	url    *url.URL // with the path of its API, as "/v2"
+	mirror bool     // gets no credentials and nothing is pushed to it
+	can    docker.HostCapabilities
+	trust  trust
+	header http.Header // what the operator wants to be sent along
 }
 
-// watchedConn fails a read that gets nothing for too long, so that a registry
-// that stops sending does not hold a pull for ever.
-type watchedConn struct{ net.Conn }
-
-func (c watchedConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(stall)); err != nil {
-		return 0, err
+// apiHost is where a registry answers.
+func apiHost(domain string) string {
+	if domain == dockerHub {
+		return dockerHubHost
 	}
-	return c.Conn.Read(p)
+	return domain
 }
 
-// hosts lists where to ask for what the registry domain serves: its mirrors,
-// then itself. Only the last gets the credentials.
-func (r Registries) hosts(ctx context.Context, c *Client, domain string, creds *registry.AuthConfig) ([]docker.RegistryHost, error) {
-	var list []docker.RegistryHost
+const (
+	canRead  = docker.HostCapabilityPull | docker.HostCapabilityResolve
+	canWrite = canRead | docker.HostCapabilityPush
+)
+
+// endpoints lists where to ask for what the registry domain serves: the mirrors
+// of the settings, those of its hosts.toml, then the registry itself.
+func (r Registries) endpoints(ctx context.Context, domain string) ([]endpoint, error) {
+	var list []endpoint
 	for _, m := range r.Mirrors[domain] {
 		u, err := mirrorURL(m)
 		if err != nil {
 			return nil, err
 		}
-		client := c.of(r.insecure(ctx, u.Host))
+		u.Path = strings.TrimRight(u.Path, "/") + "/v2"
+		t, err := r.certificates(u.Host)
+		if err != nil {
+			return nil, err
+		}
+		t.skipVerify = t.skipVerify || r.insecure(ctx, u.Host)
+		list = append(list, endpoint{url: u, mirror: true, can: canRead, trust: t})
+	}
+	dir, err := r.hostDir(domain)
+	if err != nil {
+		return nil, err
+	}
+	file, err := dir.hostsFile(domain)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, file...)
+	if n := len(list); len(file) > 0 && !list[n-1].mirror {
+		return list, nil // it names the registry itself
+	}
+	host := apiHost(domain)
+	t, err := r.certificates(domain, host)
+	if err != nil {
+		return nil, err
+	}
+	u := &url.URL{Scheme: "https", Host: host, Path: "/v2"}
+	if r.insecure(ctx, host) {
+		if t.skipVerify = true; !speaksTLS(ctx, host) {
+			u.Scheme = "http"
+		}
+	}
+	return append(list, endpoint{url: u, can: canWrite, trust: t}), nil
+}
+
+// hosts opens the endpoints. Only the registry itself gets the credentials.
+func (r Registries) hosts(ctx context.Context, c *Client, domain string, creds *registry.AuthConfig) ([]docker.RegistryHost, error) {
+	endpoints, err := r.endpoints(ctx, domain)
+	if err != nil {
+		return nil, err
+	}
+	var list []docker.RegistryHost
+	for i := range endpoints {
+		e := &endpoints[i]
+		transport, err := c.transport(e.trust)
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: %w: %w", e.url.Host, err, errdefs.ErrInvalidArgument)
+		}
+		client := &http.Client{Transport: &patient{
+			RoundTripper: transport, home: e.url, header: e.header, attempts: r.attempts(e.mirror), wait: c.wait,
+		}}
+		var given *credentials
+		if !e.mirror {
+			given = credentialsFor(domain, creds)
+		}
 		list = append(list, docker.RegistryHost{
-			Client: client, Authorizer: newAuthorizer(client, nil, nil),
-			Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/") + "/v2",
-			Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+			Client: client, Authorizer: newAuthorizer(client, e.url, e.trust.skipVerify, given),
+			Scheme: e.url.Scheme, Host: e.url.Host, Path: e.url.Path, Capabilities: e.can,
 		})
 	}
-	host, scheme := domain, "https"
-	if domain == dockerHub {
-		host = dockerHubHost
+	return list, nil
+}
+
+// attempts is how often a registry that is busy is asked; a mirror that is busy
+// is left for the next.
+func (r Registries) attempts(mirror bool) int {
+	if mirror {
+		return 1
 	}
-	insecure := r.insecure(ctx, host)
-	if insecure && !speaksTLS(ctx, host) {
-		scheme = "http"
+	return r.Tries()
+}
+
+// Tries is Attempts, or its default.
+func (r Registries) Tries() int {
+	if r.Attempts > 0 {
+		return r.Attempts
 	}
-	client := c.of(insecure)
-	origin := &url.URL{Scheme: scheme, Host: host}
-	return append(list, docker.RegistryHost{
-		Client: client, Authorizer: newAuthorizer(client, origin, credentialsFor(domain, creds)),
-		Scheme: scheme, Host: host, Path: "/v2",
-		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
-	}), nil
+	return DefaultAttempts
 }
 
 func mirrorURL(s string) (*url.URL, error) {
@@ -166,11 +218,29 @@ func speaksTLS(ctx context.Context, host string) bool {
 	if _, _, err := net.SplitHostPort(host); err != nil {
 		addr = net.JoinHostPort(strings.Trim(host, "[]"), "443")
 	}
+	u := &url.URL{Scheme: "https", Host: host, Path: "/v2/"}
+	if req, err := http.NewRequestWithContext(ctx, http.MethodHead, u.String(), nil); err == nil {
+		if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+			return answersTLS(req)
+		}
+	}
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nothing is sent
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return false
 	}
 	c.Close()
+	return true
+}
+
+// answersTLS asks through a proxy.
+func answersTLS(req *http.Request) bool {
+	t := newTransport(&tls.Config{InsecureSkipVerify: true}, 0) //nolint:gosec // nothing is sent but the question
+	defer t.CloseIdleConnections()
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
 	return true
 }

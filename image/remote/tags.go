@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -75,6 +76,13 @@ func nextPage(at *url.URL, link string) (*url.URL, error) {
 // getJSON asks a registry, with the host's credentials where it demands some.
 func getJSON(ctx context.Context, host docker.RegistryHost, u *url.URL, into any) (http.Header, error) {
 	var challenges []*http.Response
+	client := *host.Client
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if len(via) >= 10 {
+			return errors.New("stopped after 10 redirects")
+		}
+		return host.Authorizer.Authorize(ctx, req) // which takes away what is not for the new address
+	}
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {
@@ -85,7 +93,7 @@ func getJSON(ctx context.Context, host docker.RegistryHost, u *url.URL, into any
 		if err := host.Authorizer.Authorize(ctx, req); err != nil {
 			return nil, err
 		}
-		resp, err := host.Client.Do(req)
+		resp, err := client.Do(req)
 		if err != nil {
 			return nil, err
 		}
