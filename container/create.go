@@ -54,8 +54,14 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if err := fault.Point("container.create.claimed"); err != nil {
 		return container.CreateResponse{}, err
 	}
-	u.push(func(context.Context) { s.report(r.ID, s.records.remove(r.ID)) })
+	u.push(func(context.Context) {
+		s.report(r.ID, s.records.remove(r.ID))
+		s.dropLimit(r)
+	})
 	if err := s.makeDirs(r.ID); err != nil {
+		return container.CreateResponse{}, err
+	}
+	if err := s.limitRoot(r); err != nil {
 		return container.CreateResponse{}, err
 	}
 	if err := s.takeVolumes(ctx, e, r, &u); err != nil {
@@ -117,6 +123,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)
+	if err := s.checkStorage(&host); err != nil {
+		return nil, nil, nil, err
+	}
 	if err := s.checkCgroupParent(&host); err != nil {
 		return nil, nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/volume"
@@ -30,8 +31,11 @@ type Options struct {
 	// Volumes is the store of named and anonymous volumes. Nil: New opens the
 	// directory "volumes" beside Root.
 	Volumes *volume.Store
-	Events  *event.Bus
-	Log     *slog.Logger // nil: discarded
+	// Quotas limit root file systems; nil: those of the file system below Root.
+	// They are shared with the volumes.
+	Quotas *quota.Projects
+	Events *event.Bus
+	Log    *slog.Logger // nil: discarded
 
 	Defaults Defaults
 }

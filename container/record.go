@@ -57,6 +57,9 @@ type Record struct {
 	// Network is what the network gave, while attached, and between two runs of
 	// a container that is run anew for an Edit.
 	Network *network.Result `json:",omitempty"`
+	// Project is the number that the file system limits the container's files by
+	// (kernel/quota); 0: they are not limited.
+	Project uint32 `json:",omitempty"`
 	// Edit is a change under way; nil: there is none.
 	Edit *Edit `json:",omitempty"`
 }

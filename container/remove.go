@@ -100,6 +100,7 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	if err := s.records.remove(e.id); err != nil {
 		return s.dead(e, err)
 	}
+	s.dropLimit(r)
 	e.gone = true
 	if err := s.names.release(r.Name, r.ID); err != nil {
 		s.log.Warn("cannot release a name", "container", e.id, "err", err)

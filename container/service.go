@@ -19,6 +19,7 @@ import (
 	"github.com/berth-engine/berth/container/stats"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/volume"
@@ -32,6 +33,7 @@ type Service struct {
 	networks  *network.Manager
 	sandboxes *sandbox.Runtime
 	volumes   *volume.Store
+	quotas    *quota.Projects
 	events    *event.Bus
 	log       *slog.Logger
 	defaults  Defaults
@@ -62,7 +64,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("open containers: %w", err)
 	}
 	s := &Service{
-		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes,
+		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes, quotas: o.Quotas,
 		events: o.Events, log: o.Log, defaults: o.Defaults,
 		records: records{root: o.Root},
 		index:   index{byID: map[string]*entry{}},
@@ -70,6 +72,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.quotas == nil {
+		s.quotas = quota.New(o.Root)
 	}
 	err := s.records.open()
 	if err != nil {
@@ -79,7 +84,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		return nil, fmt.Errorf("open containers: %w", err)
 	}
 	if s.volumes == nil {
-		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events, s.log, nil); err != nil {
+		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events, s.log, nil, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -129,6 +134,7 @@ func (s *Service) loadOne(id string) error {
 		s.log.Error("cannot read the record of a container; it is left as it is", "container", id, "err", err)
 		return nil
 	}
+	s.keepLimit(r)
 	s.index.add(newEntry(r))
 	return nil
 }

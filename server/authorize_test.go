@@ -63,7 +63,7 @@ func judged(t *testing.T, j *judge, c *fakeContainers) *httptest.Server {
 	ps.Listener = l
 	ps.Start()
 	t.Cleanup(ps.Close)
-	volumes, err := volume.Open(t.TempDir(), nil, nil, nil)
+	volumes, err := volume.Open(t.TempDir(), nil, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -340,7 +340,7 @@ func serve(t *testing.T, c *fakeContainers, i *fakeImages) (*Server, *httptest.S
 	if i == nil {
 		i = &fakeImages{}
 	}
-	volumes, err := volume.Open(t.TempDir(), nil, nil, nil)
+	volumes, err := volume.Open(t.TempDir(), nil, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func (s *Store) Fill(ctx context.Context, o CreateOptions, fill func(dir *os.Fil
 	if err != nil {
 		return Volume{}, err
 	}
-	if len(v.Options) > 0 || v.remote() {
+	if v.hasDevice() || v.remote() {
 		return Volume{}, fail(errdefs.ErrInvalidArgument, "create %s: a volume with a device is filled by its device", v.Name)
 	}
 	if _, err := s.Get(v.Name); err == nil {
@@ -105,9 +105,11 @@ func (s *Store) make(ctx context.Context, v *Volume, fill func(dir *os.File) err
 	if err != nil {
 		return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err)
 	}
+	unlimit := func() {}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.discard(filepath.Base(hidden)))
+			unlimit()
 		}
 	}()
 	fail := func(err error) (Volume, error) { return Volume{}, fmt.Errorf("create volume %s: %w", v.Name, err) }
@@ -120,6 +122,10 @@ func (s *Store) make(ctx context.Context, v *Volume, fill func(dir *os.File) err
 			return fail(err)
 		}
 	}
+	if err := s.limitNew(v, data); err != nil {
+		return fail(err)
+	}
+	unlimit = func() { s.dropLimit(v) }
 	if fill != nil {
 		if err := fillDir(data, fill); err != nil {
 			return fail(err)

@@ -125,11 +125,15 @@ func (d driver) scope(ctx context.Context) string {
 // describeTime bounds what is asked only to be shown.
 const describeTime = 10 * time.Second
 
-// Describe is Get with what the volume's driver tells of it now.
+// Describe is Get with what the volume's driver tells of it now, or its quota.
 func (s *Store) Describe(ctx context.Context, name string) (Volume, error) {
 	v, err := s.Get(name)
-	if err != nil || !v.remote() {
+	if err != nil {
 		return v, err
+	}
+	if !v.remote() {
+		v.Status = s.quotaStatus(&v)
+		return v, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, describeTime)
 	defer cancel()

@@ -40,7 +40,7 @@ func read(t *testing.T, v Volume, name string) string {
 // reopen is a restart of the daemon.
 func reopen(t *testing.T, s *Store) *Store {
 	t.Helper()
-	again, err := Open(s.root, nil, nil, nil)
+	again, err := Open(s.root, nil, nil, nil, s.quotas)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestVersion1(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := Open(root, nil, nil, nil)
+	s, err := Open(root, nil, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,8 @@ func TestOptions(t *testing.T) {
 		`invalid option: "x"`:               {"x": "y"},
 		`missing required option: "device"`: {"type": "tmpfs"},
 		`missing required option: "type"`:   {"device": "tmpfs"},
-		`quota size requested but no quota`: {"size": "1m"},
+		`invalid size: 'big'`:               {"size": "big"},
+		`a device has a limit of its own`:   {"size": "1m", "type": "tmpfs", "device": "tmpfs"},
 	} {
 		if err := checkOptions(o); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), text) {
 			t.Errorf("%v: %v", o, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/go-units"
 
 	"github.com/berth-engine/berth/kernel/hostmount"
 )
@@ -22,9 +23,11 @@ func checkOptions(o map[string]string) error {
 			return fail(errdefs.ErrInvalidArgument, "invalid option: %q", key)
 		}
 	}
-	if o["size"] != "" {
-		return fail(errdefs.ErrInvalidArgument, "quota size requested but no quota support: "+
-			"limit a tmpfs volume by the option o=size=… , or put the volume on a file system of its own by type and device")
+	switch _, err := sizeOption(o); {
+	case err != nil:
+		return err
+	case o["size"] != "" && o["device"] != "":
+		return fail(errdefs.ErrInvalidArgument, "size limits what a volume takes in the data-root: a device has a limit of its own, a tmpfs that of o=size=…")
 	}
 	for _, needs := range [][2]string{{"device", "type"}, {"type", "device"}, {"o", "device"}, {"o", "type"}} {
 		if _, given := o[needs[0]]; !given {
@@ -35,6 +38,18 @@ func checkOptions(o map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// sizeOption reads the option size: bytes, or with a unit as "10G". 0: none.
+func sizeOption(o map[string]string) (int64, error) {
+	if _, given := o["size"]; !given {
+		return 0, nil
+	}
+	n, err := units.RAMInBytes(o["size"])
+	if err != nil {
+		return 0, fail(errdefs.ErrInvalidArgument, "%v", err)
+	}
+	return n, nil
 }
 
 // hasDevice tells whether a volume shows what is mounted.

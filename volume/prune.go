@@ -98,7 +98,8 @@ func (s *Store) DiskUsage(ctx context.Context) ([]Usage, error) {
 			u.Users = len(e.users)
 			s.mu.Unlock()
 		}
-		if len(v.Options) == 0 && !v.remote() {
+		if !v.hasDevice() && !v.remote() {
+			u.Status = s.quotaStatus(&v)
 			size, err := sizeOf(ctx, v.Path)
 			if errors.Is(err, os.ErrNotExist) {
 				continue // removed meanwhile

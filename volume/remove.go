@@ -52,7 +52,7 @@ func inUse(name string, users []string) error {
 
 // ownSize is how many bytes would go with a volume: what a device shows stays.
 func (s *Store) ownSize(ctx context.Context, v *Volume) int64 {
-	if len(v.Options) > 0 || v.remote() {
+	if v.hasDevice() || v.remote() {
 		return 0
 	}
 	size, err := sizeOf(ctx, v.Path)
@@ -89,6 +89,7 @@ func (s *Store) remove(ctx context.Context, name string, how removal) (size int6
 	if err := s.discard(gone); err != nil {
 		return 0, fmt.Errorf("remove %s: %w", name, err)
 	}
+	s.dropLimit(&v)
 	return size, nil
 }
 

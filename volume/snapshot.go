@@ -46,7 +46,7 @@ func (s *Store) Snapshot(ctx context.Context, name, snapshot string) (Snapshot, 
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return Snapshot{}, fmt.Errorf("snapshot %s: %w", name, err)
 	}
-	err = copyAside(ctx, dir, v.Path, halfMade+snapshot, func(parent *os.File) error {
+	err = copyAside(ctx, dir, v.Path, halfMade+snapshot, nil, func(parent *os.File) error {
 		if err := fault.Point("volume.snapshot.copied"); err != nil {
 			return err
 		}
@@ -108,8 +108,19 @@ func (s *Store) Restore(ctx context.Context, name, snapshot string) error {
 	if len(e.mounts) > 0 {
 		return fail(errdefs.ErrConflict, "restore %s: volume is in use by a running container: stop it first", name)
 	}
+	v := s.current(e)
+	err = s.unlimited(&v, func() error { return s.replaceData(ctx, &v, filepath.Join(dir, dataDir)) })
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", name, err)
+	}
+	return nil
+}
+
+// replaceData puts a copy of the directory from in place of the files of a volume.
+func (s *Store) replaceData(ctx context.Context, v *Volume, from string) error {
 	const fresh = halfMade + "restore"
-	err = copyAside(ctx, s.dir(name), filepath.Join(dir, dataDir), fresh, func(parent *os.File) error {
+	prepare := func(dir string) error { return s.limitCopy(v, dir) }
+	return copyAside(ctx, s.dir(v.Name), from, fresh, prepare, func(parent *os.File) error {
 		if err := fault.Point("volume.restore.copied"); err != nil {
 			return err
 		}
@@ -132,10 +143,6 @@ func (s *Store) Restore(ctx context.Context, name, snapshot string) error {
 		}
 		return errors.Join(err, file.Remove(parent, halfMade+dataDir))
 	})
-	if err != nil {
-		return fmt.Errorf("restore %s: %w", name, err)
-	}
-	return nil
 }
 
 // RemoveSnapshot deletes a snapshot.
@@ -182,9 +189,9 @@ func (s *Store) lockSnapshot(name, snapshot string) (*entry, string, error) {
 	return e, dir, nil
 }
 
-// copyAside copies the directory from to parent/hidden/_data, and calls place
-// to put it to its place. What is left at hidden is removed.
-func copyAside(ctx context.Context, parent, from, hidden string, place func(parent *os.File) error) (err error) {
+// copyAside copies the directory from to parent/hidden/_data, which prepare, if
+// it is not nil, gets while it is empty, and calls place to put it to its place. What is left at hidden is removed.
+func copyAside(ctx context.Context, parent, from, hidden string, prepare func(dir string) error, place func(parent *os.File) error) (err error) {
 	p, err := os.Open(parent)
 	if err != nil {
 		return err
@@ -204,6 +211,11 @@ func copyAside(ctx context.Context, parent, from, hidden string, place func(pare
 	}
 	if err := os.Chmod(filepath.Join(parent, hidden), 0o701); err != nil {
 		return err
+	}
+	if prepare != nil {
+		if err := prepare(filepath.Join(parent, hidden, dataDir)); err != nil {
+			return err
+		}
 	}
 	err = fillDir(filepath.Join(parent, hidden, dataDir), func(dst *os.File) error { return file.CopyTree(ctx, dst, src) })
 	if err != nil {

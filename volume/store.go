@@ -27,6 +27,7 @@ type Store struct {
 	log    *slog.Logger
 	// plugins has the drivers besides the local one; nil: there are none.
 	plugins *plugin.Registry
+	quotas  Quotas // nil: there are none
 
 	mu     sync.Mutex
 	byName map[string]*entry
@@ -53,9 +54,9 @@ type entry struct {
 
 // Open prepares root (0701, so that remapped users can reach their volumes),
 // removes what a killed daemon left half made, and reads the volumes. One that
-// cannot be read is left alone and logged. log may be nil, and plugins: then there
-// is only the local driver.
-func Open(root string, bus *event.Bus, log *slog.Logger, plugins *plugin.Registry) (*Store, error) {
+// cannot be read is left alone and logged. log may be nil; plugins, too: then there
+// is only the local driver; and quotas: then no volume's size can be limited.
+func Open(root string, bus *event.Bus, log *slog.Logger, plugins *plugin.Registry, quotas Quotas) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -66,7 +67,7 @@ func Open(root string, bus *event.Bus, log *slog.Logger, plugins *plugin.Registr
 	if err != nil {
 		return nil, fmt.Errorf("open volumes: %w", err)
 	}
-	s := &Store{root: root, events: bus, log: log, plugins: plugins, byName: map[string]*entry{}, byID: map[string]*entry{}}
+	s := &Store{root: root, events: bus, log: log, plugins: plugins, quotas: quotas, byName: map[string]*entry{}, byID: map[string]*entry{}}
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
 		if strings.HasPrefix(e.Name(), halfMade) || strings.HasPrefix(e.Name(), halfGone) {
@@ -92,6 +93,7 @@ func Open(root string, bus *event.Bus, log *slog.Logger, plugins *plugin.Registr
 			log.Error("cannot read a volume; it is left as it is", "volume", e.Name(), "err", err)
 			continue
 		}
+		s.keepLimit(v)
 		e := s.add(v)
 		if v.remote() {
 			e.remote = loadMounted(dir)

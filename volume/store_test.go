@@ -10,7 +10,7 @@ import (
 
 func open(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(filepath.Join(t.TempDir(), "volumes"), nil, nil, nil)
+	s, err := Open(filepath.Join(t.TempDir(), "volumes"), nil, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestOpenRemovesLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Open(root, nil, nil, nil); err != nil {
+	if _, err := Open(root, nil, nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(root)

@@ -47,6 +47,10 @@ type Volume struct {
 	// Anonymous volumes were named by the engine and go with `rm -v`.
 	Anonymous bool `json:",omitempty"`
 
+	// Project is the number that the file system limits the volume by
+	// (kernel/quota); 0: its size is not limited.
+	Project uint32 `json:",omitempty"`
+
 	// Scope is of a plugin's volume: "local", or "global" for one that all hosts
 	// of a cluster have. "" means local.
 	Scope string `json:",omitempty"`
@@ -54,7 +58,7 @@ type Volume struct {
 	// Path is the directory of the data; not stored. That of a plugin's volume is
 	// only known while it is mounted.
 	Path string `json:"-"`
-	// Status is what Describe was told by the driver; not stored.
+	// Status is what Describe was told by the driver, or of the quota; not stored.
 	Status map[string]any `json:"-"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -177,7 +178,11 @@ func UsageDetails(w io.Writer, text string, u client.DiskUsageResult, space *api
 		return err
 	}
 	fmt.Fprint(w, "\nLocal Volumes space usage:\n\n")
-	if err := List(w, usageVolumeTable, VolumeHeader, d.Volumes); err != nil {
+	volumes := usageVolumeTable
+	if slices.ContainsFunc(d.Volumes, func(r VolumeRow) bool { return r.Limit() != notAvailable }) {
+		volumes += "\t{{.Limit}}"
+	}
+	if err := List(w, volumes, VolumeHeader, d.Volumes); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "\nBuild cache usage: %s\n\n", units.HumanSize(float64(u.BuildCache.TotalSize)))

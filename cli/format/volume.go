@@ -19,7 +19,7 @@ const (
 // VolumeHeader titles the columns of volumes.
 var VolumeHeader = Header{
 	"Name": "VOLUME NAME", "Driver": "DRIVER", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT", "Labels": "LABELS", "Links": "LINKS",
-	"Size": "SIZE", "Availability": "AVAILABILITY", "Group": "GROUP", "Status": "STATUS",
+	"Size": "SIZE", "Limit": "LIMIT", "Availability": "AVAILABILITY", "Group": "GROUP", "Status": "STATUS",
 }
 
 // SnapshotHeader titles the columns of snapshots.
@@ -72,6 +72,15 @@ func (r VolumeRow) Size() string {
 		return notAvailable
 	}
 	return units.HumanSize(float64(r.v.UsageData.Size))
+}
+
+// Limit is how much its files may take, where there is a limit.
+func (r VolumeRow) Limit() string {
+	n, ok := r.v.Status["Limit"].(float64)
+	if !ok {
+		return notAvailable
+	}
+	return units.HumanSize(n)
 }
 
 // Availability is of cluster volumes.

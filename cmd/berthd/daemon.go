@@ -27,6 +27,7 @@ import (
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/file"
+	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/plugin"
@@ -130,13 +131,14 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
-	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins)
+	quotas := quota.New(cfg.DataRoot)
+	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins, quotas)
 	if err != nil {
 		return fmt.Errorf("open the volumes: %w", err)
 	}
 	containers, err := engine.New(ctx, engine.Options{
 		Root: filepath.Join(cfg.DataRoot, "containers"), ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
-		Sandboxes: sandboxes, Volumes: volumes, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
+		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
 	})
 	if err != nil {
 		return fmt.Errorf("load the containers: %w", err)

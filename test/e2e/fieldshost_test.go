@@ -46,6 +46,9 @@ var hostProbes = []probe{
 	{field: "HostConfig.SecurityOpt", run: "grep ' /sys/fs/cgroup' /proc/mounts | tail -1 | grep -o ' rw,nosuid'", want: "rw", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"writable-cgroups=true"} }},
 	{field: "HostConfig.SecurityOpt", refused: "apparmor", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"apparmor=no-such-profile"} }},
 	{field: "HostConfig.SecurityOpt", refused: "SELinux labels", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"label=type:x"} }},
+	{field: "HostConfig.StorageOpt", does: "size: how much may be written besides the volumes, where the data-root has project quotas (ext4, xfs)", run: "df -k / | awk 'END {print $2}'", want: "8192",
+		or: "supported only for overlay over xfs or ext4 with project quotas: .*: (give|mount|put)", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "8m"} }},
+	{field: "HostConfig.StorageOpt", refused: "Unknown option inodes", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"inodes": "8"} }},
 	{field: "HostConfig.Sysctls", does: "sysctls of the container's namespaces", run: "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", want: "77", set: func(r *request) {
 		r.HostConfig.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "77"}
 	}},

@@ -49,7 +49,6 @@ var refusedProbes = []probe{
 	{field: "Config.ArgsEscaped", does: "Windows only", refused: "ArgsEscaped", set: func(r *request) { r.Config.ArgsEscaped = true }},
 	{field: "HostConfig.Cgroup", does: "never did anything with Docker", refused: "Cgroup", set: func(r *request) { r.HostConfig.Cgroup = "container:x" }},
 	{field: "EndpointSettings.Links", does: "other names for containers, on user-defined networks, as with Docker", refused: "links are only supported for user-defined networks", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
-	{field: "HostConfig.StorageOpt", refused: "StorageOpt", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "1g"} }},
 	{field: "HostConfig.UsernsMode", refused: "UsernsMode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
 	{field: "HostConfig.Isolation", does: "default", refused: "invalid isolation", set: func(r *request) { r.HostConfig.Isolation = "hyperv" }},
 	{field: "Resources.CPURealtimePeriod", refused: "CpuRealtimePeriod", set: func(r *request) { r.HostConfig.CPURealtimePeriod = 1000000 }},
