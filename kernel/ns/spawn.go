@@ -6,19 +6,24 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// A SpawnSpec says what Spawn makes. Only Exe and Args have to be set.
+// A SpawnSpec says what Spawn makes. Only Exe and Args, or Script, have to be
+// set.
 type SpawnSpec struct {
 	// Exe is the program, best a SealedMemfd. It is executed by descriptor
 	// (execveat with AT_EMPTY_PATH): no path is ever looked up, whatever file
 	// system the process is in by then.
 	Exe       *os.File
 	Args, Env []string
+	// Script, when set, is done instead of executing Exe. Twice and Empty are of
+	// no use with it.
+	Script *Script
 	// Files are the process's descriptors 0 to n-1. It gets no others, except
 	// for Empty.
 	Files []*os.File
@@ -90,18 +95,56 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if pidNS == nil || s.Twice {
-		return s.spawn()
+	c, err := s.child()
+	if err != nil {
+		return 0, nil, fmt.Errorf("spawn: %w", err)
 	}
-	err = OnThread(func() error {
-		// It concerns the thread's children. The thread is thrown away.
-		if err := Enter(pidNS, unix.CLONE_NEWPID); err != nil {
-			return fmt.Errorf("join pid namespace: %w", err)
+	report, err := c.pipes(s.Before != nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("spawn: %w", err)
+	}
+	defer report.Close()
+	if pidNS == nil || s.Twice {
+		pid, err = s.fork(c)
+	} else {
+		pid, err = s.forkIn(c, pidNS)
+	}
+	c.closeTheirs()
+	if err != nil {
+		c.release(false)
+		return 0, nil, fmt.Errorf("spawn: %w", err)
+	}
+	return s.outcome(c, pid, report)
+}
+
+// ownPidNS is where the children of this process are, if it says nothing else.
+var ownPidNS = sync.OnceValues(func() (*os.File, error) { return os.Open("/proc/self/ns/pid") })
+
+// forkIn is fork in a pid namespace. That concerns the children of one thread,
+// which goes there, and comes back.
+func (s *SpawnSpec) forkIn(c *child, pidNS *os.File) (pid int, err error) {
+	home, err := ownPidNS()
+	if err != nil {
+		return 0, err
+	}
+	forked := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := Enter(pidNS, unix.CLONE_NEWPID)
+		if err != nil {
+			err = fmt.Errorf("join pid namespace: %w", err)
+		} else {
+			pid, err = s.fork(c)
+			if Enter(home, unix.CLONE_NEWPID) != nil {
+				forked <- err
+				return // and the thread ends
+			}
 		}
-		pid, pidfd, err = s.spawn()
-		return err
-	})
-	return pid, pidfd, err
+		runtime.UnlockOSThread()
+		forked <- err
+	}()
+	err = <-forked
+	return pid, err
 }
 
 // pidNamespace returns what to enter the pid namespace by, if one is joined.
@@ -118,24 +161,17 @@ func (s *SpawnSpec) pidNamespace() (f *os.File, err error) {
 	return f, nil
 }
 
-// spawn forks. The calling thread is in the pid namespace to be.
-func (s *SpawnSpec) spawn() (int, *os.File, error) {
-	c, err := s.child()
-	if err != nil {
-		return 0, nil, fmt.Errorf("spawn: %w", err)
-	}
-	report, err := c.pipes(s.Before != nil)
-	if err != nil {
-		return 0, nil, fmt.Errorf("spawn: %w", err)
-	}
-	defer report.Close()
+func (s *SpawnSpec) fork(c *child) (int, error) {
 	pid, errno := c.fork()
 	runtime.KeepAlive(s)
-	c.closeTheirs()
 	if errno != 0 {
-		c.release(false)
-		return 0, nil, fmt.Errorf("spawn: %w", &SpawnError{"clone", errno})
+		return 0, &SpawnError{"clone", errno}
 	}
+	return pid, nil
+}
+
+// outcome waits until the program is executed.
+func (s *SpawnSpec) outcome(c *child, pid int, report *os.File) (_ int, _ *os.File, err error) {
 	pidfd := os.NewFile(uintptr(c.pidfd), "pidfd")
 	if s.Before != nil {
 		err = s.Before(pid)
@@ -143,7 +179,7 @@ func (s *SpawnSpec) spawn() (int, *os.File, error) {
 	}
 	second := 0
 	if err == nil {
-		second, err = outcome(report)
+		second, err = reported(report)
 	}
 	if err != nil {
 		_ = PidfdSignal(pidfd, syscall.SIGKILL) // it may have ended
@@ -170,9 +206,9 @@ func (s *SpawnSpec) spawn() (int, *os.File, error) {
 	return second, pidfd, nil
 }
 
-// outcome reads what the children report: an error, and the number of the
+// reported reads what the children report: an error, and the number of the
 // second one. Nothing means that the program is executed.
-func outcome(report *os.File) (second int, err error) {
+func reported(report *os.File) (second int, err error) {
 	for {
 		var f failed
 		b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
@@ -219,9 +255,16 @@ func reap(pid int) {
 func (s *SpawnSpec) child() (*child, error) {
 	c := &child{
 		clone: s.Clone | unix.CLONE_PIDFD, unshare: uintptr(s.Unshare), cgroup: -1, empty: -1,
-		exe: int(s.Exe.Fd()), report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, twice: s.Twice, pidfd: -1,
+		exe: -1, script: s.Script, report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, twice: s.Twice, pidfd: -1,
 	}
 	var err error
+	if s.Script != nil {
+		if err := s.Script.pack(); err != nil {
+			return nil, err
+		}
+	} else {
+		c.exe = int(s.Exe.Fd())
+	}
 	if c.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
 		return nil, err
 	}

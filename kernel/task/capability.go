@@ -72,15 +72,12 @@ func SetCaps(effective, permitted, inheritable Caps) error {
 // SetBounding drops from the bounding set what is not in keep: no program
 // executed later can obtain it. It needs CAP_SETPCAP.
 func SetBounding(keep Caps) error {
+	has, err := Bounding()
+	if err != nil {
+		return err
+	}
 	for n := range 64 {
-		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) {
-			return nil // past the last capability of this kernel
-		}
-		if err != nil {
-			return fmt.Errorf("read capability %d of the bounding set: %w", n, err)
-		}
-		if has == 0 || keep&(1<<n) != 0 {
+		if has&^keep&(1<<n) == 0 {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(n), 0, 0, 0); err != nil {
@@ -88,6 +85,21 @@ func SetBounding(keep Caps) error {
 		}
 	}
 	return nil
+}
+
+// Bounding returns the calling thread's bounding set.
+func Bounding() (set Caps, err error) {
+	for n := range 64 {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			break // past the last capability of this kernel
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read capability %d of the bounding set: %w", n, err)
+		}
+		set |= Caps(has) << n
+	}
+	return set, nil
 }
 
 // SetAmbient makes the ambient set exactly this; each must be permitted and

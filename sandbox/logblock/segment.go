@@ -48,10 +48,13 @@ func segments(dir string) ([]uint64, error) {
 		digits, ok := strings.CutSuffix(name, suffix)
 		seq, err := strconv.ParseUint(digits, 10, 63)
 		if ok && err == nil && segmentName(seq) == name {
-			seqs = append(seqs, seq)
+			i := len(seqs) // there are few
+			for i > 0 && seqs[i-1] > seq {
+				i--
+			}
+			seqs = slices.Insert(seqs, i, seq)
 		}
 	}
-	slices.Sort(seqs)
 	return slices.Compact(seqs), nil
 }
 

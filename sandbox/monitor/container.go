@@ -22,7 +22,7 @@ import (
 
 // A container is what the monitor is the monitor of.
 type container struct {
-	exe *os.File // the sealed memfd of this program
+	exe program
 
 	mu        sync.Mutex
 	state     State
@@ -45,13 +45,13 @@ type container struct {
 }
 
 func newContainer(exe *os.File) *container {
-	return &container{exe: exe, state: StateIdle, done: make(chan struct{}), fan: newFan()}
+	return &container{exe: program{file: exe}, state: StateIdle, done: make(chan struct{}), fan: newFan()}
 }
 
 // prepare forks the stage of process 1 before there is an order for it, which
 // is most of the work of a launch. Without one, launch forks its own.
 func (c *container) prepare() (err error) {
-	c.ahead, err = stage.Fork(c.exe, &stage.Usual, nil)
+	c.ahead, err = stage.Fork(c.exe.file, &stage.Usual, nil)
 	return err
 }
 
@@ -147,7 +147,7 @@ func (c *container) process(plan *stage.Plan, group *os.File) (*stage.Process, e
 	if proc != nil {
 		proc.Abandon()
 	}
-	return stage.Fork(c.exe, plan, group)
+	return stage.Fork(c.exe.file, plan, group)
 }
 
 func (c *container) spawn(l *Launch, f stage.Files, group *os.File, meanwhile func() error) (_ *process, _ *stdio, err error) {

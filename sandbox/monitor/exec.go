@@ -105,12 +105,12 @@ func (c *container) begin(x *execution, f execFD) (warnings []string, err error)
 	if c.other != nil {
 		enter = c.enterForeign
 	}
+	now := time.Now() // before, so that no output is older than the start
 	if err := enter(x, f); err != nil {
 		abandon()
 		return nil, err
 	}
 	x.io.pump(x.output)
-	now := time.Now() // before, so that no output is older than the start
 	if err = x.proc.Start(); err != nil {
 		x.proc.Abandon()
 		x.io.drain()
@@ -155,6 +155,7 @@ func (c *container) enter(x *execution, f execFD) error {
 	if err != nil {
 		return err
 	}
+	entry.Direct = c.exe.is(f.exe)
 	entry.Order, entry.Terminal, entry.CPUs = f.order, x.Terminal, x.CPUs
 	entry.Stdin, entry.Stdout, entry.Stderr = theirs[0], theirs[1], theirs[2]
 	made, err := stage.Enter(f.exe, entry)

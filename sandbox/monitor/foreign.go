@@ -24,7 +24,7 @@ func (c *container) spawnForeign(l *Launch, f stage.Files, _ *os.File, meanwhile
 		c.ahead.Abandon() // nobody needs it
 		c.ahead = nil
 	}
-	r := &foreign.Runtime{Exe: c.exe, Command: l.Runtime, ID: l.ID, Dir: l.Dir}
+	r := &foreign.Runtime{Exe: c.exe.file, Command: l.Runtime, ID: l.ID, Dir: l.Dir}
 	if l.KillFile != "" && len(l.CgroupDirs) > 1 {
 		r.Group = filepath.Dir(l.KillFile)
 	}

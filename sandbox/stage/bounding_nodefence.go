@@ -2,6 +2,11 @@
 
 package stage
 
-import "github.com/berth-engine/berth/kernel/task"
+import (
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
+)
 
 func dropBounding(task.Caps) error { return nil }
+
+func scriptBounding(*ns.Script, task.Caps) error { return nil }

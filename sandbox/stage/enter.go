@@ -44,6 +44,9 @@ type Entry struct {
 	// and no streams. Else these; nil: /dev/null.
 	Terminal              bool
 	Stdin, Stdout, Stderr *os.File
+	// Direct lets the program run when Enter returns, if it is an order as most
+	// are. The caller's own program must be sealed, as the stage's is.
+	Direct bool
 }
 
 // PrepareEntry checks how a further process of a container is to be, and makes
@@ -81,6 +84,11 @@ func PrepareEntry(c *Config) ([]byte, error) {
 // none of its threads ever sees the host. Nor does it see the container's file
 // system before it can no longer be looked at (undumpable).
 func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
+	if e.Direct {
+		if p := direct(e); p != nil {
+			return p, nil
+		}
+	}
 	ours, theirs, err := task.SocketPair()
 	if err != nil {
 		return nil, err
@@ -102,16 +110,9 @@ func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
 }
 
 func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
-	kinds, err := notOurs(e.Pid)
-	if err == nil {
-		// It had the number for as long as we looked.
-		err = ns.PidfdSignal(e.PidFD, 0)
-	}
+	kinds, err := e.namespaces()
 	if err != nil {
-		return fmt.Errorf("process 1: %w", err)
-	}
-	if kinds&unix.CLONE_NEWNS == 0 {
-		return errors.New("process 1 is not in a container") // and this would not be, either
+		return err
 	}
 	empty, err := startDir(e.Pid)
 	if err != nil {
@@ -131,6 +132,27 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	if len(e.Preserve) > 0 {
 		s.Args, s.Files = append(s.Args, strconv.Itoa(len(e.Preserve))), append(s.Files, e.Preserve...)
 	}
+	return p.spawn(e, s, kinds)
+}
+
+// namespaces are the kinds to join.
+func (e *Entry) namespaces() (kinds int, err error) {
+	kinds, err = notOurs(e.Pid)
+	if err == nil {
+		// It had the number for as long as we looked.
+		err = ns.PidfdSignal(e.PidFD, 0)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("process 1: %w", err)
+	}
+	if kinds&unix.CLONE_NEWNS == 0 {
+		return 0, errors.New("process 1 is not in a container") // and this would not be, either
+	}
+	return kinds, nil
+}
+
+// spawn makes the process in the container's namespaces and groups.
+func (p *Process) spawn(e *Entry, s *ns.SpawnSpec, kinds int) error {
 	s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
 	done, err := inGroups(s, e.Groups)
 	if err != nil {

@@ -5,6 +5,7 @@ package stage
 import (
 	"os"
 
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
 )
 
@@ -14,4 +15,8 @@ func loadFilter(program []byte, flags uintptr) error { return task.LoadSeccomp(p
 // loadNotifier does it, too, and sends message with the filter's listener.
 func loadNotifier(program []byte, flags uintptr, socket *os.File, message []byte) error {
 	return task.LoadNotifier(program, flags, socket, message)
+}
+
+func scriptFilter(s *ns.Script, program []byte, flags uintptr) error {
+	return s.LoadSeccomp(program, flags)
 }

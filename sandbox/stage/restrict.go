@@ -25,11 +25,7 @@ func (s *setup) restrict() error {
 	if err := s.streams(); err != nil {
 		return err
 	}
-	umask := 0o022
-	if p.User.Umask != nil {
-		umask = int(*p.User.Umask & 0o777)
-	}
-	syscall.Umask(umask)
+	syscall.Umask(int(umask(p)))
 	if s.Spec.Linux.Personality != nil {
 		if err := s.personality(); err != nil {
 			return err
@@ -86,7 +82,18 @@ func (s *setup) filter() error {
 	if len(s.Seccomp) == 0 {
 		return nil
 	}
-	var flags uintptr
+	flags, err := s.filterFlags()
+	if err != nil {
+		return err
+	}
+	if s.Notify {
+		return s.notified(flags)
+	}
+	return loadFilter(s.Seccomp, flags)
+}
+
+// filterFlags are the flags of seccomp(2) to load the filter with.
+func (s *setup) filterFlags() (flags uintptr, err error) {
 	if s.Spec.Linux.Seccomp != nil {
 		for _, f := range s.Spec.Linux.Seccomp.Flags {
 			switch f {
@@ -101,14 +108,11 @@ func (s *setup) filter() error {
 			case "SECCOMP_FILTER_FLAG_TSYNC":
 				// Of all threads only this one survives execve.
 			default:
-				return fmt.Errorf("seccomp flag %q is unknown", f)
+				return 0, fmt.Errorf("seccomp flag %q is unknown", f)
 			}
 		}
 	}
-	if s.Notify {
-		return s.notified(flags)
-	}
-	return loadFilter(s.Seccomp, flags)
+	return flags, nil
 }
 
 // streams lets the standard streams be the container's: /dev/null is its own
@@ -128,16 +132,23 @@ func (s *setup) streams() error {
 		if st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3) {
 			err = reopenNull(root, fd)
 		} else if uid := s.Spec.Process.User.UID; uid != 0 {
-			err = unix.Fchown(fd, int(uid), -1)
-			if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) {
-				err = nil // whatever it is, it was given as it is
-			}
+			err = chown(fd, uid)
 		}
 		if err != nil {
 			return fmt.Errorf("standard stream %d: %w", fd, err)
 		}
 	}
 	return nil
+}
+
+// chown gives a stream to the user. Whatever it is that cannot be, it was given
+// as it is.
+func chown(fd int, uid uint32) error {
+	err := unix.Fchown(fd, int(uid), -1)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
 }
 
 func reopenNull(root *os.File, fd int) error {

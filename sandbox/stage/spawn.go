@@ -220,6 +220,9 @@ func join(dir string, pid int) error {
 // createRuntime hooks. On an error nothing is left; if hooks were run by then,
 // poststop hooks were, too.
 func (p *Process) Created() error {
+	if p.running {
+		return nil
+	}
 	err := p.created()
 	if err == nil {
 		return nil
@@ -308,6 +311,9 @@ func (p *Process) Abandon() {
 // program runs, and an *ExecError when it does not; the process then exits
 // with the error's ExitCode and is to be waited for as ever.
 func (p *Process) Start() error {
+	if p.running {
+		return nil
+	}
 	if p.control == nil {
 		return errors.New("process was started already")
 	}

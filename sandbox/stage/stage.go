@@ -102,6 +102,7 @@ type Process struct {
 	asks  string      // what is left of Plan.Asks
 	// container is process 1 of which this is a further process; 0: none.
 	container int
+	running   bool // there is nothing to wait for (direct)
 	control   *os.File
 	cloned    uint64   // the namespaces that it was cloned into
 	inGroup   bool     // and into its group

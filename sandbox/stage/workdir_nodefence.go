@@ -2,4 +2,8 @@
 
 package stage
 
+import "github.com/berth-engine/berth/kernel/ns"
+
 func inside() error { return nil }
+
+func scriptInside(*ns.Script) {}

@@ -1,0 +1,265 @@
+package ns
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Script is what the process that Spawn forks does instead of executing
+// SpawnSpec.Exe: it restricts itself, and executes a program of the namespaces
+// that it has joined. No program of ours runs in between, which is most of what
+// a further process of a container costs.
+//
+// The process is a copy of the caller, which /proc/PID/exe shows: use it only
+// where that is a SealedMemfd. The first call that fails ends the process, and
+// Spawn returns a *SpawnError. Then nothing was executed.
+type Script struct {
+	// Settings are written before anything else, as the caller sees the files.
+	Settings []Setting
+	// Program are the places where the program may be. It is the first one that
+	// the process, as it is when Find's turn comes, may execute.
+	Program   []string
+	Args, Env []string
+
+	calls    []call
+	settings []setting
+	program  []*byte
+	found    *byte
+	argv     []*byte
+	envv     []*byte
+	cwd      [unix.PathMax]byte
+}
+
+// A Setting is a value and the file that it is written to.
+type Setting struct{ Path, Value string }
+
+type setting struct {
+	path, value *byte
+	size        uintptr
+}
+
+// call is a system call of the child, or Find.
+type call struct {
+	number uintptr
+	args   [5]uintptr
+	pardon [2]syscall.Errno // errors that are none
+	check  uint8            // what follows
+	keep   any              // what args point to
+}
+
+const (
+	checkNothing = iota
+	checkInside  // Script.cwd begins with a slash
+	findProgram  // instead of a call
+)
+
+func (s *Script) do(number uintptr, args ...uintptr) *call {
+	c := call{number: number}
+	copy(c.args[:], args)
+	s.calls = append(s.calls, c)
+	return &s.calls[len(s.calls)-1]
+}
+
+func (s *Script) prctl(args ...uintptr) *call { return s.do(unix.SYS_PRCTL, args...) }
+
+// Undumpable is task.Undumpable. Whoever changes its user is to say it again.
+func (s *Script) Undumpable() { s.prctl(unix.PR_SET_DUMPABLE, 0) }
+
+// sigaction is the kernel's struct sigaction (rt_sigaction(2)).
+type sigaction struct {
+	handler        uintptr
+	flags          uint64
+	restorer, mask uintptr
+}
+
+// DefaultSignals is task.DefaultSignals.
+func (s *Script) DefaultSignals() {
+	usual := new(sigaction)
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		s.do(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(usual)), 0, unsafe.Sizeof(usual.mask)).keep = usual
+	}
+}
+
+// NewSessionKeyring is task.NewSessionKeyring.
+func (s *Script) NewSessionKeyring() {
+	s.do(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING).pardon = [2]syscall.Errno{unix.ENOSYS, unix.EPERM}
+}
+
+// SetLimit sets a resource limit; that a part of it is not allowed is an error.
+func (s *Script) SetLimit(resource int, soft, hard uint64) {
+	l := &unix.Rlimit{Cur: soft, Max: hard}
+	s.do(unix.SYS_PRLIMIT64, 0, uintptr(resource), uintptr(unsafe.Pointer(l))).keep = l
+}
+
+// Umask sets the mask of the modes of new files.
+func (s *Script) Umask(mask uint32) { s.do(unix.SYS_UMASK, uintptr(mask)) }
+
+// Chdir goes to a working directory.
+func (s *Script) Chdir(dir string) error {
+	p, err := syscall.BytePtrFromString(dir)
+	if err != nil {
+		return err
+	}
+	s.do(unix.SYS_CHDIR, uintptr(unsafe.Pointer(p))).keep = p
+	return nil
+}
+
+// WorkingDirInRoot is task.WorkingDirInRoot.
+func (s *Script) WorkingDirInRoot() {
+	s.do(unix.SYS_GETCWD, uintptr(unsafe.Pointer(&s.cwd)), unsafe.Sizeof(s.cwd)).check = checkInside
+}
+
+// NoNewPrivs is task.NoNewPrivs.
+func (s *Script) NoNewPrivs() { s.prctl(unix.PR_SET_NO_NEW_PRIVS, 1) }
+
+// LoadSeccomp is task.LoadSeccomp.
+func (s *Script) LoadSeccomp(program []byte, flags uintptr) error {
+	const size = int(unsafe.Sizeof(unix.SockFilter{}))
+	if len(program) == 0 || len(program)%size != 0 || len(program)/size > 0xffff {
+		return fmt.Errorf("seccomp program of %d bytes", len(program))
+	}
+	filter := make([]unix.SockFilter, len(program)/size) // aligned
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), len(program)), program)
+	f := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	s.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(f))).keep = f
+	return nil
+}
+
+// DropBounding takes capabilities, bit n for number n, out of the bounding set.
+func (s *Script) DropBounding(set uint64) {
+	for n := range uintptr(64) {
+		if set&(1<<n) != 0 {
+			s.prctl(unix.PR_CAPBSET_DROP, n)
+		}
+	}
+}
+
+// SetUser is task.SetUser, with the permitted capabilities kept.
+func (s *Script) SetUser(uid, gid uint32, groups []uint32) {
+	s.prctl(unix.PR_SET_KEEPCAPS, 1)
+	var first unsafe.Pointer
+	if len(groups) > 0 {
+		first = unsafe.Pointer(&groups[0])
+	}
+	s.do(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first)).keep = groups
+	s.do(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid))
+	s.do(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+	s.prctl(unix.PR_SET_KEEPCAPS, 0)
+}
+
+// SetCaps is task.SetCaps and task.SetAmbient.
+func (s *Script) SetCaps(effective, permitted, inheritable, ambient uint64) {
+	c := &struct {
+		header unix.CapUserHeader
+		data   [2]unix.CapUserData
+	}{header: unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}}
+	for i := range c.data {
+		c.data[i] = unix.CapUserData{
+			Effective: uint32(effective >> (32 * i)), Permitted: uint32(permitted >> (32 * i)), Inheritable: uint32(inheritable >> (32 * i)),
+		}
+	}
+	s.do(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&c.header)), uintptr(unsafe.Pointer(&c.data))).keep = c
+	s.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
+	for n := range uintptr(64) {
+		if ambient&(1<<n) != 0 {
+			s.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n)
+		}
+	}
+}
+
+// Find looks for the program, with the rights of this moment.
+func (s *Script) Find() { s.do(0).check = findProgram }
+
+// pack prepares what the child needs.
+func (s *Script) pack() (err error) {
+	if len(s.Program) == 0 {
+		return errors.New("no program")
+	}
+	s.settings = nil
+	for _, t := range s.Settings {
+		path, err := syscall.BytePtrFromString(t.Path)
+		if err != nil {
+			return err
+		}
+		value := append([]byte(t.Value), 0)
+		s.settings = append(s.settings, setting{path, &value[0], uintptr(len(t.Value))})
+	}
+	if s.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
+		return err
+	}
+	if s.envv, err = syscall.SlicePtrFromStrings(s.Env); err != nil {
+		return err
+	}
+	s.program, err = syscall.SlicePtrFromStrings(s.Program)
+	return err
+}
+
+// perform is the child's end as ours.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) perform() {
+	s := c.script
+	for i := range s.calls {
+		k := &s.calls[i]
+		if k.check == findProgram {
+			c.find()
+			continue
+		}
+		_, _, e := syscall.RawSyscall6(k.number, k.args[0], k.args[1], k.args[2], k.args[3], k.args[4], 0)
+		if e != 0 && e != k.pardon[0] && e != k.pardon[1] {
+			c.check(stepScript, e)
+		}
+		if k.check == checkInside && s.cwd[0] != '/' { // "(unreachable)/…"
+			c.check(stepScript, syscall.EXDEV)
+		}
+	}
+	_, _, e := syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(s.found)), uintptr(unsafe.Pointer(&s.argv[0])), uintptr(unsafe.Pointer(&s.envv[0])))
+	c.check(stepExec, e)
+}
+
+// find looks for the program.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) find() {
+	s := c.script
+	for i := range s.program {
+		if s.program[i] == nil {
+			c.check(stepScript, syscall.ENOENT)
+		}
+		_, _, e := syscall.RawSyscall6(unix.SYS_FACCESSAT2, atCWD, uintptr(unsafe.Pointer(s.program[i])), unix.X_OK, unix.AT_EACCESS, 0, 0)
+		switch e {
+		case 0:
+			s.found = s.program[i]
+			return
+		case syscall.ENOSYS, syscall.EPERM: // a filter: who knows
+			c.check(stepScript, e)
+		}
+	}
+}
+
+// set writes the settings. Nothing of a container can have a hand in that yet.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) set() {
+	for i := range c.script.settings {
+		t := &c.script.settings[i]
+		fd, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, atCWD, uintptr(unsafe.Pointer(t.path)), unix.O_WRONLY|unix.O_CLOEXEC, 0, 0, 0)
+		c.check(stepSettings, e)
+		_, _, e = syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(t.value)), t.size)
+		c.check(stepSettings, e)
+		_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+	}
+}

@@ -1,0 +1,189 @@
+package stage
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/mount"
+	"github.com/berth-engine/berth/kernel/ns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// direct makes a further process without a stage: the process that joins the
+// container also restricts itself and executes the program (ns.Script), so that
+// it runs when direct returns. It is nil where that cannot be: the order asks
+// for more, the container has a user namespace, or anything went wrong. Nothing
+// has happened then, and the stage is tried, which says what is wrong.
+func direct(e *Entry) *Process {
+	text := make([]byte, maxDirect)
+	n, err := e.Order.ReadAt(text, 0) // the stage may have to read it, too
+	if !errors.Is(err, io.EOF) {
+		return nil
+	}
+	s := &setup{entered: true}
+	if decode(text[:n], s.order.describe) != nil || !s.plain() {
+		return nil
+	}
+	p := &Process{container: e.Pid, running: true}
+	kinds, err := e.namespaces()
+	if err != nil || kinds&unix.CLONE_NEWUSER != 0 {
+		return nil
+	}
+	streams, done, err := s.ownStreams(e)
+	if err != nil {
+		return nil
+	}
+	defer done()
+	script, err := s.script()
+	if err != nil {
+		return nil
+	}
+	if p.spawn(e, &ns.SpawnSpec{Script: script, Files: streams, Setsid: true, Nofile: e.Nofile}, kinds) != nil {
+		return nil
+	}
+	p.Warnings = s.warnings
+	if p.StartTime, err = ns.ProcessStartTime(p.Pid); err != nil {
+		p.Abandon()
+		return nil
+	}
+	return p
+}
+
+// maxDirect is above all orders but those with a very large environment.
+const maxDirect = 256 << 10
+
+// plain tells whether the process is one as most are.
+func (s *setup) plain() bool {
+	p, l := s.Spec.Process, s.Spec.Linux
+	return !p.Terminal && s.Preserve == 0 && !s.Notify && p.SelinuxLabel == "" && p.Scheduler == nil && p.IOPriority == nil &&
+		p.ExecCPUAffinity == nil && l.Personality == nil && l.MemoryPolicy == nil
+}
+
+// ownStreams are the standard streams as streams leaves them to the program.
+func (s *setup) ownStreams(e *Entry) (out []*os.File, done func(), err error) {
+	root, err := os.OpenFile("/proc/"+strconv.Itoa(e.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err == nil {
+		err = ns.PidfdSignal(e.PidFD, 0) // it was the root of this process
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
+	null, err := mount.OpenDevice(root, os.DevNull, 1, 3, os.O_RDWR)
+	if errors.Is(err, os.ErrNotExist) {
+		null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0) // no /dev in this container
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	done = func() { null.Close() }
+	uid := s.Spec.Process.User.UID
+	for _, f := range []*os.File{e.Stdin, e.Stdout, e.Stderr} {
+		isNull := f == nil
+		if !isNull {
+			if isNull, err = mount.IsDevice(f, 1, 3); err == nil && !isNull && uid != 0 {
+				err = chown(int(f.Fd()), uid)
+			}
+		}
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		if isNull {
+			f = null
+		}
+		out = append(out, f)
+	}
+	return out, done, nil
+}
+
+// script says what a stage would do; the order is entryMain's.
+func (s *setup) script() (*ns.Script, error) {
+	p := s.Spec.Process
+	sc := &ns.Script{Args: p.Args, Env: p.Env, Program: candidates(p.Args[0], p.Env)}
+	if p.OOMScoreAdj != nil {
+		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/oom_score_adj", Value: strconv.Itoa(*p.OOMScoreAdj)})
+	}
+	if p.ApparmorProfile != "" {
+		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/attr/apparmor/exec", Value: "exec " + p.ApparmorProfile})
+	}
+	sc.DefaultSignals()
+	if !s.KeepKeyring {
+		scriptKeyring(sc)
+	}
+	for _, l := range p.Rlimits {
+		n, err := limitNumbers.number("rlimit type", l.Type)
+		if err != nil {
+			return nil, err
+		}
+		sc.SetLimit(int(n), l.Soft, l.Hard)
+	}
+	sc.Umask(umask(p))
+	if err := sc.Chdir(p.Cwd); err != nil {
+		return nil, err
+	}
+	scriptInside(sc)
+	filter := func() error { return nil }
+	if len(s.Seccomp) > 0 {
+		flags, err := s.filterFlags()
+		if err != nil {
+			return nil, err
+		}
+		filter = func() error { return scriptFilter(sc, s.Seccomp, flags) }
+	}
+	if p.NoNewPrivileges {
+		sc.NoNewPrivs()
+	} else if err := filter(); err != nil {
+		return nil, err
+	}
+	caps, err := s.capabilities()
+	if err == nil {
+		err = scriptBounding(sc, caps.bounding)
+	}
+	if err != nil {
+		return nil, err
+	}
+	sc.SetUser(p.User.UID, p.User.GID, p.User.AdditionalGids)
+	scriptCaps(sc, &caps)
+	scriptUndumpable(sc)
+	sc.Find()
+	if p.NoNewPrivileges {
+		err = filter()
+	}
+	return sc, err
+}
+
+// umask is the process's.
+func umask(p *specs.Process) uint32 {
+	if p.User.Umask != nil {
+		return *p.User.Umask & 0o777
+	}
+	return 0o022
+}
+
+// candidates are the places where lookPath looks, in its order; none if it has
+// more to say than where the program is.
+func candidates(name string, env []string) (files []string) {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	paths := ""
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			paths = v
+		}
+	}
+	for dir := range strings.SplitSeq(paths, ":") {
+		if !path.IsAbs(dir) || name == "" {
+			return nil
+		}
+		files = append(files, path.Join(dir, name))
+	}
+	return files
+}
