@@ -168,13 +168,13 @@ func (t *Table) forward() {
 	t.rule(forward, oifIn(s.bridges), goTo(strangers))
 }
 
-func (t *Table) chain(name string) *nftables.Chain {
+func (t *ruleset) chain(name string) *nftables.Chain {
 	t.order = append(t.order, listed{name: name})
 	t.rules[name] = nil
 	return t.conn.AddChain(&nftables.Chain{Name: name, Table: t.table})
 }
 
-func (t *Table) base(name string, kind nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority, text string) *nftables.Chain {
+func (t *ruleset) base(name string, kind nftables.ChainType, hook *nftables.ChainHook, p *nftables.ChainPriority, text string) *nftables.Chain {
 	accept := nftables.ChainPolicyAccept
 	t.order = append(t.order, listed{name, "type " + string(kind) + " hook " + text + "; policy accept;"})
 	t.rules[name] = nil

@@ -33,12 +33,14 @@ const (
 const statusDNAT = 1 << 5
 
 // rule adds a rule to a chain, its parts in order.
-func (t *Table) rule(chain *nftables.Chain, parts ...part) {
+func (t *ruleset) rule(chain *nftables.Chain, parts ...part) {
 	var all []expr.Any
 	var text []string
 	for _, p := range parts {
 		all = append(all, p.exprs...)
-		text = append(text, p.text)
+		if p.text != "" {
+			text = append(text, p.text)
+		}
 	}
 	t.rules[chain.Name] = append(t.rules[chain.Name], strings.Join(text, " "))
 	t.conn.AddRule(&nftables.Rule{Table: t.table, Chain: chain, Exprs: all})

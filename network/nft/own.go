@@ -20,7 +20,7 @@ const (
 
 // own makes the table, or takes it over, for our socket alone. It tells whether
 // it could: not on a kernel before 6.9, nor if the table is there and shared.
-func (t *Table) own() (bool, error) {
+func (t *ruleset) own() (bool, error) {
 	if t.owned {
 		return true, nil
 	}
@@ -37,7 +37,7 @@ func (t *Table) own() (bool, error) {
 	}
 	messages := []netlink.Message{
 		message(unix.NFNL_MSG_BATCH_BEGIN, 0, []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, subsystem}),
-		message(subsystem<<8|unix.NFT_MSG_NEWTABLE, netlink.Acknowledge|netlink.Create, append([]byte{unix.NFPROTO_INET, unix.NFNETLINK_V0, 0, 0}, attrs...)),
+		message(subsystem<<8|unix.NFT_MSG_NEWTABLE, netlink.Acknowledge|netlink.Create, append([]byte{byte(t.table.Family), unix.NFNETLINK_V0, 0, 0}, attrs...)),
 		message(unix.NFNL_MSG_BATCH_END, 0, []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, subsystem}),
 	}
 	if _, err = t.socket.SendMessages(messages); err == nil {
@@ -54,7 +54,7 @@ func (t *Table) own() (bool, error) {
 }
 
 // Owned tells whether nobody else can change the table while we have it.
-func (t *Table) Owned() bool {
+func (t *ruleset) Owned() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.owned

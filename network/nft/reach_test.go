@@ -207,7 +207,7 @@ func TestReach(t *testing.T) {
 	}
 	wg.Wait()
 	if t.Failed() {
-		t.Log(ruleset(t))
+		t.Log(listRuleset(t))
 	}
 }
 

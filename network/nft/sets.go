@@ -44,13 +44,9 @@ type familySets struct {
 func newSets(table *nftables.Table) *sets {
 	s := &sets{}
 	add := func(x nftables.Set) *nftables.Set {
-		x.Table = table
-		if x.KeyByteOrder == nil {
-			x.KeyByteOrder = binaryutil.NativeEndian
-		}
-		x.Concatenation = len(nftables.ConcatSetTypeElements(x.KeyType)) > 1
-		s.all = append(s.all, &x)
-		return &x
+		set := newSet(table, x)
+		s.all = append(s.all, set)
+		return set
 	}
 	concat := nftables.MustConcatSetType
 	link := nftables.TypeIFName
@@ -84,6 +80,16 @@ func newSets(table *nftables.Table) *sets {
 	return s
 }
 
+// newSet completes a set of a table.
+func newSet(table *nftables.Table, x nftables.Set) *nftables.Set {
+	x.Table = table
+	if x.KeyByteOrder == nil {
+		x.KeyByteOrder = binaryutil.NativeEndian
+	}
+	x.Concatenation = len(nftables.ConcatSetTypeElements(x.KeyType)) > 1
+	return &x
+}
+
 func (s *sets) family(a netip.Addr) *familySets {
 	if a.Is6() {
 		return &s.of[1]
@@ -97,8 +103,8 @@ type content map[*nftables.Set][]nftables.SetElement
 func (c content) add(set *nftables.Set, e ...nftables.SetElement) { c[set] = append(c[set], e...) }
 
 // change tells the kernel about elements, a bounded number in each message.
-func (t *Table) change(c content, do func(*nftables.Set, []nftables.SetElement) error) error {
-	for _, set := range t.sets.all { // in a fixed order
+func (t *ruleset) change(c content, do func(*nftables.Set, []nftables.SetElement) error) error {
+	for _, set := range t.all { // in a fixed order
 		for list := c[set]; len(list) > 0; {
 			n := min(len(list), batch)
 			if err := do(set, list[:n]); err != nil {

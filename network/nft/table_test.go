@@ -25,7 +25,7 @@ func inNamespace(t *testing.T) {
 	}
 }
 
-func ruleset(t *testing.T) string {
+func listRuleset(t *testing.T) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "nft", "--stateless", "list", "ruleset").CombinedOutput()
 	if err != nil {
@@ -83,7 +83,7 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := ruleset(t)
+	got := listRuleset(t)
 	const golden = "testdata/table.nft"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -128,8 +128,8 @@ func TestTable(t *testing.T) {
 	if err := table.Add(more); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(ruleset(t), "tcp . 443 : 172.17.0.2 . 443") {
-		t.Errorf("the added port is not there:\n%s", ruleset(t))
+	if !strings.Contains(listRuleset(t), "tcp . 443 : 172.17.0.2 . 443") {
+		t.Errorf("the added port is not there:\n%s", listRuleset(t))
 	}
 	if err := table.Remove(more); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := ruleset(t); strings.Contains(got, "br-") {
+	if got := listRuleset(t); strings.Contains(got, "br-") {
 		t.Errorf("removed networks are there:\n%s", got)
 	}
 	for _, n := range state.Networks {
@@ -158,7 +158,7 @@ func TestTable(t *testing.T) {
 	if back, err := table.Ports(); err != nil || len(back) != 0 {
 		t.Errorf("without a table: ports %v, %v", back, err)
 	}
-	if got := ruleset(t); got != "" {
+	if got := listRuleset(t); got != "" {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -166,7 +166,7 @@ func TestTable(t *testing.T) {
 // same compares tables whose elements may be in any order.
 func same(t *testing.T, want string) {
 	t.Helper()
-	sameWords(t, "the table", ruleset(t), want)
+	sameWords(t, "the table", listRuleset(t), want)
 }
 
 func sameWords(t *testing.T, what, got, want string) {
@@ -202,14 +202,14 @@ func TestManyPorts(t *testing.T) {
 		if err := table.Add(ports); err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(ruleset(t), "udp . "); n != elements {
+		if n := strings.Count(listRuleset(t), "udp . "); n != elements {
 			t.Errorf("%d elements, want %d", n, elements)
 		}
 		slices.Reverse(ports)
 		if err := table.Remove(ports); err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count(ruleset(t), "udp . "); n != 0 {
+		if n := strings.Count(listRuleset(t), "udp . "); n != 0 {
 			t.Errorf("%d elements left", n)
 		}
 	}
@@ -292,7 +292,7 @@ func TestOwned(t *testing.T) {
 	if err := table.Delete(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ruleset(t); !strings.Contains(got, "203.0.113.9") || strings.Contains(got, "inet berth {") {
+	if got := listRuleset(t); !strings.Contains(got, "203.0.113.9") || strings.Contains(got, "inet berth {") {
 		t.Errorf("left: %s", got)
 	}
 	if err := table.Replace(state); err != nil {
@@ -302,7 +302,7 @@ func TestOwned(t *testing.T) {
 	if err := table.Delete(); err != nil {
 		t.Fatal(err)
 	}
-	if got := ruleset(t); got != "" {
+	if got := listRuleset(t); got != "" {
 		t.Errorf("left: %s", got)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Text is the table as it is in the kernel, in the language of nft(8): what
 // `nft list table` would print, and `nft -f` would read. A chain that is not as
 // Replace made it has a comment that says so.
-func (t *Table) Text() (string, error) {
+func (t *ruleset) Text() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	there, err := t.there()
@@ -25,8 +25,8 @@ func (t *Table) Text() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "table inet %s {\n", t.table.Name)
-	for _, set := range t.sets.all {
+	fmt.Fprintf(&b, "table %s %s {\n", word(t.table.Family), t.table.Name)
+	for _, set := range t.all {
 		elements, err := t.conn.GetSetElements(set)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return "", fmt.Errorf("nftables: read %s: %w", set.Name, err)
@@ -52,6 +52,13 @@ func (t *Table) Text() (string, error) {
 	}
 	b.WriteString("}\n")
 	return b.String(), nil
+}
+
+func word(f nftables.TableFamily) string {
+	if f == nftables.TableFamilyBridge {
+		return "bridge"
+	}
+	return "inet"
 }
 
 func writeSet(b *strings.Builder, set *nftables.Set, elements []nftables.SetElement) {
@@ -163,6 +170,8 @@ func partText(kind string, b []byte) string {
 		return fmt.Sprint(b[0])
 	case nftables.TypeInetService.Name:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
+	case nftables.TypeDevGroup.Name:
+		return fmt.Sprint(binary.NativeEndian.Uint32(b))
 	}
 	a, _ := netip.AddrFromSlice(b)
 	return a.String()
