@@ -86,6 +86,12 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 		}
 		u.push(s.unmake)
 	}
+	if s.guarded() {
+		u.push(func(context.Context) error { return m.guard.remove(s.def.ID) })
+		if err := m.guard.add(s.def.ID, s.host()); err != nil {
+			return err
+		}
+	}
 	// With the lock: whoever replaces the whole table knows all networks.
 	m.mu.Lock()
 	defer m.mu.Unlock()

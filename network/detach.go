@@ -114,6 +114,10 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 			}
 			u.push(func(context.Context) error { pool.Release(p.Addr()); return nil })
 		}
+		if s.guarded() {
+			u.push(func(context.Context) error { return m.guard.remove(e.EndpointID) })
+			m.guard.know(e.EndpointID, s.holder(e))
+		}
 	}
 	rules, err := m.ruleset(r)
 	if err != nil {
@@ -151,7 +155,7 @@ func (m *Manager) Prune(ctx context.Context, live []string) error {
 	m.inherited, m.settled = nil, true
 	err := m.replace(m.published())
 	m.mu.Unlock()
-	errs := []error{err}
+	errs := []error{err, m.guard.settle()}
 	for _, id := range dead {
 		errs = append(errs, m.Detach(ctx, id))
 	}

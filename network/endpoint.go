@@ -163,9 +163,13 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 		if err != nil {
 			return err
 		}
-		i, p.e.HostLink = made.Interface, made.HostLink
+		port = &made
+		fallthrough
 	default:
 		i, p.e.HostLink = port.Interface, port.HostLink
+		if err := m.shield(p, port, u); err != nil {
+			return err
+		}
 	}
 	p.e.Interface = i.Name
 	p.link, err = n.Configure(i, netns.Config{
@@ -174,6 +178,18 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 	})
 	p.e.Interface = p.link.Name
 	return err
+}
+
+// shield keeps others from taking the endpoint's addresses, before it has them.
+func (m *Manager) shield(p *plan, port *bridge.Port, u *undo) error {
+	if !p.s.guarded() {
+		return nil
+	}
+	if err := p.s.bridge.Pin(*port, p.mac); err != nil {
+		return err
+	}
+	u.push(func(context.Context) error { return m.guard.remove(p.e.EndpointID) })
+	return m.guard.add(p.e.EndpointID, p.s.holder(&p.e))
 }
 
 // announces tells whether neighbours may know the address with another MAC. An
@@ -264,7 +280,7 @@ func (m *Manager) forget(e *Endpoint) error {
 	}
 	var err error
 	if mac, bad := net.ParseMAC(e.MAC); bad == nil && s.bridge != nil {
-		err = s.bridge.Forget(e.HostLink, mac)
+		err = errors.Join(s.bridge.Forget(e.HostLink, mac), m.guard.remove(e.EndpointID))
 	}
 	m.unclaim(s, e)
 	return err

@@ -78,6 +78,7 @@ type Manager struct {
 	home    *segment // the default network
 	pool    *bridge.Pool
 	table   *nft.Table
+	guard   guard
 	ports   *ports.Keeper
 	apart   []string
 	apart6  []string
@@ -166,6 +167,14 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if err := m.replace(m.inherited); err != nil {
 		return nil, err
 	}
+	for id, s := range m.segments {
+		if s.guarded() {
+			m.guard.know(id, s.host())
+		}
+	}
+	if err := m.guard.open(m.table.Name()); err != nil {
+		return nil, err
+	}
 	m.ports, err = ports.Open(ctx, ports.Options{
 		Socket: filepath.Join(o.ExecRoot, netdSocket), Binary: o.Netd.Binary,
 		CgroupParent: o.Netd.CgroupParent, CgroupID: "netd-" + o.Bridge, Log: o.Log,
@@ -204,7 +213,7 @@ func (m *Manager) close() error {
 		errs = append(errs, m.ports.Close())
 	}
 	if m.table != nil {
-		errs = append(errs, m.table.Close())
+		errs = append(errs, m.table.Close(), m.guard.close())
 	}
 	if m.conn != nil {
 		m.conn.Close()
@@ -236,7 +245,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if len(m.attached) > 0 || !m.settled {
 		return m.close()
 	}
-	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.removeLinks())
+	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.guard.end(), m.removeLinks())
 	if mark := m.policy.mark(); mark != 0 {
 		err = errors.Join(err, m.conn.ForgetMarked(mark+1))
 	}
@@ -251,11 +260,13 @@ func (m *Manager) repair() {
 	defer m.mu.Unlock()
 	ok, err := m.table.Intact()
 	if err == nil && ok {
-		return
+		if ok, err = m.guard.intact(); err == nil && ok {
+			return
+		}
 	}
 	if err == nil {
 		m.log.Warn("rules were removed from the firewall's table; putting them back", "table", m.table.Name())
-		err = m.replace(m.published())
+		err = errors.Join(m.replace(m.published()), m.guard.settle())
 	}
 	if err != nil {
 		m.log.Error("repair the firewall's table", "error", err)

@@ -30,6 +30,10 @@ const (
 	optSource6    = "com.docker.network.host_ipv6"
 	optIPv4       = "com.docker.network.enable_ipv4"
 	optIPv6       = "com.docker.network.enable_ipv6"
+
+	// optGuard is Berth's own: whether containers are kept from speaking under
+	// others' addresses.
+	optGuard = "berth.bridge.guard"
 )
 
 // bridgeOptions are the options of a bridge network, read.
@@ -40,6 +44,7 @@ type bridgeOptions struct {
 	noICC        bool
 	noMasquerade bool
 	inhibit      bool       // no IPv4 address on the bridge
+	unguarded    bool       // containers may take each other's addresses
 	binding      netip.Addr // for ports that are published without an address
 	gateway4     nft.Gateway
 	gateway6     nft.Gateway
@@ -89,6 +94,8 @@ func (o *bridgeOptions) set(key, value string) (err error) {
 		return toggle(key, value, &o.noMasquerade, true)
 	case optInhibit:
 		return toggle(key, value, &o.inhibit, false)
+	case optGuard:
+		return toggle(key, value, &o.unguarded, true)
 	case optBridgeName:
 		o.name = value
 		return checkLink(key, value)

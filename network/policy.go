@@ -52,6 +52,9 @@ func (p Policy) mark() uint32 {
 // users to read.
 func (m *Manager) Warnings() []string {
 	out := m.ports.Warnings()
+	if !m.guard.works() {
+		out = append(out, "This kernel has no nf_tables for bridges: containers can take each other's addresses on their network")
+	}
 	forward, input := m.foreign()
 	if len(forward) > 0 {
 		out = append(out, fmt.Sprintf("Forwarded packets are dropped by %s unless a rule there accepts them: accept those from and to %s for containers to reach the network",
@@ -93,5 +96,12 @@ func (m *Manager) foreign() (forward, input []string) {
 	return forward, input
 }
 
-// Rules is the firewall's table as it is, in the language of nft(8).
-func (m *Manager) Rules() (string, error) { return m.table.Text() }
+// Rules is the firewall's tables as they are, in the language of nft(8).
+func (m *Manager) Rules() (string, error) {
+	table, err := m.table.Text()
+	if err != nil {
+		return "", err
+	}
+	guard, err := m.guard.text()
+	return table + guard, err
+}

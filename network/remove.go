@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -87,7 +88,7 @@ func (m *Manager) demolish(ctx context.Context, s *segment) error {
 			err = m.replace(m.published())
 		}
 		m.mu.Unlock()
-		if err != nil {
+		if err := errors.Join(err, m.guard.remove(s.def.ID)); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type world struct {
 	m       *Manager
 	outside *os.File // namespace of the neighbour, 198.51.100.2
 	stop    func()
+	stolen  string // the address of a datagram that spoofers sent (spoof_test.go)
 }
 
 const (

@@ -31,6 +31,7 @@ type Veth struct {
 	Name   string
 	Master int // index of the bridge
 	MTU    int
+	Group  uint32   // of this end, as ip-link(8) has it
 	Peer   string   // name of the other end
 	PeerNS *os.File // where it is born
 }
@@ -46,6 +47,7 @@ func (c *Conn) AddVeth(v Veth) error {
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(v.Name)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(v.MTU))))
 	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(v.Master))))
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(v.Group)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
@@ -68,6 +70,16 @@ func (c *Conn) SetHairpin(index int) error { return c.h.LinkSetHairpin(at(index)
 
 // SetIsolated keeps a port of a bridge from talking to other such ports of it.
 func (c *Conn) SetIsolated(index int) error { return c.h.LinkSetIsolated(at(index), true) }
+
+// PinMAC tells a bridge that a hardware address is behind one of its ports
+// (index), and stays there whatever frames come from elsewhere, until the port
+// is gone or ForgetMAC.
+func (c *Conn) PinMAC(index int, mac net.HardwareAddr) error {
+	const sticky = 1 << 6 // NTF_STICKY, Linux 4.20
+	return c.h.NeighSet(&netlink.Neigh{
+		LinkIndex: index, Family: unix.AF_BRIDGE, HardwareAddr: mac, Flags: netlink.NTF_MASTER | sticky, State: netlink.NUD_NOARP,
+	})
+}
 
 // ForgetMAC makes a bridge forget behind which of its ports (index) it last
 // saw a hardware address. Nothing to forget is no error.

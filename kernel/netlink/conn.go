@@ -122,8 +122,18 @@ func (c *Conn) SetMTU(index, mtu int) error { return c.h.LinkSetMTU(at(index), m
 // Rename gives a link another name. Before Linux 6.2 it must be down.
 func (c *Conn) Rename(index int, name string) error { return c.h.LinkSetName(at(index), name) }
 
-// SetMaster makes a link a port of a bridge.
-func (c *Conn) SetMaster(index, bridge int) error { return c.h.LinkSetMasterByIndex(at(index), bridge) }
+// SetMaster makes a link a port of a bridge, and one of a group of links.
+func (c *Conn) SetMaster(index, bridge int, group uint32) error {
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	req.Sockets = c.raw
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(bridge))))
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)))
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
 
 // SetMAC changes a link's hardware address.
 func (c *Conn) SetMAC(index int, mac net.HardwareAddr) error {

@@ -63,6 +63,7 @@ type Bridge struct {
 	mtu     int
 	isolate bool
 	ours    bool
+	mac     net.HardwareAddr
 }
 
 // Open makes the bridge, or takes over one that exists. It belongs to the
@@ -103,6 +104,10 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	if err := conn.SetUp(link.Index); err != nil {
 		return nil, fmt.Errorf("bring up bridge %s: %w", o.Name, err)
 	}
+	if link, err = conn.Link(o.Name); err != nil {
+		return nil, err
+	}
+	b.mac = link.MAC
 	return b, nil
 }
 
@@ -285,6 +290,9 @@ func (b *Bridge) Index() int { return b.link.Index }
 // Address is the host's IPv4 address on the bridge with the network's size; zero
 // if there is none.
 func (b *Bridge) Address() netip.Prefix { return b.address }
+
+// MAC is the host's hardware address on the bridge.
+func (b *Bridge) MAC() net.HardwareAddr { return b.mac }
 
 // MTU of containers' interfaces.
 func (b *Bridge) MTU() int { return b.mtu }

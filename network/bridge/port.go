@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/containerd/errdefs"
 
@@ -65,7 +66,7 @@ func (b *Bridge) connect(ns *netns.Namespace, name string) (p Port, err error) {
 	var random [4]byte
 	rand.Read(random[:])
 	p.HostLink = "veth" + hex.EncodeToString(random[:])[:7]
-	v := netlink.Veth{Name: p.HostLink, Master: b.link.Index, MTU: b.mtu, Peer: name, PeerNS: ns.File}
+	v := netlink.Veth{Name: p.HostLink, Master: b.link.Index, Group: b.Group(), MTU: b.mtu, Peer: name, PeerNS: ns.File}
 	if err := b.conn.AddVeth(v); err != nil {
 		return p, err
 	}
@@ -98,10 +99,23 @@ func (b *Bridge) move(n *Namespace, from *Bridge) error {
 			return fmt.Errorf("MTU of bridge %s: %w", b.link.Name, err)
 		}
 	}
-	if err := b.conn.SetMaster(p.Interface.Peer, b.link.Index); err != nil {
+	if err := b.conn.SetMaster(p.Interface.Peer, b.link.Index, b.Group()); err != nil {
 		return fmt.Errorf("move port to bridge %s: %w", b.link.Name, err)
 	}
 	return b.prepare(p)
+}
+
+// Group is that of the bridge's ports that were made here, by which they are
+// told from those of other bridges.
+func (b *Bridge) Group() uint32 { return uint32(b.link.Index) }
+
+// Pin has the bridge send what is for a hardware address to this port alone,
+// whoever else claims to have it.
+func (b *Bridge) Pin(p Port, mac net.HardwareAddr) error {
+	if err := b.conn.PinMAC(p.Interface.Peer, mac); err != nil {
+		return fmt.Errorf("pin %s to its port: %w", mac, err)
+	}
+	return nil
 }
 
 // hairpin lets a container reach its own published port where bridged packets

@@ -64,11 +64,17 @@ func OpenGuard(name string) (*Guard, error) {
 }
 
 // Replace makes the table what the holders say, in one transaction, whatever
-// was there before. A kernel without tables of the family bridge is
+// was there before; with keep, what was protected stays so. A kernel without tables of the family bridge is
 // errdefs.ErrNotImplemented.
-func (g *Guard) Replace(holders []Holder) error {
+func (g *Guard) Replace(holders []Holder, keep bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	c := content{}
+	if keep {
+		if err := g.read(c); err != nil {
+			return err
+		}
+	}
 	if err := g.empty(); err != nil {
 		return err
 	}
@@ -76,7 +82,6 @@ func (g *Guard) Replace(holders []Holder) error {
 		return err
 	}
 	g.chains()
-	c := content{}
 	for i := range holders {
 		g.holder(&holders[i], c)
 	}
@@ -88,6 +93,24 @@ func (g *Guard) Replace(holders []Holder) error {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrNotImplemented)
 	}
 	return err
+}
+
+// read gets all elements of a table that is there.
+func (g *Guard) read(c content) error {
+	there, err := g.there()
+	if err != nil || !there {
+		return err
+	}
+	for _, set := range g.all {
+		elements, err := g.conn.GetSetElements(set)
+		if err != nil && !errors.Is(err, unix.ENOENT) { // of another make
+			return fmt.Errorf("nftables: read %s: %w", set.Name, err)
+		}
+		for _, e := range elements {
+			c.add(set, nftables.SetElement{Key: e.Key})
+		}
+	}
+	return nil
 }
 
 // Add protects a holder's addresses.

@@ -25,7 +25,7 @@ func TestGuard(t *testing.T) {
 	defer g.Close()
 	g.shared = true // what this test is about is not whose it is
 	for range 2 {   // replacing is idempotent
-		if err := g.Replace(holders()); err != nil {
+		if err := g.Replace(holders(), false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestGuardElements(t *testing.T) {
 	}
 	defer g.Close()
 	all := holders()
-	if err := g.Replace(all[:1]); err != nil {
+	if err := g.Replace(all[:1], false); err != nil {
 		t.Fatal(err)
 	}
 	before := listRuleset(t)
@@ -70,6 +70,13 @@ func TestGuardElements(t *testing.T) {
 		if err := g.Add(h); err != nil {
 			t.Fatal(err)
 		}
+	}
+	full := listRuleset(t)
+	if err := g.Replace(all[:1], true); err != nil {
+		t.Fatal(err)
+	}
+	if kept := listRuleset(t); kept != full {
+		t.Errorf("kept\n%s\nof\n%s", kept, full)
 	}
 	for _, h := range all[1:] {
 		if err := g.Remove(h); err != nil {
