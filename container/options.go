@@ -22,6 +22,8 @@ type Options struct {
 	// Root is the directory of all containers, by convention
 	// data-root/containers. It is made with mode 0710.
 	Root string
+	// Records is ReadRecords of Root, begun earlier. Nil: New reads them.
+	Records *Reading
 	// ExecRoot is the directory for what may vanish at reboot.
 	ExecRoot string
 

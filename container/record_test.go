@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,13 @@ func TestRecordV1(t *testing.T) {
 	}
 	if !bytes.Equal(got, b) {
 		t.Errorf("version 1 changed; a change needs a new version and a decision record:\n%s", got)
+	}
+	short, err := encodeRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := decodeRecord(short); err != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("%s is read as %+v, %v", short, again, err)
 	}
 	for _, bad := range []string{"", "{}", `{"Version":2}`, strings.Replace(string(b), r.ID, "short", 1)} {
 		if _, err := decodeRecord([]byte(bad)); err == nil {

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 const (
@@ -45,7 +45,7 @@ func (rs *records) dir(id string) string { return filepath.Join(rs.root, id) }
 func (rs *records) create(r *Record, durable bool) error {
 	dir := rs.dir(r.ID)
 	tmp := filepath.Join(dir, recordFile+tmpSuffix)
-	b, err := json.Marshal(r)
+	b, err := encodeRecord(r)
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
@@ -77,7 +77,7 @@ func (rs *records) create(r *Record, durable bool) error {
 // the old or the new one. persist makes it survive a power loss, too.
 func (rs *records) replace(r *Record) error {
 	dst := filepath.Join(rs.dir(r.ID), recordFile)
-	b, err := json.Marshal(r)
+	b, err := encodeRecord(r)
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
@@ -119,7 +119,7 @@ func (rs *records) load(id string) (*Record, error) {
 }
 
 func (rs *records) loadFile(path string) (*Record, error) {
-	b, err := os.ReadFile(path)
+	b, err := file.Read(path)
 	if err != nil {
 		return nil, err
 	}

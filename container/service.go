@@ -7,12 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/moby/sys/capability"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-engine/berth/container/exec"
 	"github.com/berth-engine/berth/container/spec"
@@ -91,52 +89,35 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if s.names, err = openNames(o.Root); err != nil {
 		return nil, err
 	}
-	return s, s.load(ctx)
+	if o.Records == nil {
+		o.Records = ReadRecords(ctx, o.Root)
+	}
+	return s, s.load(o.Records)
 }
 
-// load reads the records. One that cannot be read is left alone and logged:
-// its container is not there for this daemon, and its data stays.
-func (s *Service) load(ctx context.Context) error {
-	if err := s.records.sweep(); err != nil {
-		return fmt.Errorf("load containers: %w", err)
-	}
-	ids, err := s.records.ids()
-	if err != nil {
-		return fmt.Errorf("load containers: %w", err)
-	}
-	var work errgroup.Group
-	work.SetLimit(runtime.NumCPU())
-	for _, id := range ids {
-		work.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return s.loadOne(id)
-		})
-	}
-	if err := work.Wait(); err != nil {
-		return fmt.Errorf("load containers: %w", err)
+// load takes in the records that were read.
+func (s *Service) load(read *Reading) error {
+	<-read.done
+	if read.err != nil {
+		return fmt.Errorf("load containers: %w", read.err)
 	}
 	named := map[string]string{}
-	for _, e := range s.index.all() {
-		named[e.id] = e.record().Name
+	for _, f := range read.found {
+		switch {
+		case errors.Is(f.err, os.ErrNotExist):
+			s.log.Info("removing a half-made container", "container", f.id)
+			if err := os.RemoveAll(s.records.dir(f.id)); err != nil {
+				return fmt.Errorf("load containers: %w", err)
+			}
+		case f.err != nil:
+			s.log.Error("cannot read the record of a container; it is left as it is", "container", f.id, "err", f.err)
+		default:
+			s.keepLimit(f.record)
+			s.index.add(newEntry(f.record))
+			named[f.id] = f.record.Name
+		}
 	}
 	return s.names.settle(named)
-}
-
-func (s *Service) loadOne(id string) error {
-	r, err := s.records.load(id)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		s.log.Info("removing a half-made container", "container", id)
-		return os.RemoveAll(s.records.dir(id))
-	case err != nil:
-		s.log.Error("cannot read the record of a container; it is left as it is", "container", id, "err", err)
-		return nil
-	}
-	s.keepLimit(r)
-	s.index.add(newEntry(r))
-	return nil
 }
 
 // Run owns what happens in the background until ctx ends, and then waits for

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // instanceFile in a sandbox's directory is written before the launch, for
@@ -46,7 +47,7 @@ func (i *instance) write(dir string) error {
 // directory, an instance with defaults if there is no (whole) file in it.
 func (r *Runtime) readInstance(id string) (*instance, error) {
 	i := &instance{ID: id, CgroupParent: r.o.CgroupParent, CgroupName: id}
-	data, err := os.ReadFile(filepath.Join(r.dir(id), instanceFile))
+	data, err := file.Read(filepath.Join(r.dir(id), instanceFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(r.dir(id)); err != nil {
 			return nil, fmt.Errorf("sandbox %s: %w", id, errdefs.ErrNotFound)

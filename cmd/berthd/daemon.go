@@ -86,6 +86,10 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer release()
 
+	containerRoot := filepath.Join(cfg.DataRoot, "containers")
+	records := engine.ReadRecords(ctx, containerRoot)
+	defer records.Wait()
+
 	listeners, err := server.Listen(ctx, cfg, inherited)
 	if err != nil {
 		return err
@@ -137,16 +141,18 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return fmt.Errorf("open the volumes: %w", err)
 	}
 	containers, err := engine.New(ctx, engine.Options{
-		Root: filepath.Join(cfg.DataRoot, "containers"), ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
+		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
 		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
 	})
 	if err != nil {
 		return fmt.Errorf("load the containers: %w", err)
 	}
-	defer d.background(ctx, fail, "containers", containers.Run)()
 	if err := containers.Restore(ctx); err != nil {
 		return fmt.Errorf("restore the containers: %w", err)
 	}
+	// Restore has left work for the background. Users wait for the engine, not
+	// for that.
+	defer d.background(ctx, fail, "containers", containers.Run)()
 	debug.SetGCPercent(100)
 	defer d.closing("containers", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // freezeWithin bounds how long the processes of a group may take to stop: one
@@ -70,8 +72,8 @@ func (g *Group) Frozen() (bool, error) {
 	if dir, ok := g.dirs["freezer"]; ok {
 		files = append(files, filepath.Join(dir, "freezer.self_freezing"))
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for _, f := range files {
+		text, err := file.Read(f)
 		if gone(err) {
 			continue
 		}

@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +17,8 @@ import (
 	"github.com/opencontainers/cgroups/fs"
 	"github.com/opencontainers/cgroups/fs2"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/file"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -186,7 +187,7 @@ func Load(parent, id string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(g.existing()) == 0 {
+	if !slices.ContainsFunc(g.all(), there) {
 		return nil, fmt.Errorf("cgroup %s: %w", g.name, errdefs.ErrNotFound)
 	}
 	return g, nil
@@ -194,10 +195,12 @@ func Load(parent, id string) (*Group, error) {
 
 // existing returns the group's directories, each once, in a fixed order.
 func (g *Group) existing() []string {
-	return slices.DeleteFunc(g.all(), func(dir string) bool {
-		_, err := os.Lstat(dir)
-		return err != nil
-	})
+	return slices.DeleteFunc(g.all(), func(dir string) bool { return !there(dir) })
+}
+
+func there(dir string) bool {
+	_, err := os.Lstat(dir)
+	return err == nil
 }
 
 // all returns the group's directories, there or not.
@@ -259,24 +262,23 @@ func (g *Group) Pids() ([]int, error) {
 // OOMKills returns how many of the group's processes the kernel has killed for
 // want of memory.
 func (g *Group) OOMKills() (uint64, error) {
-	dir, file := g.dirs["memory"], "memory.oom_control"
+	dir, name := g.dirs["memory"], "memory.oom_control"
 	if g.host.mode == V2 {
-		dir, file = g.dirs[unified], "memory.events"
+		dir, name = g.dirs[unified], "memory.events"
 	}
 	if dir == "" {
 		return 0, fmt.Errorf("memory controller: %w", errdefs.ErrNotImplemented)
 	}
-	f, err := os.Open(filepath.Join(dir, file))
+	text, err := file.Read(filepath.Join(dir, name))
 	if err != nil {
 		return 0, err
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if value, ok := strings.CutPrefix(s.Text(), "oom_kill "); ok {
-			return strconv.ParseUint(value, 10, 64)
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			return strconv.ParseUint(strings.TrimSpace(value), 10, 64)
 		}
 	}
-	return 0, fmt.Errorf("no oom_kill in %s", f.Name())
+	return 0, fmt.Errorf("no oom_kill in %s of %s", name, dir)
 }
 
 // Prune removes a parent group if nothing is in it.

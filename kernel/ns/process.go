@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // PidfdOpen returns a descriptor of a process that stays valid, and stays that
@@ -50,7 +52,7 @@ func ProcessStartTime(pid int) (uint64, error) {
 }
 
 func readStat(pid int) ([]byte, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	b, err := file.Read("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, syscall.ESRCH) {
 		err = os.ErrNotExist // it ended between open and read
 	}
