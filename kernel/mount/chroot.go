@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +18,12 @@ func Chroot(root *os.File) error {
 	if err := dropBare(); err != nil {
 		return err
 	}
+	return ChangeRoot(root)
+}
+
+// ChangeRoot makes root the calling process's root and working directory, and
+// leaves the mount namespace as it is.
+func ChangeRoot(root *os.File) error {
 	if err := root.Chdir(); err != nil {
 		return err
 	}
@@ -31,20 +36,17 @@ func Chroot(root *os.File) error {
 // dropBare unmounts procfs and sysfs wherever paths of the calling process
 // lead. Those of the container are not there yet.
 func dropBare() error {
-	text, err := os.ReadFile("/proc/self/mountinfo")
+	all, err := mounts()
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(text)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, fstype := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 5 || len(fstype) < 1 || fstype[0] != "proc" && fstype[0] != "sysfs" {
+	for _, m := range all {
+		if m.fstype != "proc" && m.fstype != "sysfs" {
 			continue
 		}
-		point := unescape(fields[4])
-		err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		err := unix.Unmount(m.point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) { // the container's, on another root
-			return fmt.Errorf("unmount the host's %s: %w", point, err)
+			return fmt.Errorf("unmount the host's %s: %w", m.point, err)
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type child struct {
 	wait    int // what to wait for
 	leash   int // the parent's end of wait
 	empty   int
+	base    int
 	files   []int
 	tasks   []int
 	join    []joinFD
@@ -256,6 +257,9 @@ func (c *child) place() {
 	if c.empty >= 0 {
 		c.empty = c.up(c.empty)
 	}
+	if c.base >= 0 {
+		c.base = c.up(c.base)
+	}
 	for i := range c.tasks {
 		c.tasks[i] = c.up(c.tasks[i])
 	}
@@ -341,10 +345,13 @@ func (c *child) directory() {
 		c.check(stepDirectory, e)
 		return
 	}
-	fd, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, atCWD, uintptr(unsafe.Pointer(&slash[0])), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, 0, 0)
-	c.check(stepDirectory, e)
-	fd = uintptr(c.up(int(fd))) // dup3 refuses equal numbers
-	_, _, e = syscall.RawSyscall(unix.SYS_FCHDIR, uintptr(c.empty), 0, 0)
+	fd := uintptr(c.base)
+	if c.base < 0 {
+		root, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, atCWD, uintptr(unsafe.Pointer(&slash[0])), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0, 0, 0)
+		c.check(stepDirectory, e)
+		fd = uintptr(c.up(int(root))) // dup3 refuses equal numbers
+	}
+	_, _, e := syscall.RawSyscall(unix.SYS_FCHDIR, uintptr(c.empty), 0, 0)
 	c.check(stepDirectory, e)
 	_, _, e = syscall.RawSyscall(unix.SYS_CHROOT, uintptr(unsafe.Pointer(&dot[0])), 0, 0)
 	c.check(stepDirectory, e)

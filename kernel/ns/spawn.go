@@ -63,6 +63,9 @@ type SpawnSpec struct {
 	// as descriptor len(Files); the program goes there by itself (fchdir,
 	// chroot), as soon as it is ready to be looked at.
 	Empty *os.File
+	// Base, with Empty, comes along in place of that root directory, for a
+	// process that joins no mount namespace and is to see only a part of its own.
+	Base *os.File
 }
 
 // JoinNS is a namespace to enter: a file of /proc/PID/ns, or a pidfd, of which
@@ -254,7 +257,7 @@ func reap(pid int) {
 // child prepares all that the child needs, which cannot allocate.
 func (s *SpawnSpec) child() (*child, error) {
 	c := &child{
-		clone: s.Clone | unix.CLONE_PIDFD, unshare: uintptr(s.Unshare), cgroup: -1, empty: -1,
+		clone: s.Clone | unix.CLONE_PIDFD, unshare: uintptr(s.Unshare), cgroup: -1, empty: -1, base: -1,
 		exe: -1, script: s.Script, report: -1, wait: -1, leash: -1, setsid: s.Setsid, root: s.Root, twice: s.Twice, pidfd: -1,
 	}
 	var err error
@@ -294,6 +297,9 @@ func (s *SpawnSpec) child() (*child, error) {
 	}
 	if s.Empty != nil {
 		c.empty = int(s.Empty.Fd())
+	}
+	if s.Base != nil {
+		c.base = int(s.Base.Fd())
 	}
 	c.nofile = s.Nofile
 	return c, nil

@@ -19,7 +19,7 @@ type IDMap struct{ Inside, Outside, Size uint32 }
 // CAP_SETGID, and the host's procfs at /proc.
 func NewUserNS(uids, gids []IDMap) (*os.File, error) {
 	// A child that never gets further than waiting is good for its namespace.
-	c := &child{clone: unix.CLONE_NEWUSER | unix.CLONE_PIDFD, cgroup: -1, empty: -1, pidfd: -1, wait: -1, leash: -1}
+	c := &child{clone: unix.CLONE_NEWUSER | unix.CLONE_PIDFD, cgroup: -1, empty: -1, base: -1, pidfd: -1, wait: -1, leash: -1}
 	report, err := c.pipes(true)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func NewUserNS(uids, gids []IDMap) (*os.File, error) {
 func NewNetNSOf(user *os.File) (*os.File, error) {
 	c := &child{
 		clone: unix.CLONE_PIDFD, unshare: unix.CLONE_NEWNET, join: []joinFD{{int(user.Fd()), unix.CLONE_NEWUSER}},
-		hold: true, cgroup: -1, empty: -1, pidfd: -1, wait: -1, leash: -1,
+		hold: true, cgroup: -1, empty: -1, base: -1, pidfd: -1, wait: -1, leash: -1,
 	}
 	report, err := c.pipes(true)
 	if err != nil {

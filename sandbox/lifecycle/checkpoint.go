@@ -54,6 +54,9 @@ func (r *Root) Checkpoint(ctx context.Context, id string, d *checkpoint.Dump) er
 }
 
 func (c *Container) describeDump(d *checkpoint.Dump) error {
+	if c.Mount != nil {
+		return fmt.Errorf("checkpoint of a container without a mount namespace of its own: %w", errdefs.ErrNotImplemented)
+	}
 	spec, err := c.Spec()
 	if err != nil {
 		return err

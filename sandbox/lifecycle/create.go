@@ -175,6 +175,7 @@ func (m *making) prepare() error {
 	cfg := &stage.Config{
 		Spec: spec, Listen: m.listen, Preserve: len(m.o.Preserve), MakeCwd: true,
 		State: m.c.oci(specs.StateCreating, 0), NoPivot: m.o.NoPivot, KeepKeyring: m.o.KeepKeyring,
+		HostMounts: m.revive == nil, // criu cannot make such a container
 	}
 	if cfg.Seccomp, err = seccomp.Compile(spec.Linux.Seccomp); err != nil {
 		return err
@@ -183,11 +184,26 @@ func (m *making) prepare() error {
 	if err != nil {
 		return err
 	}
-	m.plan, m.order, err = stage.Prepare(cfg, false)
-	if err == nil {
-		m.c.OwnPids = m.plan.OwnPids()
+	if m.plan, m.order, err = stage.Prepare(cfg, false); err != nil {
+		return err
 	}
-	return err
+	m.c.OwnPids = m.plan.OwnPids()
+	if m.plan.HostMounts {
+		return m.announceMount()
+	}
+	return nil
+}
+
+// announceMount writes down what the stage will mount, while it is still
+// nowhere.
+func (m *making) announceMount() error {
+	id, err := mount.IDOf(m.rootfs)
+	if err != nil {
+		return err
+	}
+	m.c.Mount = &id
+	m.onUndo(m.c.unmount)
+	return m.c.write()
 }
 
 func (m *making) makeGroup() (err error) {

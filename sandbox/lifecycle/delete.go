@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
@@ -72,11 +73,23 @@ func (c *Container) destroy(ctx context.Context) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
+	if err := c.unmount(); err != nil {
+		return err
+	}
 	if err := c.remove(); err != nil {
 		return err
 	}
 	c.poststop(ctx)
 	return nil
+}
+
+// unmount takes away what a container without a mount namespace of its own has
+// left in the caller's. Nobody is in it any more who could mount something.
+func (c *Container) unmount() error {
+	if c.Mount == nil {
+		return nil
+	}
+	return mount.Remove(*c.Mount)
 }
 
 // end kills process 1 and waits for its end.

@@ -53,7 +53,11 @@ func homeOf(passwd []byte, uid uint32) string {
 	return "/"
 }
 
-// inside opens the root directory that process 1 sees.
+// inside opens the root directory that process 1 sees; for a container that is
+// in the host's mount namespace, that which it was given.
 func (c *Container) inside() (*os.File, error) {
+	if c.Mount != nil {
+		return mount.Find(*c.Mount)
+	}
 	return os.OpenFile("/proc/"+strconv.Itoa(c.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 }

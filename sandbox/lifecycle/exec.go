@@ -106,6 +106,9 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 		Pid: c.Pid, Preserve: o.Preserve, Terminal: spec.Process.Terminal,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
+	if c.Mount != nil {
+		e.Root = root
+	}
 	if a := spec.Process.ExecCPUAffinity; a != nil {
 		e.CPUs = a.Initial
 	}

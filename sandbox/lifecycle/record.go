@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/mount"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -44,6 +45,9 @@ type record struct {
 	// Streams are what 0, 1 and 2 were when the container was made.
 	Streams []string     `json:"streams,omitempty"`
 	Hooks   *specs.Hooks `json:"hooks,omitempty"` // poststart and poststop
+	// Mount is the root file system's, if it is in the mount namespace of who
+	// made the container, and stays there until that is removed.
+	Mount *mount.ID `json:"mount,omitempty"`
 }
 
 func (c *Container) write() error {

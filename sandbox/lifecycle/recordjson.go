@@ -13,7 +13,7 @@ import (
 // marshal is json.Marshal for the records that nearly all containers have, who
 // need not wait until package encoding/json has looked at the types.
 func (r *record) marshal() ([]byte, error) {
-	if r.Unit != nil || r.Hooks != nil {
+	if r.Unit != nil || r.Hooks != nil || r.Mount != nil {
 		return json.Marshal(r)
 	}
 	b := make([]byte, 0, 512)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -19,14 +20,16 @@ func TestRecordMarshal(t *testing.T) {
 		Annotations: map[string]string{"b": "2", "a": "1"}, Streams: []string{"/dev/null", "pipe:[1]"},
 	}
 	for f, v := range reflect.ValueOf(full).Fields() {
-		if v.IsZero() && f.Name != "Unit" && f.Name != "Hooks" {
+		if v.IsZero() && f.Name != "Unit" && f.Name != "Hooks" && f.Name != "Mount" {
 			t.Errorf("%s is not in the example", f.Name)
 		}
 	}
 	systemd, hooked := full, full
 	systemd.Unit = &cgroup.Unit{Slice: "s"}
+	placed := full
+	placed.Mount = &mount.ID{Number: 1, Unique: 2}
 	hooked.Hooks = &specs.Hooks{Poststop: []specs.Hook{{Path: "/x"}}}
-	for _, r := range []record{{}, full, systemd, hooked} {
+	for _, r := range []record{{}, full, systemd, hooked, placed} {
 		want, err := json.Marshal(&r)
 		if err != nil {
 			t.Fatal(err)

@@ -38,6 +38,9 @@ type Entry struct {
 	CPUs string
 	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
 	Order *os.File
+	// Root is the container's root directory. It is needed, and used, only if
+	// the container is in the caller's mount namespace (Config.HostMounts).
+	Root *os.File
 	// Preserve are Config.Preserve descriptors for the program.
 	Preserve []*os.File
 	// Terminal, as in the order: the process gets a terminal of the container
@@ -84,7 +87,7 @@ func PrepareEntry(c *Config) ([]byte, error) {
 // none of its threads ever sees the host. Nor does it see the container's file
 // system before it can no longer be looked at (undumpable).
 func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
-	if e.Direct {
+	if e.Direct && e.Root == nil {
 		if p := direct(e); p != nil {
 			return p, nil
 		}
@@ -114,6 +117,10 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	if err != nil {
 		return err
 	}
+	var base *os.File
+	if kinds&unix.CLONE_NEWNS == 0 {
+		base = e.Root
+	}
 	empty, err := startDir(e.Pid)
 	if err != nil {
 		return err
@@ -125,7 +132,7 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	defer null.Close()
 	s := &ns.SpawnSpec{
 		Exe: exe, Args: []string{EnterName}, Env: []string{"GOMAXPROCS=1", "GOGC=off"},
-		Files: []*os.File{null, null, null, theirs}, Empty: empty, Setsid: true, Nofile: e.Nofile,
+		Files: []*os.File{null, null, null, theirs}, Empty: empty, Base: base, Setsid: true, Nofile: e.Nofile,
 		// Root of the container, whoever that is.
 		Root: kinds&unix.CLONE_NEWUSER != 0,
 	}
@@ -145,7 +152,7 @@ func (e *Entry) namespaces() (kinds int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("process 1: %w", err)
 	}
-	if kinds&unix.CLONE_NEWNS == 0 {
+	if kinds&unix.CLONE_NEWNS == 0 && e.Root == nil {
 		return 0, errors.New("process 1 is not in a container") // and this would not be, either
 	}
 	return kinds, nil

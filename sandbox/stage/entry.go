@@ -3,8 +3,8 @@ package stage
 import (
 	"os"
 	"strconv"
-	"syscall"
 
+	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/task"
 )
 
@@ -47,8 +47,5 @@ func (s *setup) readEntry() error {
 
 // enterRoot goes from the empty directory to the container's root.
 func (s *setup) enterRoot() error {
-	if err := syscall.Fchdir(int(s.root.Fd())); err != nil {
-		return os.NewSyscallError("fchdir", err)
-	}
-	return os.NewSyscallError("chroot", syscall.Chroot("."))
+	return mount.ChangeRoot(s.root)
 }

@@ -105,6 +105,9 @@ func (s *setup) runHooks(kind hook.Kind, status specs.ContainerState) error {
 // such directory, it does not matter.
 func (s *setup) rootPoint() (*os.File, error) {
 	const flags = unix.O_PATH | unix.O_DIRECTORY
+	if s.HostMounts {
+		return os.OpenFile(s.Spec.Root.Path, flags, 0)
+	}
 	h := s.Spec.Hooks
 	if h != nil && s.State != nil && s.Spec.Root != nil && s.Spec.Root.Path != "" {
 		path := s.Spec.Root.Path

@@ -296,9 +296,14 @@ func (s *setup) setNames() error {
 // hooks look for it elsewhere. Paths
 // still lead to the host, since the process's root directory is what lies
 // below.
+//
+// In the host's mount namespace, nothing of the host's is changed. Under a mount
+// that is shared, its peers see the root file system and nothing in it.
 func (s *setup) attachRoot() error {
-	if err := cutPropagation(); err != nil {
-		return err
+	if !s.HostMounts {
+		if err := cutPropagation(); err != nil {
+			return err
+		}
 	}
 	at, err := s.rootPoint()
 	if err != nil {
@@ -381,7 +386,10 @@ func (s *setup) pivot() error {
 		}
 	}
 	change := mount.Pivot
-	if s.NoPivot {
+	switch {
+	case s.HostMounts:
+		change = mount.ChangeRoot
+	case s.NoPivot:
 		change = mount.Chroot
 	}
 	if err := change(s.root); err != nil {

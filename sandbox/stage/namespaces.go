@@ -21,6 +21,8 @@ type namespaces struct {
 	join   []joined // entered by the init stage
 	pid    string   // path of the pid namespace to fork into
 	mount  string   // path of the mount namespace to enter
+	// hostMounts: none is made or entered.
+	hostMounts bool
 	// The stage is forked into these: new ones if they have no path.
 	user, time *specs.LinuxNamespace
 }
@@ -68,10 +70,29 @@ func planNamespaces(spec *specs.Spec, netnsGiven bool) (namespaces, error) {
 			plan.clone |= uintptr(flag)
 		}
 	}
-	if seen&unix.CLONE_NEWNS == 0 {
-		return plan, invalid("a container needs a mount namespace that is not the host's")
-	}
+	plan.hostMounts = seen&unix.CLONE_NEWNS == 0
 	return plan, nil
+}
+
+// validateHostMounts is for containers in the mount namespace of who makes them.
+func (n *namespaces) validateHostMounts(c *Config) error {
+	if c.HostMounts && n.mount != "" && (joined{n.mount, unix.CLONE_NEWNS}).hosts() {
+		n.mount, n.hostMounts = "", true
+	}
+	l, root := c.Spec.Linux, c.Spec.Root
+	switch {
+	case !n.hostMounts:
+		return nil
+	case !c.HostMounts:
+		return invalid("a container needs a mount namespace that is not the host's")
+	case len(l.MaskedPaths)+len(l.ReadonlyPaths) > 0: // runc's words
+		return invalid("unable to restrict sys entries without a private MNT namespace")
+	case n.user != nil:
+		return invalid("a user namespace without a mount namespace: its root may not mount anything in the host's")
+	case root == nil || !path.IsAbs(root.Path) || path.Clean(root.Path) == "/":
+		return invalid("without a mount namespace, the root file system needs a path, which is not /")
+	}
+	return nil
 }
 
 // owns tells whether the container has a namespace of this kind apart from
@@ -86,7 +107,10 @@ func (n namespaces) owns(flag uint64, netnsGiven bool) bool {
 // hosts tells whether a path to join leads to the namespace that we are in, so
 // that joining it is the same as not having one.
 func (j joined) hosts() bool {
-	file := map[uint64]string{unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWUTS: "uts", unix.CLONE_NEWCGROUP: "cgroup"}[j.Kinds]
+	file := map[uint64]string{
+		unix.CLONE_NEWNET: "net", unix.CLONE_NEWIPC: "ipc", unix.CLONE_NEWUTS: "uts", unix.CLONE_NEWCGROUP: "cgroup",
+		unix.CLONE_NEWNS: "mnt",
+	}[j.Kinds]
 	ours, err := os.Stat("/proc/thread-self/ns/" + file)
 	if err != nil {
 		return true

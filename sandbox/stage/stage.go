@@ -37,6 +37,12 @@ type Config struct {
 	// NoPivot leaves the host's mounts below the root, for hosts that run from
 	// their initial RAM disk, where pivot_root is impossible.
 	NoPivot bool
+	// HostMounts: a Spec without a mount namespace, or with the path of the
+	// caller's own, is not refused. The root file system is mounted at the
+	// absolute path Spec.Root.Path for all who are in that namespace, and all
+	// else in it. Plan.HostMounts tells; the caller then takes it off again
+	// (mount.Remove) when the container is gone, and after any error.
+	HostMounts bool
 	// KeepKeyring leaves the process the session keyring of its maker.
 	KeepKeyring bool
 }
@@ -57,6 +63,8 @@ type Plan struct {
 	Groups []string `json:"groups,omitempty"`
 	// Terminal: the stage makes a terminal and gets no streams.
 	Terminal bool `json:"terminal,omitempty"`
+	// HostMounts: Config.HostMounts has come to pass.
+	HostMounts bool `json:"host_mounts,omitempty"`
 	// Asks are the kinds of messages by which the stage may have its parent do
 	// something: run hooks, move network devices, call a seccomp agent.
 	Asks string `json:"asks,omitempty"`

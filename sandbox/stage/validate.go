@@ -40,6 +40,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err != nil {
 		return plan, err
 	}
+	if err := plan.validateHostMounts(c); err != nil {
+		return plan, err
+	}
 	if err := validateUserNS(spec, plan.user); err != nil {
 		return plan, err
 	}
