@@ -20,6 +20,10 @@ type limitOptions struct {
 	checked          int           // containers with a health check each second
 	watch            time.Duration // for how long their CPU is counted
 	bytes            int64         // of output, for each case that moves some
+	seconds          int           // of each sample of traffic
+	beside           []int         // how many containers run while others start
+	networks         int           // how many are made
+	churning         int           // how many containers join and leave networks
 }
 
 // limitCase is one thing that must hold with many containers or much output. It
@@ -27,14 +31,23 @@ type limitOptions struct {
 type limitCase struct {
 	name string
 	run  func(ctx context.Context, o options, own *own, r *report) error
+	args []string // of the daemon
 }
 
 var limitCases = []limitCase{
-	{"fleet", fleet},
-	{"health", healthChecks},
-	{"logs", stalledLogs},
-	{"attach", losslessAttach},
-	{"attach gone", goneClient},
+	{name: "fleet", run: fleet},
+	{name: "health", run: healthChecks},
+	{name: "logs", run: stalledLogs},
+	{name: "attach", run: losslessAttach},
+	{name: "attach gone", run: goneClient},
+	{name: "net throughput", run: throughput},
+	{name: "net requests", run: requests("docker")},
+	{name: "net requests, policy host", run: requests("host"), args: []string{"--publish-policy", "host"}},
+	{name: "net names", run: names},
+	{name: "net ports", run: manyPorts},
+	{name: "net starts", run: networkedStarts, args: []string{"--default-address-pool", "base=10.96.0.0/11,size=16"}},
+	{name: "net churn", run: churn, args: []string{"--default-address-pool", "base=10.96.0.0/11,size=16"}},
+	{name: "net many", run: manyNetworks, args: []string{"--default-address-pool", "base=10.0.0.0/8,size=24"}},
 }
 
 // runLimits runs the cases, each on an engine of its own.
@@ -57,7 +70,7 @@ func runLimits(ctx context.Context, o options) error {
 }
 
 func limitCaseAlone(ctx context.Context, o options, c limitCase, r *report) (err error) {
-	own, err := startOwn(ctx)
+	own, err := startOwn(ctx, c.args...)
 	if err != nil {
 		return err
 	}

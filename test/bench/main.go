@@ -6,7 +6,7 @@
 //
 //	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
 //	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
-//	bench -limits [-only fleet|health|logs|attach] [-bytes N] [-out docs/benchmarks/z.json]
+//	bench -limits [-only fleet|health|logs|attach|net…] [-bytes N] [-out docs/benchmarks/z.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
 package main
 
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -36,6 +37,14 @@ func main() {
 	flag.IntVar(&o.limits.checked, "checked", 200, "-limits: containers with a health check each second")
 	flag.DurationVar(&o.limits.watch, "watch", 20*time.Second, "-limits: for how long the CPU of health checks is counted")
 	flag.Int64Var(&o.limits.bytes, "bytes", 1<<30, "-limits: how much output is moved")
+	flag.IntVar(&o.limits.seconds, "seconds", 2, "-limits: length of each sample of traffic")
+	flag.IntVar(&o.limits.networks, "networks", 10000, "-limits: how many networks are made")
+	flag.IntVar(&o.limits.churning, "churning", 300, "-limits: how many containers join and leave networks, for -watch")
+	o.limits.beside = []int{1, 100, 500}
+	flag.Func("beside", "-limits: how many containers run while others start (default \"1,100,500\")", func(s string) (err error) {
+		o.limits.beside, err = numbers(s)
+		return err
+	})
 	render := flag.String("render", "", "render the samples in this folder as Markdown and end")
 	flag.Parse()
 
@@ -57,6 +66,17 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func numbers(s string) (out []int, err error) {
+	for word := range strings.SplitSeq(s, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 type options struct {

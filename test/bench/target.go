@@ -51,7 +51,7 @@ type own struct {
 	rootfs string // for the floor
 }
 
-func startOwn(ctx context.Context) (_ *own, err error) {
+func startOwn(ctx context.Context, args ...string) (_ *own, err error) {
 	bin, err := engine.Bin()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func startOwn(ctx context.Context) (_ *own, err error) {
 	if err := engine.PushBusybox(ctx, o.hub); err != nil {
 		return nil, err
 	}
-	o.daemon = engine.NewDaemon(dir, "--registry-mirror", "http://"+o.hub.Addr, "--debug=false")
+	o.daemon = engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + o.hub.Addr, "--debug=false"}, args...)...)
 	if err := o.daemon.Start(ctx); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/test/engine"
+)
+
+// publish is a host configuration that publishes a TCP port.
+func publish(hostPort, port string) *container.HostConfig {
+	return &container.HostConfig{PortBindings: network.PortMap{
+		network.MustParsePort(port + "/tcp"): {{HostPort: hostPort}},
+	}}
+}
+
+const iperfPort = 5201
+
+// throughput measures iperf3 between containers and the host, beside the same
+// on a host with a plain bridge and no rules; the goal is 95 %.
+func throughput(ctx context.Context, o options, own *own, r *report) error {
+	plain, err := newPlainHost()
+	if err != nil {
+		return err
+	}
+	defer plain.close()
+	port, err := engine.FreePort()
+	if err != nil {
+		return err
+	}
+	a, err := own.placeOf(ctx, "one", publish(port, strconv.Itoa(iperfPort)), nil)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	b, err := own.placeOf(ctx, "two", nil, nil)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	info, err := own.gateway(ctx)
+	if err != nil {
+		return err
+	}
+	host := &place{address: info}
+	for _, at := range []*place{plain.a, plain.host, a, host} {
+		stop, err := iperfServer(ctx, at, iperfPort)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	hostPort, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	ways := []struct {
+		name             string
+		plain, ours      *place // from
+		plainTo, oursTo  string
+		plainPort, ports int
+	}{
+		{"container to container", plain.b, b, plain.a.address, a.address, iperfPort, iperfPort},
+		{"container to host", plain.b, b, plain.host.address, host.address, iperfPort, iperfPort},
+		{"host to published port, 127.0.0.1", plain.host, host, plain.a.address, "127.0.0.1", iperfPort, hostPort},
+	}
+	for range o.n {
+		for _, w := range ways {
+			c := benchCase{name: "iperf3, " + w.name + " (goal: 0.95)", unit: "Gbit/s"}
+			v, err := iperf(ctx, w.plain, w.plainTo, w.plainPort, o.limits.seconds)
+			if err != nil {
+				return err
+			}
+			r.add(c, "plain bridge", v)
+			if v, err = iperf(ctx, w.ours, w.oursTo, w.ports, o.limits.seconds); err != nil {
+				return err
+			}
+			r.add(c, own.name, v)
+		}
+	}
+	return nil
+}
+
+// gateway is the host's address on the default network.
+func (o *own) gateway(ctx context.Context) (string, error) {
+	got, err := o.client.NetworkInspect(ctx, "bridge", networkInspect)
+	if err != nil {
+		return "", err
+	}
+	return got.Network.IPAM.Config[0].Gateway.String(), nil
+}
+
+// remoteHost is another machine: a namespace at the end of a cable.
+func remoteHost() (remote *place, here string, undo func(), err error) {
+	const name, ours, theirs = "bench-up0", "198.51.100.1", "198.51.100.2"
+	conn, err := netlink.Open()
+	if err != nil {
+		return nil, "", nil, err
+	}
+	remote = &place{address: theirs}
+	undo = func() {
+		if l, err := conn.Link(name); err == nil {
+			_ = conn.Delete(l.Index) // goes with the namespace anyway
+		}
+		remote.close()
+		conn.Close()
+	}
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
+	if remote.space, err = ns.NewNetNS(); err != nil {
+		return remote, "", undo, err
+	}
+	if err = conn.AddVeth(netlink.Veth{Name: name, MTU: 1500, Peer: "eth0", PeerNS: remote.space}); err != nil {
+		return remote, "", undo, err
+	}
+	link, err := conn.Link(name)
+	if err != nil {
+		return remote, "", undo, err
+	}
+	if err = conn.AddAddr(link.Index, netip.MustParsePrefix(ours+"/24")); err != nil {
+		return remote, "", undo, err
+	}
+	return remote, ours, undo, remote.configure()
+}
+
+// requests measures HTTP requests a second from another machine to a server in
+// a container, and to the same server on the host itself; the goal is 90 %.
+func requests(policy string) func(context.Context, options, *own, *report) error {
+	return func(ctx context.Context, o options, own *own, r *report) error {
+		remote, here, undo, err := remoteHost()
+		if err != nil {
+			return err
+		}
+		defer undo()
+		port, err := engine.FreePort()
+		if err != nil {
+			return err
+		}
+		a, err := own.placeOf(ctx, "one", publish(port, "80"), nil)
+		if err != nil {
+			return err
+		}
+		defer a.close()
+		answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
+		direct := ""
+		for _, at := range []*place{{}, a} {
+			address := ":0"
+			if at == a {
+				address = ":80"
+			}
+			l, err := at.listen(address)
+			if err != nil {
+				return err
+			}
+			server := &http.Server{Handler: answer, ReadHeaderTimeout: time.Minute}
+			defer server.Close()
+			go func() { _ = server.Serve(l) }() // until Close
+			if at != a {
+				_, direct, _ = net.SplitHostPort(l.Addr().String())
+			}
+		}
+		for range o.n {
+			for _, lasting := range []bool{true, false} {
+				kind := "a connection for each"
+				if lasting {
+					kind = "lasting connections"
+				}
+				c := benchCase{name: "HTTP requests from another machine, " + kind + ", publish-policy " + policy + " (goal: 0.90)", unit: "/s"}
+				for _, way := range []struct{ target, port string }{{"no container", direct}, {own.name, port}} {
+					v, err := requestsOnce(ctx, remote, "http://"+net.JoinHostPort(here, way.port)+"/", lasting, o.limits.seconds)
+					if err != nil {
+						return err
+					}
+					r.add(c, way.target, v)
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// clients is how many ask at once.
+const clients = 16
+
+// requestsOnce asks for some seconds, and tells how many were answered in each.
+func requestsOnce(ctx context.Context, from *place, url string, lasting bool, seconds int) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+	defer cancel()
+	dial := func(ctx context.Context, n, address string) (c net.Conn, err error) {
+		err = from.do(func() error {
+			c, err = (&net.Dialer{}).DialContext(ctx, n, address)
+			return err
+		})
+		return c, err
+	}
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, clients)
+	begin := time.Now()
+	for range clients {
+		wg.Go(func() {
+			h := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: !lasting}}
+			defer h.CloseIdleConnections()
+			for ctx.Err() == nil {
+				if err := get(ctx, h, url); err != nil {
+					if ctx.Err() == nil {
+						errs <- err
+					}
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return 0, err
+	default:
+	}
+	return float64(done.Load()) / time.Since(begin).Seconds(), nil
+}
+
+func get(ctx context.Context, h *http.Client, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := h.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}
