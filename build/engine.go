@@ -30,7 +30,6 @@ import (
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/util/db/boltutil"
-	"github.com/moby/buildkit/util/entitlements"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -51,8 +50,12 @@ type Options struct {
 	Sandboxes    *sandbox.Runtime
 	Networks     executor.Networks
 	CgroupParent string
-	Capabilities []string     // that the kernel knows
-	CDISpecDirs  []string     // of the devices that steps may ask for; nil: CDI's own
+	Capabilities []string // that the kernel knows
+	CDISpecDirs  []string // of the devices that steps may ask for; nil: CDI's own
+	GC           GC       // of the cache
+	// Entitlements that builds get if their client allows it: network.host,
+	// security.insecure, device.
+	Entitlements []string
 	Log          *slog.Logger // nil: discarded
 }
 
@@ -172,7 +175,7 @@ func (e *Engine) make() (_ *parts, err error) {
 			"registry": registrycache.ResolveCacheImporterFunc(sessions, w.ContentStore(), hosts),
 			"local":    localcache.ResolveCacheImporterFunc(sessions),
 		},
-		Entitlements: []string{string(entitlements.EntitlementNetworkHost), string(entitlements.EntitlementSecurityInsecure), string(entitlements.EntitlementDevice)},
+		Entitlements: e.o.Entitlements,
 		HistoryDB:    history, CacheStore: cache, TraceCollector: noTraces{},
 		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(),
 		GarbageCollect: w.GarbageCollect, GracefulStop: ctx.Done(),
@@ -202,6 +205,10 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	policy, err := e.o.GC.policy(e.o.Root)
+	if err != nil {
+		return nil, err
+	}
 	images := e.o.Images.Parts()
 	metadata, err := bkmeta.NewStore(filepath.Join(e.o.Root, "metadata.db"))
 	if err != nil {
@@ -224,6 +231,7 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) {
 			return nil, images.Collect(ctx)
 		},
+		GCPolicy:      policy,
 		MetadataStore: metadata, CDIManager: devices,
 		MountPoolRoot: filepath.Join(e.o.Root, "mounts"),
 	})

@@ -79,6 +79,8 @@ type Config struct {
 	LogDriver       string                       `json:"log-driver"`
 	LogOpts         map[string]string            `json:"log-opts"`
 
+	Builder Builder `json:"builder"`
+
 	AuthzPlugins    []string        `json:"authorization-plugins"` // each has to allow a request, in this order
 	Features        map[string]bool `json:"features"`              // see validateFeatures
 	Proxies         Proxies         `json:"proxies"`

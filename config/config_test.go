@@ -182,13 +182,13 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-// Every flag that is a setting has its key, and every key but Berth's own has
-// its flag.
+// Every flag that is a setting has its key, and every key but Berth's own, and
+// those that are keys alone in dockerd, has its flag.
 func TestFlagsMatchKeys(t *testing.T) {
 	all := keys()
 	fs := newFlags(defaults())
 	for k := range all {
-		found := slices.Contains([]string{"registries", "host-gateway-ips"}, k)
+		found := slices.Contains([]string{"registries", "host-gateway-ips", "builder"}, k)
 		fs.VisitAll(func(f *pflag.Flag) { found = found || keyOf(f.Name) == k })
 		if !found {
 			t.Errorf("no flag for key %s", k)

@@ -33,7 +33,6 @@ var refusals = []refusal{
 	{"allow-direct-routing", "allow-direct-routing", "bool", []string{"false"}, notYet},
 	{"bip6", "bip6", "string", nil, notYet},
 	{"bridge-accept-fwmark", "bridge-accept-fwmark", "string", nil, notYet},
-	{"", "builder", "map", []string{"{}"}, "there is no builder yet"},
 	{"containerd", "containerd", "string", nil, noContainerd},
 	{"containerd-namespace", "containerd-namespace", "string", []string{"moby"}, noContainerd},
 	{"containerd-plugins-namespace", "containerd-plugins-namespace", "string", []string{"plugins.moby"}, noContainerd},

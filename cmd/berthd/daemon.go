@@ -161,8 +161,8 @@ func (d *daemon) run(parent context.Context) (err error) {
 	})
 
 	builds := build.New(build.Options{
-		CDISpecDirs: cfg.CDISpecDirs,
-		Root:        filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
+		CDISpecDirs: cfg.CDISpecDirs, GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
+		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
 		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), Log: d.log,
 	})
 	defer d.closing("builder", builds.Close)

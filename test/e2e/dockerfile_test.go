@@ -27,7 +27,11 @@ const dockerfiles = "testdata/dockerfile"
 func TestDockerfile(t *testing.T) {
 	d := newDaemon(t)
 	cdi := filepath.Join(d.Dir, "cdi")
-	if err := d.Start(t.Context(), "--insecure-registry", hub.Addr, "--cdi-spec-dir", cdi); err != nil {
+	config := filepath.Join(d.Dir, "daemon.json")
+	if err := os.WriteFile(config, []byte(`{"builder":{"entitlements":{"security-insecure":true}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Start(t.Context(), "--config-file", config, "--cdi-spec-dir", cdi); err != nil {
 		t.Fatal(err)
 	}
 	must(t, d, "docker", "pull", "-q", "busybox")
