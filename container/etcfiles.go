@@ -30,7 +30,11 @@ type resolver struct {
 // writeEtc writes the files into the container's directory.
 func (s *Service) writeEtc(r *Record, res *network.Result) error {
 	dir := s.records.dir(r.ID)
-	hosts, err := s.hostsFile(r, res)
+	linked, err := s.links(r)
+	if err != nil {
+		return err
+	}
+	hosts, err := s.hostsFile(r, res, linked)
 	if err != nil {
 		return err
 	}
@@ -73,7 +77,8 @@ func (s *Service) etcMounts(r *Record, owner string) []specs.Mount {
 	return out
 }
 
-func (s *Service) hostsFile(r *Record, res *network.Result) (string, error) {
+// hostsFile is /etc/hosts of a container.
+func (s *Service) hostsFile(r *Record, res *network.Result, linked []link) (string, error) {
 	var b strings.Builder
 	if r.HostConfig.NetworkMode.IsHost() {
 		// The container is on the host's network: its names are right there.
@@ -99,11 +104,7 @@ func (s *Service) hostsFile(r *Record, res *network.Result) (string, error) {
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
-	links, err := s.links(r)
-	if err != nil {
-		return "", err
-	}
-	for _, l := range links {
+	for _, l := range linked {
 		b.WriteString(l.hosts())
 	}
 	for _, line := range hostsLines(r, res) {

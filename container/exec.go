@@ -173,7 +173,7 @@ func (s *Service) specifyExec(t *execTarget, x *container.ExecCreateRequest) (sp
 	}
 	in := &spec.Input{
 		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: *user,
-		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs,
+		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs, LinkEnv: linkEnv(r, s.linksNow(r)),
 	}
 	return spec.Exec(in, x, *user)
 }

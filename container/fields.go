@@ -24,8 +24,6 @@ func refuseConfig(c *container.Config) error {
 func refuseHostConfig(h *container.HostConfig) error {
 	for field, set := range map[string]bool{
 		"Cgroup":                             h.Cgroup != "",
-		"CpuRealtimePeriod":                  h.CPURealtimePeriod != 0,
-		"CpuRealtimeRuntime":                 h.CPURealtimeRuntime != 0,
 		"UsernsMode " + string(h.UsernsMode): h.UsernsMode != "" && !h.UsernsMode.IsHost(),
 	} {
 		if set {

@@ -22,13 +22,11 @@ var (
 		CapAdd CapDrop CgroupnsMode DNS DNSOptions DNSSearch ExtraHosts GroupAdd IpcMode OomScoreAdj PidMode Privileged
 		Links DeviceRequests PublishAllPorts ReadonlyRootfs SecurityOpt StorageOpt Tmpfs UTSMode UsernsMode ShmSize Sysctls Runtime Umask Isolation
 		CPUShares Memory NanoCPUs CgroupParent BlkioWeight BlkioWeightDevice BlkioDeviceReadBps BlkioDeviceWriteBps
-		BlkioDeviceReadIOps BlkioDeviceWriteIOps CPUPeriod CPUQuota CpusetCpus CpusetMems Devices DeviceCgroupRules
+		BlkioDeviceReadIOps BlkioDeviceWriteIOps CPUPeriod CPUQuota CPURealtimePeriod CPURealtimeRuntime CpusetCpus CpusetMems Devices DeviceCgroupRules
 		MemoryReservation MemorySwap MemorySwappiness OomKillDisable PidsLimit Ulimits Mounts MaskedPaths ReadonlyPaths Init`)
 	refused = map[string]func(*container.Config, *container.HostConfig){
 		"ArgsEscaped":        func(c *container.Config, _ *container.HostConfig) { c.ArgsEscaped = true },
 		"Cgroup":             func(_ *container.Config, h *container.HostConfig) { h.Cgroup = "container:x" },
-		"CPURealtimePeriod":  func(_ *container.Config, h *container.HostConfig) { h.CPURealtimePeriod = 1 },
-		"CPURealtimeRuntime": func(_ *container.Config, h *container.HostConfig) { h.CPURealtimeRuntime = 1 },
 		"CPUCount":           func(_ *container.Config, h *container.HostConfig) { h.CPUCount = 1 },
 		"CPUPercent":         func(_ *container.Config, h *container.HostConfig) { h.CPUPercent = 1 },
 		"IOMaximumIOps":      func(_ *container.Config, h *container.HostConfig) { h.IOMaximumIOps = 1 },

@@ -21,6 +21,10 @@ func fitHost(r *container.Resources, f cgroup.Features) (warnings []string, err 
 	if r.NanoCPUs > 0 && !f.CPUQuota {
 		return nil, invalid("NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted")
 	}
+	if (r.CPURealtimePeriod != 0 || r.CPURealtimeRuntime != 0) && !f.CPURealtime {
+		return nil, invalid("Your kernel does not support CPU real-time scheduler: " +
+			"CpuRealtimePeriod and CpuRealtimeRuntime need cgroup v1 and a kernel with CONFIG_RT_GROUP_SCHED")
+	}
 	discard(r.Memory > 0, f.Memory, func() { r.Memory, r.MemorySwap = 0, -1 },
 		"memory limit capabilities or the cgroup is not mounted. Limitation discarded.")
 	discard(r.Memory > 0 && r.MemorySwap != -1, f.MemorySwap, func() { r.MemorySwap = -1 },

@@ -55,8 +55,8 @@ func (x *index) prefix(p string) (found *entry, many bool) {
 	return found, false
 }
 
-// find resolves what a user may call a container: its ID, its name, or a
-// prefix of its ID that no other has.
+// find resolves what a user may call a container: its ID, its name, the
+// name of a link to it, or a prefix of its ID that no other has.
 func (s *Service) find(ref string) (*entry, error) {
 	if ref == "" {
 		return nil, invalid("No container name or ID supplied")
@@ -68,6 +68,9 @@ func (s *Service) find(ref string) (*entry, error) {
 		if e := s.index.get(id); e != nil {
 			return e, nil
 		}
+	}
+	if e := s.byLink(ref); e != nil {
+		return e, nil
 	}
 	e, many := s.index.prefix(ref)
 	switch {

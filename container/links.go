@@ -76,43 +76,49 @@ func (s *Service) bindLinks(h *container.HostConfig) error {
 	return nil
 }
 
-// links are those of a container whose children run. One that does not is an
-// error when the container starts, as with Docker.
+// links are those of a container that is about to run. A child that does not run
+// is an error then, as with Docker; one that was removed is a link no more.
 func (s *Service) links(r *Record) ([]link, error) {
-	var out []link
+	all := s.linked(r)
+	for _, l := range all {
+		if !l.child.record().State.live() {
+			return nil, conflict("Cannot link to a non running container: /%s AS /%s/%s", l.child.record().Name, r.Name, l.alias)
+		}
+	}
+	return all, nil
+}
+
+// linksNow are those of a container that runs: to children that run.
+func (s *Service) linksNow(r *Record) []link {
+	return slices.DeleteFunc(s.linked(r), func(l link) bool { return !l.child.record().State.live() })
+}
+
+// linked are the links of a container on the default bridge.
+func (s *Service) linked(r *Record) []link {
 	if r.HostConfig.NetworkMode.IsUserDefined() {
-		return nil, nil
+		return nil
 	}
+	var out []link
 	for _, text := range r.HostConfig.Links {
-		name, alias, err := parseLink(text)
+		id, alias, err := parseLink(text)
 		if err != nil {
-			return nil, err
+			continue // bindLinks wrote it
 		}
-		child, err := s.find(name)
-		if err != nil {
-			return nil, fmt.Errorf("link %s: %w", alias, err)
+		if child := s.index.get(id); child != nil {
+			out = append(out, link{child, alias})
 		}
-		if !child.record().State.live() {
-			return nil, conflict("Cannot link to a non running container: /%s AS /%s/%s", child.record().Name, r.Name, alias)
-		}
-		out = append(out, link{child, alias})
 	}
-	return out, nil
+	return out
 }
 
 // shownLinks are the links as inspect shows them: "/child:/parent/alias".
 func (s *Service) shownLinks(r *Record) []string {
+	if r.HostConfig.NetworkMode.IsUserDefined() {
+		return r.HostConfig.Links
+	}
 	var out []string
-	for _, text := range r.HostConfig.Links {
-		id, alias, err := parseLink(text)
-		if err != nil {
-			continue
-		}
-		name := id
-		if child := s.index.get(id); child != nil {
-			name = child.record().Name
-		}
-		out = append(out, "/"+name+":/"+r.Name+"/"+alias)
+	for _, l := range s.linked(r) {
+		out = append(out, "/"+l.child.record().Name+":/"+r.Name+"/"+l.alias)
 	}
 	return out
 }
@@ -195,17 +201,13 @@ func runs(ports []nettypes.Port) [][]nettypes.Port {
 	return out
 }
 
-// linkedEnv are the variables of all links of a container.
-func (s *Service) linkedEnv(r *Record) ([]string, error) {
-	all, err := s.links(r)
-	if err != nil {
-		return nil, err
-	}
+// linkEnv are the variables of links.
+func linkEnv(r *Record, all []link) []string {
 	var env []string
 	for _, l := range all {
 		env = append(env, l.env(r.Name)...)
 	}
-	return env, nil
+	return env
 }
 
 // tellParents writes the new address of a container into /etc/hosts of those
@@ -214,16 +216,24 @@ func (s *Service) tellParents(ctx context.Context, child *Record) {
 	for _, e := range s.index.all() {
 		r := e.record()
 		linked := slices.ContainsFunc(r.HostConfig.Links, func(l string) bool { return strings.HasPrefix(l, child.ID+":") })
-		if !linked || !r.State.live() || r.Network == nil || ctx.Err() != nil {
+		if !linked || ctx.Err() != nil {
 			continue
 		}
-		text, err := s.hostsFile(r, r.Network)
-		if err == nil {
-			// The same file: it is mounted in the container.
-			err = os.WriteFile(filepath.Join(s.records.dir(r.ID), "hosts"), []byte(text), 0o644)
-		}
-		if err != nil {
+		if err := s.rewriteHosts(r); err != nil {
 			s.log.Warn("cannot tell a container of the address of one that it is linked to", "container", r.ID, "link", child.ID, "err", err)
 		}
 	}
+}
+
+// rewriteHosts writes /etc/hosts of a container that runs anew.
+func (s *Service) rewriteHosts(r *Record) error {
+	if !r.State.live() || r.Network == nil {
+		return nil
+	}
+	text, err := s.hostsFile(r, r.Network, s.linksNow(r))
+	if err != nil {
+		return err
+	}
+	// The same file: it is mounted in the container.
+	return os.WriteFile(filepath.Join(s.records.dir(r.ID), "hosts"), []byte(text), 0o644)
 }

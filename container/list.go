@@ -19,7 +19,8 @@ import (
 type listed struct {
 	*Record
 	health           *container.HealthSummary
-	image            string // what it is called now
+	image            string   // what it is called now
+	links            []string // what it is called by links to it
 	sizeRw, sizeRoot int64
 }
 
@@ -61,10 +62,11 @@ func (s *Service) list(ctx context.Context, o ListOptions) ([]listed, error) {
 	}
 	all := s.index.all()
 	found := make([]listed, 0, len(all))
+	linked := s.linkNames(all)
 	for _, e := range all {
 		h := e.healthSummary()
-		if r := e.record(); q.wants(r, h.Status) {
-			found = append(found, listed{Record: r, health: h})
+		if r := e.record(); q.wants(r, h.Status, linked[r.ID]) {
+			found = append(found, listed{Record: r, health: h, links: linked[r.ID]})
 		}
 	}
 	slices.SortFunc(found, func(a, b listed) int {
@@ -102,10 +104,13 @@ func (s *Service) imageName(ctx context.Context, r *Record) string {
 	return r.Config.Image
 }
 
+// names are all names of a container, its own first.
+func (it *listed) names() []string { return append([]string{"/" + it.Name}, it.links...) }
+
 func (s *Service) summary(it *listed) container.Summary {
 	r := it.Record
 	sum := container.Summary{
-		ID: r.ID, Names: []string{"/" + r.Name}, Image: it.image, ImageID: r.Image.ID.String(), ImageManifestDescriptor: &r.Image.Manifest,
+		ID: r.ID, Names: it.names(), Image: it.image, ImageID: r.Image.ID.String(), ImageManifestDescriptor: &r.Image.Manifest,
 		Command: commandLine(r.Config), Created: r.Created.Unix(), Ports: portSummaries(r), SizeRw: it.sizeRw, SizeRootFs: it.sizeRoot,
 		Labels: r.Config.Labels, State: r.shown(), Status: status(r, s.clock.now(), it.health.Status), Health: it.health,
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: s.endpoints(r)}, Mounts: s.mountPoints(r),
@@ -118,7 +123,7 @@ func (s *Service) summary(it *listed) container.Summary {
 func brief(it *listed, now time.Time) api.ContainerBrief {
 	r := it.Record
 	b := api.ContainerBrief{
-		ID: r.ID, Names: []string{"/" + r.Name}, Image: it.image, Command: commandLine(r.Config), Created: r.Created.Unix(),
+		ID: r.ID, Names: it.names(), Image: it.image, Command: commandLine(r.Config), Created: r.Created.Unix(),
 		Ports: portSummaries(r), SizeRw: it.sizeRw, SizeRootFs: it.sizeRoot, State: r.shown(), Status: status(r, now, it.health.Status),
 	}
 	if strings.HasPrefix(r.Image.ID.Encoded(), strings.TrimPrefix(it.image, "sha256:")) {

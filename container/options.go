@@ -80,7 +80,7 @@ type CreateOptions struct {
 type RemoveOptions struct {
 	Force   bool // kill it first when it runs
 	Volumes bool // remove its anonymous volumes
-	Link    bool // remove a link alone: refused, it is not supported yet
+	Link    bool // the reference is PARENT/ALIAS: remove this link, and nothing else
 }
 
 // Filters are Docker's decoded filters: key, then values.

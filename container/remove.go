@@ -16,7 +16,7 @@ import (
 // conflict, unless Force kills it first.
 func (s *Service) Remove(ctx context.Context, ref string, o RemoveOptions) error {
 	if o.Link {
-		return notImplemented("removing a link")
+		return s.removeLink(context.WithoutCancel(ctx), ref)
 	}
 	if e, err := s.find(ref); err == nil && o.Force {
 		// A start that waits for them has the lock.

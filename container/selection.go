@@ -103,14 +103,14 @@ func (q *selection) ports() error {
 }
 
 // wants reports whether a container belongs to the answer.
-func (q *selection) wants(r *Record, h container.HealthStatus) bool {
+func (q *selection) wants(r *Record, h container.HealthStatus, links []string) bool {
 	f := q.Filters
 	if !q.All && q.Limit <= 0 && !r.State.live() && r.State != Restarting {
 		return false
 	}
 	return f.labels(r.Config.Labels) &&
 		matchAny(f.values("id"), func(v string) bool { return strings.HasPrefix(r.ID, v) }) &&
-		q.wantsName(r) &&
+		q.wantsName(r, links) &&
 		matchAny(f.values("status"), func(v string) bool { return v == string(r.shown()) }) &&
 		(q.exited == nil || r.Run > 0 && !r.State.live() && slices.Contains(q.exited, r.ExitCode)) &&
 		matchAny(q.images, func(v string) bool { return v == r.Image.ID.String() || v == r.Config.Image }) &&
@@ -123,9 +123,9 @@ func (q *selection) wants(r *Record, h container.HealthStatus) bool {
 		q.wantsPorts(r)
 }
 
-func (q *selection) wantsName(r *Record) bool {
+func (q *selection) wantsName(r *Record, links []string) bool {
 	return len(q.names) == 0 || slices.ContainsFunc(q.names, func(re *regexp.Regexp) bool {
-		return re.MatchString("/"+r.Name) || re.MatchString(r.Name)
+		return re.MatchString("/"+r.Name) || re.MatchString(r.Name) || slices.ContainsFunc(links, re.MatchString)
 	})
 }
 

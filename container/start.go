@@ -167,9 +167,11 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 		return nil, err
 	}
 	in.CgroupsPath = s.cgroupsPath(r)
-	if in.LinkEnv, err = s.linkedEnv(r); err != nil {
+	linked, err := s.links(r)
+	if err != nil {
 		return nil, err
 	}
+	in.LinkEnv = linkEnv(r, linked)
 	sp, err := spec.Build(in)
 	if err != nil {
 		return nil, err

@@ -82,6 +82,10 @@ func checkCPU(h *container.HostConfig) error {
 		return invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
 	case h.CPUQuota > 0 && h.CPUQuota < 1000:
 		return invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+	case h.CPURealtimePeriod < 0 || h.CPURealtimeRuntime < 0:
+		return invalid("invalid CPU real-time period or runtime: must not be negative")
+	case h.CPURealtimePeriod != 0 && h.CPURealtimeRuntime > h.CPURealtimePeriod:
+		return invalid("cpu real-time runtime cannot be higher than cpu real-time period")
 	case h.CPUQuota < -1:
 		return invalid("invalid CPU cfs quota: %d", h.CPUQuota)
 	}

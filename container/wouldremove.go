@@ -8,11 +8,8 @@ import (
 
 // WouldRemove tells what Remove would take away, or why it would refuse.
 func (s *Service) WouldRemove(ctx context.Context, ref string, o RemoveOptions) (api.Removal, error) {
-	if o.Link {
-		return api.Removal{}, notImplemented("removing a link")
-	}
 	e, err := s.find(ref)
-	if err != nil {
+	if err != nil || o.Link { // nothing that takes space goes with a link
 		return api.Removal{}, err
 	}
 	if err := mayRemove(e.record(), o.Force); err != nil {

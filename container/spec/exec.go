@@ -43,7 +43,7 @@ func Exec(in *Input, x *container.ExecCreateRequest, user User) (*specs.Spec, er
 		p.ConsoleSize = &specs.Box{Height: size[0], Width: size[1]}
 	}
 	p.Args, p.Cwd = x.Cmd, dir
-	p.Env = environment(in.Config, x.Tty, slices.Concat(in.Config.Env, x.Env), user.Home)
+	p.Env = environment(in.Config, x.Tty, slices.Concat(in.LinkEnv, in.Config.Env, x.Env), user.Home)
 	p.User = specs.User{UID: user.UID, GID: user.GID, AdditionalGids: user.Additional, Umask: in.Host.Umask}
 	p.Capabilities = processCaps(bounding, user.UID)
 	return s, nil

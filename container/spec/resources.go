@@ -103,6 +103,13 @@ func cpu(h *container.HostConfig) *specs.LinuxCPU {
 	if h.CPUQuota != 0 {
 		c.Quota = &h.CPUQuota
 	}
+	if h.CPURealtimePeriod != 0 {
+		p := uint64(h.CPURealtimePeriod)
+		c.RealtimePeriod = &p
+	}
+	if h.CPURealtimeRuntime != 0 {
+		c.RealtimeRuntime = &h.CPURealtimeRuntime
+	}
 	if *c == (specs.LinuxCPU{}) {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 type Features struct {
 	Memory, MemorySwap, MemoryReservation, MemorySwappiness bool
 	OOMKillDisable                                          bool
-	CPUShares, CPUQuota, Cpuset                             bool
+	CPUShares, CPUQuota, CPURealtime, Cpuset                bool
 	Pids                                                    bool
 	BlkioWeight, BlkioWeightDevice                          bool
 	BlkioReadBps, BlkioWriteBps                             bool
@@ -41,7 +41,8 @@ func (g *Group) Features() Features {
 		Memory: memory("limit_in_bytes"), MemorySwap: memory("memsw.limit_in_bytes"),
 		MemoryReservation: memory("soft_limit_in_bytes"), MemorySwappiness: memory("swappiness"), OOMKillDisable: memory("oom_control"),
 		CPUShares: g.can("cpu", "cpu.shares"), CPUQuota: g.can("cpu", "cpu.cfs_quota_us"),
-		Cpuset: g.can("cpuset", "cpuset.cpus"), Pids: g.can("pids", "pids.max"),
+		CPURealtime: g.can("cpu", "cpu.rt_runtime_us"),
+		Cpuset:      g.can("cpuset", "cpuset.cpus"), Pids: g.can("pids", "pids.max"),
 		BlkioWeight:       blkio("weight") || blkio("bfq.weight"),
 		BlkioWeightDevice: blkio("weight_device") || blkio("bfq.weight_device"),
 		BlkioReadBps:      blkio("throttle.read_bps_device"), BlkioWriteBps: blkio("throttle.write_bps_device"),

@@ -69,10 +69,22 @@ func Create(parent, id string, r *Resources) (*Group, error) {
 	if err := g.makeFresh(); err != nil {
 		return nil, err
 	}
-	if err := g.set(c); err != nil {
+	if err := g.setFirst(c); err != nil {
 		return nil, errors.Join(err, g.Destroy())
 	}
 	return g, nil
+}
+
+// setFirst sets the limits of a new group.
+func (g *Group) setFirst(c *cgroups.Resources) error {
+	if c.CpuRtRuntime > 0 {
+		realtime.Lock()
+		defer realtime.Unlock()
+		if err := g.allowRealtime(c); err != nil {
+			return err
+		}
+	}
+	return g.set(c)
 }
 
 // resources are r as the library takes them, if this host can do it.

@@ -5,7 +5,10 @@ import (
 	"github.com/moby/moby/api/types/container"
 )
 
-const discarded = `does not support`
+const (
+	discarded  = `does not support`
+	noRealtime = `need cgroup v1 and a kernel with`
+)
 
 func throttle(r *request) []*blkiodev.ThrottleDevice {
 	return []*blkiodev.ThrottleDevice{{Path: r.w.device, Rate: 12345678}}
@@ -40,6 +43,10 @@ var limitProbes = []probe{
 		want: "7654321", set: func(r *request) { r.HostConfig.BlkioDeviceReadBps[0].Rate = 7654321 }},
 	{field: "Resources.CPUPeriod", does: "period of the quota", run: group("cpu", "cpu.cfs_period_us", "cpu.max"), want: "50000", set: func(r *request) { r.HostConfig.CPUPeriod = 50000 }},
 	{field: "Resources.CPUQuota", does: "µs of each period", run: group("cpu", "cpu.cfs_quota_us", "cpu.max"), want: "54321", set: func(r *request) { r.HostConfig.CPUQuota = 54321 }},
+	{field: "Resources.CPURealtimePeriod", does: "v1, where the kernel has CONFIG_RT_GROUP_SCHED: cpu.rt_period_us", or: noRealtime, run: "cat /sys/fs/cgroup/cpu/cpu.rt_period_us", want: "500000",
+		set: func(r *request) { r.HostConfig.CPURealtimePeriod = 500000 }},
+	{field: "Resources.CPURealtimeRuntime", does: "v1: cpu.rt_runtime_us; the groups above get as much", or: noRealtime, run: "cat /sys/fs/cgroup/cpu/cpu.rt_runtime_us", want: "20000",
+		set: func(r *request) { r.HostConfig.CPURealtimeRuntime = 20000 }},
 	{field: "Resources.CpusetCpus", does: "processors", run: "grep Cpus_allowed_list /proc/self/status", want: "\t0\n", set: func(r *request) { r.HostConfig.CpusetCpus = "0" }, or: discarded},
 	{field: "Resources.CpusetMems", does: "memory nodes", run: group("cpuset", "cpuset.mems", "cpuset.mems"), want: "0", or: `Requested memory nodes are not available`, set: func(r *request) { r.HostConfig.CpusetMems = "1" }},
 	{field: "Resources.MemoryReservation", does: "memory.soft_limit_in_bytes; memory.low", run: group("memory", "memory.soft_limit_in_bytes", "memory.low"), or: discarded, want: "16777216", set: func(r *request) { r.HostConfig.MemoryReservation = 16 << 20 }},
