@@ -43,6 +43,15 @@ func (s *Session) call(ctx context.Context, method, path string, query url.Value
 // Berth's own operations, and returns the body of a good answer. A daemon that
 // is not Berth's does not know them either, and says so.
 func (s *Session) request(ctx context.Context, method, path string, query url.Values, body io.Reader, contentType string) (io.ReadCloser, error) {
+	header := http.Header{}
+	if contentType != "" {
+		header.Set("Content-Type", contentType)
+	}
+	return s.requestWith(ctx, method, path, query, header, body)
+}
+
+// requestWith is request with headers.
+func (s *Session) requestWith(ctx context.Context, method, path string, query url.Values, header http.Header, body io.Reader) (io.ReadCloser, error) {
 	api, err := s.client(ctx)
 	if err != nil {
 		return nil, err
@@ -64,8 +73,8 @@ func (s *Session) request(ctx context.Context, method, path string, query url.Va
 	for key, value := range s.settings().HTTPHeaders {
 		req.Header.Set(key, value)
 	}
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
+	for key, values := range header {
+		req.Header[http.CanonicalHeaderKey(key)] = values
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {

@@ -9,14 +9,15 @@ import (
 
 	"github.com/berth-engine/berth/cli/format"
 	"github.com/berth-engine/berth/cli/opts"
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 )
 
 type imagesFlags struct {
-	all, digests, noTrunc, quiet bool
-	format                       string
-	filter                       opts.Filter
+	all, digests, noTrunc, quiet, tree bool
+	format                             string
+	filter                             opts.Filter
 }
 
 // newImageLs makes "ls" below "image".
@@ -46,6 +47,7 @@ func newImages(s *Session) *cobra.Command {
 	f.StringVar(&o.format, "format", "", formatHelp)
 	f.BoolVar(&o.noTrunc, "no-trunc", false, "Don't truncate output")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Only show image IDs")
+	f.BoolVar(&o.tree, "tree", false, "List multi-platform images as a tree")
 	_ = cmd.RegisterFlagCompletionFunc("filter", completeWords("before=", "dangling=true", "dangling=false", "label=", "reference=", "since=", "until="))
 	return cmd
 }
@@ -53,6 +55,9 @@ func newImages(s *Session) *cobra.Command {
 func (s *Session) images(ctx context.Context, o imagesFlags, name string, bare bool) error {
 	if name != "" {
 		o.filter.Add("reference", name)
+	}
+	if o.tree {
+		return s.imageTree(ctx, o)
 	}
 	text := o.format
 	if text == "" && !o.quiet {
@@ -86,4 +91,25 @@ func (s *Session) images(ctx context.Context, o imagesFlags, name string, bare b
 		fmt.Fprintf(s.IO.Err, "\nNo images found matching %q: did you mean \"berth image %[1]s\"?\n", name)
 	}
 	return nil
+}
+
+// imageTree lists images with their platforms.
+func (s *Session) imageTree(ctx context.Context, o imagesFlags) error {
+	for name, given := range map[string]bool{"quiet": o.quiet, "no-trunc": o.noTrunc, "digests": o.digests, "format": o.format != ""} {
+		if given {
+			return fmt.Errorf("--%s is not supported with --tree", name)
+		}
+	}
+	api, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := api.ImageList(ctx, client.ImageListOptions{All: o.all, Filters: o.filter.Values, Manifests: true})
+	if err != nil {
+		return err
+	}
+	if dangling, asked := o.filter.Values["dangling"]; !o.all && (!asked || dangling["false"]) {
+		list.Items = slices.DeleteFunc(list.Items, func(i image.Summary) bool { return len(i.RepoTags) == 0 })
+	}
+	return format.ImageTree(s.IO.Out, list.Items)
 }

@@ -21,7 +21,7 @@ import (
 
 type pullFlags struct {
 	all, quiet, untrusted bool
-	platform              string
+	only                  opts.Platforms
 }
 
 func newPull(s *Session) *cobra.Command {
@@ -37,7 +37,8 @@ func newPull(s *Session) *cobra.Command {
 	f.BoolVarP(&o.all, "all-tags", "a", false, "Download all tagged images in the repository")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress verbose output")
 	trustFlag(f, &o.untrusted)
-	platformFlag(cmd, &o.platform, os.Getenv("DOCKER_DEFAULT_PLATFORM"))
+	f.Var(&o.only, "platform", "Set platform if server is multi-platform capable; several are pulled one after the other")
+	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	return cmd
 }
 
@@ -53,17 +54,26 @@ func (s *Session) pullNamed(ctx context.Context, name string, o pullFlags) error
 	if o.quiet {
 		p.out = io.Discard
 	}
-	if o.platform != "" {
-		if p.platform, err = opts.ParsePlatform(o.platform); err != nil {
+	if text := os.Getenv("DOCKER_DEFAULT_PLATFORM"); text != "" && len(o.only) == 0 {
+		if err := o.only.Set(text); err != nil {
 			return err
 		}
+	}
+	platforms := []*ocispec.Platform{nil}
+	if len(o.only) > 0 {
+		platforms = nil
+	}
+	for i := range o.only {
+		platforms = append(platforms, &o.only[i])
 	}
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.pull(ctx, api, ref.String(), p); err != nil {
-		return err
+	for _, p.platform = range platforms {
+		if err := s.pull(ctx, api, ref.String(), p); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(s.IO.Out, ref.String())
 	return nil

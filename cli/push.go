@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/auxprogress"
 	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/berth-engine/berth/cli/opts"
@@ -20,7 +24,7 @@ import (
 
 type pushFlags struct {
 	all, quiet bool
-	platform   string
+	only       opts.Platforms
 }
 
 func newPush(s *Session) *cobra.Command {
@@ -37,9 +41,9 @@ func newPush(s *Session) *cobra.Command {
 	f.BoolVarP(&o.all, "all-tags", "a", false, "Push all tags of an image to the repository")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress verbose output")
 	f.Bool("disable-content-trust", true, "Skip image signing")
-	f.StringVar(&o.platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"),
-		"Push a platform-specific manifest as a single-platform image to the registry. "+
-			"The image index won't be pushed, meaning that other manifests, including attestations won't be preserved")
+	f.Var(&o.only, "platform", "Push a platform-specific manifest as a single-platform image to the registry. "+
+		"The image index won't be pushed, meaning that other manifests, including attestations won't be preserved. "+
+		"Several, separated by commas, are pushed with an index of their own")
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	return cmd
 }
@@ -50,10 +54,13 @@ func (s *Session) push(ctx context.Context, name string, o pushFlags) error {
 		return err
 	}
 	call := client.ImagePushOptions{All: o.all}
-	if o.platform != "" {
-		if call.Platform, err = opts.ParsePlatform(o.platform); err != nil {
+	if text := os.Getenv("DOCKER_DEFAULT_PLATFORM"); text != "" && len(o.only) == 0 {
+		if err := o.only.Set(text); err != nil {
 			return err
 		}
+	}
+	if len(o.only) == 1 {
+		call.Platform = &o.only[0]
 	}
 	if call.RegistryAuth, err = s.registryAuth(reference.Domain(ref)); err != nil {
 		return err
@@ -62,17 +69,28 @@ func (s *Session) push(ctx context.Context, name string, o pushFlags) error {
 	if err != nil {
 		return err
 	}
-	resp, err := api.ImagePush(ctx, ref.String(), call)
-	if err != nil {
-		return err
+	var messages iter.Seq2[jsonstream.Message, error]
+	if len(o.only) > 1 {
+		body, err := s.pushPlatforms(ctx, ref, call, o.only)
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		messages = stream.Messages(body)
+	} else {
+		resp, err := api.ImagePush(ctx, ref.String(), call)
+		if err != nil {
+			return err
+		}
+		defer resp.Close()
+		messages = resp.JSONMessages(ctx)
 	}
-	defer resp.Close()
 	out := s.IO.Out
 	if o.quiet {
 		out = io.Discard
 	}
 	var notes []string
-	if err := stream.Terminal(out).Show(pushNotes(resp.JSONMessages(ctx), &notes)); err != nil {
+	if err := stream.Terminal(out).Show(pushNotes(messages, &notes)); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -85,6 +103,23 @@ func (s *Session) push(ctx context.Context, name string, o pushFlags) error {
 		fmt.Fprintln(s.IO.Err, n)
 	}
 	return nil
+}
+
+// pushPlatforms asks for what moby's client does not know: an index with some of
+// an image's platforms.
+func (s *Session) pushPlatforms(ctx context.Context, ref reference.Named, o client.ImagePushOptions, only []ocispec.Platform) (io.ReadCloser, error) {
+	query := url.Values{}
+	if t, ok := ref.(reference.Tagged); ok {
+		query.Set("tag", t.Tag())
+	}
+	for _, p := range only {
+		text, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		query.Add("platform", string(text))
+	}
+	return s.requestWith(ctx, http.MethodPost, "/images/"+ref.Name()+"/push", query, http.Header{registry.AuthHeader: {o.RegistryAuth}}, nil)
 }
 
 // pushNotes passes messages on and collects what the user should be told at the

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -13,7 +14,7 @@ import (
 
 type rmiFlags struct {
 	force, noPrune, dry bool
-	platforms           []string
+	platforms           opts.Platforms
 }
 
 // newImageRm makes "rm" below "image".
@@ -37,7 +38,7 @@ func newRmi(s *Session) *cobra.Command {
 	dryRunFlag(f, &o.dry)
 	f.BoolVarP(&o.force, "force", "f", false, "Force removal of the image")
 	f.BoolVar(&o.noPrune, "no-prune", false, "Do not delete untagged parents")
-	f.StringSliceVar(&o.platforms, "platform", nil, `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	f.Var(opts.PlatformList{Platforms: &o.platforms}, "platform", `Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	return cmd
 }
@@ -46,19 +47,17 @@ func newRmi(s *Session) *cobra.Command {
 // only when an earlier one is gone.
 func (s *Session) rmi(ctx context.Context, names []string, o rmiFlags) error {
 	if o.dry {
-		if len(o.platforms) > 0 {
-			return errors.New("--dry-run does not know --platform yet")
+		query := onFlags(map[string]bool{"force": o.force})
+		for _, p := range o.platforms {
+			text, err := json.Marshal(p)
+			if err != nil {
+				return err
+			}
+			query.Add("platforms", string(text))
 		}
-		return s.dryRun(ctx, "images", names, onFlags(map[string]bool{"force": o.force}))
+		return s.dryRun(ctx, "images", names, query)
 	}
-	call := client.ImageRemoveOptions{Force: o.force, PruneChildren: !o.noPrune}
-	for _, text := range o.platforms {
-		p, err := opts.ParsePlatform(text)
-		if err != nil {
-			return err
-		}
-		call.Platforms = append(call.Platforms, *p)
-	}
+	call := client.ImageRemoveOptions{Force: o.force, PruneChildren: !o.noPrune, Platforms: o.platforms}
 	api, err := s.client(ctx)
 	if err != nil {
 		return err

@@ -17,26 +17,26 @@ import (
 
 func newSave(s *Session) *cobra.Command {
 	var output string
-	var platform string
+	var only opts.Platforms
 	cmd := &cobra.Command{
 		Use:         "save [OPTIONS] IMAGE [IMAGE...]",
 		Short:       "Save one or more images to a tar archive (streamed to STDOUT by default)",
 		Args:        someArgs,
 		Annotations: callable(0, "image save", "save"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.save(cmd.Context(), args, output, platform)
+			return s.save(cmd.Context(), args, output, only)
 		},
 		ValidArgsFunction: s.completeImages(-1),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&output, "output", "o", "", "Write to a file, instead of STDOUT")
-	f.StringVar(&platform, "platform", "", `Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	f.Var(&only, "platform", `Save only the given platform(s). Formatted as a comma-separated list of "os[/arch[/variant]]" (e.g., "linux/amd64,linux/arm64/v8")`)
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	_ = cmd.MarkFlagFilename("output", "tar")
 	return cmd
 }
 
-func (s *Session) save(ctx context.Context, names []string, output, platform string) error {
+func (s *Session) save(ctx context.Context, names []string, output string, only []ocispec.Platform) error {
 	if output == "" && s.IO.OutTTY() {
 		return errors.New("cowardly refusing to save to a terminal. Use the -o flag or redirect")
 	}
@@ -45,17 +45,13 @@ func (s *Session) save(ctx context.Context, names []string, output, platform str
 			return fmt.Errorf("failed to save image: %w", err)
 		}
 	}
-	wanted, err := onePlatform(platform)
-	if err != nil {
-		return err
-	}
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
 	}
 	var call []client.ImageSaveOption
-	if len(wanted) > 0 {
-		call = append(call, client.ImageSaveWithPlatforms(wanted...))
+	if len(only) > 0 {
+		call = append(call, client.ImageSaveWithPlatforms(only...))
 	}
 	body, err := api.ImageSave(ctx, names, call...)
 	if err != nil {
@@ -67,18 +63,6 @@ func (s *Session) save(ctx context.Context, names []string, output, platform str
 		return err
 	}
 	return saveStream(output, body)
-}
-
-// onePlatform is a list with the platform, or an empty one.
-func onePlatform(text string) ([]ocispec.Platform, error) {
-	if text == "" {
-		return nil, nil
-	}
-	p, err := opts.ParsePlatform(text)
-	if err != nil {
-		return nil, err
-	}
-	return []ocispec.Platform{*p}, nil
 }
 
 func newLoad(s *Session) *cobra.Command {
@@ -93,16 +77,16 @@ func newLoad(s *Session) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.input, "input", "i", "", "Read from tar archive file, instead of STDIN")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress the load output")
-	f.StringVar(&o.platform, "platform", "", `Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`)
+	f.Var(&o.only, "platform", `Load only the given platform(s). Formatted as a comma-separated list of "os[/arch[/variant]]" (e.g., "linux/amd64,linux/arm64/v8")`)
 	_ = cmd.RegisterFlagCompletionFunc("platform", completePlatforms)
 	_ = cmd.MarkFlagFilename("input", "tar")
 	return cmd
 }
 
 type loadFlags struct {
-	input    string
-	quiet    bool
-	platform string
+	input string
+	quiet bool
+	only  opts.Platforms
 }
 
 func (s *Session) load(ctx context.Context, o loadFlags) error {
@@ -118,14 +102,10 @@ func (s *Session) load(ctx context.Context, o loadFlags) error {
 	case s.IO.InTTY():
 		return errors.New("requested load from stdin, but stdin is empty")
 	}
-	wanted, err := onePlatform(o.platform)
-	if err != nil {
-		return err
-	}
 	quiet := o.quiet || !s.IO.OutTTY()
 	call := []client.ImageLoadOption{client.ImageLoadWithQuiet(quiet)}
-	if len(wanted) > 0 {
-		call = append(call, client.ImageLoadWithPlatforms(wanted...))
+	if len(o.only) > 0 {
+		call = append(call, client.ImageLoadWithPlatforms(o.only...))
 	}
 	api, err := s.client(ctx)
 	if err != nil {

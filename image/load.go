@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/jsonstream"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -71,7 +70,7 @@ func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions, out *progr
 		if f.Target, err = s.onlyPlatforms(leased, f.Target, o.Platforms); err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
-		result, err := s.puller.Adopt(leased, f.Target, out)
+		result, err := s.puller.Adopt(leased, f.Target, o.Platforms, out)
 		if err != nil {
 			return fmt.Errorf("load: %w", err)
 		}
@@ -82,6 +81,13 @@ func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions, out *progr
 	}
 	if err := s.recordLoaded(ctx, list, lease); err != nil {
 		return fmt.Errorf("load: %w", err)
+	}
+	if len(o.Platforms) > 1 {
+		// What is for other platforms is not kept, and not to be seen meanwhile.
+		if err := s.db.CollectNow(ctx); err != nil {
+			return fmt.Errorf("load: %w", err)
+		}
+		s.changed()
 	}
 	for _, l := range list {
 		id := l.Target.Digest.String()
@@ -124,7 +130,8 @@ func (s *Store) recordLoaded(ctx context.Context, list []loaded, done leases.Lea
 }
 
 // onlyPlatforms chooses what of an image's target to load: the one manifest for
-// the only platform that is asked for, or else the whole.
+// the only platform that is asked for, or else the whole, of which then parts may
+// stay away. It is NotFound if something for one of the platforms is not there.
 func (s *Store) onlyPlatforms(ctx context.Context, target ocispec.Descriptor, want []ocispec.Platform) (ocispec.Descriptor, error) {
 	if len(want) == 0 {
 		return target, nil
@@ -140,7 +147,7 @@ func (s *Store) onlyPlatforms(ctx context.Context, target ocispec.Descriptor, wa
 		}
 	}
 	if len(want) > 1 {
-		return target, fmt.Errorf("loading several of an image's platforms, but not all, is not supported: name one, or none for all: %w", errdefs.ErrNotImplemented)
+		return target, nil
 	}
 	return bare(chosen.desc), nil
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/berth-engine/berth/oci"
 )
 
-func save(t *testing.T, s *Store, p *ocispec.Platform, refs ...string) []byte {
+func save(t *testing.T, s *Store, only []ocispec.Platform, refs ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := s.Save(t.Context(), refs, p, func() io.Writer { return &b }); err != nil {
+	if err := s.Save(t.Context(), refs, only, func() io.Writer { return &b }); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -145,8 +145,8 @@ func TestSaveLoadPlatforms(t *testing.T) {
 	onlyArm := save(t, s, nil, ref)
 	mustPull(t, s, ref)
 	whole := save(t, s, nil, ref)
-	single := save(t, s, &arm, ref)
-	if err := s.Save(t.Context(), []string{ref}, &ocispec.Platform{OS: "linux", Architecture: "s390x"}, nil); !errdefs.IsNotFound(err) {
+	single := save(t, s, []ocispec.Platform{arm}, ref)
+	if err := s.Save(t.Context(), []string{ref}, []ocispec.Platform{{OS: "linux", Architecture: "s390x"}}, nil); !errdefs.IsNotFound(err) {
 		t.Errorf("%v", err)
 	}
 	for name, c := range map[string]struct {

@@ -24,7 +24,7 @@ func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, d
 	if err != nil {
 		return report, err
 	}
-	before, err := s.usage(ctx, v, nil) // this measures what will be gone
+	before, err := s.usage(ctx, v, except{}) // this measures what will be gone
 	if err != nil {
 		return report, err
 	}
@@ -41,7 +41,7 @@ func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, d
 		gone[target] = gone[target] || len(removed) > 0
 		report.ImagesDeleted = append(report.ImagesDeleted, removed...)
 	}
-	after, err := s.usage(ctx, v, gone)
+	after, err := s.usage(ctx, v, except{images: gone})
 	if err != nil {
 		return report, err
 	}

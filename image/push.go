@@ -6,12 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/auxprogress"
 	"github.com/moby/moby/api/types/events"
@@ -25,9 +22,11 @@ import (
 
 // PushOptions configures Push.
 type PushOptions struct {
-	Platform *ocispec.Platform        // nil: all that are here
-	Auth     *registry.AuthConfig     // nil: anonymous
-	Progress func(jsonstream.Message) // nil: none; called on the goroutine that called Push
+	// Platforms are those to send of an image for several: one is sent alone,
+	// more in an index of their own. None: all that are here.
+	Platforms []ocispec.Platform
+	Auth      *registry.AuthConfig     // nil: anonymous
+	Progress  func(jsonstream.Message) // nil: none; called on the goroutine that called Push
 }
 
 // Pushed is what the last message about a tag carries, as Docker's clients read
@@ -139,18 +138,14 @@ func (s *Store) pushTag(ctx context.Context, r images.Image, o PushOptions, out 
 	if !ok {
 		return fmt.Errorf("%s has no tag%w", r.Name, kind{errdefs.ErrInvalidArgument})
 	}
-	target, err := s.pushTarget(ctx, r, o.Platform)
-	if err != nil {
-		return err
-	}
-	if target.Digest != r.Target.Digest && o.Platform == nil {
-		aux(out, auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: r.Target, SelectedManifest: target})
-	}
-	keep, err := s.keepContent(ctx, target)
+	target, keep, err := s.pushTarget(ctx, r, o.Platforms)
 	if err != nil {
 		return err
 	}
 	defer keep()
+	if target.Digest != r.Target.Digest && len(o.Platforms) == 0 {
+		aux(out, auxprogress.ManifestPushedInsteadOfIndex{ManifestPushedInsteadOfIndex: true, OriginalIndex: r.Target, SelectedManifest: target})
+	}
 	repo, err := s.client.Open(ctx, s.Registries(), ref, o.Auth)
 	if err != nil {
 		return err
@@ -178,71 +173,7 @@ func aux(out *progress.Stream, v any) {
 	out.Send(jsonstream.Message{Aux: &msg})
 }
 
-// pushTarget chooses what of an image to send.
-func (s *Store) pushTarget(ctx context.Context, r images.Image, p *ocispec.Platform) (ocispec.Descriptor, error) {
-	v, err := s.view(ctx)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	list, err := s.variants(ctx, v, r.Target)
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if p != nil {
-		var matching []*variant
-		for _, m := range list {
-			if m.isImage && m.available && platforms.OnlyStrict(*p).Match(m.platform) {
-				matching = append(matching, m)
-			}
-		}
-		switch len(matching) {
-		case 0:
-			return ocispec.Descriptor{}, platformNotFound(familiar(r.Name), p)
-		case 1:
-			return bare(matching[0].desc), nil
-		}
-		return ocispec.Descriptor{}, fmt.Errorf("multiple matching manifests found but no specific platform requested%w", kind{errdefs.ErrConflict})
-	}
-	var here []*variant
-	whole := true
-	for _, m := range list {
-		switch {
-		case !m.available:
-			whole = false
-		case m.isImage:
-			here = append(here, m)
-		}
-	}
-	if !whole && len(here) == 1 {
-		return bare(here[0].desc), nil
-	}
-	return r.Target, nil
-}
-
 // bare is a descriptor without what its index says about it.
 func bare(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
-}
-
-// keepContent keeps what is below a target, also if its last name is removed,
-// until release is called.
-func (s *Store) keepContent(ctx context.Context, target ocispec.Descriptor) (release func(), err error) {
-	ctx = s.db.Context(ctx)
-	var lease leases.Lease
-	err = s.db.Update(ctx, func(ctx context.Context) error {
-		if lease, err = s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime)); err != nil {
-			return err
-		}
-		return s.db.Leases.AddResource(ctx, lease, leases.Resource{ID: target.Digest.String(), Type: "content"})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("keep %s: %w", target.Digest, err)
-	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		if err := s.db.Leases.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
-			s.log.Warn("cannot end the lease of a push", "error", err)
-		}
-	}, nil
 }

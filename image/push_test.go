@@ -199,7 +199,7 @@ func TestPushPlatforms(t *testing.T) {
 	if err := s.Push(t.Context(), host+"/app:v1", PushOptions{Progress: count}); err != nil || notes != 1 {
 		t.Fatalf("%d notes, %v", notes, err)
 	}
-	err = s.Push(t.Context(), host+"/app:v1", PushOptions{Platform: &arm})
+	err = s.Push(t.Context(), host+"/app:v1", PushOptions{Platforms: []ocispec.Platform{arm}})
 	if !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "does not provide the specified platform (linux/arm64") {
 		t.Errorf("%v", err)
 	}

@@ -45,11 +45,11 @@ func (s *Store) WouldRemove(ctx context.Context, ref string, force bool) ([]imag
 			gone[digest.Digest(d.Deleted)] = true
 		}
 	}
-	before, err := s.usage(ctx, v, nil)
+	before, err := s.usage(ctx, v, except{})
 	if err != nil {
 		return nil, 0, err
 	}
-	after, err := s.usage(ctx, v, gone)
+	after, err := s.usage(ctx, v, except{images: gone})
 	return list, max(before-after, 0), err
 }
 

@@ -15,11 +15,12 @@ import (
 
 // Save writes images as a tar stream in the OCI image layout, with Docker's
 // manifest.json. A reference is a name, all tags of a repository, or an ID; the
-// last is written without a name. With p nil images for several platforms are
-// written whole, as far as they are here.
+// last is written without a name. Images for several platforms are written whole,
+// as far as they are here; with one platform named its manifest is the image, with
+// several the index and what it has for them.
 //
 // Nothing is written before all references are found: NotFound else.
-func (s *Store) Save(ctx context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error {
+func (s *Store) Save(ctx context.Context, refs []string, only []ocispec.Platform, start func() io.Writer) error {
 	v, err := s.view(ctx)
 	if err != nil {
 		return err
@@ -27,7 +28,7 @@ func (s *Store) Save(ctx context.Context, refs []string, p *ocispec.Platform, st
 	var list []layout.Image
 	at := map[string]int{}
 	for _, ref := range refs {
-		img, err := s.exported(ctx, v, ref, p)
+		img, err := s.exported(ctx, v, ref, only)
 		if err != nil {
 			return err
 		}
@@ -59,7 +60,7 @@ func (s *Store) Save(ctx context.Context, refs []string, p *ocispec.Platform, st
 }
 
 // exported finds what a reference given to Save means.
-func (s *Store) exported(ctx context.Context, v *view, ref string, p *ocispec.Platform) ([]layout.Image, error) {
+func (s *Store) exported(ctx context.Context, v *view, ref string, only []ocispec.Platform) ([]layout.Image, error) {
 	type target struct {
 		desc ocispec.Descriptor
 		name string
@@ -89,13 +90,13 @@ func (s *Store) exported(ctx context.Context, v *view, ref string, p *ocispec.Pl
 		if err != nil {
 			return nil, err
 		}
-		best := choose(variants, p)
-		if best == nil {
-			return nil, platformNotFound(ref, p)
+		best, err := chooseAll(variants, ref, only)
+		if err != nil {
+			return nil, err
 		}
 		manifest := bare(best.desc)
-		img := layout.Image{Target: t.desc, Manifest: &manifest}
-		if p != nil {
+		img := layout.Image{Target: t.desc, Manifest: &manifest, Platforms: only}
+		if len(only) == 1 {
 			img.Target = manifest
 		}
 		if t.name != "" {
@@ -104,4 +105,27 @@ func (s *Store) exported(ctx context.Context, v *view, ref string, p *ocispec.Pl
 		list = append(list, img)
 	}
 	return list, nil
+}
+
+// chooseAll is choose for each of some platforms: the best of the first, or with
+// none the best for the host. All must be here: NotFound else.
+func chooseAll(list []*variant, ref string, only []ocispec.Platform) (*variant, error) {
+	if len(only) == 0 {
+		best := choose(list, nil)
+		if best == nil {
+			return nil, platformNotFound(ref, nil)
+		}
+		return best, nil
+	}
+	var first *variant
+	for _, p := range only {
+		best := choose(list, &p)
+		if best == nil {
+			return nil, platformNotFound(ref, &p)
+		}
+		if first == nil {
+			first = best
+		}
+	}
+	return first, nil
 }

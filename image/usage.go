@@ -27,19 +27,22 @@ func (s *Store) DiskUsage(ctx context.Context) (total, reclaimable int64, err er
 			unused[r.Target.Digest] = true
 		}
 	}
-	if total, err = s.usage(ctx, v, nil); err != nil {
+	if total, err = s.usage(ctx, v, except{}); err != nil {
 		return 0, 0, err
 	}
-	used, err := s.usage(ctx, v, unused)
+	used, err := s.usage(ctx, v, except{images: unused})
 	return total, max(total-used, 0), err
 }
 
-// usage is the total of DiskUsage without what only the images in skip have. An
-// image that cannot be read counts with its manifest alone.
-func (s *Store) usage(ctx context.Context, v *view, skip map[digest.Digest]bool) (int64, error) {
+// except is what not to count: images, and manifests of images.
+type except struct{ images, manifests map[digest.Digest]bool }
+
+// usage is the total of DiskUsage without what only the images and manifests in
+// skip have. An image that cannot be read counts with its manifest alone.
+func (s *Store) usage(ctx context.Context, v *view, skip except) (int64, error) {
 	c := contents{map[digest.Digest]int64{}, map[digest.Digest]bool{}}
 	for _, r := range v.records {
-		if skip[r.Target.Digest] {
+		if skip.images[r.Target.Digest] {
 			continue
 		}
 		c.blobs[r.Target.Digest] = r.Target.Size
@@ -49,6 +52,9 @@ func (s *Store) usage(ctx context.Context, v *view, skip map[digest.Digest]bool)
 			continue
 		}
 		for _, m := range variants {
+			if skip.manifests[m.desc.Digest] {
+				continue
+			}
 			for d, n := range m.blobs {
 				c.blobs[d] = n
 			}

@@ -21,7 +21,7 @@ var added = map[string]string{
 	"GET /removal/containers":          "What `POST /containers/prune` would remove (`filters`)",
 	"GET /removal/containers/{id}":     "What the removal of a container would take away (`force`, `v`)",
 	"GET /removal/images":              "What `POST /images/prune` would remove (`filters`)",
-	"GET /removal/images/{name}":       "What the removal of an image would take away (`force`)",
+	"GET /removal/images/{name}":       "What the removal of an image would take away (`force`, `platforms`)",
 	"GET /removal/networks":            "What `POST /networks/prune` would remove (`filters`)",
 	"GET /removal/networks/{id}":       "What the removal of a network would take away",
 	"GET /removal/volumes":             "What `POST /volumes/prune` would remove (`filters`)",

@@ -148,8 +148,16 @@ func (r *request) platforms() ([]ocispec.Platform, error) {
 	if !r.version.Has(48) {
 		return nil, nil
 	}
+	return r.platformsJSON("platform")
+}
+
+// platformsJSON reads a parameter that may be repeated.
+func (r *request) platformsJSON(name string) ([]ocispec.Platform, error) {
 	var list []ocispec.Platform
-	for _, text := range r.query["platform"] {
+	for _, text := range r.query[name] {
+		if text == "" {
+			continue
+		}
 		p, err := parsePlatform(text)
 		if err != nil {
 			return nil, err

@@ -252,9 +252,9 @@ func (f *fakeImages) Push(_ context.Context, ref string, o image.PushOptions) er
 	return f.err
 }
 
-func (f *fakeImages) Save(_ context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error {
+func (f *fakeImages) Save(_ context.Context, refs []string, only []ocispec.Platform, start func() io.Writer) error {
 	f.last = fmt.Sprint("save ", refs)
-	if p != nil {
+	for _, p := range only {
 		f.last += " " + p.Architecture
 	}
 	if f.err != nil {
@@ -317,6 +317,11 @@ func (f *fakeImages) Tag(_ context.Context, src, dst string) error {
 
 func (f *fakeImages) WouldRemove(context.Context, string, bool) ([]imagetypes.DeleteResponse, int64, error) {
 	return []imagetypes.DeleteResponse{{Deleted: "sha256:i"}}, 7, nil
+}
+
+func (f *fakeImages) RemovePlatforms(_ context.Context, ref string, only []ocispec.Platform, force, dry bool) ([]imagetypes.DeleteResponse, int64, error) {
+	f.last = fmt.Sprint("remove ", ref, len(only), force, dry)
+	return []imagetypes.DeleteResponse{{Deleted: "sha256:m"}}, 8, f.err
 }
 
 func (f *fakeImages) Prune(_ context.Context, _ map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error) {

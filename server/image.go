@@ -193,11 +193,22 @@ func (s *Server) imageTag(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) imageRemove(w http.ResponseWriter, r *request) error {
-	if r.query.Has("platforms") && r.version.Has(50) {
-		return errdefs.ErrNotImplemented.WithMessage("removing single platforms of an image is not supported by this version of Berth yet")
-	}
 	if strings.TrimSpace(r.name) == "" {
 		return invalid("image name cannot be blank")
+	}
+	if r.version.Has(50) {
+		only, err := r.platformsJSON("platforms")
+		if err != nil {
+			return err
+		}
+		if len(only) > 0 {
+			removed, _, err := s.o.Images.RemovePlatforms(r.Context(), r.name, only, r.flag("force"), false)
+			if err != nil {
+				return err
+			}
+			writeJSON(w, http.StatusOK, removed)
+			return nil
+		}
 	}
 	removed, err := s.o.Images.Remove(r.Context(), r.name, r.flag("force"), !r.flag("noprune"))
 	if err != nil {

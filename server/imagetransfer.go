@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -28,15 +27,15 @@ func (s *Server) imagePush(w http.ResponseWriter, r *request) error {
 		}
 		ref = tagged.String()
 	}
-	var platform *ocispec.Platform
+	var only []ocispec.Platform
 	if r.version.Has(46) {
-		if platform, err = r.platformJSON("platform"); err != nil {
+		if only, err = r.platformsJSON("platform"); err != nil {
 			return err
 		}
 	}
 	auth, _ := authconfig.Decode(r.Header.Get(registry.AuthHeader))
 	out := &progressWriter{w: w, version: r.version}
-	return out.end(s.o.Images.Push(r.Context(), ref, image.PushOptions{Platform: platform, Auth: auth, Progress: out.write}))
+	return out.end(s.o.Images.Push(r.Context(), ref, image.PushOptions{Platforms: only, Auth: auth, Progress: out.write}))
 }
 
 // imageSave sends images as a tar stream.
@@ -52,17 +51,9 @@ func (s *Server) imageSave(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	var platform *ocispec.Platform
-	switch len(list) {
-	case 0:
-	case 1:
-		platform = &list[0]
-	default:
-		return errdefs.ErrNotImplemented.WithMessage("saving several of an image's platforms, but not all, is not supported: name one, or none for all")
-	}
 	ctx, cancel := s.stream(r.Context())
 	defer cancel()
-	return s.o.Images.Save(ctx, names, platform, func() io.Writer {
+	return s.o.Images.Save(ctx, names, list, func() io.Writer {
 		w.Header().Set("Content-Type", "application/x-tar")
 		w.WriteHeader(http.StatusOK)
 		return w

@@ -29,6 +29,14 @@ func (s *Server) removalContainers(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) removalImage(w http.ResponseWriter, r *request) error {
+	only, err := r.platformsJSON("platforms")
+	if err != nil {
+		return err
+	}
+	if len(only) > 0 {
+		list, size, err := s.o.Images.RemovePlatforms(r.Context(), r.name, only, r.flag("force"), true)
+		return s.preview(w, api.Removal{Images: list, SpaceReclaimed: uint64(size)}, err)
+	}
 	list, size, err := s.o.Images.WouldRemove(r.Context(), r.name, r.flag("force"))
 	return s.preview(w, api.Removal{Images: list, SpaceReclaimed: uint64(size)}, err)
 }

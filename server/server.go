@@ -79,7 +79,7 @@ type Images interface {
 	Pull(ctx context.Context, ref string, o image.PullOptions) error
 	PullAll(ctx context.Context, repository string, o image.PullOptions) error
 	Push(ctx context.Context, ref string, o image.PushOptions) error
-	Save(ctx context.Context, refs []string, p *ocispec.Platform, start func() io.Writer) error
+	Save(ctx context.Context, refs []string, only []ocispec.Platform, start func() io.Writer) error
 	Load(ctx context.Context, r io.Reader, o image.LoadOptions) error
 	Import(ctx context.Context, r io.Reader, o image.ImportOptions) (digest.Digest, error)
 	Search(ctx context.Context, term string, limit int, auth *registry.AuthConfig) ([]registry.SearchResult, error)
@@ -91,6 +91,7 @@ type Images interface {
 	Tag(ctx context.Context, src, dst string) error
 	Remove(ctx context.Context, ref string, force, prune bool) ([]imagetypes.DeleteResponse, error)
 	WouldRemove(ctx context.Context, ref string, force bool) ([]imagetypes.DeleteResponse, int64, error)
+	RemovePlatforms(ctx context.Context, ref string, only []ocispec.Platform, force, dry bool) ([]imagetypes.DeleteResponse, int64, error)
 	Prune(ctx context.Context, filters map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error)
 	DiskUsage(ctx context.Context) (total, reclaimable int64, err error)
 	Space(ctx context.Context) ([]Space, error)

@@ -324,7 +324,7 @@ func TestImages(t *testing.T) {
 		{http.MethodGet, "/images/a/json?platform=x", "", 400},
 		{http.MethodGet, `/images/a/json?platform={"os":"linux"}`, "", 400},
 		{http.MethodGet, `/images/a/json?platform={"os":"linux","architecture":"arm64"}&manifests=1`, "", 400},
-		{http.MethodDelete, "/images/a?platforms=x", "", 501},
+		{http.MethodDelete, "/images/a?platforms=x", "", 400},
 		{http.MethodGet, "/images/json?filters={}", "", 200},
 	} {
 		i.last = ""

@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 // Image is an image to write.
@@ -25,6 +27,8 @@ type Image struct {
 	// Manifest is what manifest.json describes, for readers that know no
 	// indexes; nil: the image is not in there.
 	Manifest *ocispec.Descriptor
+	// Platforms are those to write of an index; none: all.
+	Platforms []ocispec.Platform
 }
 
 // Source is where blobs are read from.
@@ -52,7 +56,7 @@ func Write(ctx context.Context, source Source, w io.Writer, list []Image) error 
 		return err
 	}
 	for _, img := range list {
-		if err := out.tree(img.Target, false); err != nil {
+		if err := out.tree(img.Target, img.Platforms, false); err != nil {
 			return err
 		}
 		index.Manifests = append(index.Manifests, named(img)...)
@@ -101,9 +105,9 @@ type writer struct {
 	buf     []byte
 }
 
-// tree writes a descriptor and what is below it. An optional one that is not
-// there whole is left out.
-func (w *writer) tree(desc ocispec.Descriptor, optional bool) error {
+// tree writes a descriptor and what is below it, of an index for some platforms
+// only. An optional one that is not there whole is left out.
+func (w *writer) tree(desc ocispec.Descriptor, only []ocispec.Platform, optional bool) error {
 	if w.written[desc.Digest] {
 		return nil
 	}
@@ -115,6 +119,9 @@ func (w *writer) tree(desc ocispec.Descriptor, optional bool) error {
 		return err
 	}
 	isIndex := images.IsIndexType(desc.MediaType)
+	if isIndex {
+		children = oci.ForPlatforms(children, only)
+	}
 	if optional && !isIndex {
 		for _, c := range children {
 			if _, err := w.source.Info(w.ctx, c.Digest); errdefs.IsNotFound(err) {
@@ -125,7 +132,7 @@ func (w *writer) tree(desc ocispec.Descriptor, optional bool) error {
 		}
 	}
 	for _, c := range children {
-		if err := w.tree(c, isIndex); err != nil {
+		if err := w.tree(c, only, isIndex); err != nil {
 			return err
 		}
 	}

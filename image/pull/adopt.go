@@ -14,13 +14,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-engine/berth/image/progress"
+	"github.com/berth-engine/berth/oci"
 )
 
 // Adopt checks an image whose blobs are in the store already as if it were
 // pulled, and unpacks it if it is for this host. An index may lack some of its
-// manifests, as long as one is there whole. The context is as for Fetch.
-func (p *Puller) Adopt(ctx context.Context, target ocispec.Descriptor, out *progress.Stream) (Result, error) {
-	a := adoption{p: p, out: out}
+// manifests, as long as one is there whole; with some platforms named it is to
+// keep only those for them. The context is as for Fetch.
+func (p *Puller) Adopt(ctx context.Context, target ocispec.Descriptor, only []ocispec.Platform, out *progress.Stream) (Result, error) {
+	a := adoption{p: p, only: only, out: out}
 	if err := a.walk(ctx, target, 0); err != nil {
 		return Result{}, err
 	}
@@ -33,6 +35,7 @@ func (p *Puller) Adopt(ctx context.Context, target ocispec.Descriptor, out *prog
 // adoption is one call of Adopt.
 type adoption struct {
 	p     *Puller
+	only  []ocispec.Platform // none: all
 	out   *progress.Stream
 	whole int // images that are there with all layers
 	best  ocispec.Descriptor
@@ -64,6 +67,7 @@ func (a *adoption) walk(ctx context.Context, desc ocispec.Descriptor, depth int)
 	if err != nil {
 		return fmt.Errorf("index %s: %w: %w", desc.Digest, err, errdefs.ErrInvalidArgument)
 	}
+	children = oci.ForPlatforms(children, a.only)
 	if err := (&job{content: a.p.db.Content}).label(ctx, desc, children); err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func (a *adoption) image(ctx context.Context, desc ocispec.Descriptor, depth int
 	if err != nil {
 		return err
 	}
-	if depth > 0 && (!images.IsConfigType(m.Config.MediaType) || desc.Annotations["vnd.docker.reference.type"] != "") {
+	if depth > 0 && (!images.IsConfigType(m.Config.MediaType) || desc.Annotations[oci.AnnotationReferenceType] != "") {
 		children := append([]ocispec.Descriptor{m.Config}, m.Layers...)
 		return (&job{content: a.p.db.Content}).label(ctx, desc, children)
 	}
