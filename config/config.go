@@ -49,9 +49,21 @@ type Config struct {
 	MaxUploads       int      `json:"max-concurrent-uploads"`
 	DownloadAttempts int      `json:"max-download-attempts"`
 
-	Bridge string `json:"bridge"` // name of the default bridge
-	BIP    string `json:"bip"`    // its address with prefix length; "": chosen
-	MTU    int    `json:"mtu"`    // 0: the default route's
+	Bridge        string `json:"bridge"`          // name of the default bridge
+	BIP           string `json:"bip"`             // its address with prefix length; "": chosen
+	FixedCIDR     string `json:"fixed-cidr"`      // part of its network that containers get addresses from; "": all
+	Gateway       string `json:"default-gateway"` // containers' way out; "": the bridge
+	IPv6          bool   `json:"ipv6"`            // the default network has IPv6, too
+	BIP6          string `json:"bip6"`
+	FixedCIDR6    string `json:"fixed-cidr-v6"`
+	Gateway6      string `json:"default-gateway-v6"`
+	ICC           bool   `json:"icc"`                  // containers of the default network reach each other
+	Masquerade    bool   `json:"ip-masq"`              // they go out under the host's address
+	PublishIP     string `json:"ip"`                   // of ports that are published without an address; 0.0.0.0: all
+	Forward       bool   `json:"ip-forward"`           // switch forwarding on
+	DirectRouting bool   `json:"allow-direct-routing"` // who is outside reaches published ports at containers' addresses
+	AcceptMark    string `json:"bridge-accept-fwmark"` // of packets that are let in to bridges, as MARK[/MASK]
+	MTU           int    `json:"mtu"`                  // 0: the default route's
 	// AddressPools are where subnets of networks are taken from that name none;
 	// none: Docker's.
 	AddressPools []AddressPool                `json:"default-address-pools"`
@@ -117,6 +129,7 @@ func defaults() *Config {
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
 		RegistryDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"},
 		MaxDownloads: 3, MaxUploads: 5, DownloadAttempts: 5, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
+		ICC: true, Masquerade: true, Forward: true, PublishIP: "0.0.0.0",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
 		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{}, NetworkOpts: map[string]map[string]string{},

@@ -39,9 +39,6 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.IntVar(&c.DownloadAttempts, "max-download-attempts", c.DownloadAttempts, "How often a download is tried")
 	fs.StringArrayVar(&c.RegistryDirs, "registry-config-dir", c.RegistryDirs, "Directory with one for each registry: hosts.toml, certificates")
 
-	fs.StringVarP(&c.Bridge, "bridge", "b", c.Bridge, "Name of the default bridge")
-	fs.StringVar(&c.BIP, "bip", c.BIP, "Address of the default bridge, as ADDRESS/PREFIX")
-	fs.IntVar(&c.MTU, "mtu", c.MTU, "MTU of the default bridge; 0: chosen")
 	fs.StringVar(&c.PublishPolicy, "publish-policy", c.PublishPolicy, "Published ports: docker (they go round the host's input rules), host (those decide), loopback (127.0.0.1 unless an address is named)")
 
 	fs.StringVar(&c.CgroupParent, "cgroup-parent", c.CgroupParent, "Parent cgroup of all containers")

@@ -198,17 +198,7 @@ func (c *Config) checkNetwork() error {
 			return err
 		}
 	}
-	if c.BIP == "" {
-		return nil
-	}
-	p, err := netip.ParsePrefix(c.BIP)
-	if err != nil {
-		return fmt.Errorf("invalid bip: invalid CIDR address: %s", c.BIP)
-	}
-	if !p.Addr().Is4() || p.Bits() < 8 || p.Bits() > 30 || p.Addr() == p.Masked().Addr() {
-		return fmt.Errorf("invalid bip: %s is not the IPv4 address of a host in its network", c.BIP)
-	}
-	return nil
+	return c.checkHome()
 }
 
 func (c *Config) checkLabels() error {

@@ -104,6 +104,11 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 			return err
 		}
 		u.push(func(context.Context) error { m.drop(s); return nil })
+		if s == m.home { // the setting may be another than before
+			if err := s.bridge.Adopt(e.HostLink); err != nil {
+				m.log.Warn("set up a container's port again", "container", id, "error", err)
+			}
+		}
 		for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
 			pool := s.pool(p.Addr())
 			if !p.IsValid() || pool == nil {

@@ -94,7 +94,7 @@ func stayHost(links []netlink.Link) error {
 func (m *Manager) forward() (err error) {
 	f := m.forwarding(false)
 	on := false
-	if m.apart, on, err = f.recall(); err == nil && !on {
+	if m.apart, on, err = f.recall(); err == nil && !on && !m.o.NoForward {
 		m.apart, err = f.enable(m.conn)
 	}
 	if err != nil {
@@ -112,7 +112,7 @@ func (m *Manager) forwardSix() error {
 		return fmt.Errorf("this kernel has no IPv6: %w", errdefs.ErrFailedPrecondition)
 	}
 	_, on, err := f.recall()
-	if err != nil || on {
+	if err != nil || on || m.o.NoForward {
 		return err
 	}
 	apart, err := f.enable(m.conn)

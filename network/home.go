@@ -5,47 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-
-	"github.com/berth-engine/berth/network/bridge"
-	"github.com/berth-engine/berth/network/dns"
-	"github.com/berth-engine/berth/network/ipam"
-	"github.com/berth-engine/berth/network/nft"
 )
-
-// openHome makes or adopts the default network.
-func (m *Manager) openHome(dir string) error {
-	path := filepath.Join(dir, "bridge.address")
-	b, err := bridge.Open(m.conn, bridge.Options{
-		Name: m.o.Bridge, Address: m.o.BIP, Prefer: lastAddress(path), Pools: m.o.Pools, MTU: m.o.MTU, Avoid: dns.Host().Servers, Log: m.log,
-		Owner: m.owner, Alive: m.alive,
-	})
-	if err != nil {
-		return err
-	}
-	address := b.Address()
-	if err := os.WriteFile(path, []byte(address.String()+"\n"), 0o600); err != nil {
-		return err
-	}
-	d := Definition{
-		Version: definitionVersion, ID: m.fixed[DefaultNetwork], Name: DefaultNetwork, Driver: DriverBridge, Created: m.created, IPv4: true,
-		Subnets: []ipam.Subnet{{Prefix: address.Masked(), Gateway: address.Addr()}},
-		Options: map[string]string{
-			optDefault: "true", optICC: "true", optMasquerade: "true", optBinding: "0.0.0.0",
-			optBridgeName: b.Name(), optMTU: strconv.Itoa(b.MTU()),
-		},
-	}
-	delete(m.fixed, DefaultNetwork)
-	s, err := newSegment(d)
-	if err != nil {
-		return err
-	}
-	s.bridge, s.o.binding, s.rule = b, netip.Addr{}, nft.Network{Bridge: b.Name(), Subnets: []netip.Prefix{address.Masked()}}
-	m.home = s
-	m.segments[d.ID] = s
-	return nil
-}
 
 // identify reads what says which networks these are, or makes it.
 func (m *Manager) identify(dir string) (err error) {

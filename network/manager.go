@@ -38,16 +38,19 @@ type Options struct {
 	DataRoot string
 	// Bridge is the name of the default bridge's link. "": berth0.
 	Bridge string
-	// BIP is the bridge's address and its network's size. Zero: what an existing
-	// link has, or else the first of Docker's default pools that overlaps with
-	// nothing on the host.
-	BIP  netip.Prefix
+	// Home is what the default network is to be.
+	Home HomeOptions
 	Netd NetdOptions
 	// MTU of the bridge and of containers' interfaces. 0: that of the host's
 	// default route, at most 1500.
 	MTU int
 	// Policy of published ports.
 	Policy Policy
+	// NoForward leaves it to the administrator to switch forwarding on.
+	NoForward bool
+	// Direct: see nft.State. Accept: the same.
+	Direct bool
+	Accept nft.Match
 	// Pools are where subnets of networks are taken from that do not name
 	// theirs. Nil: ipam.DefaultPools.
 	Pools ipam.Areas
@@ -203,7 +206,9 @@ func tableName(bridge string) string {
 // replace makes the firewall's table what it should be, with these ports; m.mu is
 // held, except in New.
 func (m *Manager) replace(ports []nft.Port) error {
-	return m.table.Replace(nft.State{Networks: m.rules(), Apart: m.apart, Apart6: m.apart6, Ports: ports, Mark: m.policy.mark()})
+	return m.table.Replace(nft.State{
+		Networks: m.rules(), Apart: m.apart, Apart6: m.apart6, Ports: ports, Mark: m.policy.mark(), Accept: m.o.Accept, Direct: m.o.Direct,
+	})
 }
 
 // close ends connections; what exists stays.
@@ -303,7 +308,7 @@ func (m *Manager) published() []nft.Port {
 // DNS returns what a container's /etc/resolv.conf should say: name servers,
 // search domains and options.
 func (m *Manager) DNS() (servers, search, options []string) {
-	c := dns.Host()
+	c := dns.Host(m.o.Home.IPv6)
 	for _, a := range c.Servers {
 		servers = append(servers, a.String())
 	}

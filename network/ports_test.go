@@ -137,7 +137,7 @@ func TestConflict(t *testing.T) {
 }
 
 func TestAddresses(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.BIP = netip.MustParsePrefix("172.30.0.1/29") })
+	w := newWorld(t, func(o *Options) { o.Home.BIP = netip.MustParsePrefix("172.30.0.1/29") })
 	fixed := Desired{ID: "fixed", Networks: []EndpointSpec{{
 		Name: DefaultNetwork, IPv4: netip.MustParseAddr("172.30.0.3"), MAC: net.HardwareAddr{0x02, 1, 2, 3, 4, 5},
 	}}}

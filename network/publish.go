@@ -75,7 +75,7 @@ func (s *segment) split(r *Result, ports []PortSpec) (routed []PortBinding, host
 		if p.Proto == "" {
 			p.Proto = "tcp"
 		}
-		if !p.HostIP.IsValid() && s.o.binding.IsValid() {
+		if !p.HostIP.IsValid() && s.o.binding.IsValid() && s.o.binding != netip.IPv4Unspecified() {
 			p.HostIP = s.o.binding
 		}
 		if four.IsValid() && s.routed(false) || six.IsValid() && s.routed(true) {
@@ -172,7 +172,7 @@ func (m *Manager) ruleset(r *Result) ([]nft.Port, error) {
 		rule := nft.Port{HostIP: p.HostIP, HostPort: p.HostPort, Proto: proto, ContainerPort: p.ContainerPort}
 		for _, a := range []netip.Addr{four, six} {
 			// Also on other networks, for links that may use containers' addresses.
-			direct := p.Routed && s.routed(a.Is6()) || !p.Routed && len(s.o.trusted) > 0 && a.Is6() == p.HostIP.Is6()
+			direct := p.Routed && s.routed(a.Is6()) || !p.Routed && (m.o.Direct || len(s.o.trusted) > 0) && a.Is6() == p.HostIP.Is6()
 			if a.IsValid() && direct {
 				out = append(out, nft.Port{Routed: true, ContainerIP: a, ContainerPort: p.ContainerPort, Proto: proto})
 			}

@@ -119,11 +119,27 @@ func (s *segment) gateway(a netip.Prefix) netip.Addr {
 	if !a.IsValid() || s.inward() {
 		return netip.Addr{}
 	}
-	if p := s.pool(a.Addr()); p != nil {
-		return p.Subnet().Gateway
+	p := s.pool(a.Addr())
+	if p == nil {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	subnet := p.Subnet()
+	aux := auxGateway4
+	if a.Addr().Is6() {
+		aux = auxGateway6
+	}
+	if other, ok := subnet.Aux[aux]; ok && s.bridge != nil {
+		return other
+	}
+	return subnet.Gateway
 }
+
+// Names of auxiliary addresses that are containers' gateway in the place of the
+// bridge's own address; they are Docker's.
+const (
+	auxGateway4 = "DefaultGatewayIPv4"
+	auxGateway6 = "DefaultGatewayIPv6"
+)
 
 // inward tells whether nothing leads out of the network.
 func (s *segment) inward() bool { return s.def.Internal || s.lan.alone }

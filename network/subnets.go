@@ -44,7 +44,7 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		if six && !areas.HasSix() {
 			areas = ipam.Areas{m.local}
 		}
-		servers := dns.Host().Servers
+		servers := dns.Host(true).Servers
 		p, err := areas.Choose(six, func(p netip.Prefix) bool {
 			return !overlapsAny(p, others) && !overlapsAny(p, used) && !slices.ContainsFunc(servers, p.Contains)
 		})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -30,6 +29,7 @@ import (
 	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/network/ipam"
+	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
@@ -113,12 +113,10 @@ func (d *daemon) run(parent context.Context) (err error) {
 	d.images.Store(images)
 	defer d.images.Store(nil)
 
-	var bip netip.Prefix
-	if cfg.BIP != "" {
-		bip = netip.MustParsePrefix(cfg.BIP) // validated
-	}
+	mark, mask := cfg.Mark()
 	networks, err := network.New(ctx, network.Options{
-		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, BIP: bip,
+		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
+		NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
 		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, Events: d.events, Log: d.log,
 		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})
@@ -251,8 +249,14 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 // addressPools are the configured ones; nil: none are.
 func addressPools(cfg *config.Config) ipam.Areas {
 	var out ipam.Areas
+	four := false
 	for _, p := range cfg.AddressPools {
-		out = append(out, ipam.Area{Base: p.Prefix(), Bits: p.Size})
+		a := ipam.Area{Base: p.Prefix(), Bits: p.Size}
+		four = four || a.Base.Addr().Is4()
+		out = append(out, a)
+	}
+	if len(out) > 0 && !four {
+		out = append(out, ipam.DefaultPools...) // nothing was said about IPv4
 	}
 	return out
 }

@@ -68,8 +68,9 @@ func (c *Conn) AddVeth(v Veth) error {
 // from, if that is where they belong.
 func (c *Conn) SetHairpin(index int) error { return c.h.LinkSetHairpin(at(index), true) }
 
-// SetIsolated keeps a port of a bridge from talking to other such ports of it.
-func (c *Conn) SetIsolated(index int) error { return c.h.LinkSetIsolated(at(index), true) }
+// SetIsolated keeps a port of a bridge from talking to other such ports of it,
+// or ends that.
+func (c *Conn) SetIsolated(index int, on bool) error { return c.h.LinkSetIsolated(at(index), on) }
 
 // PinMAC tells a bridge that a hardware address is behind one of its ports
 // (index), and stays there whatever frames come from elsewhere, until the port

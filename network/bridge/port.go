@@ -81,7 +81,7 @@ func (b *Bridge) prepare(p Port) error {
 		return err
 	}
 	if b.isolate {
-		if err := b.conn.SetIsolated(p.Interface.Peer); err != nil {
+		if err := b.conn.SetIsolated(p.Interface.Peer, true); err != nil {
 			return fmt.Errorf("isolate port: %w", err)
 		}
 	}
@@ -102,6 +102,11 @@ func (b *Bridge) move(n *Namespace, from *Bridge) error {
 	if err := b.conn.SetMaster(p.Interface.Peer, b.link.Index, b.Group()); err != nil {
 		return fmt.Errorf("move port to bridge %s: %w", b.link.Name, err)
 	}
+	if from.isolate && !b.isolate {
+		if err := b.conn.SetIsolated(p.Interface.Peer, false); err != nil {
+			return fmt.Errorf("isolate port: %w", err)
+		}
+	}
 	return b.prepare(p)
 }
 
@@ -116,6 +121,16 @@ func (b *Bridge) Pin(p Port, mac net.HardwareAddr) error {
 		return fmt.Errorf("pin %s to its port: %w", mac, err)
 	}
 	return nil
+}
+
+// Adopt makes the settings of a port that an earlier engine made, whose bridge
+// may have been another in this.
+func (b *Bridge) Adopt(hostLink string) error {
+	l, err := b.conn.Link(hostLink)
+	if err != nil {
+		return err
+	}
+	return b.conn.SetIsolated(l.Index, b.isolate)
 }
 
 // hairpin lets a container reach its own published port where bridged packets

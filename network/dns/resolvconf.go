@@ -57,12 +57,12 @@ func Parse(data []byte) Config {
 	return c
 }
 
-// Host reads the host's configuration for containers on an IPv4 network.
-// Loopback servers are left out; where systemd-resolved is the only one, its
-// own list of upstream servers is used instead.
-func Host() Config {
+// Host reads the host's configuration for containers on an IPv4 network, or one
+// that has IPv6, too. Loopback servers are left out; where systemd-resolved is
+// the only one, its own list of upstream servers is used instead.
+func Host(six bool) Config {
 	c := hostRaw()
-	c.Servers = reachable(c.Servers)
+	c.Servers = reachable(c.Servers, six)
 	if len(c.Servers) == 0 {
 		c.Servers = Fallback
 	}
@@ -77,10 +77,10 @@ func read(path string) Config {
 	return Parse(data)
 }
 
-func reachable(servers []netip.Addr) []netip.Addr {
+func reachable(servers []netip.Addr, six bool) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range servers {
-		if a.Is4() && !a.IsLoopback() {
+		if (a.Is4() || six && !a.IsLinkLocalUnicast()) && !a.IsLoopback() {
 			out = append(out, a)
 		}
 	}

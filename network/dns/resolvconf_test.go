@@ -22,7 +22,7 @@ func TestParse(t *testing.T) {
 
 func TestReachable(t *testing.T) {
 	in := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%eth0")}
-	if got := reachable(in); len(got) != 1 || got[0].String() != "10.0.0.1" {
+	if got := reachable(in, false); len(got) != 1 || got[0].String() != "10.0.0.1" {
 		t.Errorf("got %v", got)
 	}
 }

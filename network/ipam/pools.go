@@ -103,3 +103,13 @@ func LocalArea() Area {
 	rand.Read(b[1:6])
 	return Area{netip.PrefixFrom(netip.AddrFrom16(b), 48), 64}
 }
+
+// Contain tells whether a subnet is one that is cut from an area.
+func (as Areas) Contain(p netip.Prefix) bool {
+	for _, a := range as {
+		if a.Bits == p.Bits() && a.Base.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}

@@ -24,7 +24,7 @@ const (
 // chains adds the chains and rules, which are the same for any number of
 // networks. `nft list table` and `berth network rules` show them as
 // docs/networking.md explains them.
-func (t *Table) chains(mark uint32) {
+func (t *Table) chains(state *State) {
 	t.rules = map[string][]string{}
 	t.order = nil
 	s := t.sets
@@ -44,12 +44,12 @@ func (t *Table) chains(mark uint32) {
 		t.rule(input, f.toIn(f.inner), f.notHome(f.home), fresh(), drop())
 	}
 
-	if mark != 0 {
-		t.inOthersNames(mark)
+	if state.Mark != 0 {
+		t.inOthersNames(state.Mark)
 	}
 	t.publish()
 	t.hide()
-	t.forward()
+	t.forward(state)
 }
 
 // inOthersNames marks the answers to connections that berth-netd made with a
@@ -128,7 +128,7 @@ func (t *Table) hide() {
 }
 
 // forward decides who reaches whom.
-func (t *Table) forward() {
+func (t *Table) forward(state *State) {
 	s := t.sets
 	// Chains that others lead to must exist before.
 	alone := t.chain(lonely)
@@ -136,6 +136,9 @@ func (t *Table) forward() {
 	t.rule(alone, drop())
 
 	strangers := t.chain(toward)
+	if state.Accept.Mask != 0 {
+		t.rule(strangers, markIs(state.Accept), accept())
+	}
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(strangers, f.socketIn(f.opened), accept())
@@ -151,6 +154,9 @@ func (t *Table) forward() {
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(strangers, f.is(), oifIn(f.open), accept())
+		if state.Direct {
+			t.rule(strangers, f.socketIn(f.direct), accept())
+		}
 	}
 	// Nobody reaches a port that was not published.
 	t.rule(strangers, drop())

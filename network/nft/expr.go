@@ -240,6 +240,16 @@ func (f *family) translate(set *nftables.Set) part {
 		&expr.NAT{Type: expr.NATTypeSourceNAT, Family: uint32(f.proto), RegAddrMin: a16})}
 }
 
+// markIs matches packets by some bits of their mark.
+func markIs(m Match) part {
+	native := binaryutil.NativeEndian
+	return part{fmt.Sprintf("meta mark & 0x%08x == 0x%08x", m.Mask, m.Mark), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: a16},
+		&expr.Bitwise{SourceRegister: a16, DestRegister: a16, Len: 4, Mask: native.PutUint32(m.Mask), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: native.PutUint32(m.Mark)},
+	}}
+}
+
 func marked(mark uint32) part {
 	return part{fmt.Sprintf("meta mark 0x%08x", mark), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: a16},

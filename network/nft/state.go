@@ -68,8 +68,8 @@ type Port struct {
 	ContainerIP   netip.Addr
 	ContainerPort uint16
 	// Routed opens the container's port at the container's address, to everybody
-	// on a Routed network and to Trusted links on others; HostIP and HostPort
-	// are not used.
+	// on a Routed network and to Trusted links on others, or with State.Direct
+	// to everybody outside; HostIP and HostPort are not used.
 	Routed bool
 }
 
@@ -84,7 +84,16 @@ type State struct {
 	// Mark is what berth-netd marks connections with that it makes to containers
 	// in others' names; their answers get the next number. 0: none.
 	Mark uint32
+	// Accept lets forwarded packets in to networks that are not internal by
+	// their mark.
+	Accept Match
+	// Direct: who is outside reaches published ports of NAT networks at the
+	// containers' own addresses, too; Ports that are Routed say which.
+	Direct bool
 }
+
+// Match is what a packet's mark must be. The zero Match matches nothing.
+type Match struct{ Mark, Mask uint32 }
 
 // protocols are those whose ports can be published.
 var protocols = map[string]uint8{"tcp": unix.IPPROTO_TCP, "udp": unix.IPPROTO_UDP, "sctp": unix.IPPROTO_SCTP}

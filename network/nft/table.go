@@ -52,7 +52,7 @@ func (t *Table) Replace(s State) error {
 	if err := t.addSets(); err != nil {
 		return err
 	}
-	t.chains(s.Mark)
+	t.chains(&s)
 	t.networks = slices.Clone(s.Networks)
 	c := t.content(s.Ports)
 	for i := range s.Networks {

@@ -44,6 +44,8 @@ func example() State {
 		Apart:  []string{"eth0", "wlan0"},
 		Apart6: []string{"eth0"},
 		Mark:   0xbe57,
+		Accept: Match{0x1, 0x3},
+		Direct: true,
 		Networks: []Network{
 			{Bridge: "berth0", Subnets: []netip.Prefix{prefix("172.17.0.0/16")}},
 			{Bridge: "br-nat", Subnets: []netip.Prefix{prefix("172.18.0.0/16"), prefix("fd00:18::/64")}, Trusted: []string{"eth1"}},
