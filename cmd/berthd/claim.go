@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/gofrs/flock"
@@ -48,7 +49,11 @@ func (d *daemon) claim(cfg *config.Config) (release func(), err error) {
 		return nil, err
 	}
 	undo = append(undo, unlock)
-	if err := mount.HoldsUppers(cfg.DataRoot); errdefs.IsFailedPrecondition(err) {
+	// A full disk says nothing of that. An engine has to start on one, or nobody
+	// could make room by removing containers and images.
+	if err := mount.HoldsUppers(cfg.DataRoot); isFull(err) {
+		d.log.Warn("the data-root has no room: nothing can be made until some is", "data-root", cfg.DataRoot)
+	} else if errdefs.IsFailedPrecondition(err) {
 		return nil, fmt.Errorf("data-root %w: use --data-root with a folder on ext4, xfs, btrfs or tmpfs; in a container, with a volume (-v berth-data:%s)", err, cfg.DataRoot)
 	} else if err != nil {
 		return nil, err
@@ -90,12 +95,16 @@ func lock(what, dir string) (unlock func(), err error) {
 		holder, _ := os.ReadFile(path)
 		return nil, fmt.Errorf("%s %s is in use already, by the daemon with process id %s", what, dir, strings.TrimSpace(string(holder)))
 	}
-	if err := os.WriteFile(path, []byte(processID()), 0o600); err != nil {
+	// The process id is for people: on a full disk there is none.
+	if err := os.WriteFile(path, []byte(processID()), 0o600); err != nil && !isFull(err) {
 		_ = l.Unlock()
 		return nil, err
 	}
 	return func() { _ = l.Unlock() }, nil
 }
+
+// isFull tells that there was no room for something.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // ours refuses a data-root that belongs to something else: its mode is about to
 // be changed, and a mistyped --data-root should not do that to /home.

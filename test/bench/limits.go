@@ -24,6 +24,7 @@ type limitOptions struct {
 	beside           []int         // how many containers run while others start
 	networks         int           // how many are made
 	churning         int           // how many containers join and leave networks
+	stalled          bool          // of the case logs, only what has a reader that reads nothing
 }
 
 // limitCase is one thing that must hold with many containers or much output. It
@@ -82,8 +83,14 @@ func limitCaseAlone(ctx context.Context, o options, c limitCase, r *report) (err
 	return c.run(ctx, o, own, r)
 }
 
-// removeAll leaves nothing running.
+// removeAll leaves nothing running, whatever a case was at when it ended or was
+// interrupted: one has stopped the daemon, which alone can remove containers.
 func (o *own) removeAll(ctx context.Context) error {
+	if !o.daemon.Running() {
+		if err := o.daemon.Start(ctx); err != nil {
+			return err
+		}
+	}
 	list, err := o.client.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {
 		return err

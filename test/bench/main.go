@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -45,10 +46,11 @@ func main() {
 		o.limits.beside, err = numbers(s)
 		return err
 	})
+	flag.BoolVar(&o.limits.stalled, "stalled", false, "-limits -only logs: leave out the run without a reader (for -bytes 10737418240)")
 	render := flag.String("render", "", "render the samples in this folder as Markdown and end")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := func() error {
 		if *render != "" {
@@ -95,9 +97,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() {
-		if e := own.close(); err == nil {
-			err = e
-		}
+		err = errors.Join(err, own.removeAll(context.WithoutCancel(ctx)), own.close())
 	}()
 	targets := []*target{own.target}
 	for spec := range strings.SplitSeq(o.peers, ",") {

@@ -41,6 +41,9 @@ func stalledLogs(ctx context.Context, o options, own *own, r *report) error {
 	took := benchCase{name: size + " of output, time to write", unit: "s"}
 	grown := benchCase{name: size + " of output with a stalled logs -f, growth of the daemon (RSS)", unit: "MB"}
 	for _, reader := range []bool{false, true} {
+		if !reader && o.limits.stalled {
+			continue
+		}
 		id, err := own.create(ctx, writes(o.limits.bytes))
 		if err != nil {
 			return err

@@ -46,9 +46,11 @@ func finish(t *testing.T, d *engine.Daemon, before leak.State) {
 			t.Errorf("stop the daemon: %v", err)
 		}
 	}
-	// A story may have mounted a small filesystem as data-root.
-	if err := syscall.Unmount(d.DataRoot(), 0); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
-		t.Errorf("unmount the data-root: %v", err)
+	// A story may have mounted a small filesystem there.
+	for _, dir := range []string{d.DataRoot(), d.ExecRoot()} {
+		if err := syscall.Unmount(dir, 0); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOENT) {
+			t.Errorf("unmount %s: %v", dir, err)
+		}
 	}
 	if err := os.RemoveAll(d.Dir); err != nil {
 		t.Errorf("something in the engine's folder is in use: %v", err)
