@@ -31,9 +31,7 @@ func (s *Sandbox) Watch(ctx context.Context, killed func(OOMKill)) (Exit, error)
 		case <-w.Ready():
 			tell(w.Take())
 		case <-s.done:
-			if s.exit.OOMKilled {
-				tell(w.Look()) // the news of the end may have been quicker
-			}
+			tell(w.Look()) // the news of the end may have been quicker
 			return s.exit, nil
 		case <-s.gone:
 			return s.Wait(ctx)

@@ -40,10 +40,19 @@ func openKernelLog() *kernelLog {
 const maxLogged = 256
 
 // killed returns the last n kills in a group, unknown ones for those that the
-// log does not have. The group's name may lack the part of the path that a
-// cgroup namespace hides.
+// log does not have.
 func (l *kernelLog) killed(group string, n uint64) []OOMKill {
 	n = min(n, maxKills)
+	out := l.logged(group, n)
+	for uint64(len(out)) < n {
+		out = append(out, OOMKill{})
+	}
+	return out
+}
+
+// logged returns at most n kills in a group that the log has. The group's name
+// may lack the part of the path that a cgroup namespace hides.
+func (l *kernelLog) logged(group string, n uint64) []OOMKill {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.collect()
@@ -57,9 +66,6 @@ func (l *kernelLog) killed(group string, n uint64) []OOMKill {
 		}
 	}
 	l.kills = rest
-	for uint64(len(out)) < n {
-		out = append(out, OOMKill{})
-	}
 	return out
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // An OOMKill is a process that the kernel killed for want of memory.
@@ -122,8 +124,8 @@ func (o *OOMWatch) Take() []OOMKill {
 	return kills
 }
 
-// Look reads the kernel's count now and returns as Take does. A group that is
-// gone has no more kills.
+// Look reads the kernel's count now and returns as Take does. Of a group that is
+// gone, as one of systemd's is as soon as it is empty, the kernel's log tells.
 func (o *OOMWatch) Look() []OOMKill {
 	o.look()
 	return o.Take()
@@ -134,12 +136,18 @@ func (o *OOMWatch) look() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n, err := o.g.OOMKills()
-	if err != nil || n <= o.seen {
+	var fresh []OOMKill
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV):
+		fresh = o.w.log.logged(o.g.name, maxKills)
+	case err == nil && n > o.seen:
+		fresh = o.w.log.killed(o.g.name, n-o.seen)
+		o.seen = n
+	}
+	if len(fresh) == 0 {
 		return false
 	}
-	fresh := n - o.seen
-	o.seen = n
-	for _, k := range o.w.log.killed(o.g.name, fresh) {
+	for _, k := range fresh {
 		if len(o.kills) < maxKills {
 			o.kills = append(o.kills, k)
 		}
@@ -153,6 +161,7 @@ func (o *OOMWatch) look() bool {
 
 // Close ends the watch.
 func (o *OOMWatch) Close() {
+	o.w.log.logged(o.g.name, maxLogged) // are not for the next group of this name
 	o.w.mu.Lock()
 	defer o.w.mu.Unlock()
 	if o.w.byID[o.id] == o && !o.w.closed {

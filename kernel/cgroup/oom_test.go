@@ -112,3 +112,39 @@ func TestParseKill(t *testing.T) {
 		t.Errorf("%+v, left %+v", got, l.kills)
 	}
 }
+
+// Of a group that was removed before anybody looked, the log tells.
+func TestOOMWatchGone(t *testing.T) {
+	cleanParent(t)
+	w, err := NewOOMWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	if w.log.fd < 0 {
+		t.Log("the kernel's log cannot be read here")
+		return
+	}
+	var o *OOMWatch
+	for range 2 { // the second knows nothing of the first
+		g, err := Create(parent, "gone", &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: new(int64(16 << 20)), Swap: new(int64(16 << 20))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = g.Destroy() }() // it may be gone
+		if o, err = w.Watch(g, 0); err != nil {
+			t.Fatal(err)
+		}
+		_ = sleeper(t, g, "sh", "-c", "read x; echo joined; exec tail /dev/zero").Wait() // killed
+		if err := g.Destroy(); err != nil {
+			t.Fatal(err)
+		}
+		if kills := o.Look(); len(kills) != 1 || kills[0].Process != "tail" || kills[0].Pid == 0 {
+			t.Errorf("%+v, want tail", kills)
+		}
+		o.Close()
+	}
+	if kills := o.Look(); kills != nil {
+		t.Errorf("again: %+v", kills)
+	}
+}

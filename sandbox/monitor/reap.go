@@ -21,11 +21,13 @@ func (c *container) reap(pidfd *os.File) {
 	status, err := Reap(pidfd, c.proc.Pid)
 	c.proc.reaped()
 	now := time.Now()
+	kills := oomKills(c.cfg.OOMFile) // at once: systemd removes an empty group
 	_ = pidfd.Close() // only read
 	c.starting.Lock() // a start that failed says why before we look
 	defer c.starting.Unlock()
 	if !c.cfg.Plan.OwnPids() {
 		killGroup(c.cfg)
+		kills = max(kills, oomKills(c.cfg.OOMFile))
 	}
 	c.execs.end()
 	c.fan.lift()
@@ -38,7 +40,7 @@ func (c *container) reap(pidfd *os.File) {
 	if c.startErr != nil {
 		e.Code, e.Signal, e.Reason = c.startErr.ExitCode(), 0, c.startErr.Text
 	}
-	e.OOMKilled = oomKills(c.cfg.OOMFile) > 0
+	e.OOMKilled = kills > 0
 	// What the container had is let go before its end is known, so that who
 	// waited can take it apart.
 	_ = c.rootfs.Close()
@@ -72,7 +74,7 @@ func exitOf(status syscall.WaitStatus, err error) Exit {
 func oomKills(file string) uint64 {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return 0 // the group has no memory controller
+		return 0 // the group has no memory controller, or is gone
 	}
 	for line := range strings.Lines(string(data)) {
 		if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
