@@ -22,8 +22,8 @@ func (c *container) reap(pidfd *os.File) {
 	c.proc.reaped()
 	now := time.Now()
 	kills := oomKills(c.cfg.OOMFile) // at once: systemd removes an empty group
-	_ = pidfd.Close() // only read
-	c.starting.Lock() // a start that failed says why before we look
+	_ = pidfd.Close()                // only read
+	c.starting.Lock()                // a start that failed says why before we look
 	defer c.starting.Unlock()
 	if !c.cfg.Plan.OwnPids() {
 		killGroup(c.cfg)
