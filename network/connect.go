@@ -128,9 +128,10 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 	if err := m.renamed(ctx, id, before, r, n.File); err != nil {
 		return err
 	}
-	if want := m.bindings(r); len(want) > 0 && !slices.Equal(want, m.bindings(before)) {
-		u.push(func(ctx context.Context) error { return m.ports.Adopt(ctx, id, m.bindings(before)) })
-		if err := m.ports.Adopt(ctx, id, want); err != nil {
+	moved := len(r.Ports) > 0 && r.target() != before.target()
+	if moved {
+		u.push(func(ctx context.Context) error { return m.ports.Lead(ctx, id, before.target()) })
+		if err := m.ports.Lead(ctx, id, r.target()); err != nil {
 			return err
 		}
 	}
@@ -144,7 +145,16 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 		a.result = *r
 		return nil
 	}
-	return m.publish(a, *r, rules)
+	if err := m.publish(a, *r, rules); err != nil || !moved {
+		return err
+	}
+	if slices.ContainsFunc(r.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
+		// They would go on to the address that ports led to before.
+		if err := before.forgetFlows(); err != nil {
+			m.log.Warn("forget flows of ports that lead elsewhere", "container", id, "error", err)
+		}
+	}
+	return nil
 }
 
 // renamed brings names from one set of endpoints to another.

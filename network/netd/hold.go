@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/berth-engine/berth/kernel/socket"
@@ -17,6 +18,9 @@ type held struct {
 	listener net.Listener   // tcp
 	packets  net.PacketConn // udp
 	spliced  connections
+	// leads guards ContainerIP while the socket is served; who holds Server.mu
+	// may read it without.
+	leads sync.RWMutex
 }
 
 // close stops listening; what is connected stays so.

@@ -15,9 +15,10 @@ const connectIn = 10 * time.Second
 // and the answers come back to us.
 func (h *held) dial(network string, client netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{Timeout: connectIn}
-	target := netip.AddrPortFrom(h.ContainerIP, h.ContainerPort).String()
+	to := h.target()
+	target := netip.AddrPortFrom(to, h.ContainerPort).String()
 	client = netip.AddrPortFrom(client.Addr().Unmap(), client.Port())
-	if !h.InName || client.Addr().Is4() != h.ContainerIP.Is4() || !outsider(client.Addr(), h.ContainerIP) {
+	if !h.InName || client.Addr().Is4() != to.Is4() || !outsider(client.Addr(), to) {
 		return d.Dial(network, target)
 	}
 	d.Control = socket.InName(Mark)

@@ -77,6 +77,7 @@ const (
 	opReserve  = "reserve"
 	opRelease  = "release"
 	opChange   = "change"
+	opLead     = "lead"
 	opList     = "list"
 	opQuit     = "quit"
 	opHandover = "handover"
@@ -92,11 +93,12 @@ const (
 )
 
 type request struct {
-	Op      string    `json:"op"`
-	Version int       `json:"version,omitempty"` // hello: the newest the client speaks
-	Owner   string    `json:"owner,omitempty"`
-	Ports   []Port    `json:"ports,omitempty"`
-	Keep    []Binding `json:"keep,omitempty"` // change; restore: what to hold
+	Op      string     `json:"op"`
+	Version int        `json:"version,omitempty"` // hello: the newest the client speaks
+	Owner   string     `json:"owner,omitempty"`
+	Ports   []Port     `json:"ports,omitempty"`
+	Keep    []Binding  `json:"keep,omitempty"` // change; restore: what to hold
+	To      netip.Addr `json:"to,omitzero"`    // lead
 
 	Sandbox *dns.Sandbox `json:"sandbox,omitempty"` // resolve
 	// Sockets: two descriptors follow, those of the resolver's UDP and TCP socket.

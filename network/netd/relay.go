@@ -46,7 +46,11 @@ func (h *held) serveTCP() {
 func (h *held) splice(client *net.TCPConn) {
 	defer client.Close()
 	defer h.spliced.add(client)()
-	c, err := h.dial("tcp", client.RemoteAddr().(*net.TCPAddr).AddrPort())
+	from, to := client.RemoteAddr().(*net.TCPAddr).AddrPort(), h.target()
+	c, err := h.dial("tcp", from)
+	if err != nil && h.target() != to { // that address has just gone
+		c, err = h.dial("tcp", from)
+	}
 	if err != nil {
 		_ = client.SetLinger(0) // a reset is what a refused connection looks like
 		return
@@ -110,7 +114,7 @@ const (
 // serveUDP gives every client a socket of its own towards the container, so
 // that answers find their way back.
 func (h *held) serveUDP() {
-	r := &datagrams{socket: h.packets.(*net.UDPConn), dial: h.dial, peers: map[netip.AddrPort]*net.UDPConn{}}
+	r := &datagrams{socket: h.packets.(*net.UDPConn), dial: h.dial, target: h.target, peers: map[netip.AddrPort]*net.UDPConn{}}
 	defer r.end()
 	for {
 		if err := socket.Readable(r.socket); err != nil {
@@ -145,6 +149,7 @@ func (r *datagrams) pass() bool {
 type datagrams struct {
 	socket *net.UDPConn
 	dial   func(network string, client netip.AddrPort) (net.Conn, error)
+	target func() netip.Addr
 	mu     sync.Mutex
 	peers  map[netip.AddrPort]*net.UDPConn
 	wg     sync.WaitGroup
@@ -153,6 +158,10 @@ type datagrams struct {
 func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if c := r.peers[from]; c != nil && c.RemoteAddr().(*net.UDPAddr).AddrPort().Addr().Unmap() != r.target() {
+		c.Close() // it leads elsewhere by now
+		delete(r.peers, from)
+	}
 	if c := r.peers[from]; c != nil {
 		_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // closed: its reader is about to forget it
 		return c
@@ -184,7 +193,9 @@ func (r *datagrams) back(to netip.AddrPort, c *net.UDPConn) {
 		}
 	}
 	r.mu.Lock()
-	delete(r.peers, to)
+	if r.peers[to] == c {
+		delete(r.peers, to)
+	}
 	r.mu.Unlock()
 	c.Close()
 }

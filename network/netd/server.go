@@ -137,6 +137,8 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 		return s.reserve(ctx, req.Owner, req.Ports)
 	case opChange:
 		return s.change(ctx, req.Owner, req.Keep, req.Ports)
+	case opLead:
+		return s.lead(req.Owner, req.To)
 	case opRelease:
 		return s.release(req.Owner)
 	case opRestore:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"sync"
@@ -117,6 +118,27 @@ func (k *Keeper) Change(ctx context.Context, owner string, keep []netd.Binding, 
 	}
 	k.keep(owner)
 	return unfold(got), nil
+}
+
+// Lead has everything that owner holds lead to another address of the container.
+// No port is closed meanwhile.
+func (k *Keeper) Lead(ctx context.Context, owner string, to netip.Addr) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.held[owner]) == 0 {
+		return nil
+	}
+	var got []netd.Binding
+	err := k.call(ctx, func(c *netd.Client) (err error) {
+		got, err = c.Lead(owner, to)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	k.held[owner] = got
+	k.keep(owner)
+	return nil
 }
 
 // Release lets go of what owner has.
