@@ -82,7 +82,7 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 			return nil, fmt.Errorf("exec in %s: %w", s.id, err)
 		}
 		defer theirs.Close()
-		p.stream = &Stream{conn: conn, r: bufio.NewReaderSize(conn.File(), 32<<10)}
+		p.stream = &Stream{conn: conn, r: bufio.NewReader(conn.File())}
 		m.Files, files = append(m.Files, monitor.FileStream), append(files, theirs)
 	}
 	var done monitor.Executed

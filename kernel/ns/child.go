@@ -25,7 +25,7 @@ type child struct {
 	empty   int
 	base    int
 	files   []int
-	tasks   []int
+	tasks   []*byte
 	join    []joinFD
 	argv    []*byte
 	envv    []*byte
@@ -144,8 +144,7 @@ func (c *child) run() {
 		c.await()
 	}
 	for i := range c.tasks {
-		_, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(c.tasks[i]), uintptr(unsafe.Pointer(&zero[0])), 1)
-		c.check(stepGroups, e)
+		c.write(stepGroups, c.tasks[i], &zero[0], 1)
 	}
 	if c.script != nil {
 		c.set()
@@ -260,9 +259,6 @@ func (c *child) place() {
 	if c.base >= 0 {
 		c.base = c.up(c.base)
 	}
-	for i := range c.tasks {
-		c.tasks[i] = c.up(c.tasks[i])
-	}
 	for i := range c.join {
 		c.join[i].fd = c.up(c.join[i].fd)
 	}
@@ -300,6 +296,19 @@ func (c *child) closeOthers() {
 	}
 	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()+1+len(c.join)), ^uintptr(0)>>32, 0)
 	c.check(stepFiles, e)
+}
+
+// write writes to a file of the caller's file system.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) write(step uint32, path, value *byte, size uintptr) {
+	fd, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, atCWD, uintptr(unsafe.Pointer(path)), unix.O_WRONLY|unix.O_CLOEXEC, 0, 0, 0)
+	c.check(step, e)
+	_, _, e = syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(value)), size)
+	c.check(step, e)
+	_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
 }
 
 // down moves a descriptor that is above all that down is called with.

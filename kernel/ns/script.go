@@ -76,14 +76,12 @@ type sigaction struct {
 	restorer, mask uintptr
 }
 
-// DefaultSignals is task.DefaultSignals.
-func (s *Script) DefaultSignals() {
+// DefaultSignals gives signals their default meaning back; those that are not
+// ignored get it by the execution.
+func (s *Script) DefaultSignals(ignored []int) {
 	usual := new(sigaction)
-	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
-			continue
-		}
-		s.do(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(usual)), 0, unsafe.Sizeof(usual.mask)).keep = usual
+	for _, sig := range ignored {
+		s.do(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(usual)), 0, unsafe.Sizeof(usual.mask)).keep = usual
 	}
 }
 
@@ -256,10 +254,6 @@ func (c *child) find() {
 func (c *child) set() {
 	for i := range c.script.settings {
 		t := &c.script.settings[i]
-		fd, _, e := syscall.RawSyscall6(unix.SYS_OPENAT, atCWD, uintptr(unsafe.Pointer(t.path)), unix.O_WRONLY|unix.O_CLOEXEC, 0, 0, 0)
-		c.check(stepSettings, e)
-		_, _, e = syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(t.value)), t.size)
-		c.check(stepSettings, e)
-		_, _, _ = syscall.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+		c.write(stepSettings, t.path, t.value, t.size)
 	}
 }

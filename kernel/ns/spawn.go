@@ -40,10 +40,10 @@ type SpawnSpec struct {
 	// Cgroup, a directory of cgroup v2, is where the process begins
 	// (CLONE_INTO_CGROUP).
 	Cgroup *os.File
-	// Tasks are files "tasks" of cgroup v1, opened for writing: the process puts
-	// itself into these groups first of all. A single thread that does so does
-	// not make the kernel wait for all processors, as its parent would.
-	Tasks []*os.File
+	// Tasks are the paths of files "tasks" of cgroup v1: the process puts itself
+	// into these groups first of all. A single thread that does so does not make
+	// the kernel wait for all processors, as its parent would.
+	Tasks []string
 	// Before, when set, is called with the process's number when it exists and
 	// before it does anything: to write the mappings of a user namespace that
 	// Clone makes. Its error ends the process.
@@ -289,8 +289,12 @@ func (s *SpawnSpec) child() (*child, error) {
 			c.join = append(c.join, joinFD{int(j.File.Fd()), uintptr(kind)})
 		}
 	}
-	for _, f := range s.Tasks {
-		c.tasks = append(c.tasks, int(f.Fd()))
+	for _, path := range s.Tasks {
+		p, err := syscall.BytePtrFromString(path)
+		if err != nil {
+			return nil, err
+		}
+		c.tasks = append(c.tasks, p)
 	}
 	if s.Cgroup != nil {
 		c.clone, c.cgroup = c.clone|unix.CLONE_INTO_CGROUP, int(s.Cgroup.Fd())

@@ -133,15 +133,24 @@ func (s *stdio) pump(out func(stream byte, buf []byte, n int)) {
 	}
 }
 
+// firstRead is how much is read of a stream until there was as much at once:
+// most say little, and many nothing at all.
+const firstRead = 1 << 10
+
 // read copies one stream to its end, or to what was in it when process 1 had
 // ended and drain set a deadline: somebody outside may hold it open for ever.
 func (s *stdio) read(stream byte, f *os.File, out func(stream byte, buf []byte, n int)) {
-	buf := make([]byte, logblock.HeaderSize+logblock.MaxData+logblock.TrailerSize)
+	size := firstRead
+	buf := make([]byte, logblock.HeaderSize+size+logblock.TrailerSize)
 	left := -1 // unknown
 	for left != 0 {
-		n, err := f.Read(chunk(buf, logblock.MaxData))
+		n, err := f.Read(chunk(buf, size))
 		if n > 0 {
 			out(stream, buf, n)
+		}
+		if n == size && size < logblock.MaxData {
+			size = logblock.MaxData
+			buf = make([]byte, logblock.HeaderSize+size+logblock.TrailerSize)
 		}
 		if left > 0 {
 			left = max(left-n, 0)

@@ -111,7 +111,7 @@ func compile(p *specs.LinuxSeccomp) ([]unix.SockFilter, error) {
 		body := append([]unix.SockFilter{load(offsetNumber)}, search(r.steps(a))...)
 		out = choose(unix.BPF_JEQ, a.audit, body, out)
 	}
-	out = append([]unix.SockFilter{load(offsetArch)}, out...)
+	out = share(append([]unix.SockFilter{load(offsetArch)}, out...))
 	if len(out) > maxProgram {
 		return nil, fmt.Errorf("seccomp profile: %d instructions, the kernel takes %d: %w", len(out), maxProgram, errdefs.ErrInvalidArgument)
 	}

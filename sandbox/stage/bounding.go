@@ -3,6 +3,8 @@
 package stage
 
 import (
+	"sync"
+
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
 )
@@ -10,8 +12,11 @@ import (
 // dropBounding takes away for good what is not in keep.
 func dropBounding(keep task.Caps) error { return task.SetBounding(keep) }
 
+// ownBounding is this process's set, which does not change.
+var ownBounding = sync.OnceValues(task.Bounding)
+
 func scriptBounding(s *ns.Script, keep task.Caps) error {
-	has, err := task.Bounding()
+	has, err := ownBounding()
 	s.DropBounding(uint64(has &^ keep))
 	return err
 }

@@ -2,16 +2,17 @@ package stage
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -21,13 +22,16 @@ import (
 // for more, the container has a user namespace, or anything went wrong. Nothing
 // has happened then, and the stage is tried, which says what is wrong.
 func direct(e *Entry) *Process {
-	text := make([]byte, maxDirect)
-	n, err := e.Order.ReadAt(text, 0) // the stage may have to read it, too
-	if !errors.Is(err, io.EOF) {
+	info, err := e.Order.Stat()
+	if err != nil || info.Size() > maxOrder {
+		return nil
+	}
+	text := make([]byte, info.Size())
+	if _, err := e.Order.ReadAt(text, 0); err != nil { // the stage may have to read it, too
 		return nil
 	}
 	s := &setup{entered: true}
-	if decode(text[:n], s.order.describe) != nil || !s.plain() {
+	if decode(text, s.order.describe) != nil || !s.plain() {
 		return nil
 	}
 	p := &Process{container: e.Pid, running: true}
@@ -54,9 +58,6 @@ func direct(e *Entry) *Process {
 	}
 	return p
 }
-
-// maxDirect is above all orders but those with a very large environment.
-const maxDirect = 256 << 10
 
 // plain tells whether the process is one as most are.
 func (s *setup) plain() bool {
@@ -103,8 +104,15 @@ func (s *setup) ownStreams(e *Entry) (out []*os.File, done func(), err error) {
 	return out, done, nil
 }
 
+// ignored are the signals that this process ignores, as it has from its start.
+var ignored = sync.OnceValues(task.IgnoredSignals)
+
 // script says what a stage would do; the order is entryMain's.
 func (s *setup) script() (*ns.Script, error) {
+	signals, err := ignored()
+	if err != nil {
+		return nil, err
+	}
 	p := s.Spec.Process
 	sc := &ns.Script{Args: p.Args, Env: p.Env, Program: candidates(p.Args[0], p.Env)}
 	if p.OOMScoreAdj != nil {
@@ -113,7 +121,7 @@ func (s *setup) script() (*ns.Script, error) {
 	if p.ApparmorProfile != "" {
 		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/attr/apparmor/exec", Value: "exec " + p.ApparmorProfile})
 	}
-	sc.DefaultSignals()
+	sc.DefaultSignals(signals)
 	if !s.KeepKeyring {
 		scriptKeyring(sc)
 	}

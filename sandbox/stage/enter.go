@@ -161,16 +161,18 @@ func (e *Entry) namespaces() (kinds int, err error) {
 // spawn makes the process in the container's namespaces and groups.
 func (p *Process) spawn(e *Entry, s *ns.SpawnSpec, kinds int) error {
 	s.Join = []ns.JoinNS{{File: e.PidFD, Kind: kinds}}
-	done, err := inGroups(s, e.Groups)
-	if err != nil {
+	if err := inGroups(s, e.Groups); err != nil {
 		return err
 	}
-	defer done()
+	if s.Cgroup != nil {
+		defer s.Cgroup.Close()
+	}
 	if cpus, err := numbers(e.CPUs); err != nil {
 		return err
 	} else if len(cpus) > 0 && len(s.Tasks) > 0 {
 		s.Before = func(pid int) error { return task.SetAffinity(pid, cpus) }
 	}
+	var err error
 	p.Pid, p.PidFD, err = ns.Spawn(s)
 	if s.Cgroup != nil && errors.Is(err, unix.EBUSY) {
 		// The container moved its processes into groups below, as systemd does;
@@ -263,28 +265,18 @@ func notOurs(pid int) (kinds int, err error) {
 	return kinds, nil
 }
 
-// inGroups has the process begin in the groups dirs.
-func inGroups(s *ns.SpawnSpec, dirs []string) (done func(), err error) {
-	var files []*os.File
-	done = func() {
-		for _, f := range files {
-			f.Close()
-		}
-	}
+// inGroups has the process begin in the groups dirs. s.Cgroup is the caller's to
+// close.
+func inGroups(s *ns.SpawnSpec, dirs []string) (err error) {
 	for _, dir := range dirs {
-		f, err := os.OpenFile(path.Join(dir, "tasks"), os.O_WRONLY, 0)
-		if err == nil {
-			s.Tasks = append(s.Tasks, f)
-		} else if f, err = os.Open(dir); err == nil { // the unified hierarchy
-			s.Cgroup = f
+		tasks := path.Join(dir, "tasks")
+		if unix.Access(tasks, unix.F_OK) == nil {
+			s.Tasks = append(s.Tasks, tasks)
+		} else if s.Cgroup, err = os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0); err != nil { // the unified hierarchy
+			return fmt.Errorf("join cgroup: %w", err)
 		}
-		if err != nil {
-			done()
-			return nil, fmt.Errorf("join cgroup: %w", err)
-		}
-		files = append(files, f)
 	}
-	return done, nil
+	return nil
 }
 
 // groupOf opens the group below dir (of v2) in which the process is.
