@@ -47,7 +47,7 @@ func (c *conn) request(kind, flags uint16, body []byte, each func(kind uint16, b
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		n, _, err := unix.Recvfrom(c.fd, buf, 0)
+		n, err := unix.Read(c.fd, buf)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

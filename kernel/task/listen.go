@@ -27,7 +27,7 @@ func Listen(path string) (*os.File, error) {
 // Accept waits for the next connection.
 func Accept(listener *os.File) (*os.File, error) {
 	for {
-		fd, _, err := unix.Accept4(int(listener.Fd()), unix.SOCK_CLOEXEC)
+		fd, err := AcceptFD(int(listener.Fd()), unix.SOCK_CLOEXEC)
 		if err == unix.EINTR || err == unix.ECONNABORTED {
 			continue
 		}

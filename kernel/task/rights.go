@@ -41,7 +41,7 @@ func recvmsg(socket *os.File, data, oob []byte) (n, oobn, flags int, err error) 
 	}
 	rerr := raw.Read(func(fd uintptr) bool {
 		for {
-			n, oobn, flags, _, err = unix.Recvmsg(int(fd), data, oob, unix.MSG_CMSG_CLOEXEC)
+			n, oobn, flags, err = Recvmsg(int(fd), data, oob, unix.MSG_CMSG_CLOEXEC)
 			if !errors.Is(err, unix.EINTR) {
 				return !errors.Is(err, unix.EAGAIN)
 			}

@@ -53,7 +53,7 @@ func (c *console) receive() (*os.File, error) {
 	defer conn.Close()
 	var b [256]byte // with it comes the terminal's name
 	oob := make([]byte, unix.CmsgSpace(4))
-	_, n, _, _, err := unix.Recvmsg(int(conn.Fd()), b[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
+	_, n, _, err := task.Recvmsg(int(conn.Fd()), b[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/task"
 )
 
 const (
@@ -121,7 +123,7 @@ func (c *Conn) receiveHead(head []byte) ([]*os.File, error) {
 	var n, oobn, flags int
 	var err error
 	rerr := c.raw.Read(func(fd uintptr) bool {
-		n, oobn, flags, _, err = unix.Recvmsg(int(fd), head, oob, unix.MSG_CMSG_CLOEXEC)
+		n, oobn, flags, err = task.Recvmsg(int(fd), head, oob, unix.MSG_CMSG_CLOEXEC)
 		return !again(err)
 	})
 	if err = errors.Join(err, rerr); err != nil {

@@ -30,21 +30,23 @@ func (p *program) is(exe *os.File) bool {
 	case st.Dev == own.Dev && st.Ino == own.Ino:
 		return true
 	case st.Dev != p.other.Dev || st.Ino != p.other.Ino:
-		p.other, p.same = st, st.Size == own.Size && equal(exe, p.file, int(st.Size))
+		p.other, p.same = st, st.Size == own.Size && equal(exe, p.file, st.Size)
 	}
 	return p.same
 }
 
 // equal compares two sealed files.
-func equal(a, b *os.File, size int) bool {
-	var text [2][]byte
-	for i, f := range []*os.File{a, b} {
-		m, err := unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+func equal(a, b *os.File, size int64) bool {
+	var text [2][16 << 10]byte
+	for at := int64(0); at < size; {
+		n, err := a.ReadAt(text[0][:min(size-at, int64(len(text[0])))], at)
 		if err != nil {
 			return false
 		}
-		defer func() { _ = unix.Munmap(m) }()
-		text[i] = m
+		if _, err := b.ReadAt(text[1][:n], at); err != nil || !bytes.Equal(text[0][:n], text[1][:n]) {
+			return false
+		}
+		at += int64(n)
 	}
-	return bytes.Equal(text[0], text[1])
+	return true
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/task"
 )
 
 // SocketName is the socket's name in a sandbox's directory.
@@ -74,7 +76,7 @@ func accept(l syscall.RawConn) (*Conn, error) {
 		fd := -1
 		var err error
 		rerr := l.Read(func(lfd uintptr) bool {
-			fd, _, err = unix.Accept4(int(lfd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+			fd, err = task.AcceptFD(int(lfd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			return !errors.Is(err, syscall.EAGAIN)
 		})
 		if err := errors.Join(err, rerr); err != nil {
