@@ -24,7 +24,7 @@ func refuseConfig(c *container.Config) error {
 func refuseHostConfig(h *container.HostConfig) error {
 	for field, set := range map[string]bool{
 		"Cgroup":                             h.Cgroup != "",
-		"UsernsMode " + string(h.UsernsMode): h.UsernsMode != "" && !h.UsernsMode.IsHost(),
+		"UsernsMode " + string(h.UsernsMode): h.UsernsMode.Valid() && h.UsernsMode != "" && !h.UsernsMode.IsHost(),
 	} {
 		if set {
 			return notImplemented(field)

@@ -68,6 +68,9 @@ func validateConfig(c *container.Config) error {
 		if !p.IsValid() {
 			return invalid("invalid port specification: %q", p.String())
 		}
+		if !slices.Contains([]nettypes.IPProtocol{nettypes.TCP, nettypes.UDP, nettypes.SCTP}, p.Proto()) {
+			return invalid("invalid port specification: %q: invalid proto: %s", p.String(), p.Proto())
+		}
 	}
 	return nil
 }
@@ -106,7 +109,7 @@ func validateHostConfig(c *container.Config, h *container.HostConfig) (warnings 
 
 func validateModes(h *container.HostConfig) error {
 	switch {
-	case !h.IpcMode.Valid():
+	case !h.IpcMode.Valid() || h.IpcMode.IsContainer() && h.IpcMode.Container() == "":
 		return invalid("invalid IPC mode: %v", h.IpcMode)
 	case !h.PidMode.Valid():
 		return invalid("invalid PID mode: %v", h.PidMode)
@@ -208,6 +211,11 @@ func validateSecurity(h *container.HostConfig) error {
 	}
 	if _, err := spec.Capabilities(h, nil); err != nil {
 		return err
+	}
+	for _, d := range h.Devices {
+		if strings.Trim(d.CgroupPermissions, "rwm") != "" {
+			return invalid("invalid device mode: %s", d.CgroupPermissions)
+		}
 	}
 	for _, r := range h.DeviceCgroupRules {
 		if _, err := spec.ParseDeviceRule(r); err != nil {

@@ -36,6 +36,9 @@ func validateResources(h *container.HostConfig) (warnings []string, err error) {
 		if _, err := u.GetRlimit(); err != nil {
 			return nil, invalid("%v", err)
 		}
+		if uint64(u.Soft) > uint64(u.Hard) { // -1, without limit, is the most
+			return nil, invalid("ulimit soft limit must be less than or equal to hard limit: %d > %d", u.Soft, u.Hard)
+		}
 	}
 	if h.CgroupParent != "" {
 		if strings.Contains(h.CgroupParent, "..") || strings.ContainsAny(h.CgroupParent, "\n\x00 ") {
