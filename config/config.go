@@ -78,6 +78,7 @@ type Config struct {
 	ShmSize         Bytes                        `json:"default-shm-size"`
 	Ulimits         map[string]*container.Ulimit `json:"default-ulimits"`
 	NoNewPrivileges bool                         `json:"no-new-privileges"`
+	SeccompProfile  string                       `json:"seccomp-profile"` // file, builtin, or unconfined; "": builtin
 	Runtimes        map[string]Runtime           `json:"runtimes"`        // OCI runtimes besides Berth's own, by name
 	DefaultRuntime  string                       `json:"default-runtime"` // for containers that name none; "": Berth's own
 	CDISpecDirs     []string                     `json:"cdi-spec-dirs"`   // of CDI specifications; none: /etc/cdi and /var/run/cdi
@@ -100,6 +101,9 @@ type Config struct {
 	Labels          []string        `json:"labels"`
 	LiveRestore     bool            `json:"live-restore"`     // accepted: containers always outlive the daemon
 	ShutdownTimeout int             `json:"shutdown-timeout"` // seconds for open requests to end; negative: no limit
+
+	// Seccomp is what SeccompProfile names: the file's content, or the word.
+	Seccomp string `json:"-"`
 
 	File     string `json:"-"` // the configuration file, whether it exists or not
 	Validate bool   `json:"-"` // only check the configuration

@@ -46,6 +46,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.BoolVar(&c.Init, "init", c.Init, "Run an init in containers that do not say otherwise")
 	fs.Var(&c.ShmSize, "default-shm-size", "Size of /dev/shm of containers that do not say otherwise")
 	fs.Var(ulimits(c.Ulimits), "default-ulimit", "Ulimit of containers that do not say otherwise (NAME=SOFT[:HARD])")
+	fs.StringVar(&c.SeccompProfile, "seccomp-profile", c.SeccompProfile, `File with the seccomp profile of new containers, or "builtin", or "unconfined"`)
 	fs.BoolVar(&c.NoNewPrivileges, "no-new-privileges", c.NoNewPrivileges, "Set no-new-privileges for new containers")
 	fs.Var(runtimes(c.Runtimes), "add-runtime", "OCI runtime besides Berth's own (NAME=PATH)")
 	fs.StringVar(&c.DefaultRuntime, "default-runtime", c.DefaultRuntime, "Runtime of containers that do not say otherwise")

@@ -49,7 +49,6 @@ var refusals = []refusal{
 	{"oom-score-adjust", "oom-score-adjust", "string", []string{"0"}, "set OOMScoreAdjust= in the service's unit"},
 	{"raw-logs", "raw-logs", "bool", []string{"true", "false"}, "the daemon's log never has colours"},
 	{"rootless", "rootless", "bool", []string{"false"}, notYet},
-	{"seccomp-profile", "seccomp-profile", "string", []string{"builtin", "default"}, "give --security-opt seccomp=FILE with the containers that need another profile"},
 	{"selinux-enabled", "selinux-enabled", "bool", []string{"false"}, notYet},
 	{"storage-opt", "storage-opts", "list", []string{"[]"}, "there is one storage driver, and it has no options"},
 	{"swarm-default-advertise-addr", "swarm-default-advertise-addr", "string", nil, noSwarm},

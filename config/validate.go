@@ -26,7 +26,7 @@ func (c *Config) validate() error {
 	for _, check := range []func() error{
 		c.checkLog, c.checkDirs, c.checkHosts, c.checkTLS, c.checkStorage,
 		c.checkRegistries, c.checkNetwork, c.checkLabels, c.checkLimits, c.checkRuntimes, c.validateContainers,
-		c.checkExecOpts, c.checkBuilder,
+		c.checkExecOpts, c.checkBuilder, c.readSeccomp,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -53,6 +53,7 @@ type Defaults struct {
 	LogConfig    container.LogConfig          // Type "": json-file (see docs/lifecycle.md)
 	DetachKeys   string                       // "": ctrl-p,ctrl-q
 	NoNewPrivs   bool                         // daemon.json "no-new-privileges"
+	Seccomp      string                       // profile as JSON, "unconfined" or "builtin"; "": builtin
 	// Runtimes are the OCI runtimes besides the engine's own, by name: the
 	// program's absolute path, and the arguments that come first.
 	Runtimes map[string][]string

@@ -14,10 +14,22 @@ const OwnRuntime = "berth"
 
 var likeOwn = []string{"", OwnRuntime, "runc", "io.containerd.runc.v2"}
 
+// runtimes are the OCI runtimes besides the engine's own.
+type runtimes struct {
+	commands  map[string][]string
+	byDefault string
+}
+
+// SetRuntimes replaces Defaults.Runtimes and Defaults.Runtime. A container whose
+// runtime is not there any more cannot be started; what runs goes on.
+func (s *Service) SetRuntimes(commands map[string][]string, byDefault string) {
+	s.runtimes.Store(&runtimes{commands, byDefault})
+}
+
 // chooseRuntime settles which runtime the container has, for good.
 func (s *Service) chooseRuntime(h *container.HostConfig) error {
 	if h.Runtime == "" {
-		h.Runtime = s.defaults.Runtime
+		h.Runtime = s.runtimes.Load().byDefault
 	}
 	command, err := s.runtimeCommand(h.Runtime)
 	if err != nil || command == nil {
@@ -31,7 +43,7 @@ func (s *Service) chooseRuntime(h *container.HostConfig) error {
 
 // runtimeCommand is how to call another runtime; nil for the engine's own.
 func (s *Service) runtimeCommand(name string) ([]string, error) {
-	if command, ok := s.defaults.Runtimes[name]; ok {
+	if command, ok := s.runtimes.Load().commands[name]; ok {
 		return command, nil
 	}
 	if slices.Contains(likeOwn, name) {

@@ -9,7 +9,8 @@ import (
 )
 
 func TestChooseRuntime(t *testing.T) {
-	s := &Service{defaults: Defaults{Runtime: "other", Runtimes: map[string][]string{"other": {"/bin/other", "--x"}}}}
+	s := new(Service)
+	s.SetRuntimes(map[string][]string{"other": {"/bin/other", "--x"}}, "other")
 	for asked, want := range map[string]string{"": "other", "other": "other", "runc": "runc", "berth": "berth"} {
 		h := &container.HostConfig{Runtime: asked}
 		if err := s.chooseRuntime(h); err != nil || h.Runtime != want {

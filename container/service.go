@@ -36,6 +36,8 @@ type Service struct {
 	log       *slog.Logger
 	defaults  Defaults
 
+	runtimes atomic.Pointer[runtimes]
+
 	records records
 	names   *names
 	index   index
@@ -74,6 +76,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if s.quotas == nil {
 		s.quotas = quota.New(o.Root)
 	}
+	s.SetRuntimes(o.Defaults.Runtimes, o.Defaults.Runtime)
 	err := s.records.open()
 	if err != nil {
 		return nil, err

@@ -149,7 +149,7 @@ func closeFile(f *os.File) error {
 func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place netPlace) (*specs.Spec, error) {
 	in := &spec.Input{
 		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: user,
-		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs,
+		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs, Seccomp: s.defaults.Seccomp,
 	}
 	in.Namespaces.NetGiven = place.ns != nil
 	if _, err := os.Stat("/dev/mqueue"); err != nil {

@@ -110,6 +110,12 @@ func (s *Store) SetRegistries(r Registries) {
 	s.registries = r
 }
 
+// SetTransfers replaces MaxDownloads and MaxUploads for what begins from now on.
+func (s *Store) SetTransfers(downloads, uploads int) {
+	s.puller.SetDownloads(downloads)
+	s.pusher.SetUploads(uploads)
+}
+
 // Registries returns the registry settings in force.
 func (s *Store) Registries() Registries {
 	s.mu.Lock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -122,9 +123,6 @@ type Options struct {
 	// Settings returns those settings that a reload may change. Nil: none.
 	Settings func() Settings
 	Log      *slog.Logger // nil: discarded
-	// ShutdownTimeout is how long open requests may take to end; 0: 15 s,
-	// negative: no limit. Streams are ended at once.
-	ShutdownTimeout time.Duration
 	// Hostnames are the names, beside IP addresses, localhost and names without
 	// a dot, that a request over plain TCP may give as its Host.
 	Hostnames []string
@@ -135,6 +133,14 @@ type Settings struct {
 	Debug      bool
 	Labels     []string
 	Registries image.Registries
+	// ShutdownTimeout is how long open requests may take to end; 0: 15 s,
+	// negative: no limit. Streams are ended at once.
+	ShutdownTimeout time.Duration
+	// Runtimes are the OCI runtimes besides Berth's own, by name: program and
+	// first arguments. DefaultRuntime is that of containers that name none; "":
+	// Berth's own.
+	Runtimes       map[string][]string
+	DefaultRuntime string
 }
 
 // Server answers the Engine API.
@@ -160,9 +166,6 @@ func New(o Options) *Server {
 	if o.Authz == nil {
 		o.Authz = func() []string { return nil }
 	}
-	if o.ShutdownTimeout == 0 {
-		o.ShutdownTimeout = 15 * time.Second
-	}
 	s := &Server{o: o, log: o.Log, stopping: make(chan struct{}), goneEvery: goneInterval}
 	s.routes = newRouter(s.operations())
 	return s
@@ -170,7 +173,7 @@ func New(o Options) *Server {
 
 // Serve answers requests on the listeners until ctx ends or one of them fails.
 // Then it ends all streams, waits for open requests as long as
-// Options.ShutdownTimeout, and closes the listeners.
+// Settings.ShutdownTimeout, and closes the listeners.
 func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	hs := &http.Server{
 		Handler:           s,
@@ -192,8 +195,8 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 	}
 	s.endStreams()
 	grace, cancel := context.WithoutCancel(ctx), context.CancelFunc(func() {})
-	if s.o.ShutdownTimeout > 0 {
-		grace, cancel = context.WithTimeout(grace, s.o.ShutdownTimeout)
+	if limit := cmp.Or(s.o.Settings().ShutdownTimeout, 15*time.Second); limit > 0 {
+		grace, cancel = context.WithTimeout(grace, limit)
 	}
 	defer cancel()
 	if stopErr := hs.Shutdown(grace); stopErr != nil {

@@ -28,11 +28,9 @@ type About struct {
 	LogDriver string // of containers that do not say otherwise
 	LogOpts   map[string]string
 	Sandbox   string // path of berth-sandbox
-	// Runtimes are the OCI runtimes besides Berth's own, by name: program and
-	// first arguments. DefaultRuntime is that of containers that name none; "":
-	// Berth's own.
-	Runtimes       map[string][]string
-	DefaultRuntime string
+	// Seccomp is the profile of containers that name none, as dockerd names it:
+	// "builtin", "unconfined" or a file; "": builtin.
+	Seccomp string
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
 	CgroupDriver  string   // "cgroupfs" or "systemd"
@@ -113,13 +111,13 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		RegistryConfig:     registryConfig(set.Registries),
 		Labels:             append([]string{}, set.Labels...),
 		HTTPProxy:          proxyOf("HTTP_PROXY"), HTTPSProxy: proxyOf("HTTPS_PROXY"), NoProxy: proxyOf("NO_PROXY"),
-		Runtimes:           a.runtimes(),
-		DefaultRuntime:     cmp.Or(a.DefaultRuntime, container.OwnRuntime),
+		Runtimes:           runtimes(a.Sandbox, set.Runtimes),
+		DefaultRuntime:     cmp.Or(set.DefaultRuntime, container.OwnRuntime),
 		Swarm:              swarm.Info{LocalNodeState: swarm.LocalNodeStateInactive},
 		LiveRestoreEnabled: true,
 		InitBinary:         "berth-init",
 		ContainerdCommit:   system.Commit{ID: "N/A"}, RuncCommit: system.Commit{ID: "N/A"}, InitCommit: system.Commit{ID: "N/A"},
-		SecurityOptions: []string{"name=seccomp,profile=builtin", "name=cgroupns"},
+		SecurityOptions: []string{"name=seccomp,profile=" + cmp.Or(a.Seccomp, "builtin"), "name=cgroupns"},
 		FirewallBackend: &system.FirewallInfo{Driver: "nftables"},
 		CDISpecDirs:     []string{},
 		Warnings:        append(host.warnings(), a.Warnings...),
@@ -134,9 +132,9 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 }
 
 // runtimes lists Berth's own and the others.
-func (a *About) runtimes() map[string]system.RuntimeWithStatus {
-	all := map[string]system.RuntimeWithStatus{container.OwnRuntime: {Runtime: system.Runtime{Path: a.Sandbox}}}
-	for name, command := range a.Runtimes {
+func runtimes(own string, others map[string][]string) map[string]system.RuntimeWithStatus {
+	all := map[string]system.RuntimeWithStatus{container.OwnRuntime: {Runtime: system.Runtime{Path: own}}}
+	for name, command := range others {
 		all[name] = system.RuntimeWithStatus{Runtime: system.Runtime{Path: command[0], Args: command[1:]}}
 	}
 	return all

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/build"
@@ -51,6 +50,8 @@ type daemon struct {
 	events   *event.Bus
 	images   atomic.Pointer[image.Store] // nil until it is open
 	plugins  atomic.Pointer[plugin.Registry]
+
+	containers atomic.Pointer[engine.Service] // nil until they are restored
 }
 
 // run starts everything in order, serves until ctx ends or a part fails, and
@@ -148,6 +149,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if err := containers.Restore(ctx); err != nil {
 		return fmt.Errorf("restore the containers: %w", err)
 	}
+	d.containers.Store(containers)
+	now := d.cfg.Load() // a reload may have come meanwhile
+	containers.SetRuntimes(now.Commands(), now.DefaultRuntime)
 	// Restore has left work for the background. Users wait for the engine, not
 	// for that.
 	defer d.background(ctx, fail, "containers", containers.Run)()
@@ -169,10 +173,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 		Builds:     builds,
 		Containers: containers, Images: images, Volumes: volumes, Networks: networks, Events: d.events, Log: d.log,
 		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
-		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
-		Measure:         file.Allocated,
-		Warnings:        networks.Warnings,
-		Plugins:         plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
+		Measure:  file.Allocated,
+		Warnings: networks.Warnings,
+		Plugins:  plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
 		Firewall: func() (api.Firewall, error) {
 			table, err := networks.Rules()
 			return api.Firewall{Table: table, PublishPolicy: cfg.PublishPolicy, Warnings: networks.Warnings()}, err
@@ -231,7 +234,7 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 	a := server.About{
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
 		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
-		Runtimes: cfg.Commands(), DefaultRuntime: cfg.DefaultRuntime,
+		Seccomp:       cfg.SeccompProfile,
 		CgroupVersion: "1", CgroupDriver: cfg.CgroupDriver(),
 	}
 	if cgroup.Detect() == cgroup.V2 {
@@ -264,7 +267,11 @@ func addressPools(cfg *config.Config) ipam.Areas {
 // settings are those that a reload may change.
 func (d *daemon) settings() server.Settings {
 	cfg := d.cfg.Load()
-	return server.Settings{Debug: cfg.Debug, Labels: cfg.Labels, Registries: registries(cfg)}
+	return server.Settings{
+		Debug: cfg.Debug, Labels: cfg.Labels, Registries: registries(cfg),
+		ShutdownTimeout: time.Duration(cfg.ShutdownTimeout) * time.Second,
+		Runtimes:        cfg.Commands(), DefaultRuntime: cfg.DefaultRuntime,
+	}
 }
 
 func registries(cfg *config.Config) image.Registries {
@@ -285,7 +292,7 @@ func ownGroup(cfg *config.Config) string {
 func containerDefaults(cfg *config.Config) engine.Defaults {
 	return engine.Defaults{
 		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
-		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges,
+		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges, Seccomp: cfg.Seccomp,
 		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime, CDISpecDirs: cfg.CDISpecDirs,
 		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),
 		IPCMode: container.IpcMode(cfg.IPCMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
@@ -303,54 +310,6 @@ func hostnames(cfg *config.Config, name string) []string {
 		}
 	}
 	return slices.Compact(names)
-}
-
-// reloadable are the settings that a reload applies.
-var reloadable = []string{
-	"authorization-plugins", "debug", "insecure-registries", "labels", "log-level", "max-download-attempts", "registries",
-	"registry-config-dirs", "registry-mirrors",
-}
-
-// reload reads the configuration again and applies what can change while
-// running; the rest waits for the next start.
-func (d *daemon) reload() {
-	old := d.cfg.Load()
-	fresh, err := config.Load(d.args)
-	if err != nil {
-		d.log.Error("configuration not reloaded", "error", err)
-		return
-	}
-	if plugins := d.plugins.Load(); plugins != nil {
-		if err := checkAuthz(context.Background(), plugins, fresh.AuthzPlugins); err != nil {
-			d.log.Error("configuration not reloaded", "error", err)
-			return
-		}
-	}
-	for _, key := range config.Changed(old, fresh) {
-		if !slices.Contains(reloadable, key) {
-			d.log.Warn("a setting has changed that counts after the next start", "setting", key)
-		}
-	}
-	next := *old
-	next.AuthzPlugins = fresh.AuthzPlugins
-	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
-	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
-	next.RegistryDirs, next.DownloadAttempts = fresh.RegistryDirs, fresh.DownloadAttempts
-	d.cfg.Store(&next)
-	d.level.Set(next.Level())
-	images := d.images.Load()
-	if images == nil {
-		return // still starting; it will read the new settings
-	}
-	images.SetRegistries(registries(&next))
-	d.events.Publish(events.Message{
-		Type: events.DaemonEventType, Action: events.ActionReload,
-		Actor: events.Actor{ID: d.id, Attributes: map[string]string{
-			"name": d.name, "debug": fmt.Sprint(next.Debug), "labels": fmt.Sprint(next.Labels),
-			"registry-mirrors": fmt.Sprint(next.RegistryMirrors), "insecure-registries": fmt.Sprint(next.InsecureRegistries),
-		}},
-	})
-	d.log.Info("configuration reloaded", "file", next.File)
 }
 
 // checkAuthz refuses authorisation plugins that are not there: from then on they

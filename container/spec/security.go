@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,13 +13,17 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// unconfined names the absence of a profile.
-const unconfined = "unconfined"
+// Names of seccomp profiles besides JSON: none, and that of moby/profiles.
+const (
+	unconfined = "unconfined"
+	builtin    = "builtin"
+)
 
 // Security is what the security options of a request say.
 type Security struct {
 	NoNewPrivs *bool
-	// Seccomp is "" (default profile), "unconfined", or a profile as JSON.
+	// Seccomp is "" (the daemon's choice), "builtin", "unconfined", or a profile
+	// as JSON.
 	Seccomp string
 	// AppArmor is the profile of process 1; "": none is chosen.
 	AppArmor string
@@ -52,11 +58,9 @@ func ParseSecurity(opts []string) (Security, error) {
 			}
 			s.NoNewPrivs = &b
 		case "seccomp":
-			if s.Seccomp = value; value == "builtin" {
-				s.Seccomp = ""
-			}
-			if s.Seccomp != "" && s.Seccomp != unconfined && !json.Valid([]byte(value)) {
-				return s, invalid("Decoding seccomp profile failed: not JSON")
+			s.Seccomp = value
+			if err := CheckSeccomp(value); err != nil {
+				return s, invalid("%v", err)
 			}
 		case "apparmor":
 			s.AppArmor = value
@@ -82,12 +86,25 @@ func ParseSecurity(opts []string) (Security, error) {
 // than the rest of the specification. The profiles are shared and not changed.
 var defaults sync.Map // string → *specs.LinuxSeccomp
 
-func seccompProfile(sec Security, privileged bool, s *specs.Spec) (*specs.LinuxSeccomp, error) {
-	switch {
-	case sec.Seccomp == unconfined, privileged && sec.Seccomp == "":
+// CheckSeccomp tells whether text may stand for a seccomp profile.
+func CheckSeccomp(text string) error {
+	if text != "" && text != unconfined && text != builtin && !json.Valid([]byte(text)) {
+		return errors.New("Decoding seccomp profile failed: not JSON") //nolint:staticcheck // Docker's words
+	}
+	return nil
+}
+
+// seccompProfile is what was asked for, or else the daemon's choice.
+func seccompProfile(asked, daemon string, privileged bool, s *specs.Spec) (*specs.LinuxSeccomp, error) {
+	if asked == "" && privileged {
 		return nil, nil
-	case sec.Seccomp != "":
-		p, err := seccomp.LoadProfile(sec.Seccomp, s)
+	}
+	switch asked = cmp.Or(asked, daemon, builtin); asked {
+	case unconfined:
+		return nil, nil
+	case builtin:
+	default:
+		p, err := seccomp.LoadProfile(asked, s)
 		if err != nil {
 			return nil, invalid("%v", err)
 		}

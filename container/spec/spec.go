@@ -39,6 +39,9 @@ type Input struct {
 	NoMqueue bool
 	// NoNewPrivs is the daemon's default; the request's option wins.
 	NoNewPrivs bool
+	// Seccomp is the daemon's profile, as in Security, for containers that are
+	// not privileged and name none; "": the built-in one.
+	Seccomp string
 }
 
 // User is who process 1 runs as.
@@ -122,7 +125,7 @@ func Build(in *Input) (*specs.Spec, error) {
 	}
 	s.Mounts = mounts(in, sec.WritableCgroups)
 	s.Linux.RootfsPropagation = rootPropagation(in.Mounts)
-	s.Linux.Seccomp, err = seccompProfile(sec, in.Host.Privileged, s)
+	s.Linux.Seccomp, err = seccompProfile(sec.Seccomp, in.Seccomp, in.Host.Privileged, s)
 	return s, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/diff"
@@ -31,7 +32,7 @@ const DefaultDownloads = 3
 type Puller struct {
 	db     *store.DB
 	log    *slog.Logger
-	limit  *semaphore.Weighted
+	limit  atomic.Pointer[semaphore.Weighted]
 	client *remote.Client
 
 	// Pause is how long a pull waits before it asks a second time for something
@@ -42,10 +43,18 @@ type Puller struct {
 // New makes a Puller. downloads is how many layers are fetched at once over all
 // pulls; 0 means DefaultDownloads.
 func New(db *store.DB, client *remote.Client, downloads int, log *slog.Logger) *Puller {
+	p := &Puller{db: db, log: log, client: client, Pause: time.Second}
+	p.SetDownloads(downloads)
+	return p
+}
+
+// SetDownloads changes how many layers pulls that begin from now on fetch at once;
+// those under way keep their limit.
+func (p *Puller) SetDownloads(downloads int) {
 	if downloads <= 0 {
 		downloads = DefaultDownloads
 	}
-	return &Puller{db: db, log: log, limit: semaphore.NewWeighted(int64(downloads)), client: client, Pause: time.Second}
+	p.limit.Store(semaphore.NewWeighted(int64(downloads)))
 }
 
 // Request is what to pull.
@@ -113,7 +122,7 @@ func (p *Puller) dispatch(ctx context.Context, j *job, target ocispec.Descriptor
 			Applier:   p.db.Applier,
 			ApplyOpts: []diff.ApplyOpt{diff.WithProgress(j.extracting)},
 		}),
-		unpack.WithLimiter(p.limit),
+		unpack.WithLimiter(p.limit.Load()),
 		unpack.WithDuplicationSuppressor(p.db.Locks),
 		unpack.WithFetchAllContent(),
 	)

@@ -6,6 +6,7 @@ package push
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -33,17 +34,25 @@ const attempts = 5
 // blobs are sent at once.
 type Pusher struct {
 	db    *store.DB
-	limit *semaphore.Weighted
+	limit atomic.Pointer[semaphore.Weighted]
 	wait  func(ctx context.Context, d time.Duration) error
 }
 
 // New makes a Pusher. uploads is how many blobs are sent at once over all
 // pushes; 0 means DefaultUploads.
 func New(db *store.DB, uploads int) *Pusher {
+	p := &Pusher{db: db, wait: remote.Wait}
+	p.SetUploads(uploads)
+	return p
+}
+
+// SetUploads changes how many blobs pushes that begin from now on send at once;
+// those under way keep their limit.
+func (p *Pusher) SetUploads(uploads int) {
 	if uploads <= 0 {
 		uploads = DefaultUploads
 	}
-	return &Pusher{db: db, limit: semaphore.NewWeighted(int64(uploads)), wait: remote.Wait}
+	p.limit.Store(semaphore.NewWeighted(int64(uploads)))
 }
 
 // Push sends the image with that target to the repository, under the tag of the
@@ -70,7 +79,7 @@ func (p *Pusher) once(ctx context.Context, repo *remote.Repository, target ocisp
 		return repo.PushError(err)
 	}
 	provider := untilSent{p.db.Content}
-	err = remotes.PushContent(ctx, layersOnly{pusher}, target, provider, p.limit, platforms.All, nil)
+	err = remotes.PushContent(ctx, layersOnly{pusher}, target, provider, p.limit.Load(), platforms.All, nil)
 	switch {
 	case err == nil:
 		return p.remember(ctx, repo, target)
