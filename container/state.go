@@ -155,7 +155,8 @@ func (r Record) advance(to State, now time.Time, out *Outcome) (Record, error) {
 	case Exited:
 		r.Pid = 0
 		if out != nil {
-			r.ExitCode, r.OOMKilled, r.Error = out.ExitCode, out.OOMKilled, out.Error
+			r.ExitCode, r.Error = out.ExitCode, out.Error
+			r.OOMKilled = r.OOMKilled || out.OOMKilled // systemd may have removed the group before the monitor looked
 			if r.FinishedAt = out.At; out.At.IsZero() {
 				r.FinishedAt = now
 			}

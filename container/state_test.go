@@ -57,7 +57,11 @@ func TestAdvance(t *testing.T) {
 	if r.Run != 2 || r.OOMKilled || r.Error != "" {
 		t.Errorf("second start: %+v", r)
 	}
+	r.OOMKilled = true // a kill that was told while it ran stays, whatever is read at the end
 	step(Exited, &Outcome{ExitCode: 127})
+	if !r.OOMKilled {
+		t.Errorf("second end: %+v", r)
+	}
 	step(Removing, nil)
 	if r.Desired != WantRemoved {
 		t.Errorf("removing: %+v", r)
