@@ -30,7 +30,7 @@ var predefined = map[string]bool{DefaultNetwork: true, "host": true, "none": tru
 
 // Create makes a network. On an error nothing is left.
 func (m *Manager) Create(ctx context.Context, r *nettypes.CreateRequest) (_ nettypes.CreateResponse, err error) {
-	d, err := m.define(r)
+	d, err := m.define(ctx, r)
 	if err != nil {
 		return nettypes.CreateResponse{}, err
 	}
@@ -81,7 +81,7 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 		return err
 	}
 	if !s.def.ConfigOnly {
-		if err := m.open(s); err != nil {
+		if err := m.open(ctx, s); err != nil {
 			return err
 		}
 		u.push(s.unmake)
@@ -134,7 +134,7 @@ func (m *Manager) nameLink(s *segment) error {
 }
 
 // define reads a request and checks it alone.
-func (m *Manager) define(r *nettypes.CreateRequest) (*Definition, error) {
+func (m *Manager) define(ctx context.Context, r *nettypes.CreateRequest) (*Definition, error) {
 	if predefined[r.Name] {
 		return nil, forbidden("operation is not permitted on predefined %s network", r.Name)
 	}
@@ -154,6 +154,11 @@ func (m *Manager) define(r *nettypes.CreateRequest) (*Definition, error) {
 	}
 	if err := refuse(r, d); err != nil {
 		return nil, err
+	}
+	if !own(d.Driver) {
+		if _, err := m.driver(ctx, d.Driver); err != nil {
+			return nil, err
+		}
 	}
 	if r.ConfigFrom != nil {
 		d.ConfigFrom = r.ConfigFrom.Network
@@ -183,8 +188,6 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return invalid("invalid scope %q", r.Scope)
 	case d.Driver == "host" || d.Driver == "null":
 		return forbidden("only one instance of %q network is allowed", d.Driver)
-	case d.Driver != DriverBridge && d.Driver != DriverMacvlan && d.Driver != DriverIPvlan:
-		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", d.Driver))
 	case r.ConfigOnly && r.ConfigFrom != nil && r.ConfigFrom.Network != "":
 		return forbidden("a configuration network cannot depend on another configuration network")
 	case r.IPAM != nil && r.IPAM.Driver != "" && r.IPAM.Driver != "default":

@@ -21,7 +21,7 @@ const (
 )
 
 // check tells whether the wish makes sense, whatever the network is.
-func (w *EndpointSpec) check() error {
+func (w *EndpointSpec) check(driver string) error {
 	if w.MAC != nil && (len(w.MAC) != 6 || w.MAC[0]&1 != 0) {
 		return invalid("invalid MAC address %s", w.MAC)
 	}
@@ -39,7 +39,9 @@ func (w *EndpointSpec) check() error {
 				}
 			}
 		default:
-			return invalid("unknown driver option %q of an endpoint", key)
+			if own(driver) {
+				return invalid("unknown driver option %q of an endpoint", key)
+			}
 		}
 	}
 	for _, a := range w.LinkLocal {
@@ -66,14 +68,13 @@ type plan struct {
 	link netns.Interface
 	// listens: what routers advertise is believed.
 	listens bool
+	name    string        // of the interface
+	routes  []netns.Route // beside the default ones
 }
 
 // claim takes a place on a network: its addresses, and that it stays. unclaim
 // gives it back.
 func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
-	if err := w.check(); err != nil {
-		return nil, err
-	}
 	s, err := m.hold(w.Name)
 	if err != nil {
 		return nil, err
@@ -84,6 +85,9 @@ func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
 			m.unclaim(s, &p.e)
 		}
 	}()
+	if err := w.check(s.def.Driver); err != nil {
+		return nil, err
+	}
 	p.e = Endpoint{
 		Network: s.def.Name, NetworkID: s.def.ID, EndpointID: newID(), Names: w.Names, Priority: w.GwPriority,
 		LinkLocal: w.LinkLocal,
@@ -152,6 +156,7 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 		}
 	}
 	var i netns.Interface
+	p.name = name
 	switch {
 	case p.s.fabric != nil:
 		if i, err = p.s.fabric.join(ctx, n, name, p); err != nil {
@@ -173,11 +178,14 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 	}
 	p.e.Interface = i.Name
 	p.link, err = n.Configure(i, netns.Config{
-		Name: name, MAC: p.mac, Addresses: p.e.addresses(), Listen: p.listens,
+		Name: p.name, MAC: p.mac, Addresses: p.e.addresses(), Listen: p.listens,
 		Sysctls: splitSysctls(p.wish.DriverOpts[optSysctls]), Announce: m.announces(p),
 	})
 	p.e.Interface = p.link.Name
-	return err
+	if err != nil {
+		return err
+	}
+	return n.AddRoutes(p.link, p.routes...)
 }
 
 // shield keeps others from taking the endpoint's addresses, before it has them.

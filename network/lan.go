@@ -140,8 +140,12 @@ func (m *Manager) newLAN(s *segment) (*lanFabric, error) {
 // later than the engine, as some links do: it is looked for whenever somebody
 // joins.
 func (m *Manager) reopen(s *segment) error {
-	if s.lan.parent == "" {
-		return m.open(s)
+	switch {
+	case !own(s.def.Driver):
+		s.fabric = &remote{m, s} // the plugin knows its networks
+		return nil
+	case s.lan.parent == "":
+		return m.openBridge(s)
 	}
 	n, err := m.newLAN(s)
 	if err != nil {

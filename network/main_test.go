@@ -22,6 +22,10 @@ var netdBinary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if socket := os.Getenv(pluginSocket); socket != "" {
+		fmt.Fprintln(os.Stderr, beDriver(socket))
+		os.Exit(1)
+	}
 	code, err := run(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/network/netd"
 	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/network/ports"
+	"github.com/berth-engine/berth/plugin"
 )
 
 // DefaultBridge is the name of the default network's link.
@@ -58,9 +59,12 @@ type Options struct {
 	// driver.
 	NetworkOptions map[string]map[string]string
 	// Pool is how many namespaces are kept ready. 0: 4; negative: none.
-	Pool   int
-	Events *event.Bus
-	Log    *slog.Logger // nil: discarded
+	Pool int
+	// Plugins are where drivers are looked for that are not the engine's own;
+	// nil: there are none.
+	Plugins *plugin.Registry
+	Events  *event.Bus
+	Log     *slog.Logger // nil: discarded
 }
 
 // NetdOptions says how to start berth-netd.

@@ -97,6 +97,9 @@ type Endpoint struct {
 	LinkLocal  []netip.Addr `json:"link_local,omitempty"`
 	Names      []string     `json:"names,omitempty"`
 	Priority   int          `json:"gw_priority,omitempty"`
+	// Source is what the link was called on the host, of a driver that is a
+	// plugin.
+	Source string `json:"source,omitempty"`
 	// OnLink: the link is the way out, without a gateway.
 	OnLink bool `json:"on_link,omitempty"`
 }

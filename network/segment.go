@@ -34,6 +34,11 @@ type segment struct {
 	gone  bool // it is being removed
 }
 
+// own tells whether a driver is the engine's.
+func own(driver string) bool {
+	return driver == DriverBridge || driver == DriverMacvlan || driver == DriverIPvlan
+}
+
 // own tells whether somebody made the network: containers' names are known
 // there, and they may choose addresses.
 func (s *segment) own() bool { return s.def.Name != DefaultNetwork }
@@ -48,6 +53,8 @@ func newSegment(d Definition) (*segment, error) {
 	case DriverMacvlan, DriverIPvlan:
 		s.lan, err = parseLAN(&d)
 		s.o.prefix, s.o.mtu = s.lan.prefix, s.lan.mtu
+	default:
+		s.o.prefix = "eth"
 	}
 	if err != nil {
 		return nil, err
@@ -145,12 +152,14 @@ const (
 func (s *segment) inward() bool { return s.def.Internal || s.lan.alone }
 
 // open makes the network's link, or takes over the one there is.
-func (m *Manager) open(s *segment) (err error) {
+func (m *Manager) open(ctx context.Context, s *segment) (err error) {
 	switch s.def.Driver {
+	case DriverBridge:
+		return m.openBridge(s)
 	case DriverMacvlan, DriverIPvlan:
 		return m.openLAN(s)
 	}
-	return m.openBridge(s)
+	return m.openRemote(ctx, s)
 }
 
 // unmake takes away what open made.

@@ -117,7 +117,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	mark, mask := cfg.Mark()
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
-		NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
+		Plugins: plugins, NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
 		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, Events: d.events, Log: d.log,
 		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})

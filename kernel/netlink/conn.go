@@ -218,6 +218,21 @@ func (c *Conn) AddRoute(index int, to netip.Prefix) error {
 	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipnet(to), Scope: netlink.SCOPE_LINK})
 }
 
+// AddRouteVia sends packets for a network to a link, to via, or if that is zero
+// to whoever is on the link.
+func (c *Conn) AddRouteVia(index int, to netip.Prefix, via netip.Addr) error {
+	if !via.IsValid() {
+		return c.AddRoute(index, to)
+	}
+	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipnet(to), Gw: via.AsSlice()})
+}
+
+// SetNamespace moves a link to another namespace; it is down there.
+func (c *Conn) SetNamespace(index int, f *os.File) error {
+	defer runtime.KeepAlive(f)
+	return c.h.LinkSetNsFd(at(index), int(f.Fd()))
+}
+
 // DelRoute removes a route of the main table.
 func (c *Conn) DelRoute(r Route) error {
 	k := &netlink.Route{LinkIndex: r.Index, Dst: ipnet(r.To)}
