@@ -215,7 +215,7 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		return nil, err
 	}
 	content := ctdsnapshot.NewContentStore(images.Content, images.Namespace)
-	return base.NewWorker(ctx, base.WorkerOpt{
+	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID: id, Root: e.o.Root,
 		Labels:          map[string]string{"org.mobyproject.buildkit.worker.executor": "berth", "org.mobyproject.buildkit.worker.snapshotter": image.Driver},
 		Platforms:       []platforms.Platform{platforms.Normalize(platforms.DefaultSpec())},
@@ -235,6 +235,11 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		MetadataStore: metadata, CDIManager: devices,
 		MountPoolRoot: filepath.Join(e.o.Root, "mounts"),
 	})
+	if err != nil {
+		return nil, err
+	}
+	w.SourceManager.Register(admitting{w.ImageSource, e.o.Images.Admit})
+	return w, nil
 }
 
 // deviceManager knows the devices that CDI specifications describe. It reads them

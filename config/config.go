@@ -44,10 +44,13 @@ type Config struct {
 	Registries         map[string]Registry `json:"registries"`          // Berth's own: settings of any registry
 	// RegistryDirs is Berth's own: directories with one for each registry, which
 	// holds containerd's hosts.toml or Docker's certificates.
-	RegistryDirs     []string `json:"registry-config-dirs"`
-	MaxDownloads     int      `json:"max-concurrent-downloads"`
-	MaxUploads       int      `json:"max-concurrent-uploads"`
-	DownloadAttempts int      `json:"max-download-attempts"`
+	RegistryDirs []string `json:"registry-config-dirs"`
+	// SignaturePolicy is Berth's own: a containers-policy.json about which images
+	// may come from registries; "": all may.
+	SignaturePolicy  string `json:"signature-policy"`
+	MaxDownloads     int    `json:"max-concurrent-downloads"`
+	MaxUploads       int    `json:"max-concurrent-uploads"`
+	DownloadAttempts int    `json:"max-download-attempts"`
 
 	Bridge        string `json:"bridge"`          // name of the default bridge
 	BIP           string `json:"bip"`             // its address with prefix length; "": chosen

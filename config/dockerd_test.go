@@ -143,9 +143,9 @@ func TestDocs(t *testing.T) {
 		"have is refused with a reason, unless its value asks for nothing else than what happens anyway. SIGHUP reads the file\n" +
 		"again and applies `authorization-plugins`, `debug`, `default-runtime`, `insecure-registries`, `labels`, `log-level`,\n" +
 		"`max-concurrent-downloads`, `max-concurrent-uploads`, `max-download-attempts`, `registries`, `registry-config-dirs`,\n" +
-		"`registry-mirrors`, `runtimes` and `shutdown-timeout`; of other changes the log says that they count after the next\n" +
+		"`registry-mirrors`, `runtimes`, `shutdown-timeout` and `signature-policy`; of other changes the log says that they count after the next\n" +
 		"start. Containers always outlive the\n" +
-		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs` and `publish-policy`.\n\n" +
+		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs`, `signature-policy` and `publish-policy`.\n\n" +
 		"| flag | key | |\n|---|---|---|\n")
 	dash := func(prefix, s string) string {
 		if s == "" {

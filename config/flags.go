@@ -37,6 +37,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.IntVar(&c.MaxDownloads, "max-concurrent-downloads", c.MaxDownloads, "Layers to download at the same time for one pull")
 	fs.IntVar(&c.MaxUploads, "max-concurrent-uploads", c.MaxUploads, "Layers to upload at the same time for one push")
 	fs.IntVar(&c.DownloadAttempts, "max-download-attempts", c.DownloadAttempts, "How often a download is tried")
+	fs.StringVar(&c.SignaturePolicy, "signature-policy", "", "File of rules about which images may come from registries (containers-policy.json)")
 	fs.StringArrayVar(&c.RegistryDirs, "registry-config-dir", c.RegistryDirs, "Directory with one for each registry: hosts.toml, certificates")
 
 	fs.StringVar(&c.PublishPolicy, "publish-policy", c.PublishPolicy, "Published ports: docker (they go round the host's input rules), host (those decide), loopback (127.0.0.1 unless an address is named)")

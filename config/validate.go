@@ -120,6 +120,9 @@ func (c *Config) checkRegistries() error {
 	if c.DownloadAttempts < 1 {
 		return fmt.Errorf("invalid max download attempts: %d", c.DownloadAttempts)
 	}
+	if c.SignaturePolicy != "" && !filepath.IsAbs(c.SignaturePolicy) {
+		return fmt.Errorf("signature-policy: %q is not an absolute path", c.SignaturePolicy)
+	}
 	for _, dir := range c.RegistryDirs {
 		if !filepath.IsAbs(dir) {
 			return fmt.Errorf("registry-config-dirs: %q is not an absolute path", dir)

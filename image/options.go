@@ -7,9 +7,12 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/registry"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-engine/berth/event"
+	"github.com/berth-engine/berth/image/policy"
 	"github.com/berth-engine/berth/image/pull"
 	"github.com/berth-engine/berth/image/push"
 	"github.com/berth-engine/berth/image/remote"
@@ -19,6 +22,17 @@ import (
 // Registries says how registries are reached.
 type Registries = remote.Registries
 
+// Policy decides which images may come from registries.
+type Policy = policy.Policy
+
+// LoadPolicy reads a Policy; nil for the path "".
+func LoadPolicy(path string) (*Policy, error) {
+	if path == "" {
+		return nil, nil
+	}
+	return policy.Load(path)
+}
+
 // Driver is the name of the storage driver, as the API gives it.
 const Driver = store.Snapshotter
 
@@ -26,6 +40,7 @@ const Driver = store.Snapshotter
 type Options struct {
 	Root         string       // directory of the store; made if absent
 	Registries   Registries   // see SetRegistries
+	Policy       *Policy      // see SetPolicy
 	Events       *event.Bus   // nil: no events
 	Log          *slog.Logger // nil: silent
 	MaxDownloads int          // layers fetched at once over all pulls; 0: 3, as Docker
@@ -56,6 +71,7 @@ type Store struct {
 	closed     bool
 	settled    bool // all holders are known, see Sweep
 	registries Registries
+	policy     *Policy
 	pulls      map[string]*sharedPull
 	active     map[string]bool // leases of running pulls
 	holders    map[*holder]struct{}
@@ -78,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	closing, cancel := context.WithCancel(context.Background())
 	return &Store{
 		db: db, client: client, pusher: push.New(db, o.MaxUploads), puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
-		closing: closing, close: cancel, registries: o.Registries,
+		closing: closing, close: cancel, registries: o.Registries, policy: o.Policy,
 		pulls: map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
 	}, nil
 }
@@ -121,4 +137,24 @@ func (s *Store) Registries() Registries {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.registries
+}
+
+// SetPolicy replaces the rules about which images may come from registries; nil:
+// all may. It is about images that come after, by a pull or as the base of a build.
+func (s *Store) SetPolicy(p *Policy) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.policy = p
+}
+
+// Admit asks the policy whether an image may come from its registry for somebody
+// who does not use Pull: PermissionDenied if not. One that is here already may.
+func (s *Store) Admit(ctx context.Context, ref reference.Named, target digest.Digest, auth *registry.AuthConfig) error {
+	s.mu.Lock()
+	rules, registries := s.policy, s.registries
+	s.mu.Unlock()
+	if v, err := s.view(ctx); err == nil && len(v.sharing(target)) > 0 {
+		return nil
+	}
+	return s.puller.Admit(ctx, rules, ref, target, registries, auth)
 }

@@ -74,7 +74,7 @@ func (s *Store) Pull(ctx context.Context, ref string, o PullOptions) error {
 		jobCtx, p.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 		s.pulls[key] = p
 		request := pull.Request{
-			Ref: named, Platform: o.Platform, Auth: o.Auth, Registries: s.registries, Progress: &p.progress,
+			Ref: named, Platform: o.Platform, Auth: o.Auth, Registries: s.registries, Policy: s.policy, Progress: &p.progress,
 		}
 		s.work.Go(func() { s.runPull(jobCtx, key, p, request) })
 	}

@@ -104,8 +104,12 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	d.events = event.New(0, d.log)
 	defer d.events.Close()
+	rules, err := image.LoadPolicy(cfg.SignaturePolicy)
+	if err != nil {
+		return err
+	}
 	images, err := image.Open(ctx, image.Options{
-		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads, MaxUploads: cfg.MaxUploads,
+		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads, MaxUploads: cfg.MaxUploads, Policy: rules,
 	})
 	if err != nil {
 		return fmt.Errorf("open the image store: %w", err)

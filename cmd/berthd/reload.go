@@ -10,13 +10,14 @@ import (
 
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
+	"github.com/berth-engine/berth/image"
 )
 
 // reloadable are the settings that a reload applies.
 var reloadable = []string{
 	"authorization-plugins", "debug", "default-runtime", "insecure-registries", "labels", "live-restore", "log-level",
 	"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "registries", "registry-config-dirs",
-	"registry-mirrors", "runtimes", "shutdown-timeout",
+	"registry-mirrors", "runtimes", "shutdown-timeout", "signature-policy",
 }
 
 // reload reads the configuration again and applies what can change while
@@ -34,6 +35,11 @@ func (d *daemon) reload() {
 			return
 		}
 	}
+	rules, err := image.LoadPolicy(fresh.SignaturePolicy)
+	if err != nil {
+		d.log.Error("configuration not reloaded", "error", err)
+		return
+	}
 	for _, key := range config.Changed(old, fresh) {
 		if !slices.Contains(reloadable, key) {
 			d.log.Warn("a setting has changed that counts after the next start", "setting", key)
@@ -43,6 +49,7 @@ func (d *daemon) reload() {
 	next.AuthzPlugins = fresh.AuthzPlugins
 	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
 	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
+	next.SignaturePolicy = fresh.SignaturePolicy
 	next.RegistryDirs, next.DownloadAttempts = fresh.RegistryDirs, fresh.DownloadAttempts
 	next.MaxDownloads, next.MaxUploads = fresh.MaxDownloads, fresh.MaxUploads
 	next.Runtimes, next.DefaultRuntime = fresh.Runtimes, fresh.DefaultRuntime
@@ -54,6 +61,7 @@ func (d *daemon) reload() {
 		return // still starting; it will read the new settings
 	}
 	images.SetRegistries(registries(&next))
+	images.SetPolicy(rules)
 	images.SetTransfers(next.MaxDownloads, next.MaxUploads)
 	if containers := d.containers.Load(); containers != nil {
 		containers.SetRuntimes(next.Commands(), next.DefaultRuntime)

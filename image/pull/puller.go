@@ -19,6 +19,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/berth-engine/berth/image/policy"
 	"github.com/berth-engine/berth/image/progress"
 	"github.com/berth-engine/berth/image/remote"
 	"github.com/berth-engine/berth/image/store"
@@ -63,6 +64,7 @@ type Request struct {
 	Platform   *ocispec.Platform    // nil: the host's
 	Auth       *registry.AuthConfig // nil: anonymous
 	Registries remote.Registries
+	Policy     *policy.Policy // nil: everything may come
 	Progress   *progress.Stream
 }
 
@@ -78,12 +80,19 @@ type Result struct {
 // content until the caller names it. After an error the caller ends the lease.
 func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	ctx = remote.Notify(ctx, r.Progress.Once())
+	if err := r.Policy.Refuses(r.Ref); err != nil {
+		return Result{}, err
+	}
 	repo, err := p.client.Open(ctx, r.Registries, r.Ref, r.Auth)
 	if err != nil {
 		return Result{}, err
 	}
 	target, err := repo.Resolve(ctx)
 	if err != nil {
+		return Result{}, err
+	}
+	// What is fetched from here on is named by its digest.
+	if err := p.Admit(ctx, r.Policy, r.Ref, target.Digest, r.Registries, r.Auth); err != nil {
 		return Result{}, err
 	}
 	fetcher, err := repo.Fetcher(ctx)
