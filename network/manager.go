@@ -82,6 +82,7 @@ type Manager struct {
 	o       Options
 	owner   string // of links, as their alias says
 	conn    *netlink.Conn
+	host    *netlink.Around // under making
 	home    *segment // the default network
 	pool    *bridge.Pool
 	table   *nft.Table
@@ -145,6 +146,9 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		return nil, fmt.Errorf("networks' identity: %w", err)
 	}
 	if m.conn, err = netlink.Open(); err != nil {
+		return nil, err
+	}
+	if m.host, err = netlink.LookAround(m.conn); err != nil {
 		return nil, err
 	}
 	if err := m.forward(); err != nil {
@@ -224,6 +228,7 @@ func (m *Manager) close() error {
 	if m.table != nil {
 		errs = append(errs, m.table.Close(), m.guard.close())
 	}
+	m.host.Close()
 	if m.conn != nil {
 		m.conn.Close()
 	}
@@ -258,6 +263,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if mark := m.policy.mark(); mark != 0 {
 		err = errors.Join(err, m.conn.ForgetMarked(mark+1))
 	}
+	m.host.Close()
 	m.conn.Close()
 	return err
 }

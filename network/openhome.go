@@ -43,9 +43,15 @@ type HomeOptions struct {
 
 // openHome makes or adopts the default network.
 func (m *Manager) openHome(dir string) error {
-	h := &m.o.Home
+	h, mtu := &m.o.Home, m.o.MTU
+	if mtu == 0 {
+		var err error
+		if mtu, err = m.uplinkMTU(); err != nil {
+			return err
+		}
+	}
 	o := bridge.Options{
-		Name: m.o.Bridge, Address: h.BIP, Prefer: lastAddress(filepath.Join(dir, "bridge.address")), Pools: m.o.Pools, MTU: m.o.MTU,
+		Name: m.o.Bridge, Address: h.BIP, Prefer: lastAddress(filepath.Join(dir, "bridge.address")), Pools: m.o.Pools, MTU: mtu,
 		Avoid: dns.Host(false).Servers, Isolate: h.NoICC, Log: m.log, Owner: m.owner, Alive: m.alive,
 	}
 	if h.Range.IsValid() && !o.Address.IsValid() {
@@ -159,7 +165,7 @@ func (m *Manager) homeSix(path string) (netip.Prefix, error) {
 	if last := lastAddress(path); last.IsValid() && last.Addr().Is6() && areas.Contain(last.Masked()) {
 		return last, nil
 	}
-	used, err := hostPrefixes(m.conn)
+	used, err := m.hostPrefixes()
 	if err != nil {
 		return netip.Prefix{}, err
 	}
@@ -172,7 +178,7 @@ func (m *Manager) homeSix(path string) (netip.Prefix, error) {
 			used = append(used, s.Prefix)
 		}
 	}
-	p, err := areas.Choose(true, func(p netip.Prefix) bool { return !overlapsAny(p, used) })
+	p, err := areas.Choose(true, ipam.TakenBy(used))
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -175,6 +175,11 @@ func (m *Manager) openBridge(s *segment) (err error) {
 		Name: s.o.name, MTU: s.o.mtu, Bare: true, Isolate: s.o.noICC, Log: m.log,
 		Owner: m.owner, Alive: m.alive,
 	}
+	if o.MTU == 0 {
+		if o.MTU, err = m.uplinkMTU(); err != nil {
+			return err
+		}
+	}
 	if s.o.gateway4 != nft.Isolated && !s.o.inhibit {
 		o.Address = s.def.home(false)
 	}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/ipam"
 )
@@ -18,17 +18,17 @@ import (
 // refuses what overlaps with another network, and warns of what overlaps with
 // the host's own routes.
 func (m *Manager) choose(d *Definition) (warning string, err error) {
-	used, err := hostPrefixes(m.conn)
+	used, err := m.hostPrefixes()
 	if err != nil {
 		return "", err
 	}
-	others := m.prefixes()
+	others, here := ipam.TakenBy(m.prefixes()), ipam.TakenBy(used)
 	for i := range d.Subnets {
 		p := d.Subnets[i].Prefix
-		if overlapsAny(p, others) {
+		if _, ok := others.Overlap(p); ok {
 			return "", forbidden("invalid pool request: Pool overlaps with other one on this address space")
 		}
-		if overlapsAny(p, used) && d.Driver == DriverBridge {
+		if _, ok := here.Overlap(p); ok && d.Driver == DriverBridge {
 			warning = fmt.Sprintf("subnet %s overlaps with an address or a route of this host", p)
 		}
 	}
@@ -44,10 +44,11 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		if six && !areas.HasSix() {
 			areas = ipam.Areas{m.local}
 		}
-		servers := dns.Host(true).Servers
-		p, err := areas.Choose(six, func(p netip.Prefix) bool {
-			return !overlapsAny(p, others) && !overlapsAny(p, used) && !slices.ContainsFunc(servers, p.Contains)
-		})
+		taken := slices.Concat(others, here)
+		for _, server := range dns.Host(true).Servers {
+			taken = append(taken, netip.PrefixFrom(server, server.BitLen()))
+		}
+		p, err := areas.Choose(six, ipam.TakenBy(taken))
 		if err != nil {
 			return "", err
 		}
@@ -95,34 +96,24 @@ func (m *Manager) prefixes() []netip.Prefix {
 	return out
 }
 
-// hostPrefixes are what the host's addresses and routes reach, but for the
-// default routes and what every link has.
-func hostPrefixes(conn *netlink.Conn) ([]netip.Prefix, error) {
-	addrs, err := conn.Addrs()
-	if err != nil {
+// hostPrefixes are what the host's addresses and routes reach, but for the default
+// routes and what every link has; m.making is held.
+func (m *Manager) hostPrefixes() ([]netip.Prefix, error) {
+	if err := m.host.Look(); err != nil {
 		return nil, err
 	}
-	routes, err := conn.Routes()
-	if err != nil {
-		return nil, err
-	}
-	var out []netip.Prefix
-	add := func(p netip.Prefix) {
-		if p.Bits() > 0 && !p.Addr().IsLinkLocalUnicast() && !p.Addr().IsLoopback() {
-			out = append(out, p.Masked())
-		}
-	}
-	for _, a := range addrs {
-		add(a.Prefix)
-	}
-	for _, r := range routes {
-		add(r.To)
-	}
-	return out, nil
+	return slices.DeleteFunc(m.host.Reaches(), func(p netip.Prefix) bool {
+		return p.Addr().IsLinkLocalUnicast() || p.Addr().IsLoopback() || p.Addr().IsMulticast()
+	}), nil
 }
 
-func overlapsAny(p netip.Prefix, others []netip.Prefix) bool {
-	return slices.ContainsFunc(others, p.Overlaps)
+// uplinkMTU is that of the way to the outside, at most Ethernet's; m.making is
+// held, except in New.
+func (m *Manager) uplinkMTU() (int, error) {
+	if err := m.host.Look(); err != nil {
+		return 0, err
+	}
+	return bridge.UplinkMTU(m.conn, m.host.Defaults())
 }
 
 // localArea is this engine's part of the unique local addresses, the same from

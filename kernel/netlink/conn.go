@@ -41,6 +41,8 @@ func openAt(place netns.NsHandle) (*Conn, error) {
 		h.Close()
 		return nil, fmt.Errorf("rtnetlink: %w", err)
 	}
+	// Dumps with a filter are of that alone; an older kernel does not know.
+	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &Conn{h, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
@@ -83,6 +85,18 @@ func (c *Conn) Link(name string) (Link, error) {
 	}
 	if err != nil {
 		return Link{}, fmt.Errorf("link %s: %w", name, err)
+	}
+	return convert(l), nil
+}
+
+// LinkAt finds an interface by its number.
+func (c *Conn) LinkAt(index int) (Link, error) {
+	l, err := c.h.LinkByIndex(index)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
+		return Link{}, fmt.Errorf("link %d: %w", index, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("link %d: %w", index, err)
 	}
 	return convert(l), nil
 }
@@ -163,6 +177,30 @@ func (c *Conn) Addrs() ([]Addr, error) {
 	for _, a := range all {
 		if p, ok := prefix(a.IPNet); ok {
 			out = append(out, Addr{a.LinkIndex, p})
+		}
+	}
+	return out, nil
+}
+
+// AddrsOf lists the addresses of one link. Since Linux 4.20 the kernel looks at
+// no other.
+func (c *Conn) AddrsOf(index int) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+		req.Sockets = c.raw
+		msg := nl.NewIfAddrmsg(int(family))
+		msg.Index = uint32(index)
+		req.AddData(msg)
+		all, err := dump(func() ([][]byte, error) { return req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR) })
+		if err != nil {
+			return nil, fmt.Errorf("list addresses of link %d: %w", index, err)
+		}
+		for _, b := range all {
+			of := nl.DeserializeIfAddrmsg(b)
+			if p, err := parseAddress(b); err == nil && of.Index == uint32(index) && of.Family == family {
+				out = append(out, p)
+			}
 		}
 	}
 	return out, nil

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -45,7 +46,7 @@ type Options struct {
 	Bare bool
 	// Isolate keeps containers from reaching each other over the bridge.
 	Isolate bool
-	MTU     int          // 0: that of the default route, at most 1500
+	MTU     int          // of containers' interfaces
 	Avoid   []netip.Addr // which a chosen network must not contain
 	// Owner says whose the bridge is; one that another owner made is refused if
 	// that one is Alive.
@@ -70,12 +71,6 @@ type Bridge struct {
 // network namespace of the calling thread, and conn must, too.
 func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	b := &Bridge{conn: conn, log: o.Log, mtu: o.MTU, isolate: o.Isolate}
-	if b.mtu == 0 {
-		var err error
-		if b.mtu, err = uplinkMTU(conn); err != nil {
-			return nil, err
-		}
-	}
 	link, err := conn.Link(o.Name)
 	if errdefs.IsNotFound(err) {
 		link, err = b.create(&o)
@@ -160,16 +155,11 @@ func (b *Bridge) create(o *Options) (netlink.Link, error) {
 
 // setAddress sees to it that the bridge has its address and no other.
 func (b *Bridge) setAddress(o Options) error {
-	all, err := b.conn.Addrs()
+	all, err := b.conn.AddrsOf(b.link.Index)
 	if err != nil {
 		return err
 	}
-	var has []netip.Prefix
-	for _, a := range all {
-		if a.Index == b.link.Index && a.Prefix.Addr().Is4() {
-			has = append(has, a.Prefix)
-		}
-	}
+	has := slices.DeleteFunc(all, func(p netip.Prefix) bool { return p.Addr().Is6() })
 	if !o.Address.IsValid() && !o.Bare {
 		if len(has) > 0 {
 			b.address = has[0]
@@ -209,18 +199,18 @@ func (b *Bridge) setSix(want netip.Prefix) error {
 	if err := netlink.EnableIPv6(b.link.Name); err != nil {
 		return err
 	}
-	all, err := b.conn.Addrs()
+	all, err := b.conn.AddrsOf(b.link.Index)
 	if err != nil {
 		return err
 	}
 	found := false
-	for _, a := range all {
+	for _, p := range all {
 		switch {
-		case a.Index != b.link.Index || !a.Prefix.Addr().Is6() || a.Prefix.Addr().IsLinkLocalUnicast():
-		case a.Prefix == want:
+		case !p.Addr().Is6() || p.Addr().IsLinkLocalUnicast():
+		case p == want:
 			found = true
 		default:
-			if err := b.conn.DelAddr(b.link.Index, a.Prefix); err != nil {
+			if err := b.conn.DelAddr(b.link.Index, p); err != nil {
 				return err
 			}
 		}
@@ -260,23 +250,19 @@ func MAC(a netip.Addr) net.HardwareAddr {
 	return h.Sum(net.HardwareAddr{0x02, 0x42})
 }
 
-// uplinkMTU is the MTU of the way to the outside.
-func uplinkMTU(conn *netlink.Conn) (int, error) {
+// UplinkMTU is the MTU of the way to the outside, by the host's default routes;
+// at most Ethernet's.
+func UplinkMTU(conn *netlink.Conn, defaults []netlink.Route) (int, error) {
 	mtu := 1500
-	routes, err := conn.Routes()
-	if err != nil {
-		return 0, err
-	}
-	links, err := conn.Links()
-	if err != nil {
-		return 0, err
-	}
-	for _, r := range routes {
-		for _, l := range links {
-			if r.To.Bits() == 0 && l.Index == r.Index {
-				return min(mtu, l.MTU), nil
-			}
+	for _, r := range defaults {
+		l, err := conn.LinkAt(r.Index)
+		if errdefs.IsNotFound(err) {
+			continue // a blackhole route has no link
 		}
+		if err != nil {
+			return 0, err
+		}
+		mtu = min(mtu, l.MTU)
 	}
 	return mtu, nil
 }

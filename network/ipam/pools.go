@@ -75,15 +75,39 @@ func (as Areas) each(six bool) func(func(netip.Prefix) bool) {
 	}
 }
 
-// Choose returns the first subnet of a family that free accepts. It fails with
+// Choose returns the first subnet of a family that is not taken. It fails with
 // Docker's text.
-func (as Areas) Choose(six bool, free func(netip.Prefix) bool) (netip.Prefix, error) {
-	for p := range as.each(six) {
-		if free(p) {
+func (as Areas) Choose(six bool, taken Taken) (netip.Prefix, error) {
+	for _, a := range as {
+		if a.Base.Addr().Is6() != six {
+			continue
+		}
+		if p, ok := a.choose(taken); ok {
 			return p, nil
 		}
 	}
 	return netip.Prefix{}, fmt.Errorf("all predefined address pools have been fully subnetted: %w", errdefs.ErrInvalidArgument)
+}
+
+// choose goes from one network that is in the way to the next.
+func (a Area) choose(taken Taken) (netip.Prefix, bool) {
+	p := netip.PrefixFrom(a.Base.Addr(), a.Bits)
+	for range maxSubnets {
+		other, ok := taken.Overlap(p)
+		if !ok {
+			return p, true
+		}
+		if other.Bits() > p.Bits() {
+			other = p
+		}
+		_, last := bounds(other)
+		next := last.Next()
+		if !next.IsValid() || !a.Base.Contains(next) {
+			break
+		}
+		p = netip.PrefixFrom(next, a.Bits)
+	}
+	return netip.Prefix{}, false
 }
 
 // HasSix tells whether an area has IPv6 subnets.

@@ -1,0 +1,256 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Around is what the addresses and routes of a namespace reach. The kernel tells
+// what changes (rtnetlink(7)), so that a look costs nothing that grows with the
+// number of links. It is not safe for concurrent use.
+type Around struct {
+	conn     *Conn
+	fd       int
+	reaches  map[netip.Prefix]int // how many addresses and routes
+	defaults map[Route]int
+	stale    bool // what is known must be read anew
+}
+
+// groups of changes.
+const groups = unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
+
+// LookAround subscribes to the changes in the calling thread's namespace, in
+// which conn must be, too.
+func LookAround(conn *Conn) (*Around, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, os.NewSyscallError("rtnetlink socket", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("subscribe to rtnetlink", err)
+	}
+	return &Around{conn: conn, fd: fd, stale: true}, nil
+}
+
+// Close ends the subscription.
+func (a *Around) Close() {
+	if a != nil && a.fd >= 0 {
+		_ = unix.Close(a.fd) // nothing was written
+		a.fd = -1
+	}
+}
+
+// Look brings up to date what is known. The kernel queues every change before
+// it answers who made it: what happened before the call is known after it.
+func (a *Around) Look() error {
+	buf := make([]byte, 64<<10)
+	for !a.stale {
+		n, err := unix.Read(a.fd, buf)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return nil
+		case errors.Is(err, unix.EINTR):
+		case err != nil: // above all ENOBUFS: changes were lost
+			a.stale = true
+		default:
+			a.hear(buf[:n])
+		}
+	}
+	return a.read(buf)
+}
+
+// read reads everything anew; what changes meanwhile is heard afterwards, and
+// counted twice at worst: then a place that is free is taken to be used, until
+// the next reading.
+func (a *Around) read(buf []byte) error {
+	for { // forget what is queued
+		if _, err := unix.Read(a.fd, buf); errors.Is(err, unix.EAGAIN) {
+			break
+		}
+	}
+	addrs, err := a.conn.Addrs()
+	if err != nil {
+		return err
+	}
+	routes, err := a.conn.Routes()
+	if err != nil {
+		return err
+	}
+	a.reaches, a.defaults, a.stale = map[netip.Prefix]int{}, map[Route]int{}, false
+	for _, x := range addrs {
+		a.count(x.Prefix, 1)
+	}
+	for _, r := range routes {
+		a.route(r, 1)
+	}
+	return nil
+}
+
+func (a *Around) count(p netip.Prefix, by int) {
+	p = p.Masked()
+	if !p.IsValid() || p.Bits() == 0 {
+		return
+	}
+	if a.reaches[p] += by; a.reaches[p] <= 0 {
+		delete(a.reaches, p)
+	}
+}
+
+func (a *Around) route(r Route, by int) {
+	if r.To.Bits() > 0 {
+		a.count(r.To, by)
+		return
+	}
+	if a.defaults[r] += by; a.defaults[r] <= 0 {
+		delete(a.defaults, r)
+	}
+}
+
+// Reaches tells what is reached, but for default routes, in no order.
+func (a *Around) Reaches() []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(a.reaches))
+	for p := range a.reaches {
+		out = append(out, p)
+	}
+	return out
+}
+
+// Defaults are the default routes.
+func (a *Around) Defaults() []Route {
+	var out []Route
+	for r := range a.defaults {
+		out = append(out, r)
+	}
+	return out
+}
+
+// hear applies messages about changes.
+func (a *Around) hear(messages []byte) {
+	const header = unix.SizeofNlMsghdr
+	for len(messages) >= header {
+		n := int(binary.NativeEndian.Uint32(messages))
+		if n < header || n > len(messages) {
+			return
+		}
+		kind, flags, body := binary.NativeEndian.Uint16(messages[4:]), binary.NativeEndian.Uint16(messages[6:]), messages[header:n]
+		messages = messages[min(len(messages), (n+3)&^3):]
+		switch kind {
+		case unix.RTM_NEWADDR, unix.RTM_NEWROUTE:
+			// What only changes may be counted already; one look at everything is
+			// simpler than to know.
+			a.stale = a.stale || flags&unix.NLM_F_REPLACE != 0 || kind == unix.RTM_NEWADDR && flags&unix.NLM_F_EXCL == 0 && a.knows(body)
+			a.change(kind == unix.RTM_NEWADDR, body, 1)
+		case unix.RTM_DELROUTE:
+			a.change(false, body, -1)
+		case unix.RTM_DELADDR:
+			// With a link, IPv4 routes go without a word.
+			a.stale = true
+		}
+	}
+}
+
+// knows tells whether an address is known: the kernel announces changes of its
+// lifetime as it does new ones.
+func (a *Around) knows(body []byte) bool {
+	p, err := parseAddress(body)
+	return err == nil && a.reaches[p.Masked()] > 0
+}
+
+func (a *Around) change(address bool, body []byte, by int) {
+	if address {
+		if p, err := parseAddress(body); err == nil {
+			a.count(p, by)
+		}
+		return
+	}
+	if r, main, err := parseRoute(body); err == nil && main {
+		a.route(r, by)
+	}
+}
+
+// parseAddress reads an ifaddrmsg with its attributes.
+func parseAddress(b []byte) (p netip.Prefix, err error) {
+	if len(b) < unix.SizeofIfAddrmsg {
+		return p, unix.EINVAL
+	}
+	family, bits := b[0], int(b[1])
+	local, peer := netip.Addr{}, netip.Addr{}
+	err = attributes(b[unix.SizeofIfAddrmsg:], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.IFA_LOCAL:
+			local = addressOf(family, value)
+		case unix.IFA_ADDRESS:
+			peer = addressOf(family, value)
+		}
+	})
+	switch {
+	case !local.IsValid():
+		local = peer
+	case peer.IsValid() && peer != local:
+		bits = local.BitLen() // the other end's network is not ours
+	}
+	if p = netip.PrefixFrom(local, bits); err == nil && !p.IsValid() {
+		err = unix.EINVAL
+	}
+	return p, err
+}
+
+// parseRoute reads an rtmsg with its attributes; main: it is of the main table.
+func parseRoute(b []byte) (r Route, main bool, err error) {
+	if len(b) < unix.SizeofRtMsg {
+		return r, false, unix.EINVAL
+	}
+	family, bits, table, flags := b[0], int(b[1]), uint32(b[4]), binary.NativeEndian.Uint32(b[8:])
+	to := netip.IPv4Unspecified()
+	if family == unix.AF_INET6 {
+		to = netip.IPv6Unspecified()
+	}
+	err = attributes(b[unix.SizeofRtMsg:], func(kind uint16, value []byte) {
+		switch kind {
+		case unix.RTA_DST:
+			to = addressOf(family, value)
+		case unix.RTA_GATEWAY:
+			r.Via = addressOf(family, value)
+		case unix.RTA_OIF:
+			if len(value) == 4 {
+				r.Index = int(binary.NativeEndian.Uint32(value))
+			}
+		case unix.RTA_TABLE:
+			if len(value) == 4 {
+				table = binary.NativeEndian.Uint32(value)
+			}
+		}
+	})
+	if r.To = netip.PrefixFrom(to, bits); err == nil && !r.To.IsValid() {
+		err = unix.EINVAL
+	}
+	return r, table == unix.RT_TABLE_MAIN && flags&unix.RTM_F_CLONED == 0, err
+}
+
+func addressOf(family byte, b []byte) netip.Addr {
+	a, ok := netip.AddrFromSlice(b)
+	if !ok || a.Is4() != (family == unix.AF_INET) {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// attributes calls f for each attribute.
+func attributes(b []byte, f func(kind uint16, value []byte)) error {
+	const header = unix.SizeofRtAttr
+	for len(b) >= header {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < header || n > len(b) {
+			return fmt.Errorf("attribute of %d bytes in %d: %w", n, len(b), unix.EINVAL)
+		}
+		f(binary.NativeEndian.Uint16(b[2:]), b[header:n])
+		b = b[min(len(b), (n+3)&^3):]
+	}
+	return nil
+}
