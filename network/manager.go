@@ -83,7 +83,7 @@ type Manager struct {
 	owner   string // of links, as their alias says
 	conn    *netlink.Conn
 	host    *netlink.Around // under making
-	home    *segment // the default network
+	home    *segment        // the default network
 	pool    *bridge.Pool
 	table   *nft.Table
 	guard   guard
