@@ -156,7 +156,8 @@ func (m *making) describe() error {
 	if err != nil {
 		return err
 	}
-	if err := m.c.replace(configFile, m.b.text); err != nil {
+	// Nobody looks for it before there is a record.
+	if err := os.WriteFile(m.c.path(configFile), m.b.text, 0o600); err != nil {
 		return err
 	}
 	return m.c.write()
@@ -304,8 +305,10 @@ func (m *making) created() error {
 		return err
 	}
 	m.c.Ready = true
-	if err := m.c.write(); err != nil {
-		return err
+	if m.listen { // Run writes when the program runs
+		if err := m.c.write(); err != nil {
+			return err
+		}
 	}
 	return writePidFile(m.o.PidFile, m.c.Pid)
 }

@@ -56,7 +56,9 @@ func (c *Container) destroy(ctx context.Context) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
-	if err == nil {
+	// With process 1, all in its pid namespace have ended.
+	alive, aerr := c.alive()
+	if err == nil && (alive || aerr != nil || !c.OwnPids || c.Pid == 0) {
 		if err := g.Kill(); err != nil {
 			return err
 		}
@@ -68,7 +70,9 @@ func (c *Container) destroy(ctx context.Context) error {
 	case c.Unit != nil:
 		err = cgroup.DestroyUnit(c.Unit)
 	case g != nil:
-		err = g.Destroy()
+		if err = g.Destroy(); errors.Is(err, unix.EBUSY) { // somebody else is in it
+			err = errors.Join(g.Kill(), g.Destroy())
+		}
 	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err

@@ -50,7 +50,7 @@ func (r *Root) Run(ctx context.Context, id string, o *RunOptions) (int, error) {
 	if err := m.process.Start(); err != nil {
 		return -1, errors.Join(err, m.takeBack())
 	}
-	if err := m.c.started(); err != nil {
+	if err := m.c.write(); err != nil { // while the program begins
 		return -1, errors.Join(err, m.takeBack())
 	}
 	if err := m.c.unlock(); err != nil { // others may exec, kill and delete it meanwhile
