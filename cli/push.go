@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -23,8 +24,8 @@ import (
 )
 
 type pushFlags struct {
-	all, quiet bool
-	only       opts.Platforms
+	all, quiet, unsigned bool
+	only                 opts.Platforms
 }
 
 func newPush(s *Session) *cobra.Command {
@@ -40,7 +41,8 @@ func newPush(s *Session) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-tags", "a", false, "Push all tags of an image to the repository")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress verbose output")
-	f.Bool("disable-content-trust", true, "Skip image signing")
+	trustFlag(f, &o.unsigned)
+	f.Lookup("disable-content-trust").Usage = "Skip image signing"
 	f.Var(&o.only, "platform", "Push a platform-specific manifest as a single-platform image to the registry. "+
 		"The image index won't be pushed, meaning that other manifests, including attestations won't be preserved. "+
 		"Several, separated by commas, are pushed with an index of their own")
@@ -49,6 +51,9 @@ func newPush(s *Session) *cobra.Command {
 }
 
 func (s *Session) push(ctx context.Context, name string, o pushFlags) error {
+	if !o.unsigned {
+		return errors.New("content trust: images cannot be signed with Notary; unset DOCKER_CONTENT_TRUST and do not give --disable-content-trust=false")
+	}
 	ref, err := s.transferName(name, o.all, o.quiet)
 	if err != nil {
 		return err

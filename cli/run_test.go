@@ -208,6 +208,9 @@ func TestContentTrust(t *testing.T) {
 			t.Errorf("%q: got %d, %q", args, code, errs)
 		}
 	}
+	if code, _, errs := d.run("", "push", "--disable-content-trust=false", "img"); code == 0 || !strings.Contains(errs, "content trust") {
+		t.Errorf("push: exit %d, %s", code, errs)
+	}
 	if code, _, errs := d.run("", "create", "--disable-content-trust", "img"); code != 0 {
 		t.Errorf("got %d, %q", code, errs)
 	}

@@ -54,10 +54,7 @@ func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, erro
 	ns, err := m.plug(ctx, &d, a)
 	if err != nil {
 		m.leave(d.ID)
-		if _, ok := errors.AsType[*PortError](err); ok {
-			return nil, Result{}, err // its text is Docker's
-		}
-		return nil, Result{}, fmt.Errorf("attach %s: %w", d.ID, err)
+		return nil, Result{}, err // the container says what it is about
 	}
 	for i := range a.result.Endpoints {
 		m.announce(events.ActionConnect, d.ID, &a.result.Endpoints[i])
