@@ -246,11 +246,6 @@ func parseVolumeMount(m Mount, a *mounttypes.Mount) (Mount, error) {
 	if o == nil {
 		return m, nil
 	}
-	if d := o.DriverConfig; d != nil {
-		if d.Name != "" && d.Name != volume.LocalDriver {
-			return m, notFound("error looking up volume plugin %s: plugin %q not found", d.Name, d.Name)
-		}
-	}
 	m.NoCopy, m.Subpath = o.NoCopy, o.Subpath
 	if m.Subpath != "" && (path.IsAbs(m.Subpath) || m.Subpath != path.Clean(m.Subpath) || strings.HasPrefix(m.Subpath, "..")) {
 		return m, invalid("invalid mount config for type \"volume\": subpath must be a relative path within the volume")

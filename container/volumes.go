@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,7 +49,8 @@ func (s *Service) takeVolumes(ctx context.Context, e *entry, r *Record, u *undo)
 func volumeRequest(r *Record, m *Mount) volume.CreateOptions {
 	o := volume.CreateOptions{Name: m.Name, Driver: r.HostConfig.VolumeDriver}
 	for _, a := range r.HostConfig.Mounts {
-		if a.Type != mounttypes.TypeVolume || a.Source != m.Name || a.VolumeOptions == nil {
+		// Not by the name, which anonymous ones have not yet.
+		if a.Type != mounttypes.TypeVolume || path.Clean(a.Target) != m.Destination || a.VolumeOptions == nil {
 			continue
 		}
 		o.Labels = a.VolumeOptions.Labels

@@ -32,10 +32,13 @@ type request struct {
 
 // world is what all probes share: an engine and a folder of the host.
 type world struct {
-	d      *engine.Daemon
-	c      *moby.Client
-	dir    string
-	device string // node of a block device of the host, for limits of its use
+	d   *engine.Daemon
+	c   *moby.Client
+	dir string
+	// device and device2 are nodes of block devices of the host, for limits of
+	// their use.
+	device, device2 string
+	records         string // where the runtime "recorded" writes
 }
 
 // probe says what a field of a request does and how that shows. A container is
@@ -49,7 +52,10 @@ type probe struct {
 	// seen. Without one, look says what is seen of a container that sleeps.
 	run  string
 	look func(context.Context, *world, string) (string, error)
-	want string // part of what is seen with the field set
+	// typed, instead of a request: lines for a shell without and with the field,
+	// which the client fills in.
+	typed [2]string
+	want  string // part of what is seen with the field set
 	// or matches what is said where this host's kernel cannot do it: the error,
 	// or a warning of create.
 	or string
@@ -85,17 +91,22 @@ func TestFields(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(devices, "probe.json"), []byte(cdiSpec), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := newDaemon(t, "--cdi-spec-dir", devices)
+	if err := os.WriteFile(filepath.Join(devices, "gpu.json"), []byte(gpuSpec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	records := t.TempDir()
+	d := newDaemon(t, "--cdi-spec-dir", devices, "--add-runtime", "recorded="+writeRuntime(t, records))
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{d: d, c: stock(t, d), dir: t.TempDir(), device: blockDevice(t)}
+	w := &world{d: d, c: stock(t, d), dir: t.TempDir(), device: blockDevice(t, 0), device2: blockDevice(t, 1), records: records}
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	must(t, d, "berth", "pull", "busybox")
 	must(t, d, "berth", "run", "-d", "--name", "other", "-v", "/from-other", "-v", "ours:/named", "--ipc", "shareable", "--hostname", "otherhost",
 		"-e", "PROBE=link", "--expose", "99", "busybox", "sh", "-c", "echo shared > /dev/shm/word; exec sleep 100000")
+	w.prepare(t)
 	t.Run("fields", func(t *testing.T) {
 		gate := make(chan struct{}, 3)
 		for _, p := range probes() {
@@ -107,6 +118,7 @@ func TestFields(t *testing.T) {
 			})
 		}
 	})
+	w.tidy(t)
 	must(t, d, "berth", "rm", "-fv", "other")
 	must(t, d, "berth", "volume", "rm", "ours")
 	// A group that somebody asked for stays, as with Docker.
@@ -155,6 +167,13 @@ func requestFields() []string {
 func (w *world) probe(t *testing.T, p *probe) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
+	if p.typed[0] != "" {
+		without, with, err := w.typed(p)
+		if err != nil || with == without || !strings.Contains(with, p.want) {
+			t.Errorf("without it %q, with it %q, which is to have %q: %v", without, with, p.want, err)
+		}
+		return
+	}
 	without, _, err := w.see(ctx, p, p.base)
 	if err != nil {
 		t.Fatalf("without it: %v", err)
@@ -269,15 +288,15 @@ func group(controller, v1, v2 string) string {
 	return fmt.Sprintf("cat /sys/fs/cgroup/%s/%s 2>/dev/null || cat /sys/fs/cgroup/%s", controller, v1, v2)
 }
 
-// blockDevice makes a node of a block device that the host has.
-func blockDevice(t *testing.T) string {
+// blockDevice makes a node of one of the block devices that the host has.
+func blockDevice(t *testing.T, n int) string {
 	t.Helper()
 	all, err := filepath.Glob("/sys/block/*/dev")
-	if err != nil || len(all) == 0 {
+	if err != nil || len(all) <= n {
 		t.Fatalf("no block device: %v", err)
 	}
 	var major, minor int
-	text, err := os.ReadFile(all[0])
+	text, err := os.ReadFile(all[n])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,22 +19,23 @@ import (
 
 // hostProbes: what a container is on this host.
 var hostProbes = []probe{
-	{field: "HostConfig.ContainerIDFile", does: "kept for readers: the client writes the file, as Docker's", look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.ContainerIDFile }),
-		set: func(r *request) { r.HostConfig.ContainerIDFile = "/x" }},
-	{field: "HostConfig.LogConfig", does: "the log driver", base: func(r *request) { r.Config.Cmd = []string{"echo", "said"} }, look: logPath, set: func(r *request) { r.HostConfig.LogConfig.Type = "none" }},
-	{field: "LogConfig.Type", does: "local (default), json-file, none, syslog, journald, fluentd, gelf", look: logPath, set: func(r *request) { r.HostConfig.LogConfig.Type = "json-file" }, want: "json.log"},
-	{field: "LogConfig.Config", does: "options of the driver", base: func(r *request) {
-		r.HostConfig.LogConfig.Type = "json-file"
-		r.Config.Labels = map[string]string{"a": "b"}
-	},
-		look: logged, want: "probed", set: func(r *request) { r.HostConfig.LogConfig.Config = map[string]string{"tag": "probed"} }},
+	{field: "HostConfig.ContainerIDFile", does: "kept for readers: the client writes the file, as Docker's", want: "same\n/",
+		typed: [2]string{`docker create --name uncid busybox >/dev/null; docker inspect -f '{{.HostConfig.ContainerIDFile}}' uncid; docker rm uncid >/dev/null`,
+			`f=$(mktemp -u); docker create --cidfile $f --name cid busybox >/dev/null; [ $(cat $f) = $(docker inspect -f '{{.Id}}' cid) ] && echo same; docker inspect -f '{{.HostConfig.ContainerIDFile}}' cid; rm $f; docker rm cid >/dev/null`}},
+	{field: "HostConfig.LogConfig", does: "the log driver", base: saying, look: said, want: "does not support reading", set: func(r *request) { r.HostConfig.LogConfig.Type = "none" }},
+	{field: "LogConfig.Type", does: "local (default), json-file, none, syslog, journald, fluentd, gelf", base: func(r *request) { saying(r); r.HostConfig.LogConfig.Type = "none" }, look: logFile, set: func(r *request) { r.HostConfig.LogConfig.Type = "json-file" }, want: `{"log":"said\n"`},
+	{field: "LogConfig.Config", does: "options of the driver", base: func(r *request) { saying(r); r.HostConfig.LogConfig.Type = "json-file" },
+		look: logFile, want: `"tag":"probed"`, set: func(r *request) { r.HostConfig.LogConfig.Config = map[string]string{"tag": "probed"} }},
 	{field: "HostConfig.RestartPolicy", does: "when to start again", base: func(r *request) { r.Config.Cmd = []string{"false"} }, look: restarts, want: "again", set: func(r *request) { r.HostConfig.RestartPolicy.Name = "always" }},
 	{field: "RestartPolicy.Name", does: "no, always, unless-stopped, on-failure", base: func(r *request) { r.Config.Cmd = []string{"false"} }, look: restarts, want: "again", set: func(r *request) { r.HostConfig.RestartPolicy.Name = "on-failure" }},
-	{field: "RestartPolicy.MaximumRetryCount", does: "how often on-failure starts again", base: func(r *request) { r.Config.Cmd = []string{"false"}; r.HostConfig.RestartPolicy.Name = "on-failure" },
-		look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.RestartPolicy.MaximumRetryCount }), set: func(r *request) { r.HostConfig.RestartPolicy.MaximumRetryCount = 1 }},
+	{field: "RestartPolicy.MaximumRetryCount", does: "how often on-failure starts again", base: func(r *request) {
+		r.Config.Cmd = []string{"false"}
+		r.HostConfig.RestartPolicy = container.RestartPolicy{Name: "on-failure", MaximumRetryCount: 1}
+	}, look: retries, want: "3", set: func(r *request) { r.HostConfig.RestartPolicy.MaximumRetryCount = 3 }},
 	{field: "HostConfig.AutoRemove", does: "the container goes when it has ended", base: func(r *request) { r.Config.Cmd = []string{"true"} }, look: removed, want: "gone", set: func(r *request) { r.HostConfig.AutoRemove = true }},
 	{field: "HostConfig.ConsoleSize", does: "first size of the terminal", run: "stty size", base: func(r *request) { r.Config.Tty = true }, want: "33 77", set: func(r *request) { r.HostConfig.ConsoleSize = [2]uint{33, 77} }},
-	{field: "HostConfig.Annotations", does: "annotations of the OCI specification; shown by inspect", look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.Annotations }), set: func(r *request) { r.HostConfig.Annotations = map[string]string{"a": "b"} }},
+	{field: "HostConfig.Annotations", does: "annotations of the OCI specification, for the runtime; shown by inspect", base: func(r *request) { r.HostConfig.Runtime = "recorded" }, look: recorded, want: `"probe.org/a":"b"`,
+		set: func(r *request) { r.HostConfig.Annotations = map[string]string{"probe.org/a": "b"} }},
 	{field: "HostConfig.CapAdd", does: "capabilities more", run: "grep CapBnd /proc/self/status", set: func(r *request) { r.HostConfig.CapAdd = []string{"SYS_ADMIN"} }},
 	{field: "HostConfig.CapDrop", does: "capabilities less", run: "grep CapBnd /proc/self/status", want: "CapBnd:\t0000000000000000", set: func(r *request) { r.HostConfig.CapDrop = []string{"ALL"} }},
 	{field: "HostConfig.GroupAdd", does: "further groups, looked up in the image", run: "id -G", want: "77", set: func(r *request) { r.HostConfig.GroupAdd = []string{"77"} }},
@@ -52,7 +53,7 @@ var hostProbes = []probe{
 	{field: "HostConfig.Sysctls", does: "sysctls of the container's namespaces", run: "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", want: "77", set: func(r *request) {
 		r.HostConfig.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "77"}
 	}},
-	{field: "HostConfig.Runtime", does: "a runtime of daemon.json; runc is how clients name the default", look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.Runtime }), set: func(r *request) { r.HostConfig.Runtime = "runc" }},
+	{field: "HostConfig.Runtime", does: "a runtime of daemon.json; runc is how clients name the default", look: recorded, want: "recorded: ", set: func(r *request) { r.HostConfig.Runtime = "recorded" }},
 	{field: "HostConfig.Runtime", refused: "unknown or invalid runtime name: kata", set: func(r *request) { r.HostConfig.Runtime = "kata" }},
 	{field: "HostConfig.Umask", does: "umask of process 1 and of execs", run: "umask", want: "0027", set: func(r *request) { mask := uint32(0o27); r.HostConfig.Umask = &mask }},
 	{field: "HostConfig.MaskedPaths", does: "what is hidden in /proc and /sys", run: "wc -c < /proc/version", want: "0", set: func(r *request) { r.HostConfig.MaskedPaths = []string{"/proc/version"} }},
@@ -79,6 +80,14 @@ var namespaceProbes = []probe{
 	{field: "HostConfig.NetworkMode", run: "cat /etc/hostname", want: "otherhost", set: func(r *request) { r.HostConfig.NetworkMode = "container:other" }},
 }
 
+// shell runs a line of a shell that finds the clients.
+func (w *world) shell(line string) (string, error) {
+	cmd := exec.Command("sh", "-c", line) //nolint:noctx // quick
+	cmd.Env = append(os.Environ(), w.d.Environ()...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 func (w *world) berth(args ...string) (string, error) {
 	bin := strings.TrimPrefix(w.d.Environ()[2], "PATH=")
 	dir, _, _ := strings.Cut(bin, ":")
@@ -103,25 +112,8 @@ func (w *world) until(ctx context.Context, id, cmd string) error {
 	}
 }
 
-func logPath(ctx context.Context, w *world, id string) (string, error) {
-	return inspected(func(i *container.InspectResponse) any { return i.LogPath })(ctx, w, id)
-}
-
-// logged is what the file of json-file says.
-func logged(ctx context.Context, w *world, id string) (string, error) {
-	return inspected(func(i *container.InspectResponse) any { return i.HostConfig.LogConfig.Config })(ctx, w, id)
-}
-
-// restarts tells whether a container that has ended is started again.
-func restarts(ctx context.Context, w *world, id string) (string, error) {
-	until := time.Now().Add(time.Second) // the first pause is a tenth of it
-	return await(ctx, w, id, func(i *container.InspectResponse) (string, bool) {
-		if i.RestartCount > 0 {
-			return "again", true
-		}
-		return "once", time.Now().After(until)
-	})
-}
+// saying is a container that says something and ends.
+func saying(r *request) { r.Config.Cmd = []string{"echo", "said"} }
 
 // removed waits until the container has ended or is gone.
 func removed(ctx context.Context, w *world, id string) (string, error) {

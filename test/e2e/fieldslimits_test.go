@@ -14,6 +14,10 @@ func throttle(r *request) []*blkiodev.ThrottleDevice {
 	return []*blkiodev.ThrottleDevice{{Path: r.w.device, Rate: 12345678}}
 }
 
+func weighed(r *request) {
+	r.HostConfig.BlkioWeightDevice = []*blkiodev.WeightDevice{{Path: r.w.device, Weight: 77}}
+}
+
 // limitProbes: what control groups count. Where the kernel cannot limit a thing,
 // create warns in Docker's words.
 var limitProbes = []probe{
@@ -26,17 +30,21 @@ var limitProbes = []probe{
 		set: func(r *request) {
 			r.HostConfig.BlkioWeightDevice = []*blkiodev.WeightDevice{{Path: r.w.device, Weight: 77}}
 		}},
-	{field: "WeightDevice.Path", does: "node of the device on the host", refused: "no such file", set: func(r *request) {
+	{field: "WeightDevice.Path", does: "node of the device on the host", or: discarded, run: group("blkio", "blkio.bfq.weight_device", "io.bfq.weight"), base: weighed, set: func(r *request) { r.HostConfig.BlkioWeightDevice[0].Path = r.w.device2 }},
+	{field: "WeightDevice.Path", refused: "no such file", set: func(r *request) {
 		r.HostConfig.BlkioWeightDevice = []*blkiodev.WeightDevice{{Path: "/nowhere", Weight: 77}}
 	}, or: discarded},
-	{field: "WeightDevice.Weight", does: "10 to 1000", refused: "Range of blkio weight", set: func(r *request) {
+	{field: "WeightDevice.Weight", does: "10 to 1000", or: discarded, run: group("blkio", "blkio.bfq.weight_device", "io.bfq.weight"), want: "88", base: weighed, set: func(r *request) { r.HostConfig.BlkioWeightDevice[0].Weight = 88 }},
+	{field: "WeightDevice.Weight", refused: "Range of blkio weight", set: func(r *request) {
 		r.HostConfig.BlkioWeightDevice = []*blkiodev.WeightDevice{{Path: r.w.device, Weight: 5}}
 	}},
 	{field: "Resources.BlkioDeviceReadBps", does: "bytes read in a second", or: discarded, run: group("blkio", "blkio.throttle.read_bps_device", "io.max"), want: "12345678", set: func(r *request) { r.HostConfig.BlkioDeviceReadBps = throttle(r) }},
 	{field: "Resources.BlkioDeviceWriteBps", does: "bytes written in a second", or: discarded, run: group("blkio", "blkio.throttle.write_bps_device", "io.max"), want: "12345678", set: func(r *request) { r.HostConfig.BlkioDeviceWriteBps = throttle(r) }},
 	{field: "Resources.BlkioDeviceReadIOps", does: "reads in a second", or: discarded, run: group("blkio", "blkio.throttle.read_iops_device", "io.max"), want: "12345678", set: func(r *request) { r.HostConfig.BlkioDeviceReadIOps = throttle(r) }},
 	{field: "Resources.BlkioDeviceWriteIOps", does: "writes in a second", or: discarded, run: group("blkio", "blkio.throttle.write_iops_device", "io.max"), want: "12345678", set: func(r *request) { r.HostConfig.BlkioDeviceWriteIOps = throttle(r) }},
-	{field: "ThrottleDevice.Path", does: "node of the device on the host", refused: "no such file", or: discarded, set: func(r *request) {
+	{field: "ThrottleDevice.Path", does: "node of the device on the host", or: discarded, base: func(r *request) { r.HostConfig.BlkioDeviceReadBps = throttle(r) }, run: group("blkio", "blkio.throttle.read_bps_device", "io.max"),
+		want: "12345678", set: func(r *request) { r.HostConfig.BlkioDeviceReadBps[0].Path = r.w.device2 }},
+	{field: "ThrottleDevice.Path", refused: "no such file", or: discarded, set: func(r *request) {
 		r.HostConfig.BlkioDeviceReadBps = []*blkiodev.ThrottleDevice{{Path: "/nowhere", Rate: 9}}
 	}},
 	{field: "ThrottleDevice.Rate", does: "bytes or operations", or: discarded, base: func(r *request) { r.HostConfig.BlkioDeviceReadBps = throttle(r) }, run: group("blkio", "blkio.throttle.read_bps_device", "io.max"),

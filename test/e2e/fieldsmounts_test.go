@@ -48,7 +48,9 @@ const probeMount = "grep ' /probe ' /proc/self/mountinfo | sed 's/^[0-9]* [0-9]*
 // mountProbes: files that are not the image's.
 var mountProbes = []probe{
 	{field: "HostConfig.Binds", does: "directories of the host, or volumes, with ro, propagation, nocopy; z and Z do nothing without SELinux", run: probeMount, want: " ro,", set: func(r *request) { r.HostConfig.Binds = []string{r.w.dir + ":/probe:ro"} }},
-	{field: "HostConfig.VolumeDriver", does: "driver of the volumes that Binds make", refused: "plugin", set: func(r *request) { r.HostConfig.VolumeDriver, r.HostConfig.Binds = "nobody", []string{"made:/probe"} }},
+	{field: "HostConfig.VolumeDriver", does: "driver of the volumes that are made", run: probeMount, want: "/probedriver/", base: func(r *request) { r.Config.Volumes = map[string]struct{}{"/probe": {}} },
+		set: func(r *request) { r.HostConfig.VolumeDriver = "probedriver" }},
+	{field: "HostConfig.VolumeDriver", refused: "plugin", set: func(r *request) { r.HostConfig.VolumeDriver, r.HostConfig.Binds = "nobody", []string{"made:/probe"} }},
 	{field: "HostConfig.VolumesFrom", does: "binds and volumes of other containers, :ro", run: "ls -d /from-other /named; touch /named/x", want: "Read-only", set: func(r *request) { r.HostConfig.VolumesFrom = []string{"other:ro"} }},
 	{field: "HostConfig.Tmpfs", does: "file systems in memory, with options of mount(8)", run: probeMount, want: "size=64k", set: func(r *request) { r.HostConfig.Tmpfs = map[string]string{"/probe": "size=64k"} }},
 	{field: "HostConfig.Mounts", does: "bind, volume, tmpfs, image", run: probeMount, want: "/probe", set: bound(nil)},
@@ -73,7 +75,8 @@ var mountProbes = []probe{
 		base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.Labels = map[string]string{"probe": "label"} }), want: "probe:label"},
 	{field: "VolumeOptions.Subpath", does: "a directory of the volume, found inside it", run: "cat /proc/self/mountinfo | grep -o '[^ ]* /named2 '", base: subpath(""), set: subpath("sub"), want: "/sub /named2"},
 	{field: "VolumeOptions.DriverConfig", does: "driver of the volume that is made", run: "grep -o ' /etc [a-z]*' /proc/mounts", base: volumed(nil), set: volumed(tmpfsVolume), want: "tmpfs"},
-	{field: "Driver.Name", does: "local, or a plugin", refused: "plugin", set: volumed(func(m *mount.Mount) { m.VolumeOptions.DriverConfig = &mount.Driver{Name: "nobody"} })},
+	{field: "Driver.Name", does: "local, or a plugin", run: "grep ' /etc ' /proc/self/mountinfo", want: "/probedriver/", base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.DriverConfig = &mount.Driver{Name: "probedriver"} })},
+	{field: "Driver.Name", refused: `error looking up volume plugin nobody: plugin "nobody" not found`, set: volumed(func(m *mount.Mount) { m.VolumeOptions.DriverConfig = &mount.Driver{Name: "nobody"} })},
 	{field: "Driver.Options", does: "type, device, o and size, as mount(8) knows them", run: "grep -o ' /etc [a-z]*' /proc/mounts", base: volumed(nil), set: volumed(tmpfsVolume), want: "tmpfs"},
 	{field: "Mount.Type", run: "ls /probe/bin/sh; touch /probe/x", want: "/probe/bin/sh", set: with(imageMount(""))},
 	{field: "Mount.ImageOptions", does: "options of an image", run: "ls /probe", base: with(imageMount("")), set: func(r *request) { r.HostConfig.Mounts[0].ImageOptions = &mount.ImageOptions{Subpath: "bin"} }, want: "sh\n"},
