@@ -6,6 +6,7 @@
 //
 //	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
 //	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
+//	bench -builds [-n 10] [-out docs/benchmarks/w.json]
 //	bench -limits [-only fleet|health|logs|attach|net…] [-bytes N] [-out docs/benchmarks/z.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
 package main
@@ -32,6 +33,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "run only the cases whose name contains this")
 	flag.StringVar(&o.commit, "commit", "unknown", "the commit that is measured")
 	flag.StringVar(&o.runtimes, "runtimes", "", "measure berth-runtime against these OCI runtimes (\"runc,crun\") and no engine")
+	flag.BoolVar(&o.builds, "builds", false, "measure builds, beside a private dockerd")
 	flag.BoolVar(&o.limits.on, "limits", false, "measure what must hold with many containers and much output, and no peers")
 	flag.IntVar(&o.limits.stopped, "stopped", 1000, "-limits: containers that do not run")
 	flag.IntVar(&o.limits.running, "running", 300, "-limits: containers that do")
@@ -59,6 +61,9 @@ func main() {
 		if o.limits.on {
 			return runLimits(ctx, o)
 		}
+		if o.builds {
+			return runBuilds(ctx, o)
+		}
 		if o.runtimes != "" {
 			return runRuntimes(ctx, o)
 		}
@@ -85,6 +90,7 @@ type options struct {
 	n                               int
 	peers, out, image, only, commit string
 	runtimes                        string
+	builds                          bool
 	limits                          limitOptions
 }
 
