@@ -205,6 +205,9 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Setenv(forceOverlay, "false"); err != nil {
+		return nil, err
+	}
 	policy, err := e.o.GC.policy(e.o.Root)
 	if err != nil {
 		return nil, err
@@ -224,7 +227,7 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		Snapshotter:     ctdsnapshot.NewSnapshotter(image.Driver, images.Snapshots, images.Namespace, nil),
 		ContentStore:    content,
 		Applier:         store.NewApplier(content),
-		Differ:          walking.NewWalkingDiff(content),
+		Differ:          &differ{content: content, other: walking.NewWalkingDiff(content)},
 		ImageStore:      images.Images,
 		RegistryHosts:   e.o.Images.RegistryHosts,
 		LeaseManager:    leaseutil.WithNamespace(images.Leases, images.Namespace),

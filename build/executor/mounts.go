@@ -2,13 +2,10 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path"
-	"slices"
 	"strconv"
-	"strings"
 
 	ctdmount "github.com/containerd/containerd/v2/core/mount"
 	bkexecutor "github.com/moby/buildkit/executor"
@@ -79,59 +76,13 @@ func describe(ctx context.Context, m bkexecutor.Mount, u *undo) ([]ctdmount.Moun
 	return parts, nil
 }
 
-// open makes a detached tree of mounts.
+// open is OpenTree until the step's end.
 func open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
-	if len(parts) != 1 {
-		return nil, fmt.Errorf("%d mounts in one place", len(parts))
-	}
-	var tree *os.File
-	var err error
-	switch p := parts[0]; p.Type {
-	case "bind", "rbind":
-		tree, err = mount.Clone(p.Source, p.Type == "rbind" || slices.Contains(p.Options, "rbind"))
-		readonly = readonly || slices.Contains(p.Options, "ro")
-	case "overlay":
-		var l mount.Layers
-		if l, err = layers(p.Options); err == nil {
-			tree, err = mount.Overlay(l)
-		}
-	default:
-		err = fmt.Errorf("a mount of type %q", p.Type)
-	}
-	if err != nil {
-		return nil, err
-	}
-	u.push(func(context.Context) error { return tree.Close() })
-	if readonly {
-		err = mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+	tree, err := OpenTree(parts, readonly)
+	if err == nil {
+		u.push(func(context.Context) error { return tree.Close() })
 	}
 	return tree, err
-}
-
-// layers reads the options of an overlay. The paths are the image store's, which
-// have no colon.
-func layers(options []string) (mount.Layers, error) {
-	var l mount.Layers
-	for _, o := range options {
-		key, value, _ := strings.Cut(o, "=")
-		switch key {
-		case "lowerdir":
-			l.Lower = strings.Split(value, ":")
-		case "upperdir":
-			l.Upper = value
-		case "workdir":
-			l.Work = value
-		case "index", "userxattr", "metacopy", "redirect_dir", "volatile":
-			l.Options = append(l.Options, o)
-		case "ro", "rw":
-		default:
-			return l, fmt.Errorf("overlay with the option %q", o)
-		}
-	}
-	if len(l.Lower) == 0 {
-		return l, errors.New("overlay without lower directories")
-	}
-	return l, nil
 }
 
 // within opens a file or directory of a tree as a tree of its own. Links lead
