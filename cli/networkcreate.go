@@ -79,7 +79,7 @@ func newNetworkCreate(s *Session) *cobra.Command {
 	f.StringSliceVar(&n.gateways, "gateway", nil, "IPv4 or IPv6 Gateway for the master subnet")
 	f.Var(&n.aux, "aux-address", "Auxiliary IPv4 or IPv6 addresses used by Network driver")
 	f.Var(&n.ipamOpts, "ipam-opt", "Set IPAM driver specific options")
-	_ = cmd.RegisterFlagCompletionFunc("driver", completeWords("bridge", "ipvlan", "macvlan"))
+	_ = cmd.RegisterFlagCompletionFunc("driver", completeWords("bridge", "cni", "ipvlan", "macvlan"))
 	return cmd
 }
 

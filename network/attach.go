@@ -145,7 +145,11 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 	if err != nil {
 		return nil, err
 	}
-	if err := n.AddGateways(gateways...); err != nil {
+	set := n.AddGateways
+	if slices.ContainsFunc(plans, func(p *plan) bool { return p.ready }) {
+		set = n.SetGateways // there may be some already
+	}
+	if err := set(gateways...); err != nil {
 		return nil, err
 	}
 	if err := m.provide(ctx, d, a, &r, n.File, &u); err != nil {

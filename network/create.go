@@ -176,7 +176,10 @@ func (m *Manager) define(ctx context.Context, r *nettypes.CreateRequest) (*Defin
 	if err := d.families(r); err != nil {
 		return nil, err
 	}
-	return d, d.setIPAM(r.IPAM)
+	if err := d.setIPAM(r.IPAM); err != nil || d.Driver != DriverCNI || d.ConfigOnly || d.ConfigFrom != "" {
+		return d, err
+	}
+	return d, d.setCNI(&m.o.CNI)
 }
 
 // refuse names what cannot be had.
@@ -190,6 +193,8 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return forbidden("only one instance of %q network is allowed", d.Driver)
 	case r.ConfigOnly && r.ConfigFrom != nil && r.ConfigFrom.Network != "":
 		return forbidden("a configuration network cannot depend on another configuration network")
+	case d.Driver == DriverCNI && (r.ConfigOnly || r.ConfigFrom != nil && r.ConfigFrom.Network != ""):
+		return invalid("driver cni has configurations of its own: use -o conf")
 	case r.IPAM != nil && r.IPAM.Driver != "" && r.IPAM.Driver != "default":
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("IPAM driver %s is not supported", r.IPAM.Driver))
 	}

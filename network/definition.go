@@ -36,6 +36,8 @@ type Definition struct {
 	IPAMOpts   map[string]string `json:"ipam_options,omitempty"`
 	Options    map[string]string `json:"options,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
+	// CNI is the configuration (a conflist) of a network of the driver cni.
+	CNI json.RawMessage `json:"cni,omitempty"`
 }
 
 // definitions is the directory with the files.

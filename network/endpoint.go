@@ -69,6 +69,7 @@ type plan struct {
 	// listens: what routers advertise is believed.
 	listens bool
 	name    string        // of the interface
+	ready   bool          // the driver has set the interface up
 	routes  []netns.Route // beside the default ones
 }
 
@@ -177,6 +178,10 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 		}
 	}
 	p.e.Interface = i.Name
+	if p.ready {
+		p.link = i
+		return nil
+	}
 	p.link, err = n.Configure(i, netns.Config{
 		Name: p.name, MAC: p.mac, Addresses: p.e.addresses(), Listen: p.listens,
 		Sysctls: splitSysctls(p.wish.DriverOpts[optSysctls]), Announce: m.announces(p),

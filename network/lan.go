@@ -144,6 +144,8 @@ func (m *Manager) reopen(s *segment) error {
 	case !own(s.def.Driver):
 		s.fabric = &remote{m, s} // the plugin knows its networks
 		return nil
+	case s.def.Driver == DriverCNI:
+		return m.openCNI(s)
 	case s.lan.parent == "":
 		return m.openBridge(s)
 	}

@@ -60,6 +60,7 @@ type Options struct {
 	NetworkOptions map[string]map[string]string
 	// Pool is how many namespaces are kept ready. 0: 4; negative: none.
 	Pool int
+	CNI  CNIOptions
 	// Plugins are where drivers are looked for that are not the engine's own;
 	// nil: there are none.
 	Plugins *plugin.Registry

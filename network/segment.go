@@ -36,7 +36,7 @@ type segment struct {
 
 // own tells whether a driver is the engine's.
 func own(driver string) bool {
-	return driver == DriverBridge || driver == DriverMacvlan || driver == DriverIPvlan
+	return driver == DriverBridge || driver == DriverMacvlan || driver == DriverIPvlan || driver == DriverCNI
 }
 
 // own tells whether somebody made the network: containers' names are known
@@ -158,6 +158,11 @@ func (m *Manager) open(ctx context.Context, s *segment) (err error) {
 		return m.openBridge(s)
 	case DriverMacvlan, DriverIPvlan:
 		return m.openLAN(s)
+	case DriverCNI:
+		if err := m.openCNI(s); err != nil {
+			return err
+		}
+		return s.fabric.(*cniFabric).check(ctx)
 	}
 	return m.openRemote(ctx, s)
 }

@@ -37,7 +37,7 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		if six {
 			wanted = d.IPv6
 		}
-		if !wanted || len(d.subnets(six)) > 0 {
+		if !wanted || len(d.subnets(six)) > 0 || d.Driver == DriverCNI {
 			continue
 		}
 		areas := m.o.Pools

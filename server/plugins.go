@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,4 +64,15 @@ func (s *Server) pluginList(w http.ResponseWriter, r *request) error {
 	}
 	writeJSON(w, http.StatusOK, list)
 	return nil
+}
+
+// networkDrivers are the engine's own, and plugins that were used or looked at.
+func (s *Server) networkDrivers() []string {
+	drivers := []string{"bridge", "cni", "host", "ipvlan", "macvlan", "null"}
+	if s.o.Plugins == nil {
+		return drivers
+	}
+	drivers = append(drivers, s.o.Plugins.Active("NetworkDriver")...)
+	slices.Sort(drivers)
+	return drivers
 }

@@ -95,7 +95,7 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		Driver:       storageDriver,
 		DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
 		Plugins: system.PluginsInfo{
-			Volume: s.o.Volumes.Drivers(), Authorization: s.o.Authz(), Network: []string{"bridge", "host", "ipvlan", "macvlan", "null"}, Log: []string{"json-file", "local"},
+			Volume: s.o.Volumes.Drivers(), Authorization: s.o.Authz(), Network: s.networkDrivers(), Log: []string{"json-file", "local"},
 		},
 		MemoryLimit: host.memory, SwapLimit: host.swap, CPUCfsPeriod: host.cpu, CPUCfsQuota: host.cpu,
 		CPUShares: host.cpuShares, CPUSet: host.cpuset, PidsLimit: host.pids, OomKillDisable: host.oomKillDisable,

@@ -1,0 +1,208 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containernetworking/cni/libcni"
+	types "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/berth-engine/berth/network/netns"
+)
+
+// DriverCNI is the driver of networks that are CNI plugins' (cni.dev).
+const DriverCNI = "cni"
+
+// optConf names a CNI configuration: an absolute path, or the name of a network
+// in CNIOptions.Conf.
+const optConf = "conf"
+
+// CNIOptions are where CNI's files are.
+type CNIOptions struct {
+	Conf string   // directory of configurations; "": /etc/cni/net.d
+	Bin  []string // directories of plugins; nil: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni
+}
+
+func (o *CNIOptions) conf() string {
+	if o.Conf == "" {
+		return "/etc/cni/net.d"
+	}
+	return o.Conf
+}
+
+func (o *CNIOptions) bin() []string {
+	if o.Bin == nil {
+		return []string{"/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"}
+	}
+	return o.Bin
+}
+
+// setCNI reads the configuration into the definition, which keeps it: what the
+// file says later does not count for this network.
+func (d *Definition) setCNI(o *CNIOptions) error {
+	name := ""
+	for _, key := range slices.Sorted(maps.Keys(d.Options)) {
+		switch key {
+		case optConf:
+			name = d.Options[key]
+		case optIPv4, optIPv6:
+		default:
+			return invalid("unknown option %q of driver %s", key, d.Driver)
+		}
+	}
+	switch {
+	case name == "":
+		return invalid("driver cni needs -o conf=NAME, a network of %s, or an absolute path", o.conf())
+	case len(d.Subnets) > 0:
+		return invalid("driver cni: subnets are the CNI configuration's to say")
+	case d.Internal:
+		return invalid("driver cni: whether there is a way out is the CNI configuration's to say")
+	}
+	list, err := loadCNI(o, name)
+	if err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("CNI configuration %q: %v", name, err))
+	}
+	d.CNI = list.Bytes
+	return nil
+}
+
+func loadCNI(o *CNIOptions, name string) (*libcni.NetworkConfigList, error) {
+	if !filepath.IsAbs(name) {
+		return libcni.LoadConfList(o.conf(), name)
+	}
+	if strings.HasSuffix(name, ".conflist") {
+		return libcni.ConfListFromFile(name)
+	}
+	one, err := libcni.ConfFromFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return libcni.ConfListFromConf(one)
+}
+
+// cniFabric is a network of CNI plugins. They choose addresses, and set
+// interfaces up.
+type cniFabric struct {
+	cni  *libcni.CNIConfig
+	list *libcni.NetworkConfigList
+}
+
+func (m *Manager) openCNI(s *segment) error {
+	list, err := libcni.ConfListFromBytes(s.def.CNI)
+	if err != nil {
+		return err
+	}
+	f := &cniFabric{libcni.NewCNIConfigWithCacheDir(m.o.CNI.bin(), filepath.Join(m.o.DataRoot, "network", "cni"), nil), list}
+	s.fabric = f
+	return nil
+}
+
+// check asks whether the plugins are there and know the configuration.
+func (f *cniFabric) check(ctx context.Context) error {
+	if _, err := f.cni.ValidateNetworkList(ctx, f.list); err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("CNI network %s: %v", f.list.Name, err))
+	}
+	return nil
+}
+
+func (f *cniFabric) runtime(n *netns.Namespace, e *Endpoint) *libcni.RuntimeConf {
+	rt := &libcni.RuntimeConf{ContainerID: e.EndpointID, IfName: e.Interface}
+	if n != nil {
+		rt.NetNS = n.Path()
+	}
+	return rt
+}
+
+func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p *plan) (i netns.Interface, err error) {
+	if p.wish.MAC != nil {
+		return i, invalid("driver cni: hardware addresses are the CNI plugins' to choose")
+	}
+	p.e.Interface, p.ready = name, true
+	defer func() {
+		if err != nil { // plugins may have made some of it
+			err = errors.Join(err, f.leave(context.WithoutCancel(ctx), n, &p.e))
+		}
+	}()
+	r, err := f.cni.AddNetworkList(ctx, f.list, f.runtime(n, &p.e))
+	if err != nil {
+		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
+	}
+	result, err := types.NewResultFromResult(r)
+	if err != nil {
+		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
+	}
+	if i, err = n.Interface(name); err != nil {
+		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
+	}
+	p.mac, p.e.MAC = nil, i.MAC.String()
+	p.e.take(result)
+	return i, nil
+}
+
+// take has the addresses and ways out that plugins chose.
+func (e *Endpoint) take(r *types.Result) {
+	for _, x := range r.IPs {
+		a, ok := netip.AddrFromSlice(x.Address.IP)
+		bits, _ := x.Address.Mask.Size()
+		if !ok {
+			continue
+		}
+		into := &e.IPv4
+		if a = a.Unmap(); a.Is6() {
+			into = &e.IPv6
+		}
+		if !into.IsValid() {
+			*into = netip.PrefixFrom(a, bits)
+		}
+	}
+	for _, x := range r.Routes {
+		if bits, _ := x.Dst.Mask.Size(); bits != 0 {
+			continue
+		}
+		six := x.Dst.IP.To4() == nil
+		into := &e.Gateway
+		if six {
+			into = &e.Gateway6
+		}
+		if a, ok := netip.AddrFromSlice(via(r, x.GW, six)); ok {
+			*into = a.Unmap()
+		} else {
+			e.OnLink = true
+		}
+	}
+}
+
+// via is a route's gateway, or else that of the addresses (CNI spec, 5).
+func via(r *types.Result, gw net.IP, six bool) net.IP {
+	if gw != nil {
+		return gw
+	}
+	for _, x := range r.IPs {
+		if x.Gateway != nil && (x.Gateway.To4() == nil) == six {
+			return x.Gateway
+		}
+	}
+	return nil
+}
+
+// leave tells the plugins; it is their part to bear that the namespace has gone.
+func (f *cniFabric) leave(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
+	if err := f.cni.DelNetworkList(ctx, f.list, f.runtime(n, e)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("CNI network %s: %w", f.list.Name, err)
+	}
+	return nil
+}
+
+// remove and close have nothing to do: what plugins made for the network as a
+// whole is theirs.
+func (f *cniFabric) remove(context.Context) error { return nil }
+func (f *cniFabric) close() error                 { return nil }

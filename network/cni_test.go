@@ -1,0 +1,107 @@
+package network
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	nettypes "github.com/moby/moby/api/types/network"
+)
+
+// TestCNI: a network of the real plugin bridge.
+func TestCNI(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
+		t.Skip("no CNI plugins on this machine")
+	}
+	conf, leases := t.TempDir(), t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(conf, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	list := write("10-far.conflist", `{"cniVersion": "1.0.0", "name": "far", "plugins": [{
+		"type": "bridge", "bridge": "cnitest0", "isGateway": true, "isDefaultGateway": true,
+		"ipam": {"type": "host-local", "dataDir": "`+leases+`", "ranges": [[{"subnet": "10.89.0.0/24"}]]}}]}`)
+	missing := write("20-missing.conflist", `{"cniVersion": "1.0.0", "name": "missing", "plugins": [{"type": "nosuch-plugin"}]}`)
+	w := newWorld(t, func(o *Options) { o.CNI.Conf = conf })
+	cni := func(name, conf string) *nettypes.CreateRequest {
+		return &nettypes.CreateRequest{Name: name, Driver: DriverCNI, Options: map[string]string{optConf: conf}}
+	}
+	before := settled(t)
+	for _, c := range []struct {
+		r    *nettypes.CreateRequest
+		text string
+	}{
+		{cni("x", "elsewhere"), "elsewhere"},
+		{cni("x", ""), "needs -o conf=NAME"},
+		{cni("x", "/nosuch.conflist"), "no such file"},
+		{cni("x", missing), "nosuch-plugin"},
+		{&nettypes.CreateRequest{Name: "x", Driver: DriverCNI, Options: map[string]string{optConf: "far"}, IPAM: subnets("10.0.0.0/24")}, "are the CNI configuration's to say"},
+	} {
+		if _, err := w.m.Create(t.Context(), c.r); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v", c.text, err)
+		}
+	}
+	w.sameAs(before)
+	w.create(*cni("lan", "far"))
+	defer sh(t, "ip link del cnitest0 2>/dev/null || true") // the plugin leaves it
+	if err := os.Remove(list); err != nil {                 // it was read
+		t.Fatal(err)
+	}
+	a := w.join("a", on("lan"))
+	a.serve(80, "a")
+	e := a.r.Endpoints[0]
+	if !netip.MustParsePrefix("10.89.0.0/24").Contains(e.IPv4.Addr()) || e.Gateway.String() != "10.89.0.1" || e.Interface != "eth0" || e.MAC == "" {
+		t.Errorf("endpoint %+v", e)
+	}
+	w.want(nil, "tcp", a.ip()+":80", "a 10.89.0.1")
+	if got := in(t, a.ns, "ip route show default"); strings.Count(got, "default") != 1 || !strings.Contains(got, "via 10.89.0.1 dev eth0") {
+		t.Errorf("routes: %s", got)
+	}
+	for _, wish := range []EndpointSpec{{Name: "lan", IPv4: netip.MustParseAddr("10.89.0.9")}, {Name: "lan", MAC: []byte{2, 0, 0, 0, 0, 1}}} {
+		if _, _, err := w.m.Attach(t.Context(), Desired{ID: "b", Networks: []EndpointSpec{wish}}); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("%+v: %v", wish, err)
+		}
+	}
+
+	// Live, beside the default network, over the end of an engine.
+	c := w.attach("c", tcp("", 8080, 80))
+	c.serve(80, "c")
+	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want(a.ns, "tcp", r.Endpoints[1].IPv4.Addr().String()+":80", "c "+a.ip())
+	w.crash()
+	w.start()
+	for _, x := range []*container{{w, "a", a.ns, a.r}, {w, "c", c.ns, r}} {
+		if err := w.m.Adopt(t.Context(), x.id, x.ns, x.r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.m.Prune(t.Context(), []string{"a", "c"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan"); err != nil {
+		t.Fatal(err)
+	}
+	if got := in(t, c.ns, "ip -br link; ip route show default"); strings.Contains(got, "eth1") || !strings.Contains(got, "via 172.17.0.1") {
+		t.Errorf("inside: %s", got)
+	}
+	w.want(nil, "tcp", "127.0.0.1:8080", "c 172.17.0.1")
+	if err := w.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(leases, "far", "10.*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("leases left: %v, %v", left, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(w.o.DataRoot, "network/cni/results/*")); err != nil || len(left) > 0 {
+		t.Errorf("results left: %v, %v", left, err)
+	}
+}
