@@ -99,8 +99,9 @@ func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
 	if p.e.IPv6, err = s.take(true, w.IPv6); err != nil {
 		return nil, err
 	}
-	p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
-	p.e.OnLink = s.lan.flat() && !s.inward()
+	if p.e.OnLink = s.lan.flat() && !s.inward(); !s.lan.flat() {
+		p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
+	}
 	if p.mac = w.MAC; p.mac == nil && p.e.address().IsValid() {
 		p.mac = bridge.MAC(p.e.address())
 	}
