@@ -22,13 +22,8 @@ func refuseConfig(c *container.Config) error {
 
 // refuseHostConfig refuses fields of container.HostConfig.
 func refuseHostConfig(h *container.HostConfig) error {
-	for field, set := range map[string]bool{
-		"Cgroup":                             h.Cgroup != "",
-		"UsernsMode " + string(h.UsernsMode): h.UsernsMode.Valid() && h.UsernsMode != "" && !h.UsernsMode.IsHost(),
-	} {
-		if set {
-			return notImplemented(field)
-		}
+	if h.Cgroup != "" {
+		return notImplemented("Cgroup")
 	}
 	for field, set := range map[string]bool{
 		"CpuCount":           h.CPUCount != 0,

@@ -3,7 +3,6 @@ package volume
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/containerd/errdefs"
 
@@ -97,7 +96,7 @@ func (s *Store) limitCopy(v *Volume, dir string) error {
 	if v.Project == 0 {
 		return nil
 	}
-	return s.quotas.Join(filepath.Clean(dir), v.Project)
+	return s.quotas.Join(dir, v.Project)
 }
 
 // quotaStatus is what inspect and df show of a volume with a limit: bytes.

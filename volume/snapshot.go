@@ -190,7 +190,8 @@ func (s *Store) lockSnapshot(name, snapshot string) (*entry, string, error) {
 }
 
 // copyAside copies the directory from to parent/hidden/_data, which prepare, if
-// it is not nil, gets while it is empty, and calls place to put it to its place. What is left at hidden is removed.
+// it is not nil, gets while it is empty, and calls place to put it to its place.
+// What is left at hidden is removed.
 func copyAside(ctx context.Context, parent, from, hidden string, prepare func(dir string) error, place func(parent *os.File) error) (err error) {
 	p, err := os.Open(parent)
 	if err != nil {
