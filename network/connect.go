@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/network/netns"
 )
 
@@ -63,6 +64,9 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 	if err := m.wire(ctx, n, p, nil, &u); err != nil {
 		return Result{}, err
 	}
+	if err := fault.Point("network.connect.wired"); err != nil {
+		return Result{}, err
+	}
 	r := before.clone()
 	r.Endpoints = append(r.Endpoints, p.e)
 	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
@@ -92,7 +96,11 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 	r := before.clone()
 	r.Endpoints = slices.Delete(r.Endpoints, i, i+1)
 	var u undo
-	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
+	err = m.turn(ctx, id, a, &before, &r, n, &u)
+	if err == nil {
+		err = fault.Point("network.disconnect.turned")
+	}
+	if err != nil {
 		return Result{}, u.run(ctx, err)
 	}
 	err = errors.Join(m.part(ctx, n, &e), n.Remove(e.Interface))

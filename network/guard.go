@@ -88,8 +88,15 @@ func (g *guard) remove(key string) error {
 		return nil
 	}
 	delete(g.holders, key)
-	err := g.table.Remove(h)
-	if err != nil {
+	shared := false // what is the network's, by another of the same group
+	for _, other := range g.holders {
+		shared = shared || h.Link == "" && other.Link == "" && other.Group == h.Group
+	}
+	var err error
+	if !shared {
+		err = g.table.Remove(h)
+	}
+	if shared || err != nil {
 		err = g.table.Replace(g.all(), false)
 	}
 	if err != nil {

@@ -155,16 +155,16 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if err := m.forward(); err != nil {
 		return nil, fmt.Errorf("switch on forwarding: %w", err)
 	}
-	if mark := m.policy.mark(); mark != 0 {
-		if err := m.conn.DeliverMarked(mark + 1); err != nil {
-			return nil, err
-		}
-	}
 	if m.owner, err = filepath.EvalSymlinks(o.ExecRoot); err != nil {
 		return nil, err
 	}
 	if err := m.openHome(dir); err != nil {
 		return nil, err
+	}
+	if mark := m.policy.mark(); mark != 0 {
+		if err := m.conn.DeliverMarked(mark+1, m.priority()); err != nil {
+			return nil, err
+		}
 	}
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("load networks: %w", err)
@@ -262,7 +262,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	err := errors.Join(m.ports.End(), m.table.Delete(), m.table.Close(), m.guard.end(), m.removeLinks())
 	if mark := m.policy.mark(); mark != 0 {
-		err = errors.Join(err, m.conn.ForgetMarked(mark+1))
+		err = errors.Join(err, m.conn.ForgetMarked(mark+1, m.priority()))
 	}
 	m.host.Close()
 	m.conn.Close()

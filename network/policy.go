@@ -48,6 +48,10 @@ func (p Policy) mark() uint32 {
 	return 0
 }
 
+// priority is that of this engine's routing rule, which no other engine has: it
+// follows from the index of the default bridge. It comes before the main table's.
+func (m *Manager) priority() int { return 20000 + m.home.bridge.Index()%10000 }
+
 // Warnings tells what on this host will disturb containers' networking, for
 // users to read.
 func (m *Manager) Warnings() []string {

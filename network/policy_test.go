@@ -77,3 +77,37 @@ func TestGoRound(t *testing.T) {
 	}
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 }
+
+// TestPolicyHostTwice: two engines whose ports the host's own rules decide about
+// do not depend on each other.
+func TestPolicyHostTwice(t *testing.T) {
+	host := func(o *Options) { o.Policy = PolicyHost }
+	first := newWorld(t, host)
+	second := &world{t: t, outside: first.outside, o: first.o}
+	second.o.Bridge = "berth1"
+	second.o.ExecRoot, second.o.DataRoot = t.TempDir(), t.TempDir()
+	second.start()
+	a, b := first.attach("a", tcp("", 8080, 80)), second.attach("b", tcp("", 8081, 80))
+	a.serve(80, "a")
+	b.serve(80, "b")
+	first.want(first.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	first.want(first.outside, "tcp", hostOutside+":8081", "b "+neighbour)
+	b.ns.Close()
+	second.end()
+	first.want(first.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	if got := strings.Count(sh(t, "ip rule"), "0xbe58"); got != 1 {
+		t.Errorf("%d rules for marked packets", got)
+	}
+	if err := first.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	a.ns.Close()
+	if err := first.m.Prune(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
+	if got := sh(t, "ip rule; ip -6 rule; ip route show table 48728 2>/dev/null || true"); strings.Contains(got, "48728") || strings.Contains(got, "local") && strings.Contains(got, "default dev lo") {
+		t.Errorf("left behind: %s", got)
+	}
+	first.start()
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -12,10 +13,11 @@ import (
 // DeliverMarked has the kernel deliver packets with a mark to sockets of the
 // host, whatever address they are for: a routing table of the mark's number
 // with everything local, and a rule that leads to it, in both address families.
-// A host without IPv6 gets it for IPv4. It may be there already.
-func (c *Conn) DeliverMarked(mark uint32) error {
+// A host without IPv6 gets it for IPv4. It may be there already. The rule's
+// priority is the caller's own; others may lead to the same table.
+func (c *Conn) DeliverMarked(mark uint32, priority int) error {
 	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
-		route, rule := marked(f, mark)
+		route, rule := marked(f, mark, priority)
 		err := c.h.RouteAdd(route)
 		if errors.Is(err, unix.EEXIST) {
 			err = nil
@@ -33,27 +35,34 @@ func (c *Conn) DeliverMarked(mark uint32) error {
 	return nil
 }
 
-// ForgetMarked takes back what DeliverMarked did.
-func (c *Conn) ForgetMarked(mark uint32) error {
+// ForgetMarked takes back what DeliverMarked did for the same priority; the
+// table stays while another rule leads to it.
+func (c *Conn) ForgetMarked(mark uint32, priority int) error {
 	var errs []error
+	check := func(err error) {
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EAFNOSUPPORT) {
+			errs = append(errs, err)
+		}
+	}
 	for _, f := range []int{unix.AF_INET, unix.AF_INET6} {
-		route, rule := marked(f, mark)
-		for _, err := range []error{c.h.RuleDel(rule), c.h.RouteDel(route)} {
-			if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EAFNOSUPPORT) {
-				errs = append(errs, err)
-			}
+		route, rule := marked(f, mark, priority)
+		check(c.h.RuleDel(rule))
+		rules, err := dump(func() ([]netlink.Rule, error) { return c.h.RuleList(f) })
+		check(err)
+		if !slices.ContainsFunc(rules, func(r netlink.Rule) bool { return r.Table == int(mark) }) {
+			check(c.h.RouteDel(route))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func marked(family int, mark uint32) (*netlink.Route, *netlink.Rule) {
+func marked(family int, mark uint32, priority int) (*netlink.Route, *netlink.Rule) {
 	all := &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
 	if family == unix.AF_INET6 {
 		all = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
 	}
 	rule := netlink.NewRule()
-	rule.Family, rule.Mark, rule.Table = family, mark, int(mark)
+	rule.Family, rule.Mark, rule.Table, rule.Priority = family, mark, int(mark), priority
 	return &netlink.Route{
 		Family: family, LinkIndex: LoopbackIndex, Dst: all, Table: int(mark), Type: unix.RTN_LOCAL, Scope: unix.RT_SCOPE_HOST,
 	}, rule

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 
 	"github.com/containerd/errdefs"
@@ -111,8 +112,13 @@ func (b *Bridge) move(n *Namespace, from *Bridge) error {
 }
 
 // Group is that of the bridge's ports that were made here, by which they are
-// told from those of other bridges.
-func (b *Bridge) Group() uint32 { return uint32(b.link.Index) }
+// told from those of other bridges. It is made of the bridge's name, so that it
+// is the same for a bridge that is made anew; two may have the same.
+func (b *Bridge) Group() uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(b.link.Name))   // never fails
+	return h.Sum32()&(1<<31-1) | 1 // 0 is everybody's
+}
 
 // Pin has the bridge send what is for a hardware address to this port alone,
 // whoever else claims to have it.
