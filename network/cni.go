@@ -123,8 +123,8 @@ func (f *cniFabric) runtime(n *netns.Namespace, e *Endpoint) *libcni.RuntimeConf
 }
 
 func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p *plan) (i netns.Interface, err error) {
-	if p.wish.MAC != nil {
-		return i, invalid("driver cni: hardware addresses are the CNI plugins' to choose")
+	if p.wish.MAC != nil || len(p.wish.LinkLocal) > 0 || p.wish.DriverOpts[optSysctls] != "" {
+		return i, invalid("driver cni: hardware and link-local addresses, and settings of interfaces, are the CNI plugins' to choose")
 	}
 	p.e.Interface, p.ready = name, true
 	defer func() {

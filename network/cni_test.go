@@ -63,7 +63,7 @@ func TestCNI(t *testing.T) {
 	if got := in(t, a.ns, "ip route show default"); strings.Count(got, "default") != 1 || !strings.Contains(got, "via 10.89.0.1 dev eth0") {
 		t.Errorf("routes: %s", got)
 	}
-	for _, wish := range []EndpointSpec{{Name: "lan", IPv4: netip.MustParseAddr("10.89.0.9")}, {Name: "lan", MAC: []byte{2, 0, 0, 0, 0, 1}}} {
+	for _, wish := range []EndpointSpec{{Name: "lan", IPv4: netip.MustParseAddr("10.89.0.9")}, {Name: "lan", MAC: []byte{2, 0, 0, 0, 0, 1}}, {Name: "lan", LinkLocal: []netip.Addr{netip.MustParseAddr("169.254.9.9")}}} {
 		if _, _, err := w.m.Attach(t.Context(), Desired{ID: "b", Networks: []EndpointSpec{wish}}); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%+v: %v", wish, err)
 		}

@@ -143,30 +143,18 @@ func (e *Endpoint) addresses() []netip.Prefix {
 // wire gives a namespace the planned interface. port is one that is there
 // already; nil: it is made.
 func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *bridge.Port, u *undo) (err error) {
-	name := p.wish.DriverOpts[optInterface]
-	switch {
-	case port != nil && name == "":
-		name = p.s.o.prefix + "0"
-	case port != nil:
-	case name == "":
-		if name, err = n.FreeName(p.s.o.prefix); err != nil {
-			return err
-		}
-	default:
-		if _, err := n.Interface(name); err == nil {
-			return invalid("interface name %q is in use in the container", name)
-		}
+	if err := p.setName(n, port != nil); err != nil {
+		return err
 	}
 	var i netns.Interface
-	p.name = name
 	switch {
 	case p.s.fabric != nil:
-		if i, err = p.s.fabric.join(ctx, n, name, p); err != nil {
+		if i, err = p.s.fabric.join(ctx, n, p.name, p); err != nil {
 			return err
 		}
 		u.push(func(ctx context.Context) error { return p.s.fabric.leave(ctx, n, &p.e) })
 	case port == nil:
-		made, err := p.s.bridge.Connect(n, name)
+		made, err := p.s.bridge.Connect(n, p.name)
 		if err != nil {
 			return err
 		}
@@ -192,6 +180,24 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 		return err
 	}
 	return n.AddRoutes(p.link, p.routes...)
+}
+
+// setName decides what the interface is called; first: it is the namespace's
+// only one, whatever it is called now.
+func (p *plan) setName(n *netns.Namespace, first bool) (err error) {
+	p.name = p.wish.DriverOpts[optInterface]
+	switch {
+	case first && p.name == "":
+		p.name = p.s.o.prefix + "0"
+	case first:
+	case p.name == "":
+		p.name, err = n.FreeName(p.s.o.prefix)
+	default:
+		if _, err := n.Interface(p.name); err == nil {
+			return invalid("interface name %q is in use in the container", p.name)
+		}
+	}
+	return err
 }
 
 // shield keeps others from taking the endpoint's addresses, before it has them.
