@@ -1,0 +1,100 @@
+package ns
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// perform spawns s with its output connected, and returns that.
+func perform(t *testing.T, s *Script) (string, error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	pid, pidfd, err := Spawn(&SpawnSpec{Script: s, Files: []*os.File{null, w, null}})
+	w.Close()
+	if err != nil {
+		return "", err
+	}
+	defer pidfd.Close()
+	defer reap(pid)
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), nil
+}
+
+// TestScript: the process restricts itself and executes the program, which
+// gets what it is meant to get and no descriptor more.
+func TestScript(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Script{
+		Settings: []Setting{{"/proc/self/oom_score_adj", "7"}},
+		Program:  []string{"/nosuch/program", self}, Args: []string{childName, "a"}, Env: []string{"B=c"},
+	}
+	s.DefaultSignals([]int{int(unix.SIGHUP)})
+	s.SetLimit(unix.RLIMIT_CORE, 0, 0)
+	s.Umask(0o077)
+	if err := s.Chdir("/proc"); err != nil {
+		t.Fatal(err)
+	}
+	s.WorkingDirInRoot()
+	s.NoNewPrivs()
+	s.Undumpable()
+	s.Find()
+	text, err := perform(t, s)
+	var got seen
+	if err := errors.Join(err, json.Unmarshal([]byte(text), &got)); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if got.Dir != "/proc" || !slices.Equal(got.Args, []string{childName, "a"}) || !slices.Equal(got.Env, []string{"B=c"}) ||
+		strings.Join(got.FDs, " ") != "0 1 2" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestScriptFails: the call that fails is told, and nothing is left.
+func TestScriptFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		script func(s *Script) error
+		errno  syscall.Errno
+	}{
+		"directory":              {func(s *Script) error { return s.Chdir("/nosuch") }, unix.ENOENT},
+		"limit":                  {func(s *Script) error { s.SetLimit(-1, 0, 0); return nil }, unix.EINVAL},
+		"program":                {func(s *Script) error { s.Program = []string{"/nosuch", "/etc/passwd"}; return nil }, unix.ENOENT},
+		"directory as a program": {func(s *Script) error { s.Program = []string{"/etc"}; return nil }, unix.EACCES},
+		"setting":                {func(s *Script) error { s.Settings = []Setting{{"/proc/self/oom_score_adj", "x"}}; return nil }, unix.EINVAL},
+	} {
+		s := &Script{Program: []string{"/proc/self/exe"}, Args: []string{childName}}
+		if err := c.script(s); err != nil {
+			t.Fatal(err)
+		}
+		s.Find()
+		var failed *SpawnError
+		if text, err := perform(t, s); !errors.As(err, &failed) || !errors.Is(err, c.errno) {
+			t.Errorf("%s: %v, %s", name, err, text)
+		}
+	}
+	if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
+		t.Errorf("a child is left: %v", err)
+	}
+}
