@@ -60,6 +60,7 @@ func TestOnlyTheBits(t *testing.T) {
 		}
 		return stepsOf(out)
 	}
+	must(t, d, "berth", "pull", "-q", "busybox")
 	ran, _ := build("1")
 	if len(ran) < 5 {
 		t.Errorf("the first build ran only %q", ran)
@@ -68,7 +69,11 @@ func TestOnlyTheBits(t *testing.T) {
 	one := manifest(t, "bits/app", "1")
 
 	write("app", []byte("another line\n"))
+	before := accesses(t)
 	ran, cached := build("2")
+	if asked := accesses(t)[len(before):]; len(asked) > 0 {
+		t.Errorf("the base is here, and the registry was asked: %v", asked)
+	}
 	wantRan := []string{"[4/6] COPY app /app", "[5/6] RUN wc -c </app >/size", "[6/6] COPY last /last"}
 	if !slices.Equal(ran, wantRan) {
 		t.Errorf("after the change %q ran, want %q", ran, wantRan)
@@ -78,7 +83,7 @@ func TestOnlyTheBits(t *testing.T) {
 			t.Errorf("%s was not taken from the cache, but %q", step, cached)
 		}
 	}
-	before := accesses(t)
+	before = accesses(t)
 	must(t, d, "berth", "push", "-q", name+"2")
 	pushed := accesses(t)[len(before):]
 	two := manifest(t, "bits/app", "2")
