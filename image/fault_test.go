@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -46,29 +47,38 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestKilledWhilePulling kills a process in the middle of a layer. The next pull
-// asks only for the rest, and afterwards nothing of the first is left.
+// copied is how many bytes the content store takes at a time: what has come of the
+// last of them is lost with the process.
+const copied = 1 << 20
+
+// layerSize is how large the layer of TestKilledWhilePulling is; it is also run
+// with -layer 1073741824.
+var layerSize = flag.Int("layer", 12<<20, "bytes of the layer whose pull is killed")
+
+// TestKilledWhilePulling kills a process when about nine tenths of a layer have come. The
+// next pull is sent only the rest, and afterwards nothing of the first is left.
 func TestKilledWhilePulling(t *testing.T) {
-	img := large(t, 4<<20)
+	img := large(t, *layerSize)
 	layer := img.Blobs[1]
 	reg := newRegistry(t)
 	reg.put("big:1", img)
 	ref := reg.host() + "/big:1"
-	half := make(chan struct{})
+	sent := len(layer.Data) / 10 * 9 / copied * copied
+	most := make(chan struct{})
 	var first atomic.Bool
-	var resumedAt atomic.Value
+	var again atomic.Int64
 	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/blobs/"+layer.Descriptor.Digest.String()) {
 			return false
 		}
 		if !first.CompareAndSwap(false, true) {
-			resumedAt.Store(r.Header.Get("Range"))
-			return false
+			http.ServeContent(&countedWriter{w, &again}, r, "", time.Time{}, bytes.NewReader(layer.Data))
+			return true
 		}
 		w.Header().Set("Content-Length", fmt.Sprint(len(layer.Data)))
-		_, _ = w.Write(layer.Data[:len(layer.Data)/2])
+		_, _ = w.Write(layer.Data[:sent])
 		w.(http.Flusher).Flush()
-		close(half)
+		close(most)
 		<-r.Context().Done() // the kill closes the connection
 		return true
 	})
@@ -86,11 +96,11 @@ func TestKilledWhilePulling(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
 	select {
-	case <-half:
+	case <-most:
 	case err := <-ended:
 		t.Fatalf("the pull ended: %v", err)
 	}
-	waitFor(t, func() bool { return ingested(t, root) >= int64(len(layer.Data)/4) })
+	waitFor(t, func() bool { return ingested(t, root) >= int64(sent) })
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,8 +114,8 @@ func TestKilledWhilePulling(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPull(t, s, ref)
-	if r, _ := resumedAt.Load().(string); !strings.HasPrefix(r, "bytes=") || r == "bytes=0-" {
-		t.Errorf("the second pull asked for %q, not for the rest", r)
+	if n, want := again.Load(), int64(len(layer.Data)-sent); n != want {
+		t.Errorf("the second pull was sent %d bytes, not the %d that were missing", n, want)
 	}
 	got, err := s.Resolve(t.Context(), ref, nil)
 	if err != nil {
@@ -115,10 +125,80 @@ func TestKilledWhilePulling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := digest.FromString(readLower(t, fs.Lower, "data")); d != digest.FromBytes(randomBytes(4<<20)) {
+	if d := digest.FromString(readLower(t, fs.Lower, "data")); d != digest.FromBytes(randomBytes(*layerSize)) {
 		t.Error("the file is not what the registry sent")
 	}
 	fs.Release()
+	if _, err := s.Remove(t.Context(), ref, false, true); err != nil {
+		t.Fatal(err)
+	}
+	wantEmpty(t, s)
+}
+
+// countedWriter counts what a registry sends.
+type countedWriter struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (c *countedWriter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// TestCancelledPullGoesOn: who gives up and comes back is sent the rest; so is who
+// pulls after the engine was stopped.
+func TestCancelledPullGoesOn(t *testing.T) {
+	img := large(t, 4*copied)
+	layer := img.Blobs[1]
+	reg := newRegistry(t)
+	reg.put("big:1", img)
+	part := copied
+	var again atomic.Int64
+	blocked := make(chan struct{}, 1)
+	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/blobs/"+layer.Descriptor.Digest.String()) {
+			return false
+		}
+		from := 0
+		_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from)
+		if from >= 2*part {
+			http.ServeContent(&countedWriter{w, &again}, r, "", time.Time{}, bytes.NewReader(layer.Data))
+			return true
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(layer.Data)-from))
+		if from > 0 {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(layer.Data)-1, len(layer.Data)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(layer.Data[from : from+part])
+		w.(http.Flusher).Flush()
+		blocked <- struct{}{}
+		<-r.Context().Done()
+		return true
+	})
+	root := t.TempDir()
+	ref := reg.host() + "/big:1"
+	for n, stop := range []func(s *Store, cancel func()){func(_ *Store, cancel func()) { cancel() }, func(s *Store, _ func()) { _ = s.Close() }} {
+		s, _ := openStore(t, root)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Pull(ctx, ref, PullOptions{}) }()
+		<-blocked
+		waitFor(t, func() bool { return ingested(t, root) >= int64((n+1)*part) })
+		stop(s, cancel)
+		if err := <-done; err == nil {
+			t.Error("the pull succeeded")
+		}
+		cancel()
+		_ = s.Close()
+	}
+	s, _ := openStore(t, root)
+	mustPull(t, s, ref)
+	if n, want := again.Load(), int64(len(layer.Data)-2*part); n != want {
+		t.Errorf("the last pull was sent %d bytes, not the %d that were missing", n, want)
+	}
 	if _, err := s.Remove(t.Context(), ref, false, true); err != nil {
 		t.Fatal(err)
 	}

@@ -49,8 +49,9 @@ type sharedPull struct {
 
 // Pull fetches an image and names it. Callers who want the same image at the
 // same time with the same credentials share one transfer, which ends when the
-// last of them gives up. After an error nothing of the image stays; if the
-// process is killed the next pull of the name continues.
+// last of them gives up. After an error nothing of the image stays; if they give
+// up, the store is closed or the process is killed, then the next pull of the name
+// continues, within a day.
 //
 // Errors have Docker's texts: NotFound for an unknown image and for refused
 // access, Unauthenticated for wrong credentials, InvalidArgument for a bad
@@ -149,7 +150,9 @@ func (s *Store) pull(ctx context.Context, r pull.Request) error {
 		newer, err = s.record(ctx, r.Ref, result, stale)
 	}
 	if err != nil {
-		s.abandon(context.WithoutCancel(ctx), err, stale)
+		if ctx.Err() == nil { // else what has come waits to be continued
+			s.abandon(context.WithoutCancel(ctx), err, stale)
+		}
 		return err
 	}
 	s.announce(ctx, events.ActionPull, reference.FamiliarString(r.Ref), reference.FamiliarName(r.Ref), result.Target)

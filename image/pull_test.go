@@ -307,7 +307,7 @@ func TestPullErrors(t *testing.T) {
 }
 
 // TestSharedPull: two callers share one transfer; when one gives up the other
-// goes on; when all do it stops and leaves nothing.
+// goes on; when all do it stops and leaves no name.
 func TestSharedPull(t *testing.T) {
 	reg := newRegistry(t)
 	img := twoLayers(t, "a")
@@ -335,7 +335,9 @@ func TestSharedPull(t *testing.T) {
 		t.Errorf("cancelled pull: %v", err)
 	}
 	s.work.Wait()
-	wantEmpty(t, s)
+	if list, err := s.List(t.Context(), ListOptions{}); err != nil || len(list) > 0 {
+		t.Errorf("a cancelled pull left a name: %v %v", list, err)
+	}
 
 	ctx, cancel = context.WithCancel(t.Context())
 	first, second := make(chan error), make(chan error)
