@@ -8,6 +8,9 @@
 // no data. Looking up an image by name and taking its root file system write
 // nothing and, once cached, read nothing from disk.
 //
+// How registries are reached, what is tried again, single platforms and the
+// signature policy are told in docs/images.md.
+//
 // What a container uses stays (Hold, Rootfs) even if its image is removed by
 // force; see docs/contracts/image-rootfs.md.
 package image
