@@ -105,7 +105,7 @@ func pack(ctx context.Context, w content.Writer, above, below *os.File) (diffID 
 		return "", err
 	}
 	plain := digest.Canonical.Digester()
-	_, err = archive.Layer(ctx, io.MultiWriter(zip, plain.Hash()), above, below)
+	_, err = archive.Layer(ctx, io.MultiWriter(zip, plain.Hash()), above, below, nil)
 	if closeErr := zip.Close(); err == nil {
 		err = closeErr
 	}

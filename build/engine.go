@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	bkmeta "github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/cache/remotecache"
@@ -56,7 +57,10 @@ type Options struct {
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
 	Entitlements []string
-	Log          *slog.Logger // nil: discarded
+	// Remapped: containers run in a user namespace. Steps of builds cannot yet, so
+	// that there are none.
+	Remapped bool
+	Log      *slog.Logger // nil: discarded
 }
 
 // Engine builds images. Its methods may be used at any time by anybody.
@@ -79,6 +83,9 @@ type parts struct {
 }
 
 var errClosed = errors.New("the builder is closed")
+
+// errRemapped says what to do instead.
+var errRemapped = fmt.Errorf("build: with userns-remap, nothing can be built yet: build with an engine without it, and pull or load the image here: %w", errdefs.ErrNotImplemented)
 
 // New makes an Engine. Nothing is opened before the first use.
 func New(o Options) *Engine {
@@ -106,6 +113,8 @@ func (e *Engine) open() (*parts, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.o.Remapped:
+		return nil, errRemapped
 	case e.closed:
 		return nil, errClosed
 	case e.parts != nil:

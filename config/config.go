@@ -82,6 +82,7 @@ type Config struct {
 	Ulimits         map[string]*container.Ulimit `json:"default-ulimits"`
 	NoNewPrivileges bool                         `json:"no-new-privileges"`
 	SeccompProfile  string                       `json:"seccomp-profile"` // file, builtin, or unconfined; "": builtin
+	UsernsRemap     string                       `json:"userns-remap"`    // whose ids root of containers has: see Remapped; "": the host's
 	Runtimes        map[string]Runtime           `json:"runtimes"`        // OCI runtimes besides Berth's own, by name
 	DefaultRuntime  string                       `json:"default-runtime"` // for containers that name none; "": Berth's own
 	CDISpecDirs     []string                     `json:"cdi-spec-dirs"`   // of CDI specifications; none: /etc/cdi and /var/run/cdi

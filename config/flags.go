@@ -49,6 +49,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.Var(ulimits(c.Ulimits), "default-ulimit", "Ulimit of containers that do not say otherwise (NAME=SOFT[:HARD])")
 	fs.StringVar(&c.SeccompProfile, "seccomp-profile", c.SeccompProfile, `File with the seccomp profile of new containers, or "builtin", or "unconfined"`)
 	fs.BoolVar(&c.NoNewPrivileges, "no-new-privileges", c.NoNewPrivileges, "Set no-new-privileges for new containers")
+	fs.StringVar(&c.UsernsRemap, "userns-remap", c.UsernsRemap, "USER[:GROUP] whose subordinate ids containers have, or default (dockremap)")
 	fs.Var(runtimes(c.Runtimes), "add-runtime", "OCI runtime besides Berth's own (NAME=PATH)")
 	fs.StringVar(&c.DefaultRuntime, "default-runtime", c.DefaultRuntime, "Runtime of containers that do not say otherwise")
 	fs.StringArrayVar(&c.CDISpecDirs, "cdi-spec-dir", nil, "Directory of CDI specifications; none: /etc/cdi and /var/run/cdi")

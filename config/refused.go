@@ -54,7 +54,6 @@ var refusals = []refusal{
 	{"swarm-default-advertise-addr", "swarm-default-advertise-addr", "string", nil, noSwarm},
 	{"userland-proxy", "userland-proxy", "bool", []string{"true", "false"}, "there never is a proxy process for a port"},
 	{"userland-proxy-path", "userland-proxy-path", "string", nil, "there never is a proxy process for a port"},
-	{"userns-remap", "userns-remap", "string", nil, notYet},
 	{"", "allow-nondistributable-artifacts", "list", []string{"[]"}, "Docker has removed it"},
 	{"", "api-cors-header", "string", nil, "Docker has removed it"},
 	{"", "cluster-advertise", "string", nil, "Docker has removed it"},

@@ -132,7 +132,7 @@ func (s *Service) writeLayer(ctx context.Context, e *entry, base *image.Image, w
 		return 0, err
 	}
 	defer done()
-	return archive.Layer(ctx, w, upper, lower)
+	return archive.Layer(ctx, w, upper, lower, s.remapOf(e.record()).fromHost)
 }
 
 // openChanges opens the directory with what the container wrote, and the
@@ -153,7 +153,7 @@ func (s *Service) openChanges(ctx context.Context, e *entry, img *image.Image) (
 		return nil, nil, nil, err
 	}
 	u.push(func(context.Context) { s.report(e.id, upper.Close()) })
-	root, err := mount.Overlay(mount.Layers{Lower: layers.Lower})
+	root, err := mount.Overlay(mount.Layers{Lower: layers.Lower, IDMap: s.remapOf(e.record()).Namespace()})
 	if err != nil {
 		return nil, nil, nil, err
 	}

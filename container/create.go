@@ -126,6 +126,9 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)
+	if err := s.checkRemap(&host); err != nil {
+		return nil, nil, nil, err
+	}
 	if err := s.checkStorage(&host); err != nil {
 		return nil, nil, nil, err
 	}

@@ -49,7 +49,12 @@ func (s *Service) writeEtc(r *Record, res *network.Result) error {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write /etc/%s of the container: %w", name, err)
 		}
-		if err := os.Chmod(path, 0o644); err != nil {
+		err := os.Chmod(path, 0o644)
+		if remap := s.remapOf(r); remap != nil && err == nil {
+			uid, gid := remap.toHost(0, 0)
+			err = os.Lchown(path, uid, gid)
+		}
+		if err != nil {
 			return fmt.Errorf("write /etc/%s of the container: %w", name, err)
 		}
 	}

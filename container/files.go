@@ -43,7 +43,7 @@ func (s *Service) Archive(ctx context.Context, ref, path string) (io.ReadCloser,
 	}
 	s.announce(e.record(), events.ActionArchivePath)
 	return s.stream(ctx, e, use, func(w io.Writer) error {
-		return archive.Pack(ctx, w, use.view.Root, path, archive.PackOptions{})
+		return archive.Pack(ctx, w, use.view.Root, path, archive.PackOptions{IDs: s.remapOf(e.record()).fromHost})
 	}), st, nil
 }
 
@@ -62,7 +62,7 @@ func (s *Service) Export(ctx context.Context, ref string) (io.ReadCloser, error)
 	s.announce(e.record(), events.ActionExport)
 	return s.stream(ctx, e, use, func(w io.Writer) error {
 		defer dir.Close()
-		return archive.PackAll(ctx, w, dir, archive.PackOptions{Exact: true})
+		return archive.PackAll(ctx, w, dir, archive.PackOptions{Exact: true, IDs: s.remapOf(e.record()).fromHost})
 	}), nil
 }
 
@@ -114,7 +114,7 @@ func (s *Service) Extract(ctx context.Context, ref, path string, r io.Reader, o 
 	if err := writable(rec, dir); err != nil {
 		return err
 	}
-	uo := archive.UnpackOptions{NoOverwriteDirNonDir: o.NoOverwriteDirNonDir}
+	uo := archive.UnpackOptions{NoOverwriteDirNonDir: o.NoOverwriteDirNonDir, IDs: s.remapOf(rec).toHost}
 	if o.CopyUIDGID && rec.Config.User != "" {
 		u, err := spec.ResolveUser(root, rec.Config.User, nil)
 		if err != nil {

@@ -50,13 +50,13 @@ func (s *Service) holder(e *entry) image.Holder {
 
 // mountImage adds the files of an image, or of a directory in it, to set. Nobody
 // writes to them.
-func (s *Service) mountImage(ctx context.Context, m *Mount, set *mountSet, u *undo) error {
+func (s *Service) mountImage(ctx context.Context, m *Mount, remap *Remap, set *mountSet, u *undo) error {
 	layers, err := s.images.Rootfs(ctx, m.Image.image())
 	if err != nil {
 		return fmt.Errorf("mount image %s: %w", m.Source, err)
 	}
 	u.push(func(context.Context) { layers.Release() })
-	tree, err := mount.Overlay(mount.Layers{Lower: layers.Lower})
+	tree, err := mount.Overlay(mount.Layers{Lower: layers.Lower, IDMap: remap.Namespace()})
 	if err == nil && m.Subpath != "" {
 		tree, err = partOf(tree, m.Subpath)
 	}

@@ -149,7 +149,7 @@ func (s *Service) packLayer(ctx context.Context, w io.Writer, upper string, belo
 		return 0, err
 	}
 	defer lower.Close()
-	return archive.Layer(ctx, w, top, lower)
+	return archive.Layer(ctx, w, top, lower, nil)
 }
 
 // migrateContainer makes a container anew, not started, with what it had

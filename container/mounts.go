@@ -64,7 +64,7 @@ func (s *Service) hostMounts(ctx context.Context, root *os.File, r *Record, user
 			set.specs = append(set.specs, sm)
 			continue
 		case mounttypes.TypeImage:
-			if err := s.mountImage(ctx, m, set, u); err != nil {
+			if err := s.mountImage(ctx, m, s.remapOf(r), set, u); err != nil {
 				return nil, err
 			}
 			continue
@@ -80,7 +80,7 @@ func (s *Service) hostMounts(ctx context.Context, root *os.File, r *Record, user
 			sm.Source = src
 		default:
 			sm.Source = m.Source
-			if err := makeSource(m); err != nil {
+			if err := makeSource(m, s.remapOf(r)); err != nil {
 				return nil, err
 			}
 		}
@@ -109,10 +109,10 @@ func bindOptions(m *Mount) []string {
 
 // makeSource makes the directory of a -v bind that does not exist, as Docker
 // does.
-func makeSource(m *Mount) error {
+func makeSource(m *Mount, remap *Remap) error {
 	_, err := os.Stat(m.Source)
 	if errors.Is(err, os.ErrNotExist) {
-		err = os.MkdirAll(m.Source, 0o755)
+		err = remap.makeDirs(m.Source)
 	}
 	if err != nil {
 		return invalid("error while creating mount source path '%s': %w", m.Source, err)
@@ -125,6 +125,9 @@ func makeSource(m *Mount) error {
 func (s *Service) volumeSource(ctx context.Context, root *os.File, r *Record, m *Mount, user string, u *undo) (string, *os.File, error) {
 	v, err := s.mountVolume(ctx, r, m, user, u)
 	if err != nil {
+		return "", nil, err
+	}
+	if err := s.remapOf(r).ownVolume(v.Path); err != nil {
 		return "", nil, err
 	}
 	if !m.NoCopy && m.Subpath == "" {

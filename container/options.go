@@ -36,6 +36,9 @@ type Options struct {
 	// Quotas limit root file systems; nil: those of the file system below Root.
 	// They are shared with the volumes.
 	Quotas *quota.Projects
+	// Remap has containers run in a user namespace, unless they are asked for with
+	// UsernsMode "host". Nil: nobody does.
+	Remap  *Remap
 	Events *event.Bus
 	Log    *slog.Logger // nil: discarded
 

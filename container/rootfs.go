@@ -57,12 +57,13 @@ func (s *Service) mountRoot(ctx context.Context, e *entry, u *undo) (root *os.Fi
 	}
 	dir := s.records.dir(e.id)
 	upper, work := filepath.Join(dir, upperDir), filepath.Join(dir, workDir)
+	remap := s.remapOf(e.record())
 	if e.record().Run == 0 {
-		if err := likeImage(upper, lower[0]); err != nil {
+		if err := likeImage(upper, lower[0], remap); err != nil {
 			return nil, nil, fmt.Errorf("mount root file system: %w", err)
 		}
 	}
-	root, err = mount.Overlay(mount.Layers{Lower: lower, Upper: upper, Work: work})
+	root, err = mount.Overlay(mount.Layers{Lower: lower, Upper: upper, Work: work, IDMap: remap.Namespace()})
 	if err != nil {
 		return nil, nil, fmt.Errorf("mount root file system: %w", err)
 	}
@@ -72,13 +73,14 @@ func (s *Service) mountRoot(ctx context.Context, e *entry, u *undo) (root *os.Fi
 
 // likeImage gives the upper directory owner and mode of the image's root: the
 // merged root shows the upper's.
-func likeImage(upper, lower string) error {
+func likeImage(upper, lower string, remap *Remap) error {
 	info, err := os.Stat(lower)
 	if err != nil {
 		return err
 	}
 	if st, ok := mount.StatOf(info); ok {
-		if err := os.Lchown(upper, int(st.UID), int(st.GID)); err != nil {
+		uid, gid := remap.toHost(int(st.UID), int(st.GID))
+		if err := os.Lchown(upper, uid, gid); err != nil {
 			return err
 		}
 	}
@@ -87,7 +89,7 @@ func likeImage(upper, lower string) error {
 
 // settleIn resolves in the root file system what the image decides: the user,
 // and the working directory, which is made if it is missing.
-func settleIn(root *os.File, r *Record) (spec.User, error) {
+func settleIn(root *os.File, r *Record, remap *Remap) (spec.User, error) {
 	u, err := spec.ResolveUser(root, r.Config.User, r.HostConfig.GroupAdd)
 	if err != nil {
 		return u, err
@@ -96,7 +98,8 @@ func settleIn(root *os.File, r *Record) (spec.User, error) {
 	if dir == "/" {
 		return u, nil
 	}
-	if err := mount.MkdirAllInRoot(root, dir, 0o755, 0, 0); err != nil {
+	uid, gid := remap.toHost(0, 0)
+	if err := mount.MkdirAllInRoot(root, dir, 0o755, uid, gid); err != nil {
 		return u, invalid("mkdir %s in the container: %w", dir, err)
 	}
 	return u, nil

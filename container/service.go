@@ -35,6 +35,7 @@ type Service struct {
 	events    *event.Bus
 	log       *slog.Logger
 	defaults  Defaults
+	remap     *Remap // nil: containers have the host's ids
 
 	runtimes atomic.Pointer[runtimes]
 
@@ -65,7 +66,7 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes, quotas: o.Quotas,
-		events: o.Events, log: o.Log, defaults: o.Defaults,
+		events: o.Events, log: o.Log, defaults: o.Defaults, remap: o.Remap,
 		records: records{root: o.Root},
 		index:   index{byID: map[string]*entry{}},
 		clock:   clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},

@@ -60,7 +60,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
-	user, err := settleIn(root, before)
+	user, err := settleIn(root, before, s.remapOf(before))
 	if err != nil {
 		return err
 	}
@@ -155,8 +155,21 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 	if _, err := os.Stat("/dev/mqueue"); err != nil {
 		in.NoMqueue = true
 	}
+	alone := len(mounts.open)
 	if err := s.joinOthers(r, in, mounts); err != nil {
 		return nil, err
+	}
+	if s.remapOf(r) != nil {
+		joined := (*os.File)(nil)
+		if len(mounts.open) > alone {
+			joined = mounts.open[alone]
+		}
+		user, err := s.userNamespace(r, place, joined)
+		if err != nil {
+			return nil, err
+		}
+		mounts.open = append(mounts.open, user)
+		in.Namespaces.User = descriptorPath(user)
 	}
 	in.Mounts = mounts.specs
 	var err error

@@ -166,7 +166,7 @@ func (m *Manager) furnish(ctx context.Context, plans []*plan, u *undo) (*netns.N
 		err  error
 	)
 	if len(plans) == 0 {
-		n, err = netns.New(nil)
+		n, err = netns.New(m.o.User, nil)
 	} else {
 		n, port, err = m.namespace(plans[0])
 	}

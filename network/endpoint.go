@@ -309,7 +309,7 @@ func (m *Manager) forget(e *Endpoint) error {
 // namespace makes the namespace for the first endpoint, with its interface.
 func (m *Manager) namespace(p *plan) (*netns.Namespace, *bridge.Port, error) {
 	if p.s.bridge == nil {
-		n, err := netns.New(nil)
+		n, err := netns.New(m.o.User, nil)
 		return n, nil, err
 	}
 	n, port, err := m.pool.Take(p.s.bridge)

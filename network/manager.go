@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -64,8 +65,11 @@ type Options struct {
 	// Plugins are where drivers are looked for that are not the engine's own;
 	// nil: there are none.
 	Plugins *plugin.Registry
-	Events  *event.Bus
-	Log     *slog.Logger // nil: discarded
+	// User is a user namespace that containers' network namespaces belong to. Nil:
+	// they are the engine's own. It stays the caller's and open.
+	User   *os.File
+	Events *event.Bus
+	Log    *slog.Logger // nil: discarded
 }
 
 // NetdOptions says how to start berth-netd.
@@ -169,7 +173,7 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("load networks: %w", err)
 	}
-	m.pool = bridge.NewPool(m.home.bridge, o.Pool)
+	m.pool = bridge.NewPool(m.home.bridge, o.User, o.Pool)
 	if m.table, err = nft.Open(tableName(o.Bridge)); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type About struct {
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
 	CgroupDriver  string   // "cgroupfs" or "systemd"
+	UserNS        bool     // containers run in a user namespace
 	Warnings      []string // added to what /info finds
 }
 
@@ -121,6 +122,9 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		FirewallBackend: &system.FirewallInfo{Driver: "nftables"},
 		CDISpecDirs:     []string{},
 		Warnings:        append(host.warnings(), a.Warnings...),
+	}
+	if a.UserNS {
+		i.SecurityOptions = append(i.SecurityOptions, "name=userns")
 	}
 	if s.o.Warnings != nil {
 		for _, text := range s.o.Warnings() {

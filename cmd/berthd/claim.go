@@ -118,11 +118,10 @@ func ours(dir string) error {
 	}
 	foreign := ""
 	for _, e := range entries {
-		switch e.Name() {
-		case lockFile:
+		switch {
+		case e.Name() == lockFile:
 			return nil
-		case "lost+found":
-		default:
+		case e.Name() != "lost+found" && !ofRemapped(e.Name()):
 			foreign = e.Name()
 		}
 	}

@@ -81,6 +81,10 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if cfg.Slice() != "" && !cgroup.Systemd() {
 		return errors.New("exec-opts: native.cgroupdriver=systemd: systemd does not run here")
 	}
+	cfg, remap, err := remapped(cfg)
+	if err != nil {
+		return err
+	}
 	release, err := d.claim(cfg)
 	if err != nil {
 		return err
@@ -90,6 +94,12 @@ func (d *daemon) run(parent context.Context) (err error) {
 	containerRoot := filepath.Join(cfg.DataRoot, "containers")
 	records := engine.ReadRecords(ctx, containerRoot)
 	defer records.Wait()
+	if remap != nil {
+		if err := remap.Open(records); err != nil {
+			return err
+		}
+		defer remap.User.Close()
+	}
 
 	listeners, err := server.Listen(ctx, cfg, inherited)
 	if err != nil {
@@ -122,7 +132,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
 		Plugins: plugins, NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
-		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, Events: d.events, Log: d.log,
+		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, User: remap.Namespace(), Events: d.events, Log: d.log,
 		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})
 	if err != nil {
@@ -145,7 +155,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	containers, err := engine.New(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
-		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
+		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
 	})
 	if err != nil {
 		return fmt.Errorf("load the containers: %w", err)
@@ -169,7 +179,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	builds := build.New(build.Options{
 		CDISpecDirs: cfg.CDISpecDirs, GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
 		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
-		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), Log: d.log,
+		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), Log: d.log, Remapped: remap != nil,
 	})
 	defer d.closing("builder", builds.Close)
 
@@ -239,7 +249,7 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
 		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
 		Seccomp:       cfg.SeccompProfile,
-		CgroupVersion: "1", CgroupDriver: cfg.CgroupDriver(),
+		CgroupVersion: "1", CgroupDriver: cfg.CgroupDriver(), UserNS: cfg.UsernsRemap != "",
 	}
 	if cgroup.Detect() == cgroup.V2 {
 		a.CgroupVersion = "2"

@@ -31,9 +31,9 @@ const (
 //
 // Names that begin with ".wh." mean something else in a layer, and redirects
 // and bare metadata of overlayfs have no meaning in one: both are
-// errdefs.InvalidArgument.
-func Layer(ctx context.Context, w io.Writer, upper, lower *os.File) (entries int, err error) {
-	l := &layer{packer: newPacker(w, PackOptions{Exact: true})}
+// errdefs.InvalidArgument. ids is as in PackOptions.
+func Layer(ctx context.Context, w io.Writer, upper, lower *os.File, ids func(uid, gid int) (int, int)) (entries int, err error) {
+	l := &layer{packer: newPacker(w, PackOptions{Exact: true, IDs: ids})}
 	if err := l.children(ctx, upper, lower, ""); err != nil {
 		return l.entries, fmt.Errorf("/%s: %w", l.at, err)
 	}

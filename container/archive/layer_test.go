@@ -54,7 +54,7 @@ func (s *stage) layer() ([]string, int, error) {
 	check(s.t, err)
 	defer lower.Close()
 	var out bytes.Buffer
-	n, err := Layer(s.t.Context(), &out, opened(s.t, s.layers.Upper), lower)
+	n, err := Layer(s.t.Context(), &out, opened(s.t, s.layers.Upper), lower, nil)
 	if err != nil {
 		return nil, n, err
 	}

@@ -35,6 +35,8 @@ type PackOptions struct {
 	// Self makes PackAll begin with an entry "./" for the directory itself, and
 	// name the others after it.
 	Self bool
+	// IDs turns owners of files into those of the stream. Nil: they are the same.
+	IDs func(uid, gid int) (int, int)
 }
 
 // Pack writes path in root to w as a tar stream. Its entries are named after
@@ -162,8 +164,12 @@ func (k *packer) entry(ctx context.Context, f *os.File, st *file.Stat, name stri
 // header describes an entry; it is nil for a socket, which means nothing
 // without its process.
 func (k *packer) header(f *os.File, st *file.Stat, name string) (*tar.Header, error) {
+	uid, gid := st.UID, st.GID
+	if k.o.IDs != nil {
+		uid, gid = k.o.IDs(uid, gid)
+	}
 	h := &tar.Header{
-		Name: name, Mode: int64(st.Mode.Perm()) | special(st.Mode), Uid: st.UID, Gid: st.GID,
+		Name: name, Mode: int64(st.Mode.Perm()) | special(st.Mode), Uid: uid, Gid: gid,
 		ModTime: st.Modified, Format: tar.FormatPAX,
 	}
 	if !k.o.Exact {

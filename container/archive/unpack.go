@@ -27,6 +27,9 @@ type UnpackOptions struct {
 	NoOverwriteDirNonDir bool
 	// Owner of all that is made, instead of the entries' own. Nil: theirs.
 	Owner *Owner
+	// IDs turns owners of the stream, and Owner, into those that files get. Nil:
+	// they are the same.
+	IDs func(uid, gid int) (int, int)
 	// Self: an entry "./" gives the directory itself its owner and mode.
 	// Without it, the directory is the caller's.
 	Self bool
@@ -165,7 +168,8 @@ func (u *unpacker) enter(dir string) (*os.File, error) {
 	u.leave()
 	f, err := mount.OpenInRoot(u.root, dir, openPath|openDirectory, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = mount.MakeDir(u.root, dir, 0o755, 0, 0)
+		uid, gid := u.o.ids(0, 0)
+		f, err = mount.MakeDir(u.root, dir, 0o755, uid, gid)
 	}
 	if err != nil {
 		return nil, err
@@ -213,10 +217,18 @@ func (u *unpacker) makeRoom(parent *os.File, base string, h *tar.Header) (merge,
 }
 
 func (u *unpacker) owner(h *tar.Header) (uid, gid int) {
+	uid, gid = h.Uid, h.Gid
 	if u.o.Owner != nil {
-		return u.o.Owner.UID, u.o.Owner.GID
+		uid, gid = u.o.Owner.UID, u.o.Owner.GID
 	}
-	return h.Uid, h.Gid
+	return u.o.ids(uid, gid)
+}
+
+func (o *UnpackOptions) ids(uid, gid int) (int, int) {
+	if o.IDs == nil {
+		return uid, gid
+	}
+	return o.IDs(uid, gid)
 }
 
 // dress gives what f refers to owner, attributes and mode of a header. The

@@ -54,6 +54,8 @@ type User struct {
 // Namespaces holds paths of namespaces to join.
 type Namespaces struct {
 	Net, IPC, PID string
+	// User is the path of a user namespace; "": the host's.
+	User string
 	// NetGiven says that the sandbox gets a descriptor instead of a path.
 	NetGiven bool
 }
@@ -194,6 +196,9 @@ func namespaces(in *Input) []specs.LinuxNamespace {
 	if !h.CgroupnsMode.IsHost() {
 		add(specs.CgroupNamespace, "")
 	}
+	if in.Namespaces.User != "" {
+		add(specs.UserNamespace, in.Namespaces.User)
+	}
 	return ns
 }
 
@@ -203,7 +208,8 @@ func sysctls(in *Input) map[string]string {
 	all := map[string]string{}
 	if !in.Host.NetworkMode.IsHost() && !in.Host.NetworkMode.IsContainer() {
 		all["net.ipv4.ip_unprivileged_port_start"] = "0"
-		if !in.Host.Privileged {
+		// A user namespace knows no group of the upper end.
+		if !in.Host.Privileged && in.Namespaces.User == "" {
 			all["net.ipv4.ping_group_range"] = "0 2147483647"
 		}
 	}

@@ -93,7 +93,20 @@ func (c *Conn) ForgetMAC(index int, mac net.HardwareAddr) error {
 }
 
 // NewNamespace makes a network namespace and runs setup on a thread in it.
-func NewNamespace(setup func(f *os.File) error) (*os.File, error) {
+//
+// It belongs to the user namespace user; nil: to the caller's.
+func NewNamespace(user *os.File, setup func(f *os.File) error) (*os.File, error) {
+	if user != nil {
+		f, err := ns.NewNetNSOf(user)
+		if err != nil {
+			return nil, err
+		}
+		if err := ns.WithNetNS(f, func() error { return setup(f) }); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return f, nil
+	}
 	var f *os.File
 	err := ns.OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {

@@ -13,7 +13,7 @@ import (
 
 // TestVeth plugs a namespace into a bridge inside another namespace.
 func TestVeth(t *testing.T) {
-	host, err := NewNamespace(func(*os.File) error {
+	host, err := NewNamespace(nil, func(*os.File) error {
 		c, err := Open()
 		if err != nil {
 			return err
@@ -33,7 +33,7 @@ func TestVeth(t *testing.T) {
 			return err
 		}
 		// NewNamespace uses a thread of its own; c stays in ours.
-		inner, err := NewNamespace(func(f *os.File) error {
+		inner, err := NewNamespace(nil, func(f *os.File) error {
 			if err := c.AddVeth(Veth{Name: "port0", Master: bridge.Index, MTU: 1400, Peer: "eth0", PeerNS: f}); err != nil {
 				return err
 			}

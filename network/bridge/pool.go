@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/berth-engine/berth/network/netns"
@@ -19,17 +20,18 @@ type Namespace struct {
 // Pool keeps namespaces ready, for its bridge and for others.
 type Pool struct {
 	bridge *Bridge
+	user   *os.File // the user namespace that they belong to; nil: the caller's
 	ready  chan *Namespace
 	taken  chan struct{}
 }
 
 // NewPool makes a pool for size namespaces, which Run fills. 0: DefaultPool;
-// negative: none.
-func NewPool(b *Bridge, size int) *Pool {
+// negative: none. They belong to the user namespace user; nil: to the caller's.
+func NewPool(b *Bridge, user *os.File, size int) *Pool {
 	if size == 0 {
 		size = DefaultPool
 	}
-	return &Pool{b, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1)}
+	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1)}
 }
 
 // Take returns a ready namespace with an interface on b, or makes one.
@@ -46,7 +48,7 @@ func (p *Pool) Take(b *Bridge) (*netns.Namespace, Port, error) {
 		}
 		return n.Namespace, n.port, nil
 	default:
-		n, err := b.Plug()
+		n, err := b.Plug(p.user)
 		if err != nil {
 			return nil, Port{}, err
 		}
@@ -69,7 +71,7 @@ func (p *Pool) Run(ctx context.Context) {
 			}
 			continue
 		}
-		n, err := p.bridge.Plug()
+		n, err := p.bridge.Plug(p.user)
 		if err == nil {
 			p.ready <- n // there is room, and nobody else fills it
 			continue

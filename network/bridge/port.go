@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net"
+	"os"
 
 	"github.com/containerd/errdefs"
 
@@ -25,11 +26,12 @@ type Port struct {
 }
 
 // Plug makes a namespace: lo is up, eth0 is up without an address, so that the
-// bridge forwards to it by the time it has one.
-func (b *Bridge) Plug() (*Namespace, error) {
+// bridge forwards to it by the time it has one. It belongs to the user
+// namespace user; nil: to the caller's.
+func (b *Bridge) Plug(user *os.File) (*Namespace, error) {
 	n := &Namespace{}
 	var err error
-	n.Namespace, err = netns.New(func(ns *netns.Namespace) (err error) {
+	n.Namespace, err = netns.New(user, func(ns *netns.Namespace) (err error) {
 		if n.port, err = b.connect(ns, Interface); err != nil {
 			return err
 		}

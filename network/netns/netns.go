@@ -26,10 +26,11 @@ type Namespace struct {
 }
 
 // New makes a namespace whose loopback interface is up, and runs setup on a
-// thread in it (nil: nothing more to do).
-func New(setup func(*Namespace) error) (*Namespace, error) {
+// thread in it (nil: nothing more to do). It belongs to the user namespace user,
+// whose root may change everything in it; nil: to the caller's.
+func New(user *os.File, setup func(*Namespace) error) (*Namespace, error) {
 	n := &Namespace{}
-	f, err := netlink.NewNamespace(func(f *os.File) (err error) {
+	f, err := netlink.NewNamespace(user, func(f *os.File) (err error) {
 		n.File = f
 		if n.conn, err = netlink.Open(); err != nil {
 			return err

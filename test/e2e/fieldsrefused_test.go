@@ -60,7 +60,7 @@ var refusedProbes = []probe{
 	{field: "EndpointSettings.Links", does: "other names for containers, on user-defined networks, as with Docker", run: "ping -c 1 -w 5 o 2>&1 | head -1", want: "PING o (", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) { e.Links = []string{"peer:o"} })},
 	{field: "EndpointSettings.Links", refused: "links are only supported for user-defined networks", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
-	{field: "HostConfig.UsernsMode", does: "host; others are refused: private is not supported yet", refused: "invalid user namespace mode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
+	{field: "HostConfig.UsernsMode", does: "host leaves a daemon's userns-remap (TestUsernsRemapModes); nothing else, as with Docker", refused: "invalid user namespace mode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
 	{field: "HostConfig.Isolation", does: "default", refused: "invalid isolation", set: func(r *request) { r.HostConfig.Isolation = "hyperv" }},
 	{field: "Resources.CPUCount", does: "Windows only", refused: "CpuCount", set: func(r *request) { r.HostConfig.CPUCount = 1 }},
 	{field: "Resources.CPUPercent", does: "Windows only", refused: "CpuPercent", set: func(r *request) { r.HostConfig.CPUPercent = 1 }},
