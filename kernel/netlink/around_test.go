@@ -15,7 +15,7 @@ import (
 
 // TestAround: what is heard of changes is what a look at everything shows.
 func TestAround(t *testing.T) {
-	host, err := NewNamespace(func(*os.File) error {
+	host, err := NewNamespace(nil, func(*os.File) error {
 		c, err := Open()
 		if err != nil {
 			return err
