@@ -106,7 +106,9 @@ func (s *Service) load(read *Reading) error {
 		return fmt.Errorf("load containers: %w", read.err)
 	}
 	named := map[string]string{}
-	for _, f := range read.found {
+	found := read.found
+	read.found = nil // whoever keeps the reading does not keep old records
+	for _, f := range found {
 		switch {
 		case errors.Is(f.err, os.ErrNotExist):
 			s.log.Info("removing a half-made container", "container", f.id)

@@ -87,7 +87,7 @@ var memberLists sync.Map // reflect.Type → []member
 // membersOf lists the members, those of embedded structures too.
 func membersOf(t reflect.Type) []member {
 	if list, ok := memberLists.Load(t); ok {
-		return list.([]member) //nolint:forcetypeassert // nothing else is stored
+		return list.([]member)
 	}
 	var list []member
 	for _, f := range reflect.VisibleFields(t) {

@@ -3,7 +3,6 @@ package spec
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +58,8 @@ func ParseSecurity(opts []string) (Security, error) {
 			s.NoNewPrivs = &b
 		case "seccomp":
 			s.Seccomp = value
-			if err := CheckSeccomp(value); err != nil {
-				return s, invalid("%v", err)
+			if value != "" && value != unconfined && value != builtin && !json.Valid([]byte(value)) {
+				return s, invalid("Decoding seccomp profile failed: not JSON")
 			}
 		case "apparmor":
 			s.AppArmor = value
@@ -85,14 +84,6 @@ func ParseSecurity(opts []string) (Security, error) {
 // defaults remembers the default profile by bounding set: making it costs more
 // than the rest of the specification. The profiles are shared and not changed.
 var defaults sync.Map // string → *specs.LinuxSeccomp
-
-// CheckSeccomp tells whether text may stand for a seccomp profile.
-func CheckSeccomp(text string) error {
-	if text != "" && text != unconfined && text != builtin && !json.Valid([]byte(text)) {
-		return errors.New("Decoding seccomp profile failed: not JSON") //nolint:staticcheck // Docker's words
-	}
-	return nil
-}
 
 // seccompProfile is what was asked for, or else the daemon's choice.
 func seccompProfile(asked, daemon string, privileged bool, s *specs.Spec) (*specs.LinuxSeccomp, error) {

@@ -19,7 +19,7 @@ func fillUp(t *testing.T, dir string) (makeRoom func()) {
 	if err := os.Mkdir(ballast, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Create(filepath.Join(ballast, "bytes"))
+	f, err := os.OpenFile(filepath.Join(ballast, "bytes"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
