@@ -5,6 +5,9 @@
 // for any number of networks and ports, which are elements of sets: what one
 // costs does not grow with the number of others.
 //
+// A second table, of the family bridge, keeps containers from taking each
+// other's addresses (Guard).
+//
 // Nobody else's tables are touched. An accept here ends only our own chains: a
 // host firewall that drops forwarded packets still does.
 package nft
