@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types"
@@ -19,6 +20,9 @@ func (s *Server) events(w http.ResponseWriter, r *request) error {
 	since, err := timestamp(r.query.Get("since"))
 	if err != nil {
 		return invalid(err.Error())
+	}
+	if r.query.Get("since") == "0" {
+		since = time.Unix(0, 0) // as with Docker: all that is remembered
 	}
 	until, err := timestamp(r.query.Get("until"))
 	if err != nil {
