@@ -20,7 +20,7 @@ type Volumes interface {
 	Create(ctx context.Context, o volume.CreateOptions) (volume.Volume, error)
 	Fill(ctx context.Context, o volume.CreateOptions, fill func(dir *os.File) error) (volume.Volume, error)
 	Get(name string) (volume.Volume, error)
-	List(f volume.Filters) ([]volume.Volume, error)
+	ListAll(ctx context.Context, f volume.Filters) (list []volume.Volume, warnings []string, err error)
 	Remove(ctx context.Context, name string) error
 	ForceRemove(ctx context.Context, name string) error
 	Describe(ctx context.Context, name string) (volume.Volume, error)
@@ -45,8 +45,12 @@ func shownVolume(v *volume.Volume) volumetypes.Volume {
 	if scope == "" {
 		scope = "local"
 	}
+	created := ""
+	if !v.CreatedAt.IsZero() { // a driver may not tell
+		created = v.CreatedAt.Format(time.RFC3339)
+	}
 	return volumetypes.Volume{
-		Name: v.Name, Driver: v.Driver, Mountpoint: v.Path, CreatedAt: v.CreatedAt.Format(time.RFC3339),
+		Name: v.Name, Driver: v.Driver, Mountpoint: v.Path, CreatedAt: created,
 		Labels: v.Labels, Options: v.Options, Scope: scope, Status: v.Status,
 	}
 }
@@ -56,11 +60,11 @@ func (s *Server) volumeList(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := s.o.Volumes.List(filters)
+	list, warnings, err := s.o.Volumes.ListAll(r.Context(), filters)
 	if err != nil {
 		return err
 	}
-	resp := volumetypes.ListResponse{Volumes: []volumetypes.Volume{}}
+	resp := volumetypes.ListResponse{Volumes: []volumetypes.Volume{}, Warnings: warnings}
 	for i := range list {
 		resp.Volumes = append(resp.Volumes, shownVolume(&list[i]))
 	}

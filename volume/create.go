@@ -24,8 +24,16 @@ type CreateOptions struct {
 	Options map[string]string // of the driver; of the local one, see checkOptions
 }
 
-// Create makes a volume, or returns the one that has this name already.
+// Create makes a volume, or returns the one that has this name already, here or,
+// if no driver is named, with one.
 func (s *Store) Create(ctx context.Context, o CreateOptions) (Volume, error) {
+	if o.Driver == "" && o.Name != "" {
+		if _, err := s.Get(o.Name); errdefs.IsNotFound(err) {
+			if there, err := s.found(ctx, o.Name); err == nil {
+				o.Driver = there.Driver
+			}
+		}
+	}
 	v, err := o.volume()
 	if err != nil {
 		return Volume{}, err

@@ -125,9 +125,13 @@ func (d driver) scope(ctx context.Context) string {
 // describeTime bounds what is asked only to be shown.
 const describeTime = 10 * time.Second
 
-// Describe is Get with what the volume's driver tells of it now, or its quota.
+// Describe is Get with what the volume's driver tells of it now, or its quota. A
+// volume that only a driver knows is described by that alone.
 func (s *Store) Describe(ctx context.Context, name string) (Volume, error) {
 	v, err := s.Get(name)
+	if errdefs.IsNotFound(err) {
+		return s.found(ctx, name)
+	}
 	if err != nil {
 		return v, err
 	}

@@ -14,9 +14,13 @@ import (
 )
 
 // Remove deletes a volume with its data and snapshots; a volume in use is a
-// conflict. What a volume with a device shows is not its data, and stays.
+// conflict. What a volume with a device shows is not its data, and stays. One that
+// only a driver knows is removed there.
 func (s *Store) Remove(ctx context.Context, name string) error {
 	_, err := s.remove(ctx, name, removal{})
+	if errdefs.IsNotFound(err) {
+		return s.removeFound(ctx, name)
+	}
 	return err
 }
 

@@ -64,7 +64,7 @@ func (d *volumeDriver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return v
 	}
-	if verb != "Get" && verb != "Capabilities" && r.URL.Path != "/Plugin.Activate" {
+	if verb != "Get" && verb != "List" && verb != "Capabilities" && r.URL.Path != "/Plugin.Activate" {
 		d.log = append(d.log, strings.TrimSpace(verb+" "+in.Name))
 	}
 	_, known := d.exists[in.Name]
@@ -79,6 +79,12 @@ func (d *volumeDriver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.exists[in.Name] = in.Opts
 		_ = os.MkdirAll(filepath.Join(d.dir, in.Name), 0o755)
 		answer(struct{}{})
+	case verb == "List":
+		all := []any{}
+		for name := range d.exists {
+			all = append(all, volume(name))
+		}
+		answer(map[string]any{"Volumes": all})
 	case !known:
 		failed("no such volume here")
 	case verb == "Get":
@@ -109,6 +115,13 @@ func (d *volumeDriver) did() []string {
 	log := d.log
 	d.log = nil
 	return log
+}
+
+// add is what makes a volume behind the engine's back.
+func (d *volumeDriver) add(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.exists[name] = nil
 }
 
 func (d *volumeDriver) fail(verb string) {
@@ -198,7 +211,30 @@ func TestVolumePlugin(t *testing.T) {
 	if out := run("", "docker", "volume", "ls", "-q"); strings.TrimSpace(out) != "" {
 		t.Errorf("left: %s", out)
 	}
-	t.Log(drv.did())
+	drv.did()
+	drv.fail("")
+
+	// What the driver has of its own is a volume as well.
+	if err := os.Mkdir(filepath.Join(drv.dir, "own"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	drv.add("own")
+	drv.add("other")
+	run("testdriver own", "docker", "volume", "ls", "--format", "{{.Driver}} {{.Name}}", "--filter", "name=own", "--filter", "dangling=true")
+	run("testdriver global map[seen:yes]", "docker", "volume", "inspect", "-f", "{{.Driver}} {{.Scope}} {{.Status}}", "own")
+	run("", "docker", "run", "--rm", "-v", "own:/d", "busybox", "touch", "/d/there")
+	did("Mount own", "Unmount own")
+	if _, err := os.Stat(filepath.Join(drv.dir, "own/there")); err != nil {
+		t.Error(err)
+	}
+	run("other", "docker", "volume", "rm", "other")
+	run("own", "docker", "volume", "rm", "own")
+	did("Remove other", "Remove own")
+	drv.add("kept")
+	run("", "docker", "volume", "prune", "-af")
+	did()
+	drv.fail("List")
+	run("", "docker", "volume", "ls")
 	out, _ := client(t, d, "sh", "-c", "docker ps -aq | xargs -r docker rm -f")
 	t.Log(out)
 }
