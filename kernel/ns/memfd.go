@@ -34,15 +34,29 @@ func memfd(name string, content io.Reader, flag, seals, optionalSeals int) (*os.
 		f.Close()
 		return nil, fmt.Errorf("fill memfd %s: %w", name, err)
 	}
-	_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals|optionalSeals)
+	err = addSeals(f, seals|optionalSeals)
 	if errors.Is(err, unix.EINVAL) {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals)
+		err = addSeals(f, seals)
 	}
 	if err != nil {
 		f.Close()
 		return nil, os.NewSyscallError("seal memfd", err)
 	}
 	return f, nil
+}
+
+// sealTries is how often a seal is tried while the kernel holds a page of the file
+// for something of its own, as it does when it moves pages about. It waits for
+// them by itself, for 150 ms each time (mm/memfd.c).
+const sealTries = 20
+
+func addSeals(f *os.File, seals int) (err error) {
+	for range sealTries {
+		if _, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+	}
+	return err
 }
 
 // DataMemfd is a sealed memfd with content that is not a program, positioned
