@@ -116,6 +116,7 @@ func (s *pruneStream) Send(r *controlapi.UsageRecord) error {
 	s.records = append(s.records, r)
 	return nil
 }
+
 func (s *pruneStream) SendMsg(m any) error {
 	if r, ok := m.(*controlapi.UsageRecord); ok {
 		return s.Send(r)

@@ -73,7 +73,11 @@ func TestDeviceRequests(t *testing.T) {
 		t.Error(err)
 	}
 	for _, bad := range []container.DeviceRequest{
-		{Driver: "cdi"}, {Driver: "cdi", DeviceIDs: []string{"x"}}, {Driver: "cdi", Count: 1}, {Driver: "x"}, {Count: -1},
+		{Driver: "cdi"},
+		{Driver: "cdi", DeviceIDs: []string{"x"}},
+		{Driver: "cdi", Count: 1},
+		{Driver: "x"},
+		{Count: -1},
 		{Count: 1, DeviceIDs: []string{"x"}, Capabilities: gpu},
 	} {
 		if err := checkDeviceRequests(&container.HostConfig{Resources: container.Resources{DeviceRequests: []container.DeviceRequest{bad}}}); err == nil {

@@ -135,7 +135,8 @@ func TestUpdateRules(t *testing.T) {
 	}
 	for _, u := range []*container.UpdateConfig{
 		res(container.Resources{Memory: 1 << 20}), res(container.Resources{CPUShares: -1}), res(container.Resources{CpusetCpus: "x"}),
-		res(container.Resources{Memory: 64 << 20, MemorySwap: 32 << 20}), {RestartPolicy: container.RestartPolicy{Name: "sometimes"}},
+		res(container.Resources{Memory: 64 << 20, MemorySwap: 32 << 20}),
+		{RestartPolicy: container.RestartPolicy{Name: "sometimes"}},
 		{RestartPolicy: container.RestartPolicy{MaximumRetryCount: 2}},
 	} {
 		if err := validateUpdate(u); !errdefs.IsInvalidArgument(err) {

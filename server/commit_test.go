@@ -21,8 +21,11 @@ func TestCommit(t *testing.T) {
 	}{
 		{"container=c1", "", engine.CommitOptions{Pause: true}, "", 201},
 		{"container=c1&repo=a&pause=0", "null", engine.CommitOptions{Name: "a:latest"}, "", 201},
-		{"container=c1&repo=docker.io/library/a&tag=b&author=x&comment=y&changes=CMD+z&changes=USER+u", `{"User":"me"}`,
-			engine.CommitOptions{Name: "a:b", Author: "x", Comment: "y", Pause: true, Changes: []string{"CMD z", "USER u"}}, "me", 201},
+		{
+			"container=c1&repo=docker.io/library/a&tag=b&author=x&comment=y&changes=CMD+z&changes=USER+u", `{"User":"me"}`,
+			engine.CommitOptions{Name: "a:b", Author: "x", Comment: "y", Pause: true, Changes: []string{"CMD z", "USER u"}},
+			"me", 201,
+		},
 		{"container=c1&repo=A", "", engine.CommitOptions{}, "", 400},
 		{"container=c1&repo=a&tag=-", "", engine.CommitOptions{}, "", 400},
 		{"container=c1&repo=a@sha256:" + strings.Repeat("0", 64), "", engine.CommitOptions{}, "", 400},

@@ -97,6 +97,7 @@ func (f *fakeContainers) WouldRemove(_ context.Context, ref string, o engine.Rem
 func (f *fakeContainers) WouldPrune(context.Context, engine.Filters) (api.Removal, error) {
 	return api.Removal{Containers: []api.RemovedContainer{{ID: "old"}}}, f.err
 }
+
 func (f *fakeContainers) Space(context.Context) ([]Space, error) {
 	return []Space{{What: "logs", Bytes: 3}}, f.err
 }

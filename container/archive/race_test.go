@@ -117,7 +117,9 @@ func (zero) Read(p []byte) (int, error) {
 func FuzzUnpack(f *testing.F) {
 	for _, items := range [][]item{
 		{directory("a"), entry("a/f", "x"), symlink("l", "../.."), entry("l/canary", "y"), hardlink("h", "l/canary")},
-		{entry("../x", "1")}, {hardlink("a", "/etc/passwd")}, {{tar.Header{Name: "n", Typeflag: tar.TypeFifo}, ""}},
+		{entry("../x", "1")},
+		{hardlink("a", "/etc/passwd")},
+		{{tar.Header{Name: "n", Typeflag: tar.TypeFifo}, ""}},
 	} {
 		f.Add(stream(f, items...), true)
 	}

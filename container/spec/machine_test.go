@@ -48,7 +48,13 @@ func TestForeignMachine(t *testing.T) {
 		{"./sh", "/bin/sh is a program for " + other},
 		{"script", "/bin/sh is a program for " + other},
 		{"big", "/bin/big is a program for s390x"},
-		{"own", ""}, {"text", ""}, {"short", ""}, {"lost", ""}, {"void", ""}, {"nosuch", ""}, {"/bin", ""},
+		{"own", ""},
+		{"text", ""},
+		{"short", ""},
+		{"lost", ""},
+		{"void", ""},
+		{"nosuch", ""},
+		{"/bin", ""},
 	} {
 		got := foreignMachine(root, &specs.Process{Args: []string{c.program}, Cwd: "/bin", Env: []string{"A=b", "PATH=/none:/bin"}})
 		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {

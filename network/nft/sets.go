@@ -70,8 +70,10 @@ func newSets(table *nftables.Table) *sets {
 			routed: add(nftables.Set{Name: "routed" + f.digit, KeyType: link}),
 
 			published: add(nftables.Set{Name: "published" + f.digit, IsMap: true, KeyType: socket, DataType: target, KeyByteOrder: binaryutil.BigEndian}),
-			any: add(nftables.Set{Name: "published" + f.digit + "_any", IsMap: true, DataType: target, KeyByteOrder: binaryutil.BigEndian,
-				KeyType: concat(nftables.TypeInetProto, nftables.TypeInetService)}),
+			any: add(nftables.Set{
+				Name: "published" + f.digit + "_any", IsMap: true, DataType: target, KeyByteOrder: binaryutil.BigEndian,
+				KeyType: concat(nftables.TypeInetProto, nftables.TypeInetService),
+			}),
 			ranges: add(nftables.Set{Name: "published" + f.digit + "_ranges", IsMap: true, KeyType: socket, DataType: address, Interval: true}),
 			opened: add(nftables.Set{Name: "opened" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),
 			direct: add(nftables.Set{Name: "direct" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),

@@ -49,8 +49,10 @@ func example() State {
 		Networks: []Network{
 			{Bridge: "berth0", Subnets: []netip.Prefix{prefix("172.17.0.0/16")}},
 			{Bridge: "br-nat", Subnets: []netip.Prefix{prefix("172.18.0.0/16"), prefix("fd00:18::/64")}, Trusted: []string{"eth1"}},
-			{Bridge: "br-unprotected", Subnets: []netip.Prefix{prefix("172.19.0.0/16"), prefix("fd00:19::/64")},
-				Gateway4: Unprotected, Gateway6: Unprotected, Source4: addr("198.51.100.9")},
+			{
+				Bridge: "br-unprotected", Subnets: []netip.Prefix{prefix("172.19.0.0/16"), prefix("fd00:19::/64")},
+				Gateway4: Unprotected, Gateway6: Unprotected, Source4: addr("198.51.100.9"),
+			},
 			{Bridge: "br-routed", Subnets: []netip.Prefix{prefix("172.20.0.0/16"), prefix("2001:db8::/64")}, Gateway4: Routed, Gateway6: Routed},
 			{Bridge: "br-internal", Subnets: []netip.Prefix{prefix("172.21.0.0/16")}, Internal: true},
 			{Bridge: "br-apart", Subnets: []netip.Prefix{prefix("172.22.0.0/16")}, NoICC: true, NoMasquerade: true},
@@ -198,8 +200,10 @@ func TestManyPorts(t *testing.T) {
 	for shift, elements := range map[uint16]int{0: 1, 1: 3000} {
 		var ports []Port
 		for n := range uint16(3000) {
-			ports = append(ports, Port{HostIP: netip.IPv4Unspecified(), HostPort: 10000 + n, Proto: unix.IPPROTO_UDP,
-				ContainerIP: netip.MustParseAddr("10.0.0.2"), ContainerPort: 10000 + n + shift})
+			ports = append(ports, Port{
+				HostIP: netip.IPv4Unspecified(), HostPort: 10000 + n, Proto: unix.IPPROTO_UDP,
+				ContainerIP: netip.MustParseAddr("10.0.0.2"), ContainerPort: 10000 + n + shift,
+			})
 		}
 		if err := table.Add(ports); err != nil {
 			t.Fatal(err)

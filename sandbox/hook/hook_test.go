@@ -201,8 +201,12 @@ func TestValidate(t *testing.T) {
 	zero := 0
 	for _, h := range []specs.Hook{{Path: "x"}, {}, {Path: "/x", Timeout: &zero}, {Path: "/x\x00"}, {Path: "/x", Args: []string{"\x00"}}, {Path: "/x", Env: []string{"\x00"}}} {
 		for _, hooks := range []*specs.Hooks{
-			prestart(h), {CreateRuntime: []specs.Hook{h}}, {CreateContainer: []specs.Hook{h}}, {StartContainer: []specs.Hook{h}},
-			{Poststart: []specs.Hook{h}}, {Poststop: []specs.Hook{h}},
+			prestart(h),
+			{CreateRuntime: []specs.Hook{h}},
+			{CreateContainer: []specs.Hook{h}},
+			{StartContainer: []specs.Hook{h}},
+			{Poststart: []specs.Hook{h}},
+			{Poststop: []specs.Hook{h}},
 		} {
 			if Validate(hooks) == nil {
 				t.Errorf("%+v is accepted", hooks)

@@ -19,10 +19,16 @@ func TestCapabilities(t *testing.T) {
 		warnings []string
 	}{
 		{"none", 0, nil, [5]string{"0", "0", "0", "0", "0"}, nil},
-		{"root gets what is bounding", 0, &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_KILL"}, Permitted: []string{"CAP_KILL"}, Effective: []string{"CAP_KILL"}},
-			[5]string{"0", "21", "21", "21", "0"}, nil},
-		{"a user's are gone with execve", 1000, &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Permitted: []string{"CAP_CHOWN"}, Effective: []string{"CAP_CHOWN"}},
-			[5]string{"0", "0", "0", "1", "0"}, nil},
+		{
+			"root gets what is bounding", 0, &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_KILL"}, Permitted: []string{"CAP_KILL"}, Effective: []string{"CAP_KILL"}},
+			[5]string{"0", "21", "21", "21", "0"},
+			nil,
+		},
+		{
+			"a user's are gone with execve", 1000, &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN"}, Permitted: []string{"CAP_CHOWN"}, Effective: []string{"CAP_CHOWN"}},
+			[5]string{"0", "0", "0", "1", "0"},
+			nil,
+		},
 		{"but for ambient ones", 1000, &specs.LinuxCapabilities{
 			Bounding: []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"}, Permitted: []string{"CAP_CHOWN", "CAP_KILL"}, Effective: []string{"CAP_KILL"},
 			Inheritable: []string{"CAP_KILL", "CAP_CHOWN"}, Ambient: []string{"CAP_KILL"},

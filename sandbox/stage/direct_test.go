@@ -72,8 +72,12 @@ func (b *box) told(isDirect bool, p *specs.Process, stdin *os.File) string {
 	b.t.Helper()
 	var all strings.Builder
 	for _, args := range [][]string{
-		{"report"}, {"attributes"}, {"read", "/proc/self/limits", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/proc/self/uid_map", "/proc/thread-self/timerslack_ns"},
-		{"list", "/proc/self/task/self/fd"}, {"where", "/proc/self/fd/0", "/proc/self/fd/1"}, {"syscall", "248", "165", "39", "9999"},
+		{"report"},
+		{"attributes"},
+		{"read", "/proc/self/limits", "/proc/self/cgroup", "/proc/self/oom_score_adj", "/proc/self/uid_map", "/proc/thread-self/timerslack_ns"},
+		{"list", "/proc/self/task/self/fd"},
+		{"where", "/proc/self/fd/0", "/proc/self/fd/1"},
+		{"syscall", "248", "165", "39", "9999"},
 	} {
 		p.Args = append([]string{"/probe"}, args...)
 		out, status, err := b.enterBy(isDirect, p, stdin)

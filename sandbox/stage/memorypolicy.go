@@ -9,8 +9,13 @@ import (
 
 // memoryModes and memoryFlags are include/uapi/linux/mempolicy.h.
 var memoryModes = words{
-	{"MPOL_DEFAULT", 0}, {"MPOL_PREFERRED", 1}, {"MPOL_BIND", 2}, {"MPOL_INTERLEAVE", 3}, {"MPOL_LOCAL", 4},
-	{"MPOL_PREFERRED_MANY", 5}, {"MPOL_WEIGHTED_INTERLEAVE", 6},
+	{"MPOL_DEFAULT", 0},
+	{"MPOL_PREFERRED", 1},
+	{"MPOL_BIND", 2},
+	{"MPOL_INTERLEAVE", 3},
+	{"MPOL_LOCAL", 4},
+	{"MPOL_PREFERRED_MANY", 5},
+	{"MPOL_WEIGHTED_INTERLEAVE", 6},
 }
 
 var memoryFlags = words{

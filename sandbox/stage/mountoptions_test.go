@@ -99,10 +99,23 @@ func TestRecursiveAttributes(t *testing.T) {
 	hostTmpfs(t, filepath.Join(host, "below"))
 	spec := defaultSpec("/probe", "report")
 	for _, c := range [][2]string{
-		{"rro", "ro,relatime"}, {"rnosuid", "rw,nosuid,relatime"}, {"rnodev", "rw,nodev,relatime"}, {"rnoexec", "rw,noexec,relatime"},
-		{"rnoatime", "rw,noatime"}, {"rnodiratime", "rw,nodiratime,relatime"}, {"rstrictatime", "rw"}, {"rnosymfollow", "rw,relatime,nosymfollow"},
-		{"rrw", "rw,relatime"}, {"rsuid", "rw,relatime"}, {"rdev", "rw,relatime"}, {"rexec", "rw,relatime"}, {"ratime", "rw,relatime"},
-		{"rdiratime", "rw,relatime"}, {"rrelatime", "rw,relatime"}, {"rnostrictatime", "rw,relatime"}, {"rsymfollow", "rw,relatime"},
+		{"rro", "ro,relatime"},
+		{"rnosuid", "rw,nosuid,relatime"},
+		{"rnodev", "rw,nodev,relatime"},
+		{"rnoexec", "rw,noexec,relatime"},
+		{"rnoatime", "rw,noatime"},
+		{"rnodiratime", "rw,nodiratime,relatime"},
+		{"rstrictatime", "rw"},
+		{"rnosymfollow", "rw,relatime,nosymfollow"},
+		{"rrw", "rw,relatime"},
+		{"rsuid", "rw,relatime"},
+		{"rdev", "rw,relatime"},
+		{"rexec", "rw,relatime"},
+		{"ratime", "rw,relatime"},
+		{"rdiratime", "rw,relatime"},
+		{"rrelatime", "rw,relatime"},
+		{"rnostrictatime", "rw,relatime"},
+		{"rsymfollow", "rw,relatime"},
 	} {
 		spec.Mounts = append(spec.Mounts, bindMount(host, "/"+c[0]+"="+c[1], c[0]))
 	}

@@ -301,8 +301,13 @@ func TestUserNamespaceJoined(t *testing.T) {
 	spec = defaultSpec("/probe", "report")
 	spec.Hostname = ""
 	spec.Linux.Namespaces = []specs.LinuxNamespace{
-		{Type: "mount"}, {Type: "user", Path: path("user")}, {Type: "pid", Path: path("pid")},
-		{Type: "network", Path: path("net")}, {Type: "ipc", Path: path("ipc")}, {Type: "uts", Path: path("uts")}, {Type: "cgroup", Path: path("cgroup")},
+		{Type: "mount"},
+		{Type: "user", Path: path("user")},
+		{Type: "pid", Path: path("pid")},
+		{Type: "network", Path: path("net")},
+		{Type: "ipc", Path: path("ipc")},
+		{Type: "uts", Path: path("uts")},
+		{Type: "cgroup", Path: path("cgroup")},
 	}
 	c := newUserBox(t, spec)
 	must(t, c.spawn())

@@ -19,13 +19,19 @@ import (
 
 // hostProbes: what a container is on this host.
 var hostProbes = []probe{
-	{field: "HostConfig.ContainerIDFile", does: "kept for readers: the client writes the file, as Docker's", want: "same\n/",
-		typed: [2]string{`docker create --name uncid busybox >/dev/null; docker inspect -f '{{.HostConfig.ContainerIDFile}}' uncid; docker rm uncid >/dev/null`,
-			`f=$(mktemp -u); docker create --cidfile $f --name cid busybox >/dev/null; [ $(cat $f) = $(docker inspect -f '{{.Id}}' cid) ] && echo same; docker inspect -f '{{.HostConfig.ContainerIDFile}}' cid; rm $f; docker rm cid >/dev/null`}},
+	{
+		field: "HostConfig.ContainerIDFile", does: "kept for readers: the client writes the file, as Docker's", want: "same\n/",
+		typed: [2]string{
+			`docker create --name uncid busybox >/dev/null; docker inspect -f '{{.HostConfig.ContainerIDFile}}' uncid; docker rm uncid >/dev/null`,
+			`f=$(mktemp -u); docker create --cidfile $f --name cid busybox >/dev/null; [ $(cat $f) = $(docker inspect -f '{{.Id}}' cid) ] && echo same; docker inspect -f '{{.HostConfig.ContainerIDFile}}' cid; rm $f; docker rm cid >/dev/null`,
+		},
+	},
 	{field: "HostConfig.LogConfig", does: "the log driver", base: saying, look: said, want: "does not support reading", set: func(r *request) { r.HostConfig.LogConfig.Type = "none" }},
 	{field: "LogConfig.Type", does: "local (default), json-file, none, syslog, journald, fluentd, gelf", base: func(r *request) { saying(r); r.HostConfig.LogConfig.Type = "none" }, look: logFile, set: func(r *request) { r.HostConfig.LogConfig.Type = "json-file" }, want: `{"log":"said\n"`},
-	{field: "LogConfig.Config", does: "options of the driver", base: func(r *request) { saying(r); r.HostConfig.LogConfig.Type = "json-file" },
-		look: logFile, want: `"tag":"probed"`, set: func(r *request) { r.HostConfig.LogConfig.Config = map[string]string{"tag": "probed"} }},
+	{
+		field: "LogConfig.Config", does: "options of the driver", base: func(r *request) { saying(r); r.HostConfig.LogConfig.Type = "json-file" },
+		look: logFile, want: `"tag":"probed"`, set: func(r *request) { r.HostConfig.LogConfig.Config = map[string]string{"tag": "probed"} },
+	},
 	{field: "HostConfig.RestartPolicy", does: "when to start again", base: func(r *request) { r.Config.Cmd = []string{"false"} }, look: restarts, want: "again", set: func(r *request) { r.HostConfig.RestartPolicy.Name = "always" }},
 	{field: "RestartPolicy.Name", does: "no, always, unless-stopped, on-failure", base: func(r *request) { r.Config.Cmd = []string{"false"} }, look: restarts, want: "again", set: func(r *request) { r.HostConfig.RestartPolicy.Name = "on-failure" }},
 	{field: "RestartPolicy.MaximumRetryCount", does: "how often on-failure starts again", base: func(r *request) {
@@ -34,8 +40,10 @@ var hostProbes = []probe{
 	}, look: retries, want: "3", set: func(r *request) { r.HostConfig.RestartPolicy.MaximumRetryCount = 3 }},
 	{field: "HostConfig.AutoRemove", does: "the container goes when it has ended", base: func(r *request) { r.Config.Cmd = []string{"true"} }, look: removed, want: "gone", set: func(r *request) { r.HostConfig.AutoRemove = true }},
 	{field: "HostConfig.ConsoleSize", does: "first size of the terminal", run: "stty size", base: func(r *request) { r.Config.Tty = true }, want: "33 77", set: func(r *request) { r.HostConfig.ConsoleSize = [2]uint{33, 77} }},
-	{field: "HostConfig.Annotations", does: "annotations of the OCI specification, for the runtime; shown by inspect", base: func(r *request) { r.HostConfig.Runtime = "recorded" }, look: recorded, want: `"probe.org/a":"b"`,
-		set: func(r *request) { r.HostConfig.Annotations = map[string]string{"probe.org/a": "b"} }},
+	{
+		field: "HostConfig.Annotations", does: "annotations of the OCI specification, for the runtime; shown by inspect", base: func(r *request) { r.HostConfig.Runtime = "recorded" }, look: recorded, want: `"probe.org/a":"b"`,
+		set: func(r *request) { r.HostConfig.Annotations = map[string]string{"probe.org/a": "b"} },
+	},
 	{field: "HostConfig.CapAdd", does: "capabilities more", run: "grep CapBnd /proc/self/status", set: func(r *request) { r.HostConfig.CapAdd = []string{"SYS_ADMIN"} }},
 	{field: "HostConfig.CapDrop", does: "capabilities less", run: "grep CapBnd /proc/self/status", want: "CapBnd:\t0000000000000000", set: func(r *request) { r.HostConfig.CapDrop = []string{"ALL"} }},
 	{field: "HostConfig.GroupAdd", does: "further groups, looked up in the image", run: "id -G", want: "77", set: func(r *request) { r.HostConfig.GroupAdd = []string{"77"} }},
@@ -47,8 +55,10 @@ var hostProbes = []probe{
 	{field: "HostConfig.SecurityOpt", run: "grep ' /sys/fs/cgroup' /proc/mounts | tail -1 | grep -o ' rw,nosuid'", want: "rw", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"writable-cgroups=true"} }},
 	{field: "HostConfig.SecurityOpt", refused: "apparmor", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"apparmor=no-such-profile"} }},
 	{field: "HostConfig.SecurityOpt", refused: "SELinux labels", set: func(r *request) { r.HostConfig.SecurityOpt = []string{"label=type:x"} }},
-	{field: "HostConfig.StorageOpt", does: "size: how much may be written besides the volumes, where the data-root has project quotas (ext4, xfs)", run: "df -k / | awk 'END {print $2}'", want: "8192",
-		or: "supported only for overlay over xfs or ext4 with project quotas: .*: (give|mount|put)", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "8m"} }},
+	{
+		field: "HostConfig.StorageOpt", does: "size: how much may be written besides the volumes, where the data-root has project quotas (ext4, xfs)", run: "df -k / | awk 'END {print $2}'", want: "8192",
+		or: "supported only for overlay over xfs or ext4 with project quotas: .*: (give|mount|put)", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"size": "8m"} },
+	},
 	{field: "HostConfig.StorageOpt", refused: "Unknown option inodes", set: func(r *request) { r.HostConfig.StorageOpt = map[string]string{"inodes": "8"} }},
 	{field: "HostConfig.Sysctls", does: "sysctls of the container's namespaces", run: "cat /proc/sys/net/ipv4/ip_unprivileged_port_start", want: "77", set: func(r *request) {
 		r.HostConfig.Sysctls = map[string]string{"net.ipv4.ip_unprivileged_port_start": "77"}

@@ -48,8 +48,10 @@ const probeMount = "grep ' /probe ' /proc/self/mountinfo | sed 's/^[0-9]* [0-9]*
 // mountProbes: files that are not the image's.
 var mountProbes = []probe{
 	{field: "HostConfig.Binds", does: "directories of the host, or volumes, with ro, propagation, nocopy; z and Z do nothing without SELinux", run: probeMount, want: " ro,", set: func(r *request) { r.HostConfig.Binds = []string{r.w.dir + ":/probe:ro"} }},
-	{field: "HostConfig.VolumeDriver", does: "driver of the volumes that are made", run: probeMount, want: "/probedriver/", base: func(r *request) { r.Config.Volumes = map[string]struct{}{"/probe": {}} },
-		set: func(r *request) { r.HostConfig.VolumeDriver = "probedriver" }},
+	{
+		field: "HostConfig.VolumeDriver", does: "driver of the volumes that are made", run: probeMount, want: "/probedriver/", base: func(r *request) { r.Config.Volumes = map[string]struct{}{"/probe": {}} },
+		set: func(r *request) { r.HostConfig.VolumeDriver = "probedriver" },
+	},
 	{field: "HostConfig.VolumeDriver", refused: "plugin", set: func(r *request) { r.HostConfig.VolumeDriver, r.HostConfig.Binds = "nobody", []string{"made:/probe"} }},
 	{field: "HostConfig.VolumesFrom", does: "binds and volumes of other containers, :ro", run: "ls -d /from-other /named; touch /named/x", want: "Read-only", set: func(r *request) { r.HostConfig.VolumesFrom = []string{"other:ro"} }},
 	{field: "HostConfig.Tmpfs", does: "file systems in memory, with options of mount(8)", run: probeMount, want: "size=64k", set: func(r *request) { r.HostConfig.Tmpfs = map[string]string{"/probe": "size=64k"} }},
@@ -58,21 +60,27 @@ var mountProbes = []probe{
 	{field: "Mount.Source", does: "what is mounted", run: "ls /probe | head -3", base: bound(nil), set: bound(func(m *mount.Mount) { m.Source = "/proc" }), want: "1"},
 	{field: "Mount.Target", does: "where", run: "grep -o ' /pro[a-z]* ' /proc/mounts", base: bound(nil), set: bound(func(m *mount.Mount) { m.Target = "/pron" }), want: "/pron"},
 	{field: "Mount.ReadOnly", does: "read-only, with all below where the kernel can", run: probeMount, base: bound(nil), set: bound(func(m *mount.Mount) { m.ReadOnly = true }), want: " ro,"},
-	{field: "Mount.Consistency", does: "kept for readers: it means something on a Mac alone, as with Docker", look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.Mounts[0].Consistency }),
-		base: bound(nil), set: bound(func(m *mount.Mount) { m.Consistency = mount.ConsistencyCached })},
+	{
+		field: "Mount.Consistency", does: "kept for readers: it means something on a Mac alone, as with Docker", look: inspected(func(i *container.InspectResponse) any { return i.HostConfig.Mounts[0].Consistency }),
+		base: bound(nil), set: bound(func(m *mount.Mount) { m.Consistency = mount.ConsistencyCached }),
+	},
 	{field: "Mount.BindOptions", does: "options of a bind", run: probeMount, base: bound(nil), set: bound(func(m *mount.Mount) { m.BindOptions.Propagation = "rshared" }), want: "shared"},
 	{field: "BindOptions.Propagation", does: "rprivate, private, rshared, shared, rslave, slave", run: probeMount, base: bound(nil), set: bound(func(m *mount.Mount) { m.BindOptions.Propagation = "rshared" }), want: "shared"},
 	{field: "BindOptions.NonRecursive", does: "not what is mounted below", run: "grep -c ' /probe/' /proc/mounts", base: bound(procOf), set: bound(func(m *mount.Mount) { procOf(m); m.BindOptions.NonRecursive = true }), want: "0"},
 	{field: "BindOptions.CreateMountpoint", does: "the source is made if it is missing", run: probeMount, base: bound(nil), set: bound(func(m *mount.Mount) { m.Source += "/made"; m.BindOptions.CreateMountpoint = true }), want: "/made"},
-	{field: "BindOptions.ReadOnlyNonRecursive", does: "what is mounted below stays writable", run: "grep ' /probe/' /proc/mounts | grep -c ' rw,'", base: bound(func(m *mount.Mount) { procOf(m); m.ReadOnly = true }),
-		set: bound(func(m *mount.Mount) { procOf(m); m.ReadOnly, m.BindOptions.ReadOnlyNonRecursive = true, true })},
+	{
+		field: "BindOptions.ReadOnlyNonRecursive", does: "what is mounted below stays writable", run: "grep ' /probe/' /proc/mounts | grep -c ' rw,'", base: bound(func(m *mount.Mount) { procOf(m); m.ReadOnly = true }),
+		set: bound(func(m *mount.Mount) { procOf(m); m.ReadOnly, m.BindOptions.ReadOnlyNonRecursive = true, true }),
+	},
 	{field: "BindOptions.ReadOnlyForceRecursive", does: "an error where the kernel cannot", refused: "ReadOnly", set: bound(func(m *mount.Mount) { m.BindOptions.ReadOnlyForceRecursive = true })},
 	{field: "Mount.VolumeOptions", does: "options of a volume", run: "ls /etc | grep -c passwd", base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.NoCopy = true }), want: "0"},
 	{field: "VolumeOptions.NoCopy", does: "the image's files are not copied to a new volume", run: "ls /etc | grep -c passwd", base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.NoCopy = true }), want: "0"},
-	{field: "VolumeOptions.Labels", does: "labels of the volume that is made", look: volumeOf(func(w *world, name string) (string, error) {
-		return w.berth("volume", "inspect", "-f", "{{.Labels}}", name)
-	}),
-		base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.Labels = map[string]string{"probe": "label"} }), want: "probe:label"},
+	{
+		field: "VolumeOptions.Labels", does: "labels of the volume that is made", look: volumeOf(func(w *world, name string) (string, error) {
+			return w.berth("volume", "inspect", "-f", "{{.Labels}}", name)
+		}),
+		base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.Labels = map[string]string{"probe": "label"} }), want: "probe:label",
+	},
 	{field: "VolumeOptions.Subpath", does: "a directory of the volume, found inside it", run: "cat /proc/self/mountinfo | grep -o '[^ ]* /named2 '", base: subpath(""), set: subpath("sub"), want: "/sub /named2"},
 	{field: "VolumeOptions.DriverConfig", does: "driver of the volume that is made", run: "grep -o ' /etc [a-z]*' /proc/mounts", base: volumed(nil), set: volumed(tmpfsVolume), want: "tmpfs"},
 	{field: "Driver.Name", does: "local, or a plugin", run: "grep ' /etc ' /proc/self/mountinfo", want: "/probedriver/", base: volumed(nil), set: volumed(func(m *mount.Mount) { m.VolumeOptions.DriverConfig = &mount.Driver{Name: "probedriver"} })},

@@ -40,52 +40,76 @@ var networkProbes = []probe{
 	{field: "HostConfig.Links", refused: "bad format for links: a:b:c", set: func(r *request) { r.HostConfig.Links = []string{"a:b:c"} }},
 	{field: "NetworkingConfig.EndpointsConfig", does: "the networks, by name", run: "cat /sys/class/net/eth0/address", want: "02:42:00:00:00:77", set: attached(func(e *nettypes.EndpointSettings) { e.MacAddress = nettypes.HardwareAddr{2, 0x42, 0, 0, 0, 0x77} })},
 	{field: "EndpointSettings.MacAddress", does: "address of the link", run: "cat /sys/class/net/eth0/address", want: "02:42:00:00:00:78", set: attached(func(e *nettypes.EndpointSettings) { e.MacAddress = nettypes.HardwareAddr{2, 0x42, 0, 0, 0, 0x78} })},
-	{field: "EndpointSettings.IPAMConfig", does: "a chosen address; only on user-defined networks, as with Docker", run: "ip addr show eth0", want: "10.213.7.76/24", base: onNetwork(nil),
+	{
+		field: "EndpointSettings.IPAMConfig", does: "a chosen address; only on user-defined networks, as with Docker", run: "ip addr show eth0", want: "10.213.7.76/24", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv4Address: addr("10.213.7.76")}
-		})},
-	{field: "EndpointSettings.IPAMConfig", refused: "user specified IP address is supported on user defined networks only",
+		}),
+	},
+	{
+		field: "EndpointSettings.IPAMConfig", refused: "user specified IP address is supported on user defined networks only",
 		set: attached(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv4Address: addr("172.17.0.77")}
-		})},
-	{field: "EndpointIPAMConfig.IPv4Address", does: "IPv4 address on a user-defined network", run: "ip addr show eth0", want: "10.213.7.77/24", base: onNetwork(nil),
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.IPv4Address", does: "IPv4 address on a user-defined network", run: "ip addr show eth0", want: "10.213.7.77/24", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv4Address: addr("10.213.7.77")}
-		})},
-	{field: "EndpointIPAMConfig.IPv4Address", refused: "user defined networks only",
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.IPv4Address", refused: "user defined networks only",
 		set: attached(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv4Address: addr("172.17.0.77")}
-		})},
-	{field: "EndpointIPAMConfig.IPv6Address", does: "IPv6 address on a user-defined network", run: "ip addr show eth0", want: "fd13:7::77/64", base: onNetwork(nil),
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.IPv6Address", does: "IPv6 address on a user-defined network", run: "ip addr show eth0", want: "fd13:7::77/64", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv6Address: addr("fd13:7::77")}
-		})},
-	{field: "EndpointIPAMConfig.IPv6Address", refused: "user defined networks only",
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.IPv6Address", refused: "user defined networks only",
 		set: attached(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{IPv6Address: addr("fd00::7")}
-		})},
-	{field: "EndpointIPAMConfig.LinkLocalIPs", does: "link-local addresses on a user-defined network", run: "ip addr show eth0", want: "169.254.7.7", base: onNetwork(nil),
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.LinkLocalIPs", does: "link-local addresses on a user-defined network", run: "ip addr show eth0", want: "169.254.7.7", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{LinkLocalIPs: []netip.Addr{addr("169.254.7.7")}}
-		})},
-	{field: "EndpointIPAMConfig.LinkLocalIPs", refused: "user defined networks only",
+		}),
+	},
+	{
+		field: "EndpointIPAMConfig.LinkLocalIPs", refused: "user defined networks only",
 		set: attached(func(e *nettypes.EndpointSettings) {
 			e.IPAMConfig = &nettypes.EndpointIPAMConfig{LinkLocalIPs: []netip.Addr{addr("169.254.7.7")}}
-		})},
-	{field: "EndpointSettings.Aliases", does: "further names; only on user-defined networks, as with Docker", run: "ping -c 1 -w 5 myalias 2>&1 | head -1", want: "PING myalias (", base: onNetwork(nil),
-		set: onNetwork(func(e *nettypes.EndpointSettings) { e.Aliases = []string{"myalias"} })},
-	{field: "EndpointSettings.Aliases", refused: "network-scoped alias is supported only for containers in user defined networks",
-		set: attached(func(e *nettypes.EndpointSettings) { e.Aliases = []string{"probe"} })},
-	{field: "EndpointSettings.DriverOpts", does: "sysctls of the interface, on a user-defined network", run: "cat /proc/sys/net/ipv4/conf/eth0/log_martians", want: "1", base: onNetwork(nil),
+		}),
+	},
+	{
+		field: "EndpointSettings.Aliases", does: "further names; only on user-defined networks, as with Docker", run: "ping -c 1 -w 5 myalias 2>&1 | head -1", want: "PING myalias (", base: onNetwork(nil),
+		set: onNetwork(func(e *nettypes.EndpointSettings) { e.Aliases = []string{"myalias"} }),
+	},
+	{
+		field: "EndpointSettings.Aliases", refused: "network-scoped alias is supported only for containers in user defined networks",
+		set: attached(func(e *nettypes.EndpointSettings) { e.Aliases = []string{"probe"} }),
+	},
+	{
+		field: "EndpointSettings.DriverOpts", does: "sysctls of the interface, on a user-defined network", run: "cat /proc/sys/net/ipv4/conf/eth0/log_martians", want: "1", base: onNetwork(nil),
 		set: onNetwork(func(e *nettypes.EndpointSettings) {
 			e.DriverOpts = map[string]string{"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.log_martians=1"}
-		})},
+		}),
+	},
 	{field: "EndpointSettings.DriverOpts", refused: "unknown driver option", set: attached(func(e *nettypes.EndpointSettings) { e.DriverOpts = map[string]string{"a": "b"} })},
-	{field: "EndpointSettings.GwPriority", does: "which network has the default route; with one it is that one", run: "ip route | grep default", want: "10.213.8.1",
+	{
+		field: "EndpointSettings.GwPriority", does: "which network has the default route; with one it is that one", run: "ip route | grep default", want: "10.213.8.1",
 		base: func(r *request) {
 			onNetwork(nil)(r)
 			r.NetworkingConfig.EndpointsConfig["probed2"] = &nettypes.EndpointSettings{}
-		}, set: func(r *request) { r.NetworkingConfig.EndpointsConfig["probed2"].GwPriority = 7 }},
+		}, set: func(r *request) { r.NetworkingConfig.EndpointsConfig["probed2"].GwPriority = 7 },
+	},
 }
 
 // answers are fields that the engine writes, for readers of inspect. What a

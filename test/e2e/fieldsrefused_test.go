@@ -57,8 +57,10 @@ const cdiSpec = `{"cdiVersion": "0.6.0", "kind": "probe.org/dev", "devices": [
 var refusedProbes = []probe{
 	{field: "Config.ArgsEscaped", does: "Windows only", refused: "ArgsEscaped", set: func(r *request) { r.Config.ArgsEscaped = true }},
 	{field: "HostConfig.Cgroup", does: "never did anything with Docker", refused: "Cgroup", set: func(r *request) { r.HostConfig.Cgroup = "container:x" }},
-	{field: "EndpointSettings.Links", does: "other names for containers, on user-defined networks, as with Docker", run: "ping -c 1 -w 5 o 2>&1 | head -1", want: "PING o (", base: onNetwork(nil),
-		set: onNetwork(func(e *nettypes.EndpointSettings) { e.Links = []string{"peer:o"} })},
+	{
+		field: "EndpointSettings.Links", does: "other names for containers, on user-defined networks, as with Docker", run: "ping -c 1 -w 5 o 2>&1 | head -1", want: "PING o (", base: onNetwork(nil),
+		set: onNetwork(func(e *nettypes.EndpointSettings) { e.Links = []string{"peer:o"} }),
+	},
 	{field: "EndpointSettings.Links", refused: "links are only supported for user-defined networks", set: attached(func(e *nettypes.EndpointSettings) { e.Links = []string{"other:o"} })},
 	{field: "HostConfig.UsernsMode", does: "host leaves a daemon's userns-remap (TestUsernsRemapModes); nothing else, as with Docker", refused: "invalid user namespace mode", set: func(r *request) { r.HostConfig.UsernsMode = "private" }},
 	{field: "HostConfig.Isolation", does: "default", refused: "invalid isolation", set: func(r *request) { r.HostConfig.Isolation = "hyperv" }},

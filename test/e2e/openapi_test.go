@@ -276,11 +276,22 @@ func (a *asker) refusals() {
 	a.t.Helper()
 	get, post, del := http.MethodGet, http.MethodPost, http.MethodDelete
 	for _, r := range []struct{ method, target, body string }{
-		{get, "/containers/nosuch/json", ""}, {get, "/images/nosuch/json", ""}, {get, "/volumes/nosuch", ""}, {get, "/exec/nosuch/json", ""},
-		{post, "/containers/create", `{"Image":"nosuch"}`}, {post, "/containers/create?name=full", `{"Image":"busybox","Cmd":["a"]}`},
-		{post, "/containers/nosuch/start", ""}, {del, "/containers/nosuch", ""}, {del, "/images/nosuch", ""}, {del, "/volumes/nosuch", ""},
-		{post, "/commit?container=nosuch", ""}, {get, "/containers/json?filters=x", ""}, {post, "/containers/nosuch/exec", `{"Cmd":["a"]}`},
-		{get, "/services", ""}, {get, "/swarm", ""}, {post, "/volumes/create", `{"Name":"!"}`},
+		{get, "/containers/nosuch/json", ""},
+		{get, "/images/nosuch/json", ""},
+		{get, "/volumes/nosuch", ""},
+		{get, "/exec/nosuch/json", ""},
+		{post, "/containers/create", `{"Image":"nosuch"}`},
+		{post, "/containers/create?name=full", `{"Image":"busybox","Cmd":["a"]}`},
+		{post, "/containers/nosuch/start", ""},
+		{del, "/containers/nosuch", ""},
+		{del, "/images/nosuch", ""},
+		{del, "/volumes/nosuch", ""},
+		{post, "/commit?container=nosuch", ""},
+		{get, "/containers/json?filters=x", ""},
+		{post, "/containers/nosuch/exec", `{"Cmd":["a"]}`},
+		{get, "/services", ""},
+		{get, "/swarm", ""},
+		{post, "/volumes/create", `{"Name":"!"}`},
 	} {
 		var body any
 		if r.body != "" {

@@ -181,9 +181,22 @@ func TestUsernsRemapModes(t *testing.T) {
 		t.Errorf("--userns=host: %s", out)
 	}
 	for _, flags := range [][]string{
-		{"--init"}, {"--read-only"}, {"--tmpfs=/x"}, {"--device=/dev/full"}, {"-t"}, {"--network=none"}, {"--cgroupns=host"}, {"--uts=host"}, {"--ipc=host"},
-		{"--cap-add=SYS_ADMIN"}, {"--memory=64m"}, {"--sysctl=net.ipv4.ip_forward=1"}, {"--mount=type=image,src=busybox,dst=/image"}, {"-p=127.0.0.1::80"},
-		{"--user=nobody"}, {"--security-opt=no-new-privileges"},
+		{"--init"},
+		{"--read-only"},
+		{"--tmpfs=/x"},
+		{"--device=/dev/full"},
+		{"-t"},
+		{"--network=none"},
+		{"--cgroupns=host"},
+		{"--uts=host"},
+		{"--ipc=host"},
+		{"--cap-add=SYS_ADMIN"},
+		{"--memory=64m"},
+		{"--sysctl=net.ipv4.ip_forward=1"},
+		{"--mount=type=image,src=busybox,dst=/image"},
+		{"-p=127.0.0.1::80"},
+		{"--user=nobody"},
+		{"--security-opt=no-new-privileges"},
 	} {
 		must(t, d, append(append([]string{"berth", "run", "--rm"}, flags...), "busybox", "sh", "-c", "! test -e /image || test -O /image/bin/busybox")...)
 	}

@@ -266,9 +266,18 @@ func TestAttackBuildLLB(t *testing.T) {
 		}
 	}
 	for i, op := range []*pb.Op{
-		{}, {Op: &pb.Op_Exec{}}, {Op: &pb.Op_Exec{Exec: &pb.ExecOp{}}}, {Op: &pb.Op_Exec{Exec: &pb.ExecOp{Meta: &pb.Meta{}}}},
-		{Op: &pb.Op_File{}}, {Op: &pb.Op_File{File: &pb.FileOp{Actions: []*pb.FileAction{{}}}}}, {Op: &pb.Op_Source{}}, {Op: &pb.Op_Build{}},
-		{Op: &pb.Op_Merge{}}, {Op: &pb.Op_Diff{}}, {Op: &pb.Op_Diff{Diff: &pb.DiffOp{}}}, {Inputs: []*pb.Input{nil}},
+		{},
+		{Op: &pb.Op_Exec{}},
+		{Op: &pb.Op_Exec{Exec: &pb.ExecOp{}}},
+		{Op: &pb.Op_Exec{Exec: &pb.ExecOp{Meta: &pb.Meta{}}}},
+		{Op: &pb.Op_File{}},
+		{Op: &pb.Op_File{File: &pb.FileOp{Actions: []*pb.FileAction{{}}}}},
+		{Op: &pb.Op_Source{}},
+		{Op: &pb.Op_Build{}},
+		{Op: &pb.Op_Merge{}},
+		{Op: &pb.Op_Diff{}},
+		{Op: &pb.Op_Diff{Diff: &pb.DiffOp{}}},
+		{Inputs: []*pb.Input{nil}},
 		{Op: &pb.Op_Exec{Exec: &pb.ExecOp{Meta: &pb.Meta{Args: []string{"x"}}, Mounts: []*pb.Mount{nil, {Dest: "/", Input: 99}}}}},
 		{Op: &pb.Op_Source{Source: &pb.SourceOp{Identifier: "local:///etc"}}},
 		{Op: &pb.Op_Source{Source: &pb.SourceOp{Identifier: "oci-layout://x@sha256:0"}}},

@@ -82,9 +82,18 @@ func TestAttackUserFiles(t *testing.T) {
 // refused: no second line in a file that the engine writes (CVE-2022-4318).
 func TestAttackLines(t *testing.T) {
 	for _, flags := range [][]string{
-		{"--hostname", "a\nb"}, {"--domainname", "a\n10.0.0.1 evil"}, {"--add-host", "a\nb:1.2.3.4"}, {"--add-host", "a b:1.2.3.4"},
-		{"--dns-search", "a\nnameserver 6.6.6.6"}, {"--dns-option", "x\nnameserver 6.6.6.6"}, {"--sysctl", "net.ipv4.ip_forward=1\n+"},
-		{"--name", "a\nb"}, {"-v", "/tmp:/a\nb"}, {"--env", "=x"}, {"--ulimit", "core=0\n"}, {"--cap-add", "CHOWN\nALL"},
+		{"--hostname", "a\nb"},
+		{"--domainname", "a\n10.0.0.1 evil"},
+		{"--add-host", "a\nb:1.2.3.4"},
+		{"--add-host", "a b:1.2.3.4"},
+		{"--dns-search", "a\nnameserver 6.6.6.6"},
+		{"--dns-option", "x\nnameserver 6.6.6.6"},
+		{"--sysctl", "net.ipv4.ip_forward=1\n+"},
+		{"--name", "a\nb"},
+		{"-v", "/tmp:/a\nb"},
+		{"--env", "=x"},
+		{"--ulimit", "core=0\n"},
+		{"--cap-add", "CHOWN\nALL"},
 	} {
 		args := append(append([]string{"run", "--rm"}, flags...), "attacker", "cat", "/etc/hosts", "/etc/resolv.conf")
 		if out, err := berth(t.Context(), args...); err == nil {
