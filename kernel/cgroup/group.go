@@ -187,9 +187,18 @@ func (g *Group) set(c *cgroups.Resources) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("cgroup %s: %w", g.name, err)
+		return fmt.Errorf("cgroup %s: %w%s", g.name, err, remedy(c, err))
 	}
 	return nil
+}
+
+// remedy says what to do about a limit that the kernel has and a device's
+// scheduler has not.
+func remedy(c *cgroups.Resources, err error) string {
+	if len(c.BlkioWeightDevice) == 0 || !errors.Is(err, unix.EOPNOTSUPP) {
+		return ""
+	}
+	return " (the weight of a device needs bfq as its scheduler: echo bfq > /sys/block/DEVICE/queue/scheduler)"
 }
 
 // Load finds a group that exists, for example after a restart of the daemon.

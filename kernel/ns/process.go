@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +23,33 @@ func PidfdOpen(pid int) (*os.File, error) {
 		return nil, fmt.Errorf("pidfd of process %d: %w", pid, err)
 	}
 	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// PidfdWait waits for a process to end, for d at most: os.ErrDeadlineExceeded
+// after that. It keeps a thread.
+func PidfdWait(pidfd *os.File, d time.Duration) error {
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return err
+	}
+	end := time.Now().Add(d)
+	var n int
+	cerr := raw.Control(func(fd uintptr) {
+		for {
+			left := max(time.Until(end), 0)
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+			if !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	})
+	if err := errors.Join(err, cerr); err != nil {
+		return os.NewSyscallError("poll", err)
+	}
+	if n == 0 {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
 
 // PidfdSignal sends a signal. The error is ESRCH if the process has ended and

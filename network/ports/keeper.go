@@ -16,6 +16,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/netd"
 )
@@ -341,9 +342,13 @@ func (k *Keeper) End() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.forget()
-	err := k.client.Quit()
-	if err == nil {
-		k.awaitEnd()
+	process, err := ns.PidfdOpen(k.client.Pid())
+	if err != nil {
+		return errors.Join(err, k.client.Close())
+	}
+	defer process.Close()
+	if err = k.client.Quit(); err == nil {
+		k.awaitEnd(process)
 	}
 	return errors.Join(err, k.client.Close())
 }

@@ -13,8 +13,12 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/network/netd"
 )
+
+// quits is how long netd may take to end after it was told to.
+const quits = 10 * time.Second
 
 // retry is how long to wait after netd could not be started.
 const retry = time.Second
@@ -111,9 +115,12 @@ func (k *Keeper) reap() {
 	}
 }
 
-// awaitEnd collects the netd that was told to quit, and removes its group; the
-// removal waits for a process that is about to vanish.
-func (k *Keeper) awaitEnd() {
+// awaitEnd collects the netd that was told to quit, and removes its group.
+func (k *Keeper) awaitEnd(process *os.File) {
+	if err := ns.PidfdWait(process, quits); err != nil {
+		k.o.Log.Warn("berth-netd does not end", "error", err)
+		return
+	}
 	if k.started != nil && k.started.Process.Pid == k.client.Pid() {
 		k.reap()
 	}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	nettypes "github.com/moby/moby/api/types/network"
 	moby "github.com/moby/moby/client"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/test/engine"
 )
@@ -99,7 +103,7 @@ func TestFields(t *testing.T) {
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{d: d, c: stock(t, d), dir: t.TempDir(), device: blockDevice(t, 0), device2: blockDevice(t, 1), records: records}
+	w := &world{d: d, c: stock(t, d), dir: t.TempDir(), device: blockDevice(t), device2: blockDevice(t), records: records}
 	if err := os.Chmod(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -288,22 +292,53 @@ func group(controller, v1, v2 string) string {
 	return fmt.Sprintf("cat /sys/fs/cgroup/%s/%s 2>/dev/null || cat /sys/fs/cgroup/%s", controller, v1, v2)
 }
 
-// blockDevice makes a node of one of the block devices that the host has.
-func blockDevice(t *testing.T, n int) string {
+// blockDevice is the node of a block device of the test's own, whose scheduler
+// is bfq where the kernel has it: the weight of a device counts only there.
+func blockDevice(t *testing.T) string {
 	t.Helper()
-	all, err := filepath.Glob("/sys/block/*/dev")
-	if err != nil || len(all) <= n {
-		t.Fatalf("no block device: %v", err)
+	file := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	var major, minor int
-	text, err := os.ReadFile(all[n])
+	out, err := exec.CommandContext(t.Context(), "losetup", "--find", "--show", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("losetup: %v: %s", err, out)
+	}
+	loop := strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "losetup", "--detach", loop).CombinedOutput(); err != nil {
+			t.Errorf("losetup: %v: %s", err, out)
+		}
+	})
+	useBFQ(t, filepath.Join("/sys/block", filepath.Base(loop), "queue/scheduler"))
+	var st syscall.Stat_t
+	if err := syscall.Stat(loop, &st); err != nil {
+		t.Fatal(err)
+	}
+	return makeNode(t, filepath.Join(t.TempDir(), "disk"), int(unix.Major(st.Rdev)), int(unix.Minor(st.Rdev)))
+}
+
+// useBFQ has a device scheduled by bfq until the test ends. The file lists the
+// schedulers, the current one in brackets.
+func useBFQ(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Sscanf(string(text), "%d:%d", &major, &minor); err != nil {
+	_, rest, _ := strings.Cut(string(text), "[")
+	before, _, _ := strings.Cut(rest, "]")
+	if before == "bfq" || !strings.Contains(string(text), "bfq") {
+		return
+	}
+	if err := os.WriteFile(file, []byte("bfq"), 0); err != nil {
 		t.Fatal(err)
 	}
-	return makeNode(t, filepath.Join(t.TempDir(), "disk"), major, minor)
+	t.Cleanup(func() {
+		if err := os.WriteFile(file, []byte(before), 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func with(m mount.Mount) func(*request) {
