@@ -12,11 +12,12 @@ SHELL := /bin/bash
 VERSION  ?= $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || echo 0.1.0-dev)
 COMMIT   ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 BUILT    ?= $(shell git log -1 --format=%cI 2>/dev/null)
-LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT) -X main.built=$(BUILT)
+LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT) -X main.built=$(BUILT) \
+	-X github.com/docker/compose/v5/internal.Version=$(shell sed -n 's,.*docker/compose/v5 \(v[0-9.]*\).*,\1,p' go.mod)
 # berth-sandbox is to be small: it lives beside every container. Our own code in
 # it waits for the kernel, and inlining would make it a fiftieth larger.
 SMALL    := -gcflags=github.com/berth-engine/...=-l
-PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub berth-build
+PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub berth-build berth-compose
 PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
@@ -37,7 +38,13 @@ build: $(HELLO) ## build every program into bin/
 	go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(filter-out berth-sandbox,$(PROGRAMS)))
 	go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/berth-sandbox
 	@for p in berth-runtime berth-sandbox; do cp bin/$$p bin/.$$p && mv bin/.$$p bin/$$p; done # (*)
+	@$(call plugins,bin)
 	go build -ldflags '$(LDFLAGS)' -o bin/ ./tools/mkimage ./tools/demo ./test/bench ./test/bench/floor
+
+# The folder in which docker's command line, and Compose, look for the plugins
+# that berth-build and berth-compose are.
+plugins = mkdir -p $(1)/cli-plugins && for p in build:buildx compose:compose; do \
+	ln -sfn ../berth-$${p%:*} $(1)/cli-plugins/docker-$${p\#*:}; done
 
 # The program of the hello-world image, for each platform; the Hub embeds them.
 $(SEED)/hello-linux-%: hub/seed/hello/main.go go.mod
@@ -135,8 +142,9 @@ man: ## manual pages and completions into bin/man
 
 install: build man ## programs, manual, completions and units into PREFIX (/usr/local), honouring DESTDIR
 	install -d $(BINDIR) $(LIBEXEC) $(SHARE)/man/man1 $(SHARE)/man/man8 $(DESTDIR)$(UNITDIR)
-	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd berth-build,$(PROGRAMS))) $(BINDIR)
-	install -m 755 bin/berth-sandbox bin/berth-netd bin/berth-build $(LIBEXEC)
+	install -m 755 $(addprefix bin/,$(filter-out berth-sandbox berth-netd berth-build berth-compose,$(PROGRAMS))) $(BINDIR)
+	install -m 755 bin/berth-sandbox bin/berth-netd bin/berth-build bin/berth-compose $(LIBEXEC)
+	@$(call plugins,$(LIBEXEC))
 	ln -sf ../../bin/berth $(LIBEXEC)/docker # for PATH, where stock clients come by ssh://
 	install -m 644 bin/man/man1/* $(SHARE)/man/man1
 	install -m 644 bin/man/man8/* $(SHARE)/man/man8

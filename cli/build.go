@@ -1,12 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -41,7 +37,7 @@ func newBuilder(s *Session) *cobra.Command {
 func (s *Session) passedOn(use, short string, place int, verb ...string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, args []string) error { return s.runBuilder(slices.Concat(verb, args)) },
+		RunE: func(_ *cobra.Command, args []string) error { return s.become(builder, slices.Concat(verb, args)) },
 		// What may stand there is the builder's to know; files are most of it.
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveDefault
@@ -51,36 +47,4 @@ func (s *Session) passedOn(use, short string, place int, verb ...string) *cobra.
 		cmd.Annotations = map[string]string{commonKey: fmt.Sprint(place)}
 	}
 	return cmd
-}
-
-// runBuilder replaces this process by the builder, which is told which engine to
-// talk to as the docker command would be.
-func (s *Session) runBuilder(args []string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program, err := findProgram(self, builder)
-	if err != nil {
-		return err
-	}
-	at, err := s.daemonAddress()
-	if err != nil {
-		return err
-	}
-	env := os.Environ()
-	set := func(name, value string) { env = append(withoutVar(env, name), name+"="+value) }
-	set("DOCKER_HOST", at.host)
-	if s.flags.configDir != "" {
-		set("DOCKER_CONFIG", s.flags.configDir)
-	}
-	env = withoutVar(env, "DOCKER_CONTEXT")
-	if at.tls != nil {
-		return errors.New("builds over TLS need DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH set, not flags: berth-build reads those")
-	}
-	return syscall.Exec(program, append([]string{builder}, args...), env)
-}
-
-func withoutVar(env []string, name string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, name+"=") })
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/docker/buildx/commands"
 	"github.com/docker/buildx/util/cobrautil"
@@ -48,10 +49,23 @@ func run(docker *command.DockerCli) error {
 	buildx.Version = version
 	if !plugin.RunningStandalone() {
 		return plugin.RunPlugin(docker, rootCommand("buildx", true, docker), metadata.Metadata{
-			SchemaVersion: "0.1.0", Vendor: "Berth", Version: version,
+			SchemaVersion: "0.1.0", Vendor: "Berth", Version: libraryVersion(),
 		})
 	}
 	return rootCommand(name, false, docker).Execute()
+}
+
+// libraryVersion is buildx's: Compose asks for at least a certain one.
+func libraryVersion() string {
+	info, _ := debug.ReadBuildInfo()
+	if info != nil {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/docker/buildx" {
+				return m.Version
+			}
+		}
+	}
+	return "unknown"
 }
 
 // rootCommand is buildx's, but that --squash is refused: buildx ignores it.

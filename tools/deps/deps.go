@@ -3,8 +3,6 @@
 package deps
 
 import (
-	_ "github.com/docker/cli/cli/command"
-	_ "github.com/docker/compose/v5/pkg/compose"
 	_ "github.com/miekg/dns"
 	_ "github.com/moby/buildkit/control"
 	_ "github.com/moby/profiles/apparmor"

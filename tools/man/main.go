@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/berth-engine/berth/cli"
+	"github.com/berth-engine/berth/compose"
 	"github.com/berth-engine/berth/config"
 )
 
@@ -33,6 +34,13 @@ func main() {
 func write(dir string) error {
 	berth := cli.Commands()
 	if err := pages(berth, filepath.Join(dir, "man1"), "1", "Berth User Manual"); err != nil {
+		return err
+	}
+	composer, err := compose.Manual()
+	if err != nil {
+		return err
+	}
+	if err := pages(composer, filepath.Join(dir, "man1"), "1", "Berth User Manual"); err != nil {
 		return err
 	}
 	if err := pages(daemon(), filepath.Join(dir, "man8"), "8", "Berth Administrator Manual"); err != nil {

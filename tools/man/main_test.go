@@ -15,13 +15,14 @@ func TestPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		"man1/berth.1":           "start-daemon",
-		"man1/berth-run.1":       "publish-all",
-		"man1/berth-container.1": "berth-container-prune(1)",
-		"man8/berthd.8":          "exec-root",
-		"completions/berth.bash": "complete -o default",
-		"completions/_berth":     "#compdef berth",
-		"completions/berth.fish": "complete -c berth",
+		"man1/berth.1":            "start-daemon",
+		"man1/berth-run.1":        "publish-all",
+		"man1/berth-container.1":  "berth-container-prune(1)",
+		"man1/berth-compose-up.1": "abort-on-container-exit",
+		"man8/berthd.8":           "exec-root",
+		"completions/berth.bash":  "complete -o default",
+		"completions/_berth":      "#compdef berth",
+		"completions/berth.fish":  "complete -c berth",
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		// The manual's markup escapes hyphens.

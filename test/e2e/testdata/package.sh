@@ -40,6 +40,10 @@ for _ in $(seq 100); do
 done
 berth run --rm hello-world
 berth info --format '{{.ServerVersion}} {{.Driver}}'
+berth compose version
+berth buildx version
+[ "$(readlink -f /usr/libexec/berth/cli-plugins/docker-compose)" = /usr/libexec/berth/berth-compose ]
+[ "$(readlink -f /usr/libexec/berth/cli-plugins/docker-buildx)" = /usr/libexec/berth/berth-build ]
 kill $engine && wait $engine
 kill $hub && wait $hub
 
