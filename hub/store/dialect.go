@@ -13,11 +13,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// bind numbers the placeholders for PostgreSQL. What is in quotes stays.
+// bind numbers the placeholders for PostgreSQL. What is in quotes stays. To order
+// text by its bytes is COLLATE BINARY, which PostgreSQL calls "C".
 func (db *DB) bind(query string) string {
-	if !db.postgres || !strings.Contains(query, "?") {
+	if !db.postgres {
 		return query
 	}
+	query = strings.ReplaceAll(query, "COLLATE BINARY", `COLLATE "C"`)
 	var b strings.Builder
 	n := 0
 	quoted := false

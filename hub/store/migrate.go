@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -69,10 +70,12 @@ func (db *DB) migrate(ctx context.Context) error {
 // apply brings the schema up to all. A database that has more than all was
 // written by a newer Hub and is refused: this one would not keep its promises.
 func (db *DB) apply(ctx context.Context, all []migration) error {
-	err := db.Tx(ctx, func(tx *Tx) error {
-		if err := db.lockSchema(ctx, tx); err != nil {
-			return err
-		}
+	unlock, err := db.lockSchema(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = db.Tx(ctx, func(tx *Tx) error {
 		_, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, sum TEXT NOT NULL, applied BIGINT NOT NULL)`)
 		return err
 	})
@@ -80,7 +83,7 @@ func (db *DB) apply(ctx context.Context, all []migration) error {
 		return err
 	}
 	for _, m := range all {
-		if err := db.Tx(ctx, func(tx *Tx) error { return db.step(ctx, tx, m) }); err != nil {
+		if err := db.Tx(ctx, func(tx *Tx) error { return m.apply(ctx, tx) }); err != nil {
 			return fmt.Errorf("migration %s: %w", m, err)
 		}
 	}
@@ -101,11 +104,8 @@ func (db *DB) apply(ctx context.Context, all []migration) error {
 	return nil
 }
 
-// step applies one migration unless it is there.
-func (db *DB) step(ctx context.Context, tx *Tx, m migration) error {
-	if err := db.lockSchema(ctx, tx); err != nil {
-		return err
-	}
+// apply runs one migration unless it is there.
+func (m migration) apply(ctx context.Context, tx *Tx) error {
 	rows, err := tx.Query(ctx, "SELECT sum FROM migrations WHERE number = ?", m.number)
 	sums, err := Collect(rows, err, func(s Scanner) (sum string, err error) { return sum, s.Scan(&sum) })
 	if err != nil {
@@ -113,7 +113,7 @@ func (db *DB) step(ctx context.Context, tx *Tx, m migration) error {
 	}
 	if len(sums) > 0 {
 		if sums[0] != m.sum {
-			return fmt.Errorf("the database had another migration of this number applied")
+			return errors.New("the database had another migration of this number applied")
 		}
 		return nil
 	}
@@ -124,12 +124,23 @@ func (db *DB) step(ctx context.Context, tx *Tx, m migration) error {
 	return err
 }
 
-// lockSchema lets one node at a time migrate a shared database.
-func (db *DB) lockSchema(ctx context.Context, tx *Tx) error {
+// lockSchema lets one node at a time migrate a shared database. The lock is a
+// connection's: a transaction would have its snapshot from before the wait.
+func (db *DB) lockSchema(ctx context.Context) (unlock func(), err error) {
 	if !db.postgres {
-		return nil // an immediate transaction is alone
+		return func() {}, nil // one process: it has the file's only writer
+	}
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return nil, err
 	}
 	const key = 0x6265727468 // "berth"
-	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock("+strconv.Itoa(key)+")")
-	return err
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return func() {
+		// Whatever ends here also ends with the connection.
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key)
+		_ = conn.Close()
+	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
 
@@ -191,5 +192,35 @@ func TestBind(t *testing.T) {
 		if got := db.bind(in); got != want {
 			t.Errorf("%s: %s", in, got)
 		}
+	}
+}
+
+// TestPostgres runs on a real server what the others run on SQLite.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	for name, test := range map[string]func(*testing.T, *DB){"settings": testSettings, "counting": testCounting, "migrations": testMigrations} {
+		t.Run(name, func(t *testing.T) {
+			url := server.Database(t, name)
+			var nodes [2]*DB // which start at the same time
+			var wg sync.WaitGroup
+			for i := range nodes {
+				wg.Go(func() {
+					var err error
+					if nodes[i], err = Open(t.Context(), url); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if t.Failed() {
+				return
+			}
+			test(t, nodes[0])
+			for _, db := range nodes {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
