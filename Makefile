@@ -154,7 +154,7 @@ install: build man ## programs, manual, completions and units into PREFIX (/usr/
 	sed 's,@BINDIR@,$(PREFIX)/bin,' tools/package/berth.service > $(DESTDIR)$(UNITDIR)/berth.service
 	install -m 644 tools/package/berth.socket tools/package/berth-docker.socket $(DESTDIR)$(UNITDIR)
 
-NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.48.0
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 deb: ## bin/berth.deb, a Debian package
 	rm -rf .cache/deb
 	$(MAKE) --no-print-directory install DESTDIR=.cache/deb PREFIX=/usr
