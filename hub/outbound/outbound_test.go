@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -164,6 +165,18 @@ func TestProxy(t *testing.T) {
 		transport.CloseIdleConnections()
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for v, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, "99999999": time.Hour, "99999999999999999999": 0, "-1": 0, "soon": 0,
+		"Fri, 02 Jan 2026 03:05:05 GMT": time.Minute, "Fri, 02 Jan 2026 03:00:00 GMT": 0, "Fri, 02 Jan 2099 03:00:00 GMT": time.Hour,
+	} {
+		if got := RetryAfter(http.Header{"Retry-After": {v}}, now, time.Hour); got != want {
+			t.Errorf("%q: %s", v, got)
 		}
 	}
 }

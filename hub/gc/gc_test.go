@@ -1,0 +1,438 @@
+package gc
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/berth-engine/berth/hub/registry"
+	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/oci"
+	"github.com/distribution/distribution/v3/registry/storage/driver"
+	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// grace of the tests' clock, which moves only when it is told to.
+const grace = time.Hour
+
+// clock is moved by hand.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+type hub struct {
+	root      string
+	clock     *clock
+	gate      *Gate
+	collector *Collector
+	url       string
+}
+
+func newHub(t *testing.T) hub {
+	t.Helper()
+	dir := t.TempDir()
+	root := filepath.Join(dir, "registry")
+	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := registry.New(t.Context(), registry.Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Files have the real time: it must be long ago.
+	c := &clock{at: time.Now().Add(24 * time.Hour)}
+	gate := NewGate(db, grace, c.now)
+	s := httptest.NewServer(gate.Wrap(r))
+	t.Cleanup(func() {
+		s.Close()
+		if err := errors.Join(r.Close(), db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	files := filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100})
+	return hub{root: root, clock: c, gate: gate, url: s.URL, collector: New(Options{DB: db, Gate: gate, Driver: files})}
+}
+
+func image(t testing.TB, contents ...string) oci.Image {
+	t.Helper()
+	var layers []oci.Layer
+	for _, c := range contents {
+		l, err := oci.NewLayer([]oci.Entry{{Header: tar.Header{Name: "f", Mode: 0o644, Typeflag: tar.TypeReg}, Data: []byte(c)}}, oci.Zstd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, l)
+	}
+	i, err := oci.NewImage(ocispec.Platform{OS: "linux", Architecture: "amd64"}, ocispec.ImageConfig{}, "test", layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func do(t testing.TB, method, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", ocispec.MediaTypeImageManifest)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(body)
+}
+
+// whole reports what is missing of an image in a repository.
+func whole(t testing.TB, url, repository, reference string, i oci.Image) error {
+	t.Helper()
+	status, body := do(t, http.MethodGet, url+"/v2/"+repository+"/manifests/"+reference)
+	if status != http.StatusOK || body != string(i.Root().Data) {
+		return fmt.Errorf("%s:%s: manifest: %d %s", repository, reference, status, body)
+	}
+	for _, b := range i.Blobs {
+		status, body := do(t, http.MethodGet, url+"/v2/"+repository+"/blobs/"+b.Descriptor.Digest.String())
+		if status != http.StatusOK || body != string(b.Data) {
+			return fmt.Errorf("%s:%s: %s: %d %s", repository, reference, b.Descriptor.Digest, status, body)
+		}
+	}
+	return nil
+}
+
+func blobs(t testing.TB, root string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(root, blobsRoot), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.Name() == "data" {
+			list = append(list, filepath.Base(filepath.Dir(path)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func (h hub) collect(t *testing.T, dry bool) Report {
+	t.Helper()
+	r, err := h.collector.Collect(t.Context(), dry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestCollect(t *testing.T) {
+	h := newHub(t)
+	kept, gone := image(t, "shared", "kept"), image(t, "shared", "gone")
+	for repository, i := range map[string]oci.Image{"a/kept": kept, "a/gone": gone, "b": kept} {
+		if err := (oci.Remote{Registry: h.url, Repository: repository}).Push(t.Context(), i, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manifest := h.url + "/v2/a/gone/manifests/" + gone.Root().Descriptor.Digest.String()
+	if status, body := do(t, http.MethodDelete, manifest); status != http.StatusAccepted {
+		t.Fatal(status, body)
+	}
+	if r := h.collect(t, false); r.Blobs != 0 || r.Links != 0 || r.Spared == 0 {
+		t.Errorf("within the grace period: %+v", r)
+	}
+	h.clock.pass(grace + time.Minute)
+	before := blobs(t, h.root)
+	dry := h.collect(t, true)
+	if after := blobs(t, h.root); !slices.Equal(before, after) {
+		t.Errorf("a dry run removed: %v, %v", before, after)
+	}
+	r := h.collect(t, false)
+	// The layer "gone", the config and the manifest; links to both layers and the config.
+	if r.Blobs != 3 || r.Links != 3 || r.Spared != 0 || r.Bytes == 0 || len(blobs(t, h.root)) != len(before)-3 {
+		t.Errorf("%+v of %d blobs, %d are left", r, len(before), len(blobs(t, h.root)))
+	}
+	if dry.Links != r.Links || !dry.DryRun || dry.Blobs != r.Blobs {
+		t.Errorf("dry %+v, then %+v", dry, r)
+	}
+	for _, repository := range []string{"a/kept", "b"} {
+		if err := whole(t, h.url, repository, "1", kept); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, b := range gone.Blobs {
+		if status, _ := do(t, http.MethodGet, h.url+"/v2/a/gone/blobs/"+b.Descriptor.Digest.String()); status != http.StatusNotFound {
+			t.Errorf("a collected blob: %d", status)
+		}
+	}
+	if err := (oci.Remote{Registry: h.url, Repository: "a/gone"}).Push(t.Context(), gone, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := whole(t, h.url, "a/gone", "1", gone); err != nil {
+		t.Error(err)
+	}
+	if list, err := h.collector.Reports(t.Context()); err != nil || len(list) != 3 || list[0].Blobs != 3 && list[1].Blobs != 3 {
+		t.Errorf("reports %+v, %v", list, err)
+	}
+}
+
+// TestUnreadable: a repository whose manifest lost its data keeps its layers.
+func TestUnreadable(t *testing.T) {
+	h := newHub(t)
+	i := image(t, "layer")
+	if err := (oci.Remote{Registry: h.url, Repository: "a"}).Push(t.Context(), i, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(h.root, blobPath(i.Root().Descriptor.Digest))); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.pass(grace + time.Minute)
+	r := h.collect(t, false)
+	if r.Blobs != 0 || r.Links != 0 || !slices.Equal(r.Unreadable, []string{"a"}) {
+		t.Errorf("%+v", r)
+	}
+	if err := os.MkdirAll(filepath.Join(h.root, blobPath(digest.FromString("left by a crash"))), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.collect(t, false); r.Blobs != 0 || r.Error != "" {
+		t.Errorf("%+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(h.root, blobPath(digest.FromString("left by a crash")))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty folder: %v", err)
+	}
+}
+
+// TestHold: a request that takes longer than the grace period keeps its blob.
+func TestHold(t *testing.T) {
+	h := newHub(t)
+	d := digest.FromString("x")
+	release, err := h.gate.Hold(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := func() bool {
+		ran, err := h.gate.sweep(t.Context(), d, h.clock.now().Add(-grace), func() error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ran
+	}
+	for range 5 {
+		h.clock.pass(grace * 3 / 4)
+		if err := h.gate.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if free() {
+			t.Fatal("swept while held")
+		}
+	}
+	release()
+	h.clock.pass(grace * 3 / 4)
+	if err := h.gate.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if free() {
+		t.Error("swept within the grace period")
+	}
+	h.clock.pass(grace)
+	if !free() {
+		t.Error("kept for ever")
+	}
+}
+
+// slowDelete gives others time between the decision to remove and the removal.
+type slowDelete struct {
+	driver.StorageDriver
+	between func()
+}
+
+func (s slowDelete) Delete(ctx context.Context, path string) error {
+	s.between()
+	return s.StorageDriver.Delete(ctx, path)
+}
+
+// TestPushWaits: a push that wants to rely on a blob just while it is removed
+// waits and is told that it is not there.
+func TestPushWaits(t *testing.T) {
+	h := newHub(t)
+	i := image(t, "layer")
+	remote := oci.Remote{Registry: h.url, Repository: "a"}
+	if err := remote.Push(t.Context(), i, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := do(t, http.MethodDelete, h.url+"/v2/a/manifests/"+i.Root().Descriptor.Digest.String()); status != http.StatusAccepted {
+		t.Fatal(status, body)
+	}
+	h.clock.pass(2 * grace)
+	answers := make(chan string, 1)
+	var once sync.Once
+	h.collector.Driver = slowDelete{h.collector.Driver, func() {
+		once.Do(func() {
+			go func() {
+				err := remote.Push(context.WithoutCancel(t.Context()), i, "1")
+				answers <- fmt.Sprint(err)
+			}()
+			select {
+			case a := <-answers:
+				t.Errorf("the push did not wait: %s", a)
+			case <-time.After(100 * time.Millisecond): // waiting longer would prove no more
+			}
+		})
+	}}
+	h.collect(t, false)
+	if a := <-answers; a != "<nil>" {
+		t.Fatal(a)
+	}
+	h.collect(t, false)
+	if err := whole(t, h.url, "a", "1", i); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStress pushes, mounts and deletes images that share layers from many
+// sides while collections run one after the other. The clock moves on only as
+// far as no push becomes older than the grace period.
+func TestStress(t *testing.T) {
+	h := newHub(t)
+	const pushers, rounds, tick = 6, 12, grace / 3
+	var mu sync.Mutex
+	started := map[int]int{} // ticks at which pushes under way began
+	ticks := 0
+	moved := sync.NewCond(&mu)
+	done := make(chan struct{})
+	var work sync.WaitGroup
+	for p := range pushers {
+		work.Go(func() {
+			for round := range rounds {
+				mu.Lock()
+				started[p] = ticks
+				mu.Unlock()
+				stressOne(t, h.url, p, round)
+				mu.Lock()
+				delete(started, p)
+				moved.Broadcast()
+				mu.Unlock()
+			}
+		})
+	}
+	go func() { work.Wait(); close(done) }()
+	removed := 0
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		removed += h.collect(t, false).Blobs
+		mu.Lock()
+		for oldest(started) <= ticks-2 {
+			moved.Wait()
+		}
+		ticks++
+		h.clock.pass(tick)
+		mu.Unlock()
+	}
+	h.clock.pass(2 * grace)
+	removed += h.collect(t, false).Blobs
+	wanted := map[string]bool{}
+	for p := range pushers {
+		for round := range rounds {
+			i := stressImage(t, p, round)
+			repository := fmt.Sprintf("r%d", p)
+			if round%2 == 1 {
+				if status, _ := do(t, http.MethodGet, h.url+"/v2/"+repository+"/manifests/"+i.Root().Descriptor.Digest.String()); status != http.StatusNotFound {
+					t.Errorf("a deleted manifest: %d", status)
+				}
+				continue
+			}
+			if err := whole(t, h.url, repository, fmt.Sprint(round), i); err != nil {
+				t.Error(err)
+			}
+			for _, b := range append(slices.Clone(i.Blobs), i.Root()) {
+				wanted[b.Descriptor.Digest.Encoded()] = true
+			}
+		}
+	}
+	left := blobs(t, h.root)
+	if len(left) != len(wanted) || removed == 0 {
+		t.Errorf("%d blobs are left, %d are wanted, %d were removed", len(left), len(wanted), removed)
+	}
+}
+
+func oldest(started map[int]int) int {
+	least := 1 << 30
+	for _, at := range started {
+		least = min(least, at)
+	}
+	return least
+}
+
+// stressImage has a layer that all share, one that the images of a round share
+// and one of its own.
+func stressImage(t testing.TB, p, round int) oci.Image {
+	return image(t, "all", fmt.Sprint("round ", round%4), fmt.Sprint("own ", p, round))
+}
+
+func stressOne(t testing.TB, url string, p, round int) {
+	i := stressImage(t, p, round)
+	repository := fmt.Sprintf("r%d", p)
+	if round%3 == 0 { // a mount may fail, as the other may not have it
+		from := fmt.Sprintf("r%d", (p+1)%6)
+		do(t, http.MethodPost, url+"/v2/"+repository+"/blobs/uploads/?from="+from+"&mount="+i.Blobs[0].Descriptor.Digest.String())
+	}
+	if err := (oci.Remote{Registry: url, Repository: repository}).Push(context.WithoutCancel(t.Context()), i, fmt.Sprint(round)); err != nil {
+		t.Errorf("push %d of %d: %v", round, p, err)
+		return
+	}
+	if err := whole(t, url, repository, fmt.Sprint(round), i); err != nil {
+		t.Error(err)
+	}
+	if round%2 == 1 {
+		if status, body := do(t, http.MethodDelete, url+"/v2/"+repository+"/manifests/"+i.Root().Descriptor.Digest.String()); status != http.StatusAccepted {
+			t.Errorf("delete: %d %s", status, body)
+		}
+	}
+}
+
+func TestReferences(t *testing.T) {
+	d := digest.FromString("x").String()
+	for manifest, want := range map[string]int{
+		"": 0, "x": 0, "[]": 0, `{"digest":"` + d + `"}`: 1, `{"layers":[{"digest":"` + d + `"},{"digest":"` + d + `"}]}`: 1,
+		`{"layers":[{"digest":"sha256:short"}],"config":{"digest":7}}`: 0, `{"fsLayers":[{"blobSum":"` + d + `"}]}`: 1,
+		`{"annotations":{"x":"` + d + `"}}`: 0, `{"subject":{"digest":"sha512:` + strings.Repeat("a", 128) + `"}}`: 1,
+	} {
+		if got := References([]byte(manifest)); len(got) != want {
+			t.Errorf("%s: %v", manifest, got)
+		}
+	}
+}
