@@ -39,6 +39,7 @@ import (
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
 	"github.com/berth-engine/berth/build/executor"
+	"github.com/berth-engine/berth/container/apparmor"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/image/store"
 	"github.com/berth-engine/berth/sandbox"
@@ -51,9 +52,10 @@ type Options struct {
 	Sandboxes    *sandbox.Runtime
 	Networks     executor.Networks
 	CgroupParent string
-	Capabilities []string // that the kernel knows
-	CDISpecDirs  []string // of the devices that steps may ask for; nil: CDI's own
-	GC           GC       // of the cache
+	Capabilities []string          // that the kernel knows
+	AppArmor     *apparmor.Profile // of steps that are not insecure; nil: none
+	CDISpecDirs  []string          // of the devices that steps may ask for; nil: CDI's own
+	GC           GC                // of the cache
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
 	Entitlements []string
@@ -205,7 +207,7 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	}
 	run, err := executor.New(executor.Options{
 		Root: filepath.Join(e.o.Root, "steps"), Sandboxes: e.o.Sandboxes, Networks: e.o.Networks,
-		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, Devices: devices, Log: e.o.Log,
+		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, AppArmor: e.o.AppArmor, Devices: devices, Log: e.o.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -174,8 +174,13 @@ func (s *Service) specifyExec(t *execTarget, x *container.ExecCreateRequest) (sp
 	in := &spec.Input{
 		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: *user,
 		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs, LinkEnv: linkEnv(r, s.linksNow(r)),
+		Seccomp: s.defaults.Seccomp, AppArmor: s.defaultProfile(),
 	}
-	return spec.Exec(in, x, *user)
+	sp, err = spec.Exec(in, x, *user)
+	if err == nil {
+		err = s.ensureProfile(sp)
+	}
+	return sp, err
 }
 
 // openRoot opens the root directory of a container as its processes see it.

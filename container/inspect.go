@@ -39,6 +39,7 @@ func (s *Service) Inspect(ctx context.Context, ref string, size bool) (container
 		Storage: &storage.Storage{RootFS: &storage.RootFSStorage{Snapshot: &storage.RootFSStorageSnapshot{Name: rootDriver}}},
 		Config:  &config, HostConfig: &host, Mounts: s.mountPoints(r),
 		NetworkSettings: s.networkSettings(r), ExecIDs: s.execs.Of(r.ID),
+		AppArmorProfile: s.profileOf(r),
 	}
 	if argv := slices.Concat(config.Entrypoint, config.Cmd); len(argv) > 0 {
 		resp.Path, resp.Args = argv[0], argv[1:]

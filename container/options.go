@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/berth-engine/berth/container/apparmor"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/quota"
@@ -56,6 +57,7 @@ type Defaults struct {
 	LogConfig    container.LogConfig          // Type "": json-file (see docs/lifecycle.md)
 	DetachKeys   string                       // "": ctrl-p,ctrl-q
 	NoNewPrivs   bool                         // daemon.json "no-new-privileges"
+	AppArmor     *apparmor.Profile            // of containers that name none; nil: none
 	Seccomp      string                       // profile as JSON, "unconfined" or "builtin"; "": builtin
 	// Runtimes are the OCI runtimes besides the engine's own, by name: the
 	// program's absolute path, and the arguments that come first.

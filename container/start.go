@@ -150,6 +150,7 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 	in := &spec.Input{
 		ID: r.ID, Config: r.Config, Host: r.HostConfig, User: user,
 		Capabilities: s.caps, Ulimits: s.defaults.Ulimits, NoNewPrivs: s.defaults.NoNewPrivs, Seccomp: s.defaults.Seccomp,
+		AppArmor: s.defaultProfile(),
 	}
 	in.Namespaces.NetGiven = place.ns != nil
 	if _, err := os.Stat("/dev/mqueue"); err != nil {
@@ -187,6 +188,9 @@ func (s *Service) specify(r *Record, user spec.User, mounts *mountSet, place net
 	in.LinkEnv = linkEnv(r, linked)
 	sp, err := spec.Build(in)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.ensureProfile(sp); err != nil {
 		return nil, err
 	}
 	return sp, s.injectDevices(r.HostConfig, sp)

@@ -31,6 +31,8 @@ type About struct {
 	// Seccomp is the profile of containers that name none, as dockerd names it:
 	// "builtin", "unconfined" or a file; "": builtin.
 	Seccomp string
+	// AppArmor: containers that name no profile get the default one.
+	AppArmor bool
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
 	CgroupDriver  string   // "cgroupfs" or "systemd"
@@ -122,6 +124,9 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		FirewallBackend: &system.FirewallInfo{Driver: "nftables"},
 		CDISpecDirs:     []string{},
 		Warnings:        append(host.warnings(), a.Warnings...),
+	}
+	if a.AppArmor {
+		i.SecurityOptions = append([]string{"name=apparmor"}, i.SecurityOptions...)
 	}
 	if a.UserNS {
 		i.SecurityOptions = append(i.SecurityOptions, "name=userns")

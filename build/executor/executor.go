@@ -24,6 +24,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-engine/berth/container/apparmor"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
@@ -45,6 +46,9 @@ type Options struct {
 	CgroupParent string
 	// Capabilities that the kernel knows, for steps with security.insecure.
 	Capabilities []string
+	// AppArmor is the profile of steps without security.insecure. Nil: the host
+	// has none.
+	AppArmor *apparmor.Profile
 	// Devices that steps may ask for by CDI's names.
 	Devices *cdidevices.Manager
 	Log     *slog.Logger // nil: discarded

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-engine/berth/container/apparmor"
 	"github.com/berth-engine/berth/container/spec"
 )
 
@@ -40,6 +41,12 @@ func (x *Executor) specify(s *step, meta bkexecutor.Meta, stdin bool, mounts []s
 			Hostname: meta.Hostname, Env: meta.Env, Cmd: meta.Args, WorkingDir: meta.Cwd, Tty: meta.Tty,
 			AttachStdin: stdin, OpenStdin: stdin, StdinOnce: stdin,
 		},
+	}
+	if x.o.AppArmor != nil {
+		if err := x.o.AppArmor.Ensure(); err != nil {
+			return nil, err
+		}
+		in.AppArmor = apparmor.Name
 	}
 	in.Namespaces.NetGiven = ns != nil
 	if _, err := os.Stat("/dev/mqueue"); err != nil {

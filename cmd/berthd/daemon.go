@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
+	"github.com/berth-engine/berth/container/apparmor"
 	logdriver "github.com/berth-engine/berth/container/logs/driver"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
@@ -153,9 +154,15 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("open the volumes: %w", err)
 	}
+	profile, err := apparmor.Default()
+	if err != nil {
+		d.log.Warn("no default AppArmor profile", "error", err)
+	}
+	defaults := containerDefaults(cfg)
+	defaults.AppArmor = profile
 	containers, err := engine.New(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
-		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: containerDefaults(cfg),
+		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults,
 	})
 	if err != nil {
 		return fmt.Errorf("load the containers: %w", err)
@@ -179,14 +186,14 @@ func (d *daemon) run(parent context.Context) (err error) {
 	builds := build.New(build.Options{
 		CDISpecDirs: cfg.CDISpecDirs, GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
 		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
-		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), Log: d.log, Remapped: remap != nil,
+		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), AppArmor: profile, Log: d.log, Remapped: remap != nil,
 	})
 	defer d.closing("builder", builds.Close)
 
 	api := server.New(server.Options{
 		Builds:     builds,
 		Containers: containers, Images: images, Volumes: volumes, Networks: networks, Events: d.events, Log: d.log,
-		About: d.about(cfg, sandboxProgram), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
+		About: d.about(cfg, sandboxProgram, profile != nil), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
 		Measure:  file.Allocated,
 		Warnings: networks.Warnings,
 		Plugins:  plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
@@ -244,11 +251,12 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func (d *daemon) about(cfg *config.Config, sandboxProgram string) server.About {
+func (d *daemon) about(cfg *config.Config, sandboxProgram string, confined bool) server.About {
 	a := server.About{
 		Version: strings.TrimPrefix(version, "v"), GitCommit: builtFrom(), BuildTime: buildTime,
 		ID: d.id, Name: d.name, DataRoot: cfg.DataRoot, LogDriver: cfg.LogDriver, LogOpts: cfg.LogOpts, Sandbox: sandboxProgram,
 		Seccomp:       cfg.SeccompProfile,
+		AppArmor:      confined,
 		CgroupVersion: "1", CgroupDriver: cfg.CgroupDriver(), UserNS: cfg.UsernsRemap != "",
 	}
 	if cgroup.Detect() == cgroup.V2 {

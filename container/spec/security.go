@@ -81,6 +81,16 @@ func ParseSecurity(opts []string) (Security, error) {
 	return s, nil
 }
 
+// AppArmor is the profile that was asked for, or else the daemon's default. That
+// is "" on a host without AppArmor, where only a profile that was asked for
+// counts.
+func AppArmor(asked, daemon string, privileged bool) string {
+	if asked == "" && daemon != "" && privileged {
+		return unconfined
+	}
+	return cmp.Or(asked, daemon)
+}
+
 // defaults remembers the default profile by bounding set: making it costs more
 // than the rest of the specification. The profiles are shared and not changed.
 var defaults sync.Map // string → *specs.LinuxSeccomp

@@ -42,6 +42,9 @@ type Input struct {
 	// Seccomp is the daemon's profile, as in Security, for containers that are
 	// not privileged and name none; "": the built-in one.
 	Seccomp string
+	// AppArmor is the profile of containers that are not privileged and name
+	// none; "": the host has no AppArmor.
+	AppArmor string
 }
 
 // User is who process 1 runs as.
@@ -115,7 +118,7 @@ func Build(in *Input) (*specs.Spec, error) {
 			ReadonlyPaths: ReadonlyPaths(in.Host),
 		},
 	}
-	s.Process.ApparmorProfile = sec.AppArmor
+	s.Process.ApparmorProfile = AppArmor(sec.AppArmor, in.AppArmor, in.Host.Privileged)
 	if sec.NoNewPrivs != nil {
 		s.Process.NoNewPrivileges = *sec.NoNewPrivs
 	}

@@ -32,6 +32,34 @@ func input(change func(*Input)) *Input {
 	return in
 }
 
+// TestAppArmor: what is asked for counts, then the daemon's profile, from which
+// --privileged frees.
+func TestAppArmor(t *testing.T) {
+	for _, c := range []struct {
+		asked, daemon string
+		privileged    bool
+		want          string
+	}{
+		{"", "", false, ""},
+		{"", "", true, ""},
+		{"own", "", false, "own"}, // the sandbox refuses it
+		{"", "docker-default", false, "docker-default"},
+		{"", "docker-default", true, "unconfined"},
+		{"own", "docker-default", true, "own"},
+		{"unconfined", "docker-default", false, "unconfined"},
+	} {
+		s, err := Build(input(func(in *Input) {
+			in.AppArmor, in.Host.Privileged = c.daemon, c.privileged
+			if c.asked != "" {
+				in.Host.SecurityOpt = []string{"apparmor=" + c.asked}
+			}
+		}))
+		if err != nil || s.Process.ApparmorProfile != c.want {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 func TestGolden(t *testing.T) {
 	yes, limit, weight := true, int64(100), uint16(300)
 	for name, change := range map[string]func(*Input){

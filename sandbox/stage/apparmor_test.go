@@ -48,4 +48,13 @@ func TestAppArmor(t *testing.T) {
 			t.Errorf("reaper=%v, profile %s:\n%s", reaper, name, out)
 		}
 	}
+	spec.Process.Args, spec.Process.ApparmorProfile = []string{"/probe", "pause"}, name
+	b := running(t, spec)
+	p := process("/probe", "read", "/etc/passwd", "/proc/self/attr/apparmor/current")
+	p.ApparmorProfile = name
+	for _, isDirect := range []bool{false, true} {
+		if out, _, err := b.enterBy(isDirect, p, nil); err != nil || strings.Contains(out, "root:x:0") || !strings.Contains(out, `"berth-stage-test (enforce)\n"`) {
+			t.Errorf("a further process, direct %v: %v\n%s", isDirect, err, out)
+		}
+	}
 }

@@ -118,9 +118,10 @@ func (s *setup) script() (*ns.Script, error) {
 	if p.OOMScoreAdj != nil {
 		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/oom_score_adj", Value: strconv.Itoa(*p.OOMScoreAdj)})
 	}
-	if p.ApparmorProfile != "" {
+	if p.ApparmorProfile != "" && !needless(p.ApparmorProfile) {
 		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/attr/apparmor/exec", Value: "exec " + p.ApparmorProfile})
 	}
+	sc.AllProcessors(task.Everywhere[:])
 	sc.DefaultSignals(signals)
 	if !s.KeepKeyring {
 		scriptKeyring(sc)
@@ -165,6 +166,12 @@ func (s *setup) script() (*ns.Script, error) {
 		err = filter()
 	}
 	return sc, err
+}
+
+// needless tells whether a profile asks for nothing: on a host without AppArmor,
+// everything is unconfined.
+func needless(profile string) bool {
+	return profile == "unconfined" && unix.Access("/proc/self/attr/apparmor", unix.F_OK) != nil
 }
 
 // umask is the process's.

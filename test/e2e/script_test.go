@@ -17,6 +17,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// condition tells what scripts ask of the host: [apparmor], whether its kernel
+// confines by AppArmor.
+func condition(name string) (bool, error) {
+	if name != "apparmor" {
+		return false, fmt.Errorf("there is no condition %q", name)
+	}
+	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && strings.HasPrefix(string(b), "Y"), nil
+}
+
 // TestScripts runs the stories in testdata. Beside testscript's own commands
 // they may use:
 //
@@ -37,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup:               setUp,
+		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"berthd":   cmdBerthd,
 			"baseline": cmdBaseline,
