@@ -2,9 +2,15 @@ package ns
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,4 +37,80 @@ func TestAttackSeals(t *testing.T) {
 		}
 		again.Close()
 	}
+}
+
+// A process that restricts itself by a script is in a container already, and not
+// yet what it will be: whoever may trace it there must find no descriptor of the
+// host's in it, close-on-exec or not (CVE-2016-9962).
+func TestAttackCloseOthers(t *testing.T) {
+	host, err := os.Open("/etc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	stdin, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	s := &Script{Program: []string{"/nosuch"}, Args: []string{"x"}}
+	// It waits in the midst of its restrictions until its input ends.
+	var buf [1]byte
+	s.do(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&buf)), 1).keep = &buf
+	s.Find()
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := Spawn(&SpawnSpec{Script: s, Files: []*os.File{stdin, null, null}})
+		ended <- err
+	}()
+	pid := reading(t)
+	entries, err := os.ReadDir("/proc/" + pid + "/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		name, err := os.Readlink("/proc/" + pid + "/fd/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	if len(names) != 4 || slices.Contains(names, "/etc") { // streams and report
+		t.Errorf("descriptors: %q", names)
+	}
+	if _, err := hold.Write([]byte{1}); err != nil { // its end may be open in the child, too
+		t.Fatal(err)
+	}
+	hold.Close()
+	if err := <-ended; !errors.Is(err, unix.ENOENT) {
+		t.Error(err)
+	}
+}
+
+// reading returns our child when it reads from a pipe.
+func reading(t *testing.T) string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		lists, err := filepath.Glob("/proc/self/task/*/children")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, list := range lists {
+			children, _ := os.ReadFile(list) // of a thread that has ended
+			for _, pid := range strings.Fields(string(children)) {
+				call, _ := os.ReadFile("/proc/" + pid + "/syscall")
+				if strings.HasPrefix(string(call), "0 0x0 ") { // read(0, …
+					return pid
+				}
+			}
+		}
+	}
+	t.Fatal("no child waits")
+	return ""
 }

@@ -159,8 +159,7 @@ func (c *child) run() {
 		c.check(stepJoin, e)
 	}
 	if c.script != nil {
-		_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()+1), ^uintptr(0)>>32, 0)
-		c.check(stepFiles, e)
+		c.closeFrom(c.kept() + 1)
 	}
 	if c.unshare != 0 {
 		_, _, e := syscall.RawSyscall(unix.SYS_UNSHARE, c.unshare, 0, 0)
@@ -294,8 +293,7 @@ func (c *child) closeOthers() {
 	for i := range c.join {
 		c.join[i].fd = c.down(c.join[i].fd, c.kept()+1+i)
 	}
-	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()+1+len(c.join)), ^uintptr(0)>>32, 0)
-	c.check(stepFiles, e)
+	c.closeFrom(c.kept() + 1 + len(c.join))
 }
 
 // write writes to a file of the caller's file system.
