@@ -147,7 +147,7 @@ func (r *Runtime) note(i *instance, u *undo) (noted func() error) {
 
 // message makes the launch message, and the order that goes with it.
 func (r *Runtime) message(b *Bundle, i *instance, group *cgroup.Group) (*monitor.Launch, []byte, error) {
-	cfg := &stage.Config{Spec: b.Spec, Reaper: b.Reaper, CgroupDirs: group.JoinDirs()}
+	cfg := &stage.Config{Spec: b.Spec, Reaper: b.Reaper, CgroupDirs: group.JoinDirs(), LastingRoot: true}
 	var err error
 	if cfg.Seccomp, err = seccomp.Compile(b.Spec.Linux.Seccomp); err != nil {
 		return nil, nil, err

@@ -36,6 +36,9 @@ func (l *logger) debugf(format string, args ...any) {
 	}
 }
 
+// tell is debugf for a text.
+func (l *logger) tell(text string) { l.debugf("%s", text) }
+
 // fatal says why the command failed, to people as well if they do not read
 // the log.
 func (l *logger) fatal(err error) {

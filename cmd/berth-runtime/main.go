@@ -94,6 +94,9 @@ func realMain() int {
 		return 1
 	}
 	p.root.Warn = p.log.warn
+	if p.log.debug {
+		p.root.Debug = p.log.tell
+	}
 	status, err := p.run(f.Args())
 	if err != nil {
 		p.log.fatal(err)
@@ -196,7 +199,7 @@ func defaultRoot() string {
 
 // printVersion has the lines that tools look for in runc's.
 func printVersion() {
-	fmt.Println("berth-runtime version", version)
+	fmt.Println(programName(), "version", version)
 	if commit != "" {
 		fmt.Println("commit:", commit)
 	}

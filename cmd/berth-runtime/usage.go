@@ -4,29 +4,38 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 )
 
+// programName is what the program was called as: in runc's place it may be
+// installed under runc's name, and what parses the help and the version of that
+// finds it there.
+func programName() string { return filepath.Base(os.Args[0]) }
+
+// The help has the form of runc's.
 func usage(f *flag.FlagSet) {
-	fmt.Println("Usage: berth-runtime [options] command [options] [arguments]")
-	fmt.Println("\nMakes containers from OCI bundles, with the command line of runc.")
-	fmt.Println("\nCommands:")
+	fmt.Printf("NAME:\n   %s - Open Container Initiative runtime\n", programName())
+	fmt.Printf("\nUSAGE:\n   %s [global options] command [command options] [arguments...]\n", programName())
+	fmt.Printf("\nVERSION:\n   %s\n", version)
+	fmt.Println("\nCOMMANDS:")
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  %s\t%s\n", v.name, v.about)
+		fmt.Fprintf(w, "   %s\t%s\n", v.name, v.about)
 	}
 	_ = w.Flush()
-	options(f)
+	options(f, "GLOBAL OPTIONS:")
 }
 
 func verbUsage(v *verb, f *flag.FlagSet) {
-	fmt.Printf("Usage: berth-runtime %s [options] %s\n\n%s\n", v.name, v.args, v.about)
-	options(f)
+	fmt.Printf("NAME:\n   %s %s - %s\n", programName(), v.name, v.about)
+	fmt.Printf("\nUSAGE:\n   %s %s [command options] %s\n", programName(), v.name, v.args)
+	options(f, "OPTIONS:")
 }
 
 // options lists the flags, those with one letter beside their long names.
-func options(f *flag.FlagSet) {
+func options(f *flag.FlagSet, title string) {
 	short := map[string]string{}
 	f.VisitAll(func(o *flag.Flag) {
 		if len(o.Name) == 1 {
@@ -38,7 +47,7 @@ func options(f *flag.FlagSet) {
 	f.VisitAll(func(o *flag.Flag) { names = append(names, o.Name) })
 	slices.Sort(names)
 	if len(names) > 0 {
-		fmt.Println("\nOptions:")
+		fmt.Println("\n" + title)
 	}
 	for _, name := range names {
 		o := f.Lookup(name)
@@ -56,7 +65,7 @@ func options(f *flag.FlagSet) {
 		if o.DefValue != "" && o.DefValue != "false" && o.DefValue != "0" {
 			text += " (default: " + o.DefValue + ")"
 		}
-		fmt.Fprintf(w, "  %s\t%s\n", left, text)
+		fmt.Fprintf(w, "   %s\t%s\n", left, text)
 	}
 	_ = w.Flush()
 }

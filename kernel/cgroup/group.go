@@ -69,10 +69,30 @@ func Create(parent, id string, r *Resources) (*Group, error) {
 	if err := g.makeFresh(); err != nil {
 		return nil, err
 	}
-	if err := g.setFirst(c); err != nil {
+	if err = g.setFirst(c); err == nil {
+		err = g.limitTCP(r)
+	}
+	if err != nil {
 		return nil, errors.Join(err, g.Destroy())
 	}
 	return g, nil
+}
+
+const tcpLimit = "memory.kmem.tcp.limit_in_bytes"
+
+// limitTCP bounds the memory of TCP's buffers (memory.kernelTCP), which the
+// library leaves out. Cgroup v2 counts them with all other memory and has no
+// such limit; there, and for kernel memory, which Linux 5.16 stopped limiting,
+// the setting has no effect, as the specification says of both.
+func (g *Group) limitTCP(r *Resources) error {
+	dir := g.dirs["memory"]
+	if r == nil || r.Memory == nil || r.Memory.KernelTCP == nil || g.host.mode == V2 || dir == "" {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(dir, tcpLimit), strconv.AppendInt(nil, *r.Memory.KernelTCP, 10), 0); err != nil {
+		return fmt.Errorf("cgroup %s: memory.kernelTCP: %w", g.name, err)
+	}
+	return nil
 }
 
 // setFirst sets the limits of a new group.

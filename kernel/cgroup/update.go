@@ -35,7 +35,13 @@ func (g *Group) Change(r *Resources) (undo func() error, err error) {
 	rules := c.Devices
 	c.Devices, c.SkipDevices = nil, true
 	before := g.remember(c)
+	if m := r.Memory; m != nil && m.KernelTCP != nil {
+		before.add(g.dirs["memory"], tcpLimit)
+	}
 	err = g.set(c)
+	if err == nil {
+		err = g.limitTCP(r)
+	}
 	if err == nil && len(rules) > 0 {
 		// Last, because it cannot be taken back.
 		err = g.set(&cgroups.Resources{Devices: rules})

@@ -121,6 +121,40 @@ func TestUpdateDevicesLast(t *testing.T) {
 	}
 }
 
+// TestKernelTCP: the limit that the library leaves out, and its way back.
+func TestKernelTCP(t *testing.T) {
+	limit := func(n int64) *specs.LinuxResources {
+		return &specs.LinuxResources{Memory: &specs.LinuxMemory{KernelTCP: &n}}
+	}
+	cleanParent(t)
+	g, err := Create(parent, "tcp", limit(1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.Destroy() }() // it may be gone
+	if Detect() == V2 {
+		t.Log("cgroup v2 has no such limit; it is no error there")
+		return
+	}
+	const file = "memory.kmem.tcp.limit_in_bytes"
+	if got := read(t, g, "memory", file); got != "1048576" {
+		t.Errorf("made with %s", got)
+	}
+	undo, err := g.Change(limit(2 << 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, g, "memory", file); got != "2097152" {
+		t.Errorf("changed to %s", got)
+	}
+	if err := undo(); err != nil || read(t, g, "memory", file) != "1048576" {
+		t.Errorf("taken back: %v, %s", err, read(t, g, "memory", file))
+	}
+	if err := g.Update(limit(-1 << 62)); err == nil || !strings.Contains(err.Error(), "memory.kernelTCP") {
+		t.Errorf("a limit that the kernel does not take: %v", err)
+	}
+}
+
 // What the kernel has no file for is refused by name.
 func TestUnsupported(t *testing.T) {
 	h := &host{mode: V1, dirs: map[string]string{"memory": "/m"}}

@@ -76,6 +76,13 @@ type sigaction struct {
 	restorer, mask uintptr
 }
 
+// AllProcessors is task.ResetAffinity; mask is task.Everywhere. That it is not
+// allowed is no error.
+func (s *Script) AllProcessors(mask []uint64) {
+	s.do(unix.SYS_SCHED_SETAFFINITY, 0, uintptr(8*len(mask)), uintptr(unsafe.Pointer(&mask[0]))).pardon = [2]syscall.Errno{unix.EPERM, unix.ENOSYS}
+	s.calls[len(s.calls)-1].keep = mask
+}
+
 // DefaultSignals gives signals their default meaning back; those that are not
 // ignored get it by the execution.
 func (s *Script) DefaultSignals(ignored []int) {

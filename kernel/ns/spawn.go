@@ -44,6 +44,10 @@ type SpawnSpec struct {
 	// into these groups first of all. A single thread that does so does not make
 	// the kernel wait for all processors, as its parent would.
 	Tasks []string
+	// CPUs are the processors that the process may run on when it begins, before
+	// it enters a group; they are the calling thread's own at the time of the
+	// fork. None: those of the caller.
+	CPUs *unix.CPUSet
 	// Before, when set, is called with the process's number when it exists and
 	// before it does anything: to write the mappings of a user namespace that
 	// Clone makes. Its error ends the process.
@@ -107,7 +111,10 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 		return 0, nil, fmt.Errorf("spawn: %w", err)
 	}
 	defer report.Close()
-	if pidNS == nil || s.Twice {
+	if s.Twice {
+		pidNS = nil
+	}
+	if pidNS == nil && s.CPUs == nil {
 		pid, err = s.fork(c)
 	} else {
 		pid, err = s.forkIn(c, pidNS)
@@ -123,8 +130,9 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 // ownPidNS is where the children of this process are, if it says nothing else.
 var ownPidNS = sync.OnceValues(func() (*os.File, error) { return os.Open("/proc/self/ns/pid") })
 
-// forkIn is fork in a pid namespace. That concerns the children of one thread,
-// which goes there, and comes back.
+// forkIn is fork on a thread that goes where the process is to begin: to a pid
+// namespace (nil: it stays), which concerns its children alone, and to some
+// processors. It comes back; a thread that cannot ends.
 func (s *SpawnSpec) forkIn(c *child, pidNS *os.File) (pid int, err error) {
 	home, err := ownPidNS()
 	if err != nil {
@@ -133,17 +141,23 @@ func (s *SpawnSpec) forkIn(c *child, pidNS *os.File) (pid int, err error) {
 	forked := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		err := Enter(pidNS, unix.CLONE_NEWPID)
-		if err != nil {
-			err = fmt.Errorf("join pid namespace: %w", err)
-		} else {
-			pid, err = s.fork(c)
-			if Enter(home, unix.CLONE_NEWPID) != nil {
-				forked <- err
-				return // and the thread ends
+		stays, err := true, error(nil)
+		if s.CPUs != nil {
+			stays = false
+			err = os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(0, s.CPUs))
+		}
+		if err == nil && pidNS != nil {
+			if err = Enter(pidNS, unix.CLONE_NEWPID); err != nil {
+				err = fmt.Errorf("join pid namespace: %w", err)
 			}
 		}
-		runtime.UnlockOSThread()
+		if err == nil {
+			pid, err = s.fork(c)
+			stays = stays && Enter(home, unix.CLONE_NEWPID) == nil
+		}
+		if stays {
+			runtime.UnlockOSThread()
+		}
 		forked <- err
 	}()
 	err = <-forked

@@ -1,9 +1,11 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,14 +36,62 @@ func SetIOPriority(class, priority int) error {
 // SetAffinity lets a thread run on some CPUs only; 0 is the calling thread. What
 // its cpuset does not have is left out; the error is EINVAL if nothing is left.
 func SetAffinity(tid int, cpus []int) error {
-	var set unix.CPUSet
+	set, err := CPUSet(cpus)
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(tid, set))
+}
+
+// CPUSet is a list of CPUs as the kernel takes it. A number that has no place in
+// it is EINVAL.
+func CPUSet(cpus []int) (*unix.CPUSet, error) {
+	set := new(unix.CPUSet)
 	for _, n := range cpus {
-		if n < 0 || n >= 8*int(unsafe.Sizeof(set)) {
-			return fmt.Errorf("CPU %d: %w", n, unix.EINVAL)
+		if n < 0 || n >= 8*int(unsafe.Sizeof(*set)) {
+			return nil, fmt.Errorf("CPU %d: %w", n, unix.EINVAL)
 		}
 		set.Set(n)
 	}
-	return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinity(tid, &set))
+	return set, nil
+}
+
+// Affinity are the calling thread's CPUs.
+func Affinity() (*unix.CPUSet, error) {
+	set := new(unix.CPUSet)
+	return set, os.NewSyscallError("sched_getaffinity", unix.SchedGetaffinity(0, set))
+}
+
+// Mask is a set of CPUs as one hexadecimal number, bit n for CPU n.
+func Mask(set *unix.CPUSet) string {
+	mask := ""
+	for _, word := range set {
+		mask = fmt.Sprintf("%0*x", 2*int(unsafe.Sizeof(word)), uint64(word)) + mask
+	}
+	return "0x" + cmp.Or(strings.TrimLeft(mask, "0"), "0")
+}
+
+// allCPUs is more than any kernel is made for (NR_CPUS is 8192 at most).
+const allCPUs = 8192
+
+// Everywhere is the mask of all processors, for sched_setaffinity(2): the kernel
+// leaves out what the machine, or the cpuset, does not have.
+var Everywhere = func() (mask [allCPUs / 64]uint64) {
+	for i := range mask {
+		mask[i] = ^uint64(0)
+	}
+	return mask
+}()
+
+// ResetAffinity lets the calling thread run on all processors of its cpuset,
+// whatever it has inherited. Since Linux 6.2 entering a cpuset does not do that
+// any more for a process whose processors somebody has chosen.
+func ResetAffinity() error {
+	_, _, e := unix.RawSyscall(unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(Everywhere), uintptr(unsafe.Pointer(&Everywhere)))
+	if e != 0 {
+		return os.NewSyscallError("sched_setaffinity", e)
+	}
+	return nil
 }
 
 // maxNodes is what the largest kernels are made for (MAX_NUMNODES).

@@ -261,6 +261,7 @@ func (m *making) fork() error {
 	}
 	m.onUndo(func() error { m.process.Abandon(); return nil })
 	m.c.Pid, m.c.StartTime = m.process.Pid, m.process.StartTime
+	m.c.root.debug("nsexec container setup: process 1 is %d", m.c.Pid)
 	return nil
 }
 
@@ -295,9 +296,12 @@ func openRootfs(path string) (*os.File, error) {
 }
 
 func (m *making) created() error {
+	m.c.root.debugFilter(m.b.spec)
 	if err := m.process.Created(); err != nil {
 		return err
 	}
+	m.c.root.debug("child process in init(): it is set up")
+	m.c.root.debug("init: closing the pipe to signal completion: it waits for its start")
 	for _, w := range m.process.Warnings {
 		m.c.root.warn("%s", w)
 	}

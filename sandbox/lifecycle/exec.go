@@ -60,7 +60,7 @@ func (r *Root) Exec(ctx context.Context, id string, o *ExecOptions) (int, error)
 		return -1, err
 	}
 	defer func() { _ = p.Close() }() // descriptors alone
-	return finish(p, o)
+	return finish(p, o, r.debug)
 }
 
 func (c *Container) enterable(paused bool) error {
@@ -138,11 +138,14 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 	defer exe.Close()
 	p, err := stage.Enter(exe, e)
 	if err == nil {
+		c.root.debugEntry(p.Pid, e.CPUs)
+		c.root.debugFilter(spec)
 		err = p.Created()
 	}
 	if err != nil {
 		return nil, err
 	}
+	c.root.debug("child process in init(): it waits for its start")
 	for _, w := range p.Warnings {
 		c.root.warn("%s", w)
 	}
@@ -154,7 +157,7 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 }
 
 // finish starts the process and waits for it, unless it is detached.
-func finish(p *stage.Process, o *ExecOptions) (int, error) {
+func finish(p *stage.Process, o *ExecOptions, debug func(string, ...any)) (int, error) {
 	var relay *relay
 	if p.Console != nil && !o.Detach {
 		var err error
@@ -166,6 +169,7 @@ func finish(p *stage.Process, o *ExecOptions) (int, error) {
 	}
 	err := writePidFile(o.PidFile, p.Pid)
 	if err == nil {
+		debug("setns_init: about to exec")
 		err = p.Start()
 	}
 	if err != nil {

@@ -24,11 +24,21 @@ type Root struct {
 	Systemd bool
 	// Warn receives what no caller can be told. Default: nobody.
 	Warn func(text string)
+	// Debug receives what happens on the way, step by step. Default: nobody.
+	Debug func(text string)
 }
 
 func (r *Root) warn(format string, args ...any) {
 	if r.Warn != nil {
 		r.Warn(fmt.Sprintf(format, args...))
+	}
+}
+
+// debug tells a step. Where runc has the same step, its words are part of the
+// line: people and tests look for them.
+func (r *Root) debug(format string, args ...any) {
+	if r.Debug != nil {
+		r.Debug(fmt.Sprintf(format, args...))
 	}
 }
 

@@ -19,7 +19,7 @@ func asks(spec *specs.Spec) string {
 	if runtimeHooks(spec.Hooks) != nil {
 		kinds = append(kinds, frameHooks)
 	}
-	if notifies(spec) {
+	if Notifies(spec) {
 		kinds = append(kinds, frameAgent)
 	}
 	return string(kinds)

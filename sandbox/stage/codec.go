@@ -154,7 +154,7 @@ func (o *Config) describe(c *codec) {
 	if c.reading {
 		o.Spec = &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{}}
 	}
-	for _, v := range []*bool{&o.Reaper, &o.Listen, &o.MakeCwd, &o.NoPivot, &o.HostMounts, &o.KeepKeyring} {
+	for _, v := range []*bool{&o.Reaper, &o.Listen, &o.MakeCwd, &o.NoPivot, &o.HostMounts, &o.KeepKeyring, &o.LastingRoot} {
 		c.flag(v)
 	}
 	num(c, &o.Preserve)

@@ -37,10 +37,14 @@ func (b *box) enterBy(isDirect bool, p *specs.Process, stdin *os.File) (out stri
 	r, w, err := os.Pipe()
 	must(b.t, err)
 	defer r.Close()
-	e, err := Enter(exe, &Entry{
+	entry := &Entry{
 		Pid: b.process.Pid, PidFD: b.process.PidFD, Groups: b.config.CgroupDirs, Order: order,
 		Stdin: stdin, Stdout: w, Stderr: w, Direct: isDirect,
-	})
+	}
+	if a := p.ExecCPUAffinity; a != nil {
+		entry.CPUs = a.Initial
+	}
+	e, err := Enter(exe, entry)
 	w.Close()
 	if err == nil {
 		err = e.Created()

@@ -33,8 +33,7 @@ type Entry struct {
 	// Nofile is the limit of open files where the order has none; nil: the
 	// caller's.
 	Nofile *unix.Rlimit
-	// CPUs is ExecCPUAffinity.Initial of the order's process. A process that is
-	// cloned into its group never runs anywhere else, and does not need it.
+	// CPUs is ExecCPUAffinity.Initial of the order's process.
 	CPUs string
 	// Order is what PrepareEntry made, in a file (ns.DataMemfd).
 	Order *os.File
@@ -72,10 +71,10 @@ func PrepareEntry(c *Config) ([]byte, error) {
 	if err := validateExecution(lean.Spec.Linux); err != nil {
 		return nil, err
 	}
-	if lean.State == nil && notifies(lean.Spec) {
+	if lean.State == nil && Notifies(lean.Spec) {
 		return nil, invalid("seccomp agents need a state to be given to them")
 	}
-	o := order{Config: lean, Notify: notifies(lean.Spec)}
+	o := order{Config: lean, Notify: Notifies(lean.Spec)}
 	return encode(o.describe), nil
 }
 
@@ -167,12 +166,10 @@ func (p *Process) spawn(e *Entry, s *ns.SpawnSpec, kinds int) error {
 	if s.Cgroup != nil {
 		defer s.Cgroup.Close()
 	}
-	if cpus, err := numbers(e.CPUs); err != nil {
-		return err
-	} else if len(cpus) > 0 && len(s.Tasks) > 0 {
-		s.Before = func(pid int) error { return task.SetAffinity(pid, cpus) }
-	}
 	var err error
+	if s.CPUs, err = CPUs(e.CPUs); err != nil {
+		return fmt.Errorf("execCPUAffinity %s: %w", e.CPUs, err)
+	}
 	p.Pid, p.PidFD, err = ns.Spawn(s)
 	if s.Cgroup != nil && errors.Is(err, unix.EBUSY) {
 		// The container moved its processes into groups below, as systemd does;

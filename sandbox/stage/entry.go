@@ -26,6 +26,7 @@ func entryMain(control *os.File) int {
 		{"become undumpable", becomeUndumpable},
 		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.readEntry},
+		{"take processors", s.processors},
 		{"enter root file system", s.enterRoot},
 		{"session keyring", s.keyring},
 		{"open terminal", s.openConsole},

@@ -42,11 +42,11 @@ func NeedsState(spec *specs.Spec) bool {
 			return true
 		}
 	}
-	return notifies(spec)
+	return Notifies(spec)
 }
 
-// notifies tells whether the filter has an agent answer calls.
-func notifies(spec *specs.Spec) bool {
+// Notifies tells whether the filter has an agent answer calls.
+func Notifies(spec *specs.Spec) bool {
 	return spec.Linux != nil && spec.Linux.Seccomp != nil &&
 		slices.ContainsFunc(spec.Linux.Seccomp.Syscalls, func(s specs.LinuxSyscall) bool { return s.Action == specs.ActNotify })
 }

@@ -81,6 +81,7 @@ func initMain(control *os.File) int {
 		{"reset signals", task.DefaultSignals},
 		{"read configuration", s.read},
 		{"join groups", s.joinGroups},
+		{"take processors", s.processors},
 		{"make namespaces", s.makeNamespaces},
 		{"join namespaces", s.joinNamespaces},
 		{"session keyring", s.keyring},

@@ -51,7 +51,7 @@ func (s *setup) mount(m *specs.Mount, source, ahead *os.File) error {
 	case o.bind:
 		return s.bind(m, source)
 	}
-	at, err := s.directory(m)
+	at, missing, err := s.directory(m)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (s *setup) mount(m *specs.Mount, source, ahead *os.File) error {
 	case showsGroups(m):
 		return s.mountCgroups(at, ahead, &o)
 	default:
-		if tree, err = s.newTree(m, &o, at, ahead); err != nil {
+		if tree, err = s.newTree(m, &o, at, ahead, missing); err != nil {
 			return err
 		}
 		if !slices.Contains(s.sealed, tree) {
@@ -92,9 +92,11 @@ func (s *setup) makeAhead(i int, m *specs.Mount, o *mountOptions) (err error) {
 	return err
 }
 
-// newTree is the new file system that is to cover at.
-func (s *setup) newTree(m *specs.Mount, o *mountOptions, at, ahead *os.File) (tree *os.File, err error) {
-	covers := m.Type == "tmpfs" && !o.names("mode") // and has the mode of what it covers
+// newTree is the new file system that is to cover at. A tmpfs has the mode of
+// what it covers, but where there was nothing (missing) it is for everybody, as a
+// tmpfs is by default.
+func (s *setup) newTree(m *specs.Mount, o *mountOptions, at, ahead *os.File, missing bool) (tree *os.File, err error) {
+	covers := m.Type == "tmpfs" && !o.names("mode") && !missing
 	if tree = ahead; tree == nil {
 		if covers {
 			if err := o.addMode(at); err != nil {
@@ -146,35 +148,37 @@ func newFileSystem(m *specs.Mount, o *mountOptions) (*os.File, error) {
 }
 
 // directory returns the place of a new file system, making it if it is
-// missing. /proc, /sys and /dev must be what they are called: an image in
+// missing, which it tells. /proc, /sys and /dev must be what they are called: an image in
 // which they are links would have other steps look elsewhere
 // (CVE-2019-19921, CVE-2025-52565).
-func (s *setup) directory(m *specs.Mount) (*os.File, error) {
+func (s *setup) directory(m *specs.Mount) (at *os.File, missing bool, err error) {
 	if err := s.notInProc(m); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	dest := path.Clean("/" + m.Destination)
 	strict := m.Type == "proc" || m.Type == "sysfs" || dest == "/dev" || dest == "/proc" || dest == "/sys"
 	if strict {
-		at, err := mount.OpenStrict(s.root, dest, unix.O_PATH|unix.O_DIRECTORY, 0)
+		at, err = mount.OpenStrict(s.root, dest, unix.O_PATH|unix.O_DIRECTORY, 0)
 		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-			return nil, fmt.Errorf("filesystem %q must be mounted on ordinary directory", m.Type)
+			return nil, false, fmt.Errorf("filesystem %q must be mounted on ordinary directory", m.Type)
 		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return at, err
-		}
+	} else {
+		at, err = mount.OpenInRoot(s.root, dest, unix.O_PATH|unix.O_DIRECTORY, 0)
 	}
-	if m.Type != "tmpfs" {
-		return mount.MakeDir(s.root, dest, 0o755, 0, 0)
+	if !errors.Is(err, os.ErrNotExist) {
+		return at, false, err
 	}
-	// A tmpfs where there was nothing is for everybody, as a tmpfs is by
-	// default; the directory remembers it for the next start.
+	if m.Type != "tmpfs" || !s.LastingRoot {
+		at, err = mount.MakeDir(s.root, dest, 0o755, 0, 0)
+		return at, true, err
+	}
 	above, err := mount.MakeDir(s.root, path.Dir(dest), 0o755, 0, 0)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	above.Close()
-	return mount.MakeDir(s.root, dest, os.ModeSticky|0o777, 0, 0)
+	at, err = mount.MakeDir(s.root, dest, os.ModeSticky|0o777, 0, 0)
+	return at, true, err
 }
 
 // procFiles may be covered by bind mounts although they lie in /proc, which is

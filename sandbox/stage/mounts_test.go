@@ -128,12 +128,23 @@ func TestInsideProcRefused(t *testing.T) {
 }
 
 func TestTmpfsKeepsMode(t *testing.T) {
-	spec := defaultSpec("/probe", "stat", "/tmp", "/dev/shm", "/new", "/new/one")
-	spec.Mounts = append(spec.Mounts,
-		specs.Mount{Type: "tmpfs", Destination: "/tmp", Options: []string{"size=1m"}},
-		specs.Mount{Type: "tmpfs", Destination: "/new/one"})
-	if out, _ := newBox(t, spec).run(); out != "/tmp 41777 0:0\n/dev/shm 41777 0:0\n/new 40755 0:0\n/new/one 41777 0:0\n" {
-		t.Error(out)
+	for _, lasting := range []bool{false, true} {
+		spec := defaultSpec("/probe", "stat", "/tmp", "/etc", "/dev/shm", "/new", "/new/one")
+		spec.Mounts = append(spec.Mounts,
+			specs.Mount{Type: "tmpfs", Destination: "/tmp", Options: []string{"size=1m"}},
+			specs.Mount{Type: "tmpfs", Destination: "/etc"},
+			specs.Mount{Type: "tmpfs", Destination: "/new/one"})
+		b := newBox(t, spec)
+		b.config.LastingRoot = lasting
+		must(t, os.Chmod(filepath.Join(b.dir, "etc"), 0o710))
+		if out, _ := b.run(); out != "/tmp 41777 0:0\n/etc 40710 0:0\n/dev/shm 41777 0:0\n/new 40755 0:0\n/new/one 41777 0:0\n" {
+			t.Error(out)
+		}
+		// What the next start finds.
+		want := map[bool]os.FileMode{false: 0o755, true: 0o777 | os.ModeSticky}[lasting]
+		if info, err := os.Stat(filepath.Join(b.upper, "new/one")); err != nil || info.Mode() != want|os.ModeDir {
+			t.Errorf("lasting=%v: %v, %v", lasting, info, err)
+		}
 	}
 }
 

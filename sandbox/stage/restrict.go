@@ -93,23 +93,28 @@ func (s *setup) filter() error {
 }
 
 // filterFlags are the flags of seccomp(2) to load the filter with.
-func (s *setup) filterFlags() (flags uintptr, err error) {
-	if s.Spec.Linux.Seccomp != nil {
-		for _, f := range s.Spec.Linux.Seccomp.Flags {
-			switch f {
-			case specs.LinuxSeccompFlagLog:
-				flags |= unix.SECCOMP_FILTER_FLAG_LOG
-			case specs.LinuxSeccompFlagSpecAllow:
-				flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
-			case specs.LinuxSeccompFlagWaitKillableRecv:
-				if s.Notify { // it says how to wait for the agent; the kernel refuses it without one
-					flags |= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-				}
-			case "SECCOMP_FILTER_FLAG_TSYNC":
-				// Of all threads only this one survives execve.
-			default:
-				return 0, fmt.Errorf("seccomp flag %q is unknown", f)
+func (s *setup) filterFlags() (uintptr, error) { return FilterFlags(s.Spec.Linux.Seccomp, s.Notify) }
+
+// FilterFlags are the flags of seccomp(2) that a profile's filter is loaded with;
+// notify tells whether it has an agent.
+func FilterFlags(p *specs.LinuxSeccomp, notify bool) (flags uintptr, err error) {
+	if p == nil {
+		return 0, nil
+	}
+	for _, f := range p.Flags {
+		switch f {
+		case specs.LinuxSeccompFlagLog:
+			flags |= unix.SECCOMP_FILTER_FLAG_LOG
+		case specs.LinuxSeccompFlagSpecAllow:
+			flags |= unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW
+		case specs.LinuxSeccompFlagWaitKillableRecv:
+			if notify { // it says how to wait for the agent; the kernel refuses it without one
+				flags |= unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 			}
+		case "SECCOMP_FILTER_FLAG_TSYNC":
+			// Of all threads only this one survives execve.
+		default:
+			return 0, fmt.Errorf("seccomp flag %q is unknown", f)
 		}
 	}
 	return flags, nil

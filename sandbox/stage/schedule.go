@@ -92,6 +92,20 @@ func validateScheduling(p *specs.Process) error {
 	return nil
 }
 
+// processors gives the process all processors of its groups, in which it is: not
+// those that its maker was held to, by a service manager or by taskset, as with
+// runc. A further process that was given processors to begin with keeps what the
+// kernel makes of these, as the specification says.
+func (s *setup) processors() error {
+	if a := s.Spec.Process.ExecCPUAffinity; s.entered && a != nil && (a.Initial != "" || a.Final != "") {
+		return nil
+	}
+	if err := task.ResetAffinity(); err != nil {
+		s.warn("the process keeps the processors of its maker: %v", err)
+	}
+	return nil
+}
+
 // schedule needs rights that the process gives up, and calls that its filter
 // may refuse.
 func (s *setup) schedule() error {
@@ -124,6 +138,15 @@ func (s *setup) schedule() error {
 		}
 	}
 	return s.memoryPolicy()
+}
+
+// CPUs reads a list of CPUs like "0-3,7". An empty one is nil.
+func CPUs(list string) (*unix.CPUSet, error) {
+	cpus, err := numbers(list)
+	if err != nil || len(cpus) == 0 {
+		return nil, err
+	}
+	return task.CPUSet(cpus)
 }
 
 // maxNumber bounds what a list names; no kernel has as many CPUs or nodes.

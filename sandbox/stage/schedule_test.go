@@ -2,11 +2,16 @@ package stage
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -156,3 +161,57 @@ func TestSELinux(t *testing.T) {
 }
 
 func onlyOneCPU() bool { return runtime.NumCPU() == 1 }
+
+// held lets this whole program run on one processor alone, as a service manager
+// may hold an engine, until the test ends.
+func held(t *testing.T) {
+	t.Helper()
+	all := make([]int, 1024)
+	for i := range all {
+		all[i] = i
+	}
+	set := func(cpus []int) {
+		threads, err := os.ReadDir("/proc/self/task")
+		must(t, err)
+		for _, d := range threads {
+			tid, err := strconv.Atoi(d.Name())
+			must(t, err)
+			if err := task.SetAffinity(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
+				t.Fatal(err)
+			}
+		}
+	}
+	set([]int{0})
+	t.Cleanup(func() { set(all) })
+}
+
+// TestAllProcessors: processes of a container may run on all processors of its
+// groups, whatever their maker may.
+func TestAllProcessors(t *testing.T) {
+	if onlyOneCPU() {
+		t.Log("one processor: nothing to tell apart")
+	}
+	spec := defaultSpec("/probe", "attributes")
+	free, _ := newBox(t, spec).run()
+	b := running(t, defaultSpec("/probe", "pause"))
+	held(t)
+	if out, _ := newBox(t, spec).run(); out != free {
+		t.Errorf("process 1: %s\nwith all processors: %s", out, free)
+	}
+	cpus := func(out string) string {
+		_, after, _ := strings.Cut(out, "\ncpus ")
+		line, _, _ := strings.Cut(after, "\n")
+		return line
+	}
+	p := process("/probe", "attributes")
+	for _, isDirect := range []bool{false, true} {
+		if out, _, err := b.enterBy(isDirect, p, nil); err != nil || cpus(out) != cpus(free) {
+			t.Errorf("a further process, direct %v: %v, %s", isDirect, err, out)
+		}
+	}
+	// What it begins with stays, if nothing else is asked for.
+	p.ExecCPUAffinity = &specs.CPUAffinity{Initial: "0"}
+	if out, _, err := b.enterBy(false, p, nil); err != nil || cpus(out) != "1 true" {
+		t.Errorf("initial processors: %v, %s", err, out)
+	}
+}

@@ -43,6 +43,10 @@ type Config struct {
 	// else in it. Plan.HostMounts tells; the caller then takes it off again
 	// (mount.Remove) when the container is gone, and after any error.
 	HostMounts bool
+	// LastingRoot: the root file system serves more starts than this one. The
+	// place that is made for a tmpfs gets the mode of that, so that the next start,
+	// which finds it, gives the tmpfs the same.
+	LastingRoot bool
 	// KeepKeyring leaves the process the session keyring of its maker.
 	KeepKeyring bool
 }
