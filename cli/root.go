@@ -114,8 +114,8 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 func newContainer(s *Session) *cobra.Command {
 	return group("container", "Manage containers",
 		newAttach(s), newCommit(s), newCp(s), newCreate(s), newDiff(s), newExec(s), newExport(s), newContainerInspect(s), newKill(s), newLogs(s),
-		newContainerLs(s), newPause(s), newPort(s), newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s),
-		newStats(s), newStop(s), newTop(s), newUnpause(s), newUpdate(s), newWait(s))
+		newContainerLs(s), newDrain(s), newPause(s), newPort(s), newPrune(s), newRename(s), newRestart(s), newRm(s), newRun(s), newStart(s),
+		newStats(s), newStop(s), newTop(s), newUndrain(s), newUnpause(s), newUpdate(s), newWait(s))
 }
 
 func newImage(s *Session) *cobra.Command {

@@ -24,6 +24,7 @@ func (s *Service) watchHealth(e *entry) {
 	r := e.record()
 	if !health.Wanted(r.Config.Healthcheck) {
 		e.checkup.Store(nil)
+		s.watchTurn(e)
 		return
 	}
 	c := &checkup{monitor: health.NewMonitor(health.NewCheck(r.Config.Healthcheck), r.StartedAt)}
@@ -51,6 +52,7 @@ func (s *Service) resumeHealth(e *entry) {
 			return s.probe(ctx, e, box, argv)
 		}, func(status container.HealthStatus) {
 			s.announce(e.record(), events.Action("health_status: "+string(status)))
+			s.healthTurn(ctx, e, box, status)
 		})
 	})
 }

@@ -39,6 +39,7 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 		return err
 	}
 	if number == syscall.SIGKILL {
+		s.leave(ctx, e, settled, 0)
 		return s.awaitExit(ctx, e, box, settled, 0)
 	}
 	if err := s.signal(ctx, e, box, number); err != nil && !s.endsNow(settled) {

@@ -97,7 +97,7 @@ func networkError(r *Record, err error) error {
 
 // desired is what the container asks of the network.
 func (s *Service) desired(r *Record) (network.Desired, error) {
-	d := network.Desired{ID: r.ID, Name: r.Name, Mode: network.Bridge, Links: links(r)}
+	d := network.Desired{ID: r.ID, Name: r.Name, Mode: network.Bridge, Links: links(r), Service: serviceOf(r)}
 	for _, text := range s.dnsOf(r).servers {
 		if a, err := netip.ParseAddr(text); err == nil { // checked before
 			d.Servers = append(d.Servers, a)

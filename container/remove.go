@@ -60,6 +60,7 @@ func (s *Service) killFirst(ctx context.Context, e *entry) (*entry, error) {
 		return nil, err
 	}
 	if box != nil {
+		s.leave(ctx, e, settled, 0)
 		if err := s.awaitExit(ctx, e, box, settled, 0); err != nil {
 			return nil, fmt.Errorf("cannot remove container %q: could not kill container: %w", "/"+name, err)
 		}

@@ -86,6 +86,8 @@ func (s *Service) stop(ctx context.Context, e *entry, sig syscall.Signal, timeou
 	if err := fault.Point("container.stop.saved"); err != nil {
 		return err
 	}
+	patience := s.patience(r, timeout)
+	s.leave(ctx, e, settled, leaveFor(patience))
 	if err := s.signal(ctx, e, box, sig); err != nil && !s.endsNow(settled) {
 		return err
 	}
@@ -96,7 +98,7 @@ func (s *Service) stop(ctx context.Context, e *entry, sig syscall.Signal, timeou
 		}
 		s.announce(e.record(), events.ActionUnPause)
 	}
-	if err := s.awaitExit(ctx, e, box, settled, s.patience(r, timeout)); err != nil {
+	if err := s.awaitExit(ctx, e, box, settled, patience); err != nil {
 		return err
 	}
 	s.announce(e.record(), events.ActionStop)

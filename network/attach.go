@@ -47,7 +47,7 @@ func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, erro
 	if err := check(&d); err != nil {
 		return nil, Result{}, err
 	}
-	a := &attachment{}
+	a := &attachment{result: Result{Service: d.Service}}
 	if err := m.enter(d.ID, a); err != nil {
 		return nil, Result{}, err
 	}
@@ -117,7 +117,7 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 			err = u.run(ctx, err)
 		}
 	}()
-	r := Result{Name: d.Name, Servers: d.Servers, Links: d.Links}
+	r := Result{Name: d.Name, Servers: d.Servers, Links: d.Links, Service: d.Service}
 	var plans []*plan
 	for _, w := range d.Networks {
 		p, err := m.claim(w)

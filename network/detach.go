@@ -12,6 +12,7 @@ import (
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/netd"
 )
 
 // Detach gives back what Attach took: addresses, ports, names, rules. The
@@ -20,11 +21,11 @@ import (
 func (m *Manager) Detach(ctx context.Context, id string) error {
 	m.mu.Lock()
 	a := m.attached[id]
-	delete(m.attached, id)
 	var errs []error
 	if a != nil && len(a.rules) > 0 {
 		errs = append(errs, m.unpublish(a))
 	}
+	delete(m.attached, id)
 	m.mu.Unlock()
 	if a == nil {
 		return nil
@@ -64,15 +65,12 @@ func (r *Result) forgetFlows() error {
 	return errors.Join(errs...)
 }
 
-// unpublish removes a's rules; m.mu is held, and a is no longer attached.
+// unpublish takes a's ports back: those who share them get its part. m.mu is
+// held.
 func (m *Manager) unpublish(a *attachment) error {
-	err := m.table.Remove(a.rules)
-	if err != nil {
-		// Somebody removed them already: make sure of all the others.
-		m.log.Warn("take ports back", "error", err)
-		err = m.replace(m.published())
-	}
-	return err
+	before := m.led(a)
+	a.rules = nil
+	return m.turnTo(before, m.led(a))
 }
 
 // Adopt takes over a running container that an earlier Manager attached; ns is
@@ -128,13 +126,20 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 	if err != nil {
 		return err
 	}
+	var turn netd.Turn
+	known := false
+	if !r.Service.none() {
+		turn, known = m.ports.TurnOf(ctx, id)
+	}
 	m.mu.Lock()
-	a.rules = rules
+	// Until somebody asks it again, it is as it was.
+	a.rules, a.ready = rules, known && turn == netd.Ready
+	member := a.member()
 	m.mu.Unlock()
 	// Better a published port that nobody guards, and a container that cannot
 	// resolve names, than none.
 	if want := m.bindings(r); len(want) > 0 {
-		if err := m.ports.Adopt(ctx, id, want); err != nil {
+		if err := m.ports.Adopt(ctx, id, member, want); err != nil {
 			m.log.Error("hold ports of a running container", "container", id, "error", err)
 		}
 	}

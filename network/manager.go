@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -117,7 +116,8 @@ type Manager struct {
 // reserved and nothing else.
 type attachment struct {
 	result  Result
-	rules   []nft.Port
+	rules   []nft.Port // what its ports alone would be
+	ready   bool       // it takes its turn, if it shares ports
 	adopted bool
 }
 
@@ -291,33 +291,6 @@ func (m *Manager) repair() {
 	if err != nil {
 		m.log.Error("repair the firewall's table", "error", err)
 	}
-}
-
-// published is everything that the table should lead on; m.mu is held.
-func (m *Manager) published() []nft.Port {
-	type key struct {
-		ip    netip.Addr
-		port  uint16
-		proto uint8
-	}
-	seen := map[key]bool{}
-	var out []nft.Port
-	add := func(p nft.Port) {
-		k := key{p.HostIP, p.HostPort, p.Proto}
-		if !seen[k] {
-			seen[k] = true
-			out = append(out, p)
-		}
-	}
-	for _, a := range m.attached {
-		for _, p := range a.rules {
-			add(p)
-		}
-	}
-	for _, p := range m.inherited {
-		add(p)
-	}
-	return out
 }
 
 // DNS returns what a container's /etc/resolv.conf should say: name servers,

@@ -41,6 +41,8 @@ type Desired struct {
 	Servers []netip.Addr
 	// Links are other names for names, for this container alone.
 	Links map[string][]string
+	// Service: others of the same may have the same Ports.
+	Service Service
 }
 
 // EndpointSpec is one wanted place on a network. Zero fields are chosen.
@@ -79,6 +81,8 @@ type Result struct {
 	Ports     []PortBinding       `json:"ports,omitempty"`
 	Servers   []netip.Addr        `json:"servers,omitempty"` // as in Desired
 	Links     map[string][]string `json:"links,omitempty"`
+	Service   Service             `json:"service,omitzero"`  // as in Desired
+	Drained   bool                `json:"drained,omitempty"` // as Drain said
 }
 
 // Endpoint is one interface of a sandbox. Addresses of a family that the network

@@ -21,6 +21,9 @@ func TestPolicyHost(t *testing.T) {
 	defer sh(t, "nft delete table inet ufw")
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 	w.want(w.outside, "udp", hostOutside+":5353", "a hello")
+	for _, address := range []string{"127.0.0.1", "[::1]", hostOutside, "172.17.0.1"} {
+		w.want(nil, "udp", address+":5353", "a hello")
+	}
 	w.refused(w.outside, "tcp", hostOutside+":8090")
 	w.refused(w.outside, "tcp", a.ip()+":80")
 	w.want(nil, "tcp", "127.0.0.1:8080", "a 172.17.0.1")

@@ -108,7 +108,7 @@ func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) er
 	if len(specs) == 0 {
 		return nil
 	}
-	bindings, err := m.ports.Reserve(ctx, d.ID, m.wanted(r, specs))
+	bindings, err := m.ports.Reserve(ctx, d.ID, (&attachment{result: *r}).member(), m.wanted(r, specs))
 	if err != nil {
 		return refused(e, err)
 	}
@@ -209,19 +209,9 @@ func (m *Manager) held(r *Result, ports []PortBinding) []netd.Binding {
 func (m *Manager) publish(a *attachment, r Result, rules []nft.Port) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before, old := a.result, a.rules
+	led, before, old := m.led(a), a.result, a.rules
 	a.result, a.rules = r, rules
-	var err error
-	switch {
-	case len(old) > 0:
-		err = m.replace(m.published())
-	case len(rules) > 0:
-		if err = m.table.Add(rules); err != nil {
-			// Somebody removed the table, or an old rule is in the way.
-			m.log.Warn("publish ports", "error", err)
-			err = m.replace(m.published())
-		}
-	}
+	err := m.turnTo(led, m.led(a))
 	if err != nil {
 		a.result, a.rules = before, old
 	}

@@ -50,7 +50,10 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 		return nil
 	}
 	held := func(ports []PortBinding) []netd.Binding { return m.held(&before, ports) }
-	got, err := m.ports.Change(ctx, id, held(kept), m.wanted(&before, fresh))
+	m.mu.Lock()
+	member := a.member()
+	m.mu.Unlock()
+	got, err := m.ports.Change(ctx, id, member, held(kept), m.wanted(&before, fresh))
 	if err != nil {
 		return refused(e, err)
 	}
@@ -66,7 +69,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 		for i, p := range dropped {
 			back[i] = PortSpec{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.ContainerPort, Proto: p.Proto}
 		}
-		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, held(kept), m.wanted(&before, back))
+		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, member, held(kept), m.wanted(&before, back))
 		return errors.Join(err, undone)
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {

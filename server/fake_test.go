@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -156,6 +157,14 @@ func (f *fakeContainers) Top(context.Context, string, string) (container.TopResp
 }
 
 func (f *fakeContainers) Pause(_ context.Context, ref string) error { return f.did("pause " + ref) }
+
+func (f *fakeContainers) Turn(_ context.Context, ref string) (api.ContainerTurn, error) {
+	return api.ContainerTurn{Turn: "ready"}, f.did("turn " + ref)
+}
+
+func (f *fakeContainers) Drain(_ context.Context, ref string, drained bool, wait time.Duration) (api.ContainerTurn, error) {
+	return api.ContainerTurn{Turn: "drained"}, f.did(fmt.Sprintf("drain %s %v %s", ref, drained, wait))
+}
 
 func (f *fakeContainers) Unpause(_ context.Context, ref string) error { return f.did("unpause " + ref) }
 

@@ -48,6 +48,8 @@ type Containers interface {
 	Top(ctx context.Context, ref, psArgs string) (container.TopResponse, error)
 	Pause(ctx context.Context, ref string) error
 	Unpause(ctx context.Context, ref string) error
+	Turn(ctx context.Context, ref string) (api.ContainerTurn, error)
+	Drain(ctx context.Context, ref string, drained bool, wait time.Duration) (api.ContainerTurn, error)
 	Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error)
 	Edit(ctx context.Context, ref string, q *api.ContainerUpdateRequest, dry bool) (api.ContainerUpdateResponse, error)
 	Stats(ctx context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error

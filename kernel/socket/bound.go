@@ -24,10 +24,17 @@ const listening = "0A"
 // AllBound lists the sockets that keep others from binding a port: all of udp,
 // and those of tcp that listen, of both address families, in the network
 // namespace of the calling thread (proc_pid_net(5)).
-func AllBound(proto string) ([]Bound, error) {
+func AllBound(proto string) ([]Bound, error) { return boundIn("/proc/thread-self/net/", proto) }
+
+// BoundBy is AllBound for the network namespace of a process.
+func BoundBy(pid int, proto string) ([]Bound, error) {
+	return boundIn(fmt.Sprintf("/proc/%d/net/", pid), proto)
+}
+
+func boundIn(dir, proto string) ([]Bound, error) {
 	var out []Bound
 	for _, name := range []string{proto, proto + "6"} {
-		data, err := os.ReadFile("/proc/thread-self/net/" + name)
+		data, err := os.ReadFile(dir + name)
 		if os.IsNotExist(err) {
 			continue // a host without IPv6
 		}

@@ -9,9 +9,10 @@ import (
 
 // change makes owner hold what it has of keep, and ports, and nothing else. It
 // does all of it or nothing. The sockets that are kept are not touched.
-func (s *Server) change(ctx context.Context, owner string, keep []Binding, ports []Port) *response {
+func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports []Port) *response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	owner := who.owner
 	if owner == "" {
 		return &response{Error: "change without an owner"}
 	}
@@ -26,14 +27,14 @@ func (s *Server) change(ctx context.Context, owner string, keep []Binding, ports
 	if len(kept) != len(keep) {
 		return &response{Error: fmt.Sprintf("owner %q does not hold all that it wants to keep", owner)}
 	}
-	got, err := s.holdAll(ctx, ports)
+	got, err := s.holdAll(ctx, who, ports)
 	closed := false
 	if err != nil && s.refuse(err).Refusal != nil && blocks(dropped, err) {
 		// What stands in the way is to go: 0.0.0.0:80 for 127.0.0.1:80.
 		s.closeAll(dropped)
 		s.held[owner], closed = kept, true
-		if got, err = s.holdAll(ctx, ports); err != nil {
-			return s.giveBack(ctx, owner, kept, dropped, err)
+		if got, err = s.holdAll(ctx, who, ports); err != nil {
+			return s.giveBack(ctx, who, kept, dropped, err)
 		}
 	}
 	if err != nil {
@@ -47,18 +48,18 @@ func (s *Server) change(ctx context.Context, owner string, keep []Binding, ports
 			h.cut()
 		}
 	}
-	s.put(owner, kept, got)
+	s.put(who, kept, got)
 	return &response{Bindings: append(bindings(kept), bindings(got)...)}
 }
 
 // holdAll binds all ports or none. s.mu is held.
-func (s *Server) holdAll(ctx context.Context, ports []Port) ([]*held, error) {
+func (s *Server) holdAll(ctx context.Context, who opener, ports []Port) ([]*held, error) {
 	var got []*held
 	for _, p := range ports {
-		sockets, err := s.hold(ctx, p)
+		sockets, err := s.hold(ctx, who, p)
 		if err != nil {
 			for _, h := range got {
-				h.close()
+				_ = s.leave(h) // it was just made
 			}
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func blocks(sockets []*held, err error) bool {
 // closeAll stops listening; what is connected stays so. s.mu is held.
 func (s *Server) closeAll(sockets []*held) {
 	for _, h := range sockets {
-		if err := h.close(); err != nil {
+		if err := s.leave(h); err != nil {
 			s.log.Error("close", "port", h.HostPort, "error", err)
 		}
 	}
@@ -86,7 +87,7 @@ func (s *Server) closeAll(sockets []*held) {
 
 // giveBack binds again what was closed for ports that could not be had for
 // another reason, and says that reason. s.mu is held.
-func (s *Server) giveBack(ctx context.Context, owner string, kept, closed []*held, cause error) *response {
+func (s *Server) giveBack(ctx context.Context, who opener, kept, closed []*held, cause error) *response {
 	r := s.refuse(cause)
 	for _, h := range closed {
 		if h.Count > 0 { // which has no socket
@@ -94,33 +95,43 @@ func (s *Server) giveBack(ctx context.Context, owner string, kept, closed []*hel
 			continue
 		}
 		h.cut()
-		again, err := bind(ctx, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort, InName: h.InName}, h.HostIP, h.HostPort)
+		again, err := s.bind(ctx, who, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort, InName: h.InName}, h.HostIP, h.HostPort)
 		if err != nil {
 			s.log.Error("hold again", "port", h.HostPort, "error", err)
 			continue
 		}
-		s.wg.Go(again.serve)
+		s.answerAt(again)
 		kept = append(kept, again)
 	}
-	s.put(owner, kept, nil)
+	s.put(who, kept, nil)
 	return r
 }
 
 // put is what owner holds from now on: what is served already, and what is
 // new. s.mu is held.
-func (s *Server) put(owner string, served, fresh []*held) {
+func (s *Server) put(who opener, served, fresh []*held) {
 	for _, h := range fresh {
-		s.wg.Go(h.serve)
+		s.answerAt(h)
 	}
-	if s.held[owner] = append(served, fresh...); len(s.held[owner]) == 0 {
-		delete(s.held, owner)
+	s.join(who.owner, who.Member)
+	if s.held[who.owner] = append(served, fresh...); len(s.held[who.owner]) == 0 {
+		delete(s.held, who.owner)
+		delete(s.members, who.owner)
+	}
+}
+
+// answerAt serves what reaches the port, if nobody does. s.mu is held.
+func (s *Server) answerAt(h *held) {
+	if d := h.door; d != nil && !d.served {
+		d.served = true
+		s.wg.Go(d.serve)
 	}
 }
 
 // Change makes owner hold keep, which it has, and ports, and nothing else; all
 // of it or nothing. Why not is a *RefusalError.
-func (c *Client) Change(owner string, keep []Binding, ports []Port) ([]Binding, error) {
-	r, err := c.call(&request{Op: opChange, Owner: owner, Keep: keep, Ports: ports})
+func (c *Client) Change(owner string, m Member, keep []Binding, ports []Port) ([]Binding, error) {
+	r, err := c.call(&request{Op: opChange, Owner: owner, Member: m.said(), Keep: keep, Ports: ports})
 	if err != nil {
 		return nil, err
 	}

@@ -53,8 +53,8 @@ func (c *Client) Watch(ctx context.Context) {
 }
 
 // Reserve holds all ports for owner, or none; why not is a *RefusalError.
-func (c *Client) Reserve(owner string, ports []Port) ([]Binding, error) {
-	r, err := c.call(&request{Op: opReserve, Owner: owner, Ports: ports})
+func (c *Client) Reserve(owner string, m Member, ports []Port) ([]Binding, error) {
+	r, err := c.call(&request{Op: opReserve, Owner: owner, Member: m.said(), Ports: ports})
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +67,13 @@ func (c *Client) Release(owner string) error {
 	return err
 }
 
-// List tells what is held, by owner.
-func (c *Client) List() (map[string][]Binding, error) {
+// List tells what is held, by owner, and what owners are to others.
+func (c *Client) List() (map[string][]Binding, map[string]Member, error) {
 	r, err := c.call(&request{Op: opList})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r.Held, nil
+	return r.Held, r.Members, nil
 }
 
 // Resolve has netd answer a container's questions about names on two sockets,

@@ -1,6 +1,7 @@
 package netd
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -27,7 +28,7 @@ func sendAll(c *net.UnixConn, sockets []*held) error {
 		if h.Count > 0 {
 			continue
 		}
-		f, err := h.file()
+		f, err := h.door.file()
 		if err != nil {
 			return err
 		}
@@ -40,22 +41,32 @@ func sendAll(c *net.UnixConn, sockets []*held) error {
 	return nil
 }
 
-// received makes what a binding says of a descriptor.
-func received(b Binding, f *os.File) (h *held, err error) {
-	h = &held{Binding: b}
+// receive puts behind a door, made of a descriptor, what a binding says. Of a
+// door that is there the descriptor is another copy. s.mu is held.
+func (s *Server) receive(who opener, b Binding, f *os.File) (*held, error) {
+	h := &held{Binding: b, owner: who.owner, turn: who.Turn}
+	if d := s.shared(who, h.place()); d != nil {
+		d.enter(h)
+		return h, nil
+	}
+	d := &door{share: who.Share}
 	var ok bool
+	var err error
 	if b.Proto == "tcp" {
-		if h.listener, err = net.FileListener(f); err == nil {
-			_, ok = h.listener.(*net.TCPListener)
+		if d.listener, err = net.FileListener(f); err == nil {
+			_, ok = d.listener.(*net.TCPListener)
 		}
-	} else if h.packets, err = net.FilePacketConn(f); err == nil {
-		_, ok = h.packets.(*net.UDPConn)
+	} else if d.packets, err = net.FilePacketConn(f); err == nil {
+		_, ok = d.packets.(*net.UDPConn)
 	}
-	if err == nil && !ok {
-		h.close()
-		err = fmt.Errorf("a descriptor is no %s socket", b.Proto)
+	if err != nil {
+		return nil, err
 	}
-	return h, err
+	s.open(d, h)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("a descriptor is no %s socket", b.Proto), s.leave(h))
+	}
+	return h, nil
 }
 
 // sockets is how many of the bindings have one.
@@ -70,22 +81,20 @@ func sockets(all []Binding) int {
 }
 
 // restore holds sockets that the engine kept. The files are used up.
-func (s *Server) restore(owner string, want []Binding, files []*os.File) *response {
+func (s *Server) restore(who opener, want []Binding, files []*os.File) *response {
 	defer closeAll(files)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if owner == "" || s.held[owner] != nil || s.heir {
-		return &response{Error: fmt.Sprintf("owner %q holds ports already", owner)}
+	if who.owner == "" || s.held[who.owner] != nil || s.heir {
+		return &response{Error: fmt.Sprintf("owner %q holds ports already", who.owner)}
 	}
 	var got []*held
 	for _, b := range want {
-		h := &held{Binding: b}
+		h := &held{Binding: b, owner: who.owner}
 		if b.Count == 0 {
 			var err error
-			if h, err = received(b, files[0]); err != nil {
-				for _, h := range got {
-					h.close()
-				}
+			if h, err = s.receive(who, b, files[0]); err != nil {
+				s.closeAll(got)
 				return &response{Error: err.Error()}
 			}
 			files[0].Close()
@@ -93,7 +102,7 @@ func (s *Server) restore(owner string, want []Binding, files []*os.File) *respon
 		}
 		got = append(got, h)
 	}
-	s.add(owner, got)
+	s.add(who, got)
 	return &response{Bindings: want}
 }
 
@@ -127,11 +136,11 @@ func closeKept(all []*socket.Kept) {
 
 // Restore has netd hold what an earlier one held, by copies of its sockets,
 // which stay the caller's.
-func (c *Client) Restore(owner string, want []Binding, kept []*socket.Kept) error {
+func (c *Client) Restore(owner string, m Member, want []Binding, kept []*socket.Kept) error {
 	kept = slices.DeleteFunc(slices.Clone(kept), func(k *socket.Kept) bool { return k == nil })
 	if len(kept) != sockets(want) {
 		return fmt.Errorf("%d sockets for %d bindings: %w", len(kept), len(want), os.ErrInvalid)
 	}
-	_, err := c.call(&request{Op: opRestore, Owner: owner, Keep: want}, kept...)
+	_, err := c.call(&request{Op: opRestore, Owner: owner, Member: m.said(), Keep: want}, kept...)
 	return err
 }

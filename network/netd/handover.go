@@ -21,7 +21,7 @@ func (s *Server) handover(c *net.UnixConn) error {
 		all[owner] = bindings(sockets)
 	}
 	known := s.known()
-	if err := writeFrame(c, &response{Version: Version, Held: all, Sandboxes: known.Sandboxes, Records: known.Records}); err != nil {
+	if err := writeFrame(c, &response{Version: Version, Held: all, Members: s.members, Sandboxes: known.Sandboxes, Records: known.Records}); err != nil {
 		return err
 	}
 	for _, owner := range slices.Sorted(maps.Keys(s.held)) {
@@ -43,11 +43,11 @@ func (s *Server) handover(c *net.UnixConn) error {
 	return nil
 }
 
-func (h *held) file() (*os.File, error) {
-	if h.listener != nil {
-		return h.listener.(*net.TCPListener).File()
+func (d *door) file() (*os.File, error) {
+	if d.listener != nil {
+		return d.listener.(*net.TCPListener).File()
 	}
-	return h.packets.(*net.UDPConn).File()
+	return d.packets.(*net.UDPConn).File()
 }
 
 // TakeOver asks the server behind c for its sockets and serves them from now
@@ -64,23 +64,24 @@ func (s *Server) TakeOver(c *net.UnixConn) error {
 	defer s.mu.Unlock()
 	for _, owner := range slices.Sorted(maps.Keys(r.Held)) {
 		var sockets []*held
+		who := opener{owner, r.Members[owner]}
 		for _, b := range r.Held[owner] {
 			if b.Count > 0 {
-				sockets = append(sockets, &held{Binding: b})
+				sockets = append(sockets, &held{Binding: b, owner: owner})
 				continue
 			}
 			f, err := socket.ReceiveFile(c)
 			if err != nil {
 				return err
 			}
-			h, err := received(b, f)
+			h, err := s.receive(who, b, f)
 			f.Close()
 			if err != nil {
 				return err
 			}
 			sockets = append(sockets, h)
 		}
-		s.add(owner, sockets)
+		s.add(who, sockets)
 	}
 	for _, record := range r.Records {
 		s.names.names.Set(record)

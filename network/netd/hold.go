@@ -12,44 +12,46 @@ import (
 	"github.com/berth-engine/berth/kernel/socket"
 )
 
-// held is one socket with what it serves.
+// held is a port of one owner.
 type held struct {
 	Binding
-	listener net.Listener   // tcp
-	packets  net.PacketConn // udp
-	spliced  connections
+	owner   string
+	turn    Turn  // guarded by the door's mu
+	door    *door // nil: a run of ports
+	spliced connections
 	// leads guards ContainerIP while the socket is served; who holds Server.mu
 	// may read it without.
 	leads sync.RWMutex
 }
 
-// close stops listening; what is connected stays so.
-func (h *held) close() error {
-	if h.Count > 0 {
-		return nil
-	}
-	if h.listener != nil {
-		return h.listener.Close()
-	}
-	return h.packets.Close()
+// opener is who wants a port.
+type opener struct {
+	owner string
+	Member
 }
 
 // cut ends what is connected.
 func (h *held) cut() { h.spliced.close() }
 
 // hold binds the sockets for one port: one for an address, one in each family
-// for the wildcard. It binds all or none.
-func (s *Server) hold(ctx context.Context, p Port) ([]*held, error) {
+// for the wildcard. It binds all or none. Who asks for any port of a range gets
+// one for itself.
+func (s *Server) hold(ctx context.Context, who opener, p Port) ([]*held, error) {
 	if p.Count > 1 {
-		return s.holdRun(p)
+		return s.holdRun(who, p)
 	}
 	if p.HostPortEnd <= p.HostPort {
-		return s.holdOne(ctx, p, p.HostPort)
+		return s.holdOne(ctx, who, p, p.HostPort)
 	}
+	alone := who
+	alone.Share = ""
 	var last error
 	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
-		sockets, err := s.holdOne(ctx, p, uint16(port))
+		sockets, err := s.holdOne(ctx, alone, p, uint16(port))
 		if err == nil {
+			for _, h := range sockets {
+				h.door.share = who.Share // others may come
+			}
 			return sockets, nil
 		}
 		last = err
@@ -61,9 +63,9 @@ func (s *Server) hold(ctx context.Context, p Port) ([]*held, error) {
 // address families.
 const tries = 16
 
-func (s *Server) holdOne(ctx context.Context, p Port, port uint16) ([]*held, error) {
+func (s *Server) holdOne(ctx context.Context, who opener, p Port, port uint16) ([]*held, error) {
 	if p.HostIP.IsValid() {
-		h, err := s.bindFree(ctx, p, p.HostIP, port)
+		h, err := s.bindFree(ctx, who, p, p.HostIP, port)
 		if err != nil {
 			return nil, err
 		}
@@ -74,18 +76,18 @@ func (s *Server) holdOne(ctx context.Context, p Port, port uint16) ([]*held, err
 		any4, any6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 	}
 	for try := 0; ; try++ {
-		four, err := s.bindFree(ctx, p, any4, port)
+		four, err := s.bindFree(ctx, who, p, any4, port)
 		if err != nil {
 			return nil, err
 		}
-		six, err := bind(ctx, p, any6, four.HostPort)
+		six, err := s.bind(ctx, who, p, any6, four.HostPort)
 		switch {
 		case err == nil:
 			return []*held{four, six}, nil
 		case socket.NoFamily(err):
 			return []*held{four}, nil // a host without IPv6
 		}
-		if e := four.close(); e != nil {
+		if e := s.leave(four); e != nil {
 			return nil, e
 		}
 		if port != 0 || try == tries {
@@ -95,13 +97,13 @@ func (s *Server) holdOne(ctx context.Context, p Port, port uint16) ([]*held, err
 }
 
 // bindFree makes a socket whose port is in no run that is held.
-func (s *Server) bindFree(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error) {
+func (s *Server) bindFree(ctx context.Context, who opener, p Port, ip netip.Addr, port uint16) (*held, error) {
 	for try := 0; ; try++ {
-		h, err := bind(ctx, p, ip, port)
+		h, err := s.bind(ctx, who, p, ip, port)
 		if err != nil || !s.inRun(p.Proto, ip, h.HostPort) {
 			return h, err
 		}
-		if err := h.close(); err != nil {
+		if err := s.leave(h); err != nil {
 			return nil, err
 		}
 		if port != 0 || try == tries {
@@ -110,26 +112,32 @@ func (s *Server) bindFree(ctx context.Context, p Port, ip netip.Addr, port uint1
 	}
 }
 
-// bind makes one socket. TCP sockets listen, because a port that is merely
-// bound with SO_REUSEADDR can be taken by others, and without it the remains of
-// closed connections would keep us out.
-func bind(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error) {
-	h := &held{Binding: Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, InName: p.InName}}
+// bind makes one socket, or shares one that is there. TCP sockets listen, because
+// a port that is merely bound with SO_REUSEADDR can be taken by others, and
+// without it the remains of closed connections would keep us out.
+func (s *Server) bind(ctx context.Context, who opener, p Port, ip netip.Addr, port uint16) (*held, error) {
+	h := &held{owner: who.owner, turn: who.Turn}
+	h.Binding = Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, InName: p.InName}
+	if d := s.shared(who, h.place()); d != nil && port != 0 {
+		d.enter(h)
+		return h, nil
+	}
 	family := "4"
 	if ip.Is6() {
 		family = "6" // Go sets IPV6_V6ONLY for it
 	}
 	addr := net.JoinHostPort(ip.String(), strconv.Itoa(int(port)))
 	config := net.ListenConfig{}
+	d := &door{share: who.Share}
 	var err error
 	switch p.Proto {
 	case "tcp":
-		if h.listener, err = config.Listen(ctx, "tcp"+family, addr); err == nil {
-			h.HostPort = uint16(h.listener.Addr().(*net.TCPAddr).Port)
+		if d.listener, err = config.Listen(ctx, "tcp"+family, addr); err == nil {
+			h.HostPort = uint16(d.listener.Addr().(*net.TCPAddr).Port)
 		}
 	case "udp":
-		if h.packets, err = config.ListenPacket(ctx, "udp"+family, addr); err == nil {
-			h.HostPort = uint16(h.packets.LocalAddr().(*net.UDPAddr).Port)
+		if d.packets, err = config.ListenPacket(ctx, "udp"+family, addr); err == nil {
+			h.HostPort = uint16(d.packets.LocalAddr().(*net.UDPAddr).Port)
 		}
 	default:
 		err = fmt.Errorf("protocol %q cannot be held", p.Proto)
@@ -137,7 +145,15 @@ func bind(ctx context.Context, p Port, ip netip.Addr, port uint16) (*held, error
 	if err != nil {
 		return nil, &bindError{h.Binding, err}
 	}
+	s.open(d, h)
 	return h, nil
+}
+
+// open puts h behind a new door. Server.mu is held.
+func (s *Server) open(d *door, h *held) {
+	d.at = h.place()
+	s.doors[d.at] = d
+	d.enter(h)
 }
 
 // bindError remembers which socket could not be bound.

@@ -78,6 +78,8 @@ const (
 	opRelease  = "release"
 	opChange   = "change"
 	opLead     = "lead"
+	opTurn     = "turn"
+	opCount    = "connections"
 	opList     = "list"
 	opQuit     = "quit"
 	opHandover = "handover"
@@ -99,6 +101,8 @@ type request struct {
 	Ports   []Port     `json:"ports,omitempty"`
 	Keep    []Binding  `json:"keep,omitempty"` // change; restore: what to hold
 	To      netip.Addr `json:"to,omitzero"`    // lead
+	// Member is what the owner is to others: reserve, change, restore; turn.
+	Member *Member `json:"member,omitempty"`
 
 	Sandbox *dns.Sandbox `json:"sandbox,omitempty"` // resolve
 	// Sockets: two descriptors follow, those of the resolver's UDP and TCP socket.
@@ -106,11 +110,30 @@ type request struct {
 	Record  *dns.Record `json:"record,omitempty"` // record; unrecord: network and endpoint
 }
 
+func (r *request) member() Member {
+	if r.Member == nil {
+		return Member{}
+	}
+	return *r.Member
+}
+
+func (r *request) opener() opener { return opener{r.Owner, r.member()} }
+
+// said is m in a request.
+func (m Member) said() *Member {
+	if m == (Member{}) {
+		return nil
+	}
+	return &m
+}
+
 type response struct {
 	Version  int                  `json:"version,omitempty"`
 	Pid      int                  `json:"pid,omitempty"`
 	Bindings []Binding            `json:"bindings,omitempty"` // reserve, change, copies and restore
 	Held     map[string][]Binding `json:"held,omitempty"`     // list and handover, by owner
+	Members  map[string]Member    `json:"members,omitempty"`  // list and handover, by owner
+	Count    int                  `json:"count,omitempty"`    // connections
 	Refusal  *RefusalError        `json:"refusal,omitempty"`
 	Error    string               `json:"error,omitempty"`
 

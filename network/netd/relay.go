@@ -8,53 +8,18 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/berth-engine/berth/kernel/socket"
 )
-
-// serve passes what reaches the socket to the container until the socket is
-// closed. It returns after everything it started.
-func (h *held) serve() {
-	switch {
-	case h.Count > 0:
-		return
-	case h.listener != nil:
-		h.serveTCP()
-	default:
-		h.serveUDP()
-	}
-}
-
-func (h *held) serveTCP() {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		c, err := h.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond) // out of descriptors: others must end first
-			continue
-		}
-		wg.Go(func() { h.splice(c.(*net.TCPConn)) })
-	}
-}
 
 // splice joins two connections until both directions have ended. Go moves the
 // bytes with splice(2).
-func (h *held) splice(client *net.TCPConn) {
+func (d *door) splice(client *net.TCPConn) {
 	defer client.Close()
-	defer h.spliced.add(client)()
-	from, to := client.RemoteAddr().(*net.TCPAddr).AddrPort(), h.target()
-	c, err := h.dial("tcp", from)
-	if err != nil && h.target() != to { // that address has just gone
-		c, err = h.dial("tcp", from)
-	}
-	if err != nil {
+	h, c := d.reach(client.RemoteAddr().(*net.TCPAddr).AddrPort())
+	if h == nil {
 		_ = client.SetLinger(0) // a reset is what a refused connection looks like
 		return
 	}
+	defer h.spliced.add(client)()
 	server := c.(*net.TCPConn)
 	defer server.Close()
 	defer h.spliced.add(server)()
@@ -95,6 +60,12 @@ func (s *connections) add(c net.Conn) func() {
 	}
 }
 
+func (s *connections) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
 func (s *connections) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,21 +82,6 @@ const (
 	peerIdle = 90 * time.Second
 )
 
-// serveUDP gives every client a socket of its own towards the container, so
-// that answers find their way back.
-func (h *held) serveUDP() {
-	r := &datagrams{socket: h.packets.(*net.UDPConn), dial: h.dial, target: h.target, peers: map[netip.AddrPort]*net.UDPConn{}}
-	defer r.end()
-	for {
-		if err := socket.Readable(r.socket); err != nil {
-			return // closed
-		}
-		if !r.pass() {
-			return
-		}
-	}
-}
-
 // datagram buffers are shared: most sockets never hear anything.
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
@@ -140,48 +96,59 @@ func (r *datagrams) pass() bool {
 	if err != nil {
 		return true // an ICMP error about an earlier datagram
 	}
-	if peer := r.peer(from); peer != nil {
-		_, _ = peer.Write(buf[:n]) // a datagram may be lost, that is its nature
+	if p := r.peer(from); p != nil {
+		_, _ = p.Write(buf[:n]) // a datagram may be lost, that is its nature
 	}
 	return true
 }
 
 type datagrams struct {
 	socket *net.UDPConn
-	dial   func(network string, client netip.AddrPort) (net.Conn, error)
-	target func() netip.Addr
+	door   *door
 	mu     sync.Mutex
-	peers  map[netip.AddrPort]*net.UDPConn
+	peers  map[netip.AddrPort]*peer
 	wg     sync.WaitGroup
 }
 
-func (r *datagrams) peer(from netip.AddrPort) *net.UDPConn {
+// peer is the socket of one client towards the container that it speaks to.
+type peer struct {
+	*net.UDPConn
+	of *held
+}
+
+// stale tells whether it leads elsewhere than it should by now.
+func (p *peer) stale(d *door) bool {
+	return p.RemoteAddr().(*net.UDPAddr).AddrPort().Addr().Unmap() != p.of.target() || !d.has(p.of)
+}
+
+func (r *datagrams) peer(from netip.AddrPort) *peer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.peers[from]; c != nil && c.RemoteAddr().(*net.UDPAddr).AddrPort().Addr().Unmap() != r.target() {
-		c.Close() // it leads elsewhere by now
+	if p := r.peers[from]; p != nil && p.stale(r.door) {
+		p.Close()
 		delete(r.peers, from)
 	}
-	if c := r.peers[from]; c != nil {
-		_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // closed: its reader is about to forget it
-		return c
+	if p := r.peers[from]; p != nil {
+		_ = p.SetReadDeadline(time.Now().Add(peerIdle)) // closed: its reader is about to forget it
+		return p
 	}
-	if len(r.peers) >= maxPeers {
+	h := r.door.choose(nil)
+	if len(r.peers) >= maxPeers || h == nil {
 		return nil
 	}
-	conn, err := r.dial("udp", from)
+	conn, err := h.dial("udp", from)
 	if err != nil {
 		return nil
 	}
-	c := conn.(*net.UDPConn)
-	_ = c.SetReadDeadline(time.Now().Add(peerIdle)) // just opened
-	r.peers[from] = c
-	r.wg.Go(func() { r.back(from, c) })
-	return c
+	p := &peer{conn.(*net.UDPConn), h}
+	_ = p.SetReadDeadline(time.Now().Add(peerIdle)) // just opened
+	r.peers[from] = p
+	r.wg.Go(func() { r.back(from, p) })
+	return p
 }
 
 // back carries answers to one client until it was idle for long.
-func (r *datagrams) back(to netip.AddrPort, c *net.UDPConn) {
+func (r *datagrams) back(to netip.AddrPort, c *peer) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := c.Read(buf)

@@ -12,8 +12,9 @@ import (
 // they are worth: it is seen to that nobody has one of them now, and that none
 // is given to somebody else here. The firewall leads them, in one interval. A
 // program that binds one later hears nothing.
-func (s *Server) holdRun(p Port) ([]*held, error) {
-	h := &held{Binding: Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, Count: p.Count}}
+func (s *Server) holdRun(who opener, p Port) ([]*held, error) {
+	h := &held{owner: who.owner}
+	h.Binding = Binding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, Count: p.Count}
 	switch { // there is no relay from IPv6
 	case h.HostIP.IsValid():
 	case p.Loopback:
@@ -36,8 +37,11 @@ func (s *Server) holdRun(p Port) ([]*held, error) {
 			return nil, &bindError{one, syscall.EADDRINUSE}
 		}
 	}
-	for _, sockets := range s.held {
+	for owner, sockets := range s.held {
 		for _, other := range sockets {
+			if who.Share != "" && s.members[owner].Share == who.Share && other.Count == h.Count && other.place() == h.place() {
+				continue // they share it
+			}
 			if other.Count > 0 && other.Proto == h.Proto && h.HostPort <= other.last() && other.HostPort <= h.last() && socket.Overlap(other.HostIP, h.HostIP) {
 				one := h.Binding
 				one.HostPort, one.Count = max(h.HostPort, other.HostPort), 0

@@ -21,15 +21,18 @@ type Server struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	held map[string][]*held // by owner
-	wg   sync.WaitGroup     // the sockets' relays
-	quit context.CancelFunc
-	heir bool // a successor has the sockets
+	// members are those owners that are more to others than the zero Member.
+	members map[string]Member
+	doors   map[place]*door
+	wg      sync.WaitGroup // the sockets' relays
+	quit    context.CancelFunc
+	heir    bool // a successor has the sockets
 	names
 }
 
 // NewServer returns a server that holds nothing.
 func NewServer(log *slog.Logger) *Server {
-	s := &Server{log: log, held: map[string][]*held{}}
+	s := &Server{log: log, held: map[string][]*held{}, members: map[string]Member{}, doors: map[place]*door{}}
 	s.resolvers = map[string]*resolving{}
 	return s
 }
@@ -134,17 +137,22 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 	case opHello:
 		return &response{Version: min(Version, max(req.Version, 1)), Pid: os.Getpid()}
 	case opReserve:
-		return s.reserve(ctx, req.Owner, req.Ports)
+		return s.reserve(ctx, req.opener(), req.Ports)
 	case opChange:
-		return s.change(ctx, req.Owner, req.Keep, req.Ports)
+		return s.change(ctx, req.opener(), req.Keep, req.Ports)
 	case opLead:
 		return s.lead(req.Owner, req.To)
+	case opTurn:
+		return s.turn(req.Owner, req.member().Turn)
+	case opCount:
+		return s.connected(req.Owner)
 	case opRelease:
 		return s.release(req.Owner)
 	case opRestore:
-		return s.restore(req.Owner, req.Keep, files)
+		return s.restore(req.opener(), req.Keep, files)
 	case opList:
-		return &response{Held: s.list()}
+		held, members := s.list()
+		return &response{Held: held, Members: members}
 	case opResolve:
 		return s.resolve(req.Sandbox, files)
 	case opUnresolve:
@@ -154,7 +162,7 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 	case opNames:
 		return s.all()
 	case opQuit:
-		if len(s.list()) > 0 || len(s.all().Sandboxes) > 0 {
+		if held, _ := s.list(); len(held) > 0 || len(s.all().Sandboxes) > 0 {
 			return &response{Error: "ports are held"}
 		}
 		return &response{}
@@ -164,25 +172,27 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 }
 
 // reserve holds all ports or none.
-func (s *Server) reserve(ctx context.Context, owner string, ports []Port) *response {
+func (s *Server) reserve(ctx context.Context, who opener, ports []Port) *response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	owner := who.owner
 	if owner == "" || s.held[owner] != nil {
 		return &response{Error: fmt.Sprintf("owner %q holds ports already", owner)}
 	}
-	got, err := s.holdAll(ctx, ports)
+	got, err := s.holdAll(ctx, who, ports)
 	if err != nil {
 		return s.refuse(err)
 	}
-	s.add(owner, got)
+	s.add(who, got)
 	return &response{Bindings: bindings(got)}
 }
 
 // add starts serving sockets; s.mu is held.
-func (s *Server) add(owner string, sockets []*held) {
-	s.held[owner] = sockets
+func (s *Server) add(who opener, sockets []*held) {
+	s.held[who.owner] = sockets
+	s.join(who.owner, who.Member)
 	for _, h := range sockets {
-		s.wg.Go(h.serve)
+		s.answerAt(h)
 	}
 }
 
@@ -219,7 +229,7 @@ func (s *Server) release(owner string) *response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.held[owner] {
-		if err := h.close(); err != nil {
+		if err := s.leave(h); err != nil {
 			s.log.Error("close", "port", h.HostPort, "error", err)
 		}
 		if !s.heir {
@@ -227,6 +237,7 @@ func (s *Server) release(owner string) *response {
 		}
 	}
 	delete(s.held, owner)
+	delete(s.members, owner)
 	return &response{}
 }
 
@@ -237,14 +248,14 @@ func (s *Server) Superseded() bool {
 	return s.heir
 }
 
-func (s *Server) list() map[string][]Binding {
+func (s *Server) list() (map[string][]Binding, map[string]Member) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := map[string][]Binding{}
 	for owner, sockets := range s.held {
 		all[owner] = bindings(sockets)
 	}
-	return all
+	return all, maps.Clone(s.members)
 }
 
 func (s *Server) drop() {

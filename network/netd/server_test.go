@@ -95,6 +95,17 @@ func TestProtocol(t *testing.T) {
 		`{"op":"change","owner":"c1","keep":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
 		`{"op":"release","owner":"c1"}`,
 		`{"op":"list"}`,
+		`{"op":"reserve","owner":"s1","member":{"share":"p/web"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
+		`{"op":"reserve","owner":"s2","member":{"share":"p/web","turn":"waiting"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.3","container_port":80}]}`,
+		`{"op":"reserve","owner":"s3","member":{"share":"p/db"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.4","container_port":80}]}`,
+		`{"op":"reserve","owner":"s4","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.4","container_port":80}]}`,
+		`{"op":"turn","owner":"s1","member":{"turn":"drained"}}`,
+		`{"op":"turn","owner":"s1","member":{"turn":"asleep"}}`,
+		`{"op":"connections","owner":"s1"}`,
+		`{"op":"turn","owner":"nobody","member":{"turn":"drained"}}`,
+		`{"op":"list"}`,
+		`{"op":"release","owner":"s1"}`,
+		`{"op":"release","owner":"s2"}`,
 		`{"op":"reserve","owner":"c4","ports":[{"host_ip":"127.0.0.9","host_port":1000,"proto":"udp","container_ip":"127.0.0.3","container_port":1000,"count":300}]}`,
 		`{"op":"reserve","owner":"c5","ports":[{"host_ip":"127.0.0.9","host_port":1200,"proto":"udp","container_ip":"127.0.0.4","container_port":53}]}`,
 		`{"op":"release","owner":"c4"}`,
@@ -160,7 +171,7 @@ func TestBadPeers(t *testing.T) {
 		}
 		c.Close()
 	}
-	if _, err := dial(t, socket).List(); err != nil {
+	if _, _, err := dial(t, socket).List(); err != nil {
 		t.Error(err)
 	}
 	if _, err := Dial(t.Context(), filepath.Join(t.TempDir(), "nosuch")); !errdefs.IsUnavailable(err) {
@@ -202,7 +213,7 @@ func TestHandover(t *testing.T) {
 		{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()},
 		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1},
 	}
-	got, err := client.Reserve("c1", want)
+	got, err := client.Reserve("c1", Member{}, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +230,7 @@ func TestHandover(t *testing.T) {
 	}
 	c.Close()
 	newSocket, _ := serve(t, heir)
-	held, err := dial(t, newSocket).List()
+	held, _, err := dial(t, newSocket).List()
 	if err != nil || fmt.Sprint(held["c1"]) != fmt.Sprint(got) {
 		t.Errorf("the successor holds %v, %v; want %v", held, err, got)
 	}
@@ -269,7 +280,7 @@ func TestReleaseCuts(t *testing.T) {
 	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
 	target := echo(t)
 	client := dial(t, socket)
-	got, err := client.Reserve("c1", []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
+	got, err := client.Reserve("c1", Member{}, []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +297,7 @@ func TestReleaseCuts(t *testing.T) {
 func TestHalfClose(t *testing.T) {
 	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
 	target := echo(t)
-	got, err := dial(t, socket).Reserve("c1", []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
+	got, err := dial(t, socket).Reserve("c1", Member{}, []Port{{HostIP: loopback, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +329,7 @@ func TestCopies(t *testing.T) {
 		{HostIP: loopback, HostPort: 3000, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 3000, Count: 300},
 		{HostIP: loopback, Proto: "udp", ContainerIP: target.Addr(), ContainerPort: 1},
 	}
-	got, err := client.Reserve("c1", want)
+	got, err := client.Reserve("c1", Member{}, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,10 +354,10 @@ func TestCopies(t *testing.T) {
 
 	socket, _ = serve(t, NewServer(slog.New(slog.DiscardHandler)))
 	client = dial(t, socket)
-	if err := client.Restore("c1", held, kept[:1]); err == nil {
+	if err := client.Restore("c1", Member{}, held, kept[:1]); err == nil {
 		t.Error("sockets are missing, and that is well")
 	}
-	if err := client.Restore("c1", held, kept); err != nil {
+	if err := client.Restore("c1", Member{}, held, kept); err != nil {
 		t.Fatal(err)
 	}
 	say(t, waiting, "at last")

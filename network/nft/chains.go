@@ -27,6 +27,7 @@ const (
 func (t *Table) chains(state *State) {
 	t.rules = map[string][]string{}
 	t.order = nil
+	clear(t.spreads)
 	s := t.sets
 
 	raw := t.base("raw", "filter", nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, "prerouting priority raw")
@@ -44,6 +45,9 @@ func (t *Table) chains(state *State) {
 		t.rule(input, f.toIn(f.inner), f.notHome(f.home), fresh(), drop())
 	}
 
+	for i := range state.Ports {
+		t.spread(&state.Ports[i])
+	}
 	if state.Mark != 0 {
 		t.inOthersNames(state.Mark)
 	}
@@ -89,6 +93,7 @@ func (t *Table) publish() {
 			t.rule(chain, local(), f.lookup(f.published))
 			t.rule(chain, local(), f.lookup(f.any))
 			t.rule(chain, local(), f.lookup(f.ranges))
+			t.rule(chain, local(), f.amongWhom())
 		}
 	}
 }
@@ -112,6 +117,9 @@ func (f *familySets) lookup(set *nftables.Set) part {
 // hide gives packets an address that can be answered.
 func (t *Table) hide() {
 	post := t.base("postrouting", "nat", nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, "postrouting priority srcnat")
+	// The host's calls to itself under its address on a network: it would answer
+	// a datagram from another address than the one that was asked.
+	t.rule(post, oifIs("lo"), back())
 	for i := range t.sets.of {
 		f := &t.sets.of[i]
 		// A container that calls a published port of its own network: the answer

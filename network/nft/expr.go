@@ -25,7 +25,9 @@ const (
 	b4  = unix.NFT_REG32_01
 	c4  = unix.NFT_REG32_02
 	e4  = unix.NFT_REG32_04
+	d4  = unix.NFT_REG32_03
 	f4  = unix.NFT_REG32_05
+	g4  = unix.NFT_REG32_06
 )
 
 // statusDNAT is IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h: the
@@ -62,12 +64,13 @@ type family struct {
 	dst     uint32
 	port    uint32 // register after an address at a16, and the one after
 	port2   uint32
+	slot    uint32 // the one after these
 	address nftables.SetDatatype
 }
 
 var (
-	four = family{"4", "ip", unix.NFPROTO_IPV4, 4, 12, 16, b4, c4, nftables.TypeIPAddr}
-	six  = family{"6", "ip6", unix.NFPROTO_IPV6, 16, 8, 24, e4, f4, nftables.TypeIP6Addr}
+	four = family{"4", "ip", unix.NFPROTO_IPV4, 4, 12, 16, b4, c4, d4, nftables.TypeIPAddr}
+	six  = family{"6", "ip6", unix.NFPROTO_IPV6, 16, 8, 24, e4, f4, g4, nftables.TypeIP6Addr}
 )
 
 func familyOf(a netip.Addr) *family {
@@ -188,10 +191,13 @@ func l4(text string, proto byte) part {
 	}}
 }
 
-// iifIs matches packets that come from a link.
-func iifIs(name string) part {
-	return part{`iifname "` + name + `"`, []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: a16},
+// iifIs matches packets that come from a link, oifIs those that go to it.
+func iifIs(name string) part { return linkIs("iifname", expr.MetaKeyIIFNAME, name) }
+func oifIs(name string) part { return linkIs("oifname", expr.MetaKeyOIFNAME, name) }
+
+func linkIs(word string, key expr.MetaKey, name string) part {
+	return part{word + ` "` + name + `"`, []expr.Any{
+		&expr.Meta{Key: key, Register: a16},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: ifname(name)},
 	}}
 }

@@ -24,13 +24,13 @@ type run struct {
 func runs(ports []Port) []run {
 	ports = slices.Clone(ports)
 	slices.SortFunc(ports, func(a, b Port) int {
-		return cmp.Or(a.HostIP.Compare(b.HostIP), cmp.Compare(a.Proto, b.Proto), a.ContainerIP.Compare(b.ContainerIP), cmp.Compare(a.HostPort, b.HostPort))
+		return cmp.Or(a.HostIP.Compare(b.HostIP), cmp.Compare(a.Proto, b.Proto), a.ContainerIP.Compare(b.ContainerIP), cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.Slot, b.Slot))
 	})
 	var out []run
 	for i := 0; i < len(ports); {
 		p, n := ports[i], 1
 		follows := func(q Port) bool {
-			return q.HostIP == p.HostIP && q.Proto == p.Proto && q.ContainerIP == p.ContainerIP && !q.Routed &&
+			return q.HostIP == p.HostIP && q.Proto == p.Proto && q.ContainerIP == p.ContainerIP && q.Slot == p.Slot && q.Of == p.Of && !q.Routed &&
 				q.HostPort == q.ContainerPort && int(q.HostPort) == int(p.HostPort)+n
 		}
 		for !p.Routed && p.HostPort == p.ContainerPort && i+n < len(ports) && follows(ports[i+n]) {
@@ -61,11 +61,10 @@ func (t *Table) content(ports []Port) content {
 				set = f.opened
 			}
 			c.add(set, nftables.SetElement{Key: socketKey(r.ContainerIP, r.Proto, r.ContainerPort)})
+		case r.Of > 0:
+			f.share(c, &r)
 		case r.last > r.HostPort:
-			first, last := r.HostIP, r.HostIP
-			if r.HostIP.IsUnspecified() {
-				first, last = bounds(netip.PrefixFrom(r.HostIP, 0))
-			}
+			first, last := r.addresses()
 			c.add(f.ranges, nftables.SetElement{
 				Key: socketKey(first, r.Proto, r.HostPort), KeyEnd: socketKey(last, r.Proto, r.last), Val: r.ContainerIP.AsSlice(),
 			})
@@ -81,6 +80,14 @@ func (t *Table) content(ports []Port) content {
 		}
 	}
 	return c
+}
+
+// addresses are the first and the last of the host's that are meant.
+func (r *run) addresses() (first, last netip.Addr) {
+	if r.HostIP.IsUnspecified() {
+		return bounds(netip.PrefixFrom(r.HostIP, 0))
+	}
+	return r.HostIP, r.HostIP
 }
 
 // routed tells whether an address is on a network of that gateway mode.

@@ -37,6 +37,9 @@ type familySets struct {
 	published *nftables.Set // address . protocol . port: container's address . port
 	any       *nftables.Set // protocol . port: the same
 	ranges    *nftables.Set // address . protocol . port, intervals: container's address
+	among     *nftables.Set // address . protocol . port, intervals: goto among how many
+	shared    *nftables.Set // the same . which of them: container's address . port
+	sharedIn  *nftables.Set // the same, of ranges: container's address
 	opened    *nftables.Set // container's address . protocol . port
 	direct    *nftables.Set // the same, for trusted links
 }
@@ -59,6 +62,7 @@ func newSets(table *nftables.Table) *sets {
 		address := f.address
 		socket := concat(address, nftables.TypeInetProto, nftables.TypeInetService)
 		target := concat(address, nftables.TypeInetService)
+		slot := concat(address, nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeMark)
 		s.of[i] = familySets{
 			family: f,
 			apart:  add(nftables.Set{Name: "apart" + f.digit, KeyType: link}),
@@ -74,9 +78,12 @@ func newSets(table *nftables.Table) *sets {
 				Name: "published" + f.digit + "_any", IsMap: true, DataType: target, KeyByteOrder: binaryutil.BigEndian,
 				KeyType: concat(nftables.TypeInetProto, nftables.TypeInetService),
 			}),
-			ranges: add(nftables.Set{Name: "published" + f.digit + "_ranges", IsMap: true, KeyType: socket, DataType: address, Interval: true}),
-			opened: add(nftables.Set{Name: "opened" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),
-			direct: add(nftables.Set{Name: "direct" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),
+			ranges:   add(nftables.Set{Name: "published" + f.digit + "_ranges", IsMap: true, KeyType: socket, DataType: address, Interval: true}),
+			among:    add(nftables.Set{Name: "among" + f.digit, IsMap: true, KeyType: socket, DataType: nftables.TypeVerdict, Interval: true}),
+			shared:   add(nftables.Set{Name: "shared" + f.digit, IsMap: true, KeyType: slot, DataType: target, Interval: true}),
+			sharedIn: add(nftables.Set{Name: "shared" + f.digit + "_ranges", IsMap: true, KeyType: slot, DataType: address, Interval: true}),
+			opened:   add(nftables.Set{Name: "opened" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),
+			direct:   add(nftables.Set{Name: "direct" + f.digit, KeyType: socket, KeyByteOrder: binaryutil.BigEndian}),
 		}
 	}
 	return s

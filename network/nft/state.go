@@ -71,6 +71,9 @@ type Port struct {
 	// on a Routed network and to Trusted links on others, or with State.Direct
 	// to everybody outside; HostIP and HostPort are not used.
 	Routed bool
+	// Of ports that several containers share, this is the one with the number
+	// Slot, beginning with 0, of so many; Of is 0 where nobody else shares it.
+	Slot, Of uint16
 }
 
 // State is all that the table says.

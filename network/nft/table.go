@@ -28,11 +28,12 @@ type Table struct {
 	ruleset
 	sets     *sets
 	networks []Network
+	spreads  map[uint16]int // ports that are shared by so many: for each number there is a chain
 }
 
 // Open connects to the kernel; nothing is changed yet.
 func Open(name string) (*Table, error) {
-	t := &Table{}
+	t := &Table{spreads: map[uint16]int{}}
 	if err := t.connect(name, nftables.TableFamilyINet); err != nil {
 		return nil, err
 	}
@@ -128,28 +129,40 @@ func (t *Table) Ports() ([]Port, error) {
 				out = append(out, f.parse(set, e)...)
 			}
 		}
+		shared, err := t.readShared(f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, shared...)
 	}
 	return out, nil
 }
 
 // Add publishes ports; on an error none of them is.
-func (t *Table) Add(ports []Port) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if err := t.change(t.content(ports), t.conn.SetAddElements); err != nil {
-		return err
-	}
-	return t.flush("publish ports")
-}
+func (t *Table) Add(ports []Port) error { return t.Change(nil, ports) }
 
 // Remove takes back ports that were added by one call.
-func (t *Table) Remove(ports []Port) error {
+func (t *Table) Remove(ports []Port) error { return t.Change(ports, nil) }
+
+// Change takes back ports that were added by one call, and publishes others, in
+// one transaction: what is in both for a port of the host is at no moment
+// closed. On an error nothing is changed.
+func (t *Table) Change(remove, add []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.change(t.content(ports), t.conn.SetDeleteElements); err != nil {
+	for i := range add {
+		t.spread(&add[i])
+	}
+	if err := t.change(t.content(remove), t.conn.SetDeleteElements); err != nil {
 		return err
 	}
-	return t.flush("take ports back")
+	if err := t.change(t.content(add), t.conn.SetAddElements); err != nil {
+		return err
+	}
+	for i := range remove {
+		t.gather(&remove[i])
+	}
+	return t.flush("publish ports")
 }
 
 // Delete removes the whole table.

@@ -34,6 +34,12 @@ func listRuleset(t *testing.T) string {
 	return string(out)
 }
 
+// spread makes a port one of those that several containers share.
+func spread(p Port, slot, of int) []Port {
+	p.Slot, p.Of = uint16(slot), uint16(of)
+	return []Port{p}
+}
+
 // example has networks of every kind.
 func example() State {
 	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
@@ -67,6 +73,15 @@ func example() State {
 	}
 	for n := range uint16(100) {
 		s.Ports = append(s.Ports, port("0.0.0.0", 10000+n, unix.IPPROTO_UDP, "172.18.0.3", 10000+n))
+	}
+	for i, a := range []string{"172.18.0.4", "172.18.0.5", "172.17.0.6"} {
+		s.Ports = append(s.Ports, spread(port("0.0.0.0", 8000, unix.IPPROTO_TCP, a, 80), i, 3)...)
+	}
+	for i, a := range []string{"fd00:18::4", "fd00:18::5"} {
+		s.Ports = append(s.Ports, spread(port("2001:db8::1", 8000, unix.IPPROTO_TCP, a, 80), i, 2)...)
+		for n := range uint16(40) {
+			s.Ports = append(s.Ports, spread(port("::", 7000+n, unix.IPPROTO_UDP, a, 7000+n), i, 2)...)
+		}
 	}
 	return s
 }

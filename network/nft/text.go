@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -129,8 +130,14 @@ func verdictText(v *expr.Verdict) string {
 
 // rawVerdict reads NFTA_DATA_VERDICT: attributes with the code and the chain.
 func rawVerdict(raw []byte) string {
-	if i := bytes.Index(raw, []byte(lonely)); i >= 0 {
-		return "goto " + lonely
+	d, err := netlink.NewAttributeDecoder(raw)
+	if err != nil {
+		return "?"
+	}
+	for d.Next() {
+		if d.Type() == unix.NFTA_VERDICT_CHAIN {
+			return "goto " + d.String()
+		}
 	}
 	return "accept"
 }
@@ -170,6 +177,8 @@ func partText(kind string, b []byte) string {
 		return fmt.Sprint(b[0])
 	case nftables.TypeInetService.Name:
 		return fmt.Sprint(binary.BigEndian.Uint16(b))
+	case nftables.TypeMark.Name:
+		return fmt.Sprintf("0x%08x", binary.BigEndian.Uint32(b)) // of our intervals
 	case nftables.TypeDevGroup.Name:
 		return fmt.Sprint(binary.NativeEndian.Uint32(b))
 	}

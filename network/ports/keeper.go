@@ -38,6 +38,7 @@ type Keeper struct {
 	client  *netd.Client
 	started *exec.Cmd                 // nil: an earlier engine started it
 	held    map[string][]netd.Binding // what we want held, by owner
+	members map[string]netd.Member    // what owners are to others, but for the zero Member
 	kept    map[string]*kept          // copies of its sockets
 	lost    []string                  // what could not be held again, for users to read
 
@@ -48,7 +49,7 @@ type Keeper struct {
 // Open takes over the running netd, or starts one. A running one of another
 // version, or whose program was replaced since, hands its sockets to a new one.
 func Open(ctx context.Context, o Options) (*Keeper, error) {
-	k := &Keeper{o: o, held: map[string][]netd.Binding{}, kept: map[string]*kept{}, resolvers: map[string]*resolver{}, records: map[place]dns.Record{}}
+	k := &Keeper{o: o, held: map[string][]netd.Binding{}, members: map[string]netd.Member{}, kept: map[string]*kept{}, resolvers: map[string]*resolver{}, records: map[place]dns.Record{}}
 	client, err := netd.Dial(ctx, o.Socket)
 	switch {
 	case err == nil && !k.outdated(client.Pid()):
@@ -66,25 +67,76 @@ func Open(ctx context.Context, o Options) (*Keeper, error) {
 }
 
 // Reserve holds all ports for owner, or none; why not is a *netd.RefusalError.
-func (k *Keeper) Reserve(ctx context.Context, owner string, want []netd.Port) ([]netd.Binding, error) {
+func (k *Keeper) Reserve(ctx context.Context, owner string, m netd.Member, want []netd.Port) ([]netd.Binding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var got []netd.Binding
 	err := k.call(ctx, func(c *netd.Client) (err error) {
-		got, err = c.Reserve(owner, fold(want))
+		got, err = c.Reserve(owner, m, fold(want))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	k.held[owner] = got
+	k.note(owner, m, got)
 	k.keep(owner)
 	return unfold(got), nil
 }
 
+// note is what owner has from now on; k.mu is held.
+func (k *Keeper) note(owner string, m netd.Member, held []netd.Binding) {
+	delete(k.members, owner)
+	delete(k.held, owner)
+	if len(held) > 0 {
+		k.held[owner] = held
+		if m != (netd.Member{}) {
+			k.members[owner] = m
+		}
+	}
+}
+
+// Turn has owner take its turn or not from now on.
+func (k *Keeper) Turn(ctx context.Context, owner string, t netd.Turn) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m := k.members[owner]
+	if len(k.held[owner]) == 0 || m.Turn == t {
+		return nil
+	}
+	m.Turn = t
+	k.note(owner, m, k.held[owner])
+	return k.call(ctx, func(c *netd.Client) error { return c.Turn(owner, t) })
+}
+
+// TurnOf is what berth-netd knows of an owner from before the engine was
+// restarted; false: it holds nothing for it.
+func (k *Keeper) TurnOf(ctx context.Context, owner string) (netd.Turn, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var turn netd.Turn
+	known := false
+	err := k.call(ctx, func(c *netd.Client) error {
+		held, members, err := c.List()
+		turn, known = members[owner].Turn, len(held[owner]) > 0
+		return err
+	})
+	return turn, err == nil && known
+}
+
+// Connections is how many TCP connections netd passes on for owner.
+func (k *Keeper) Connections(ctx context.Context, owner string) (n int, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	err = k.call(ctx, func(c *netd.Client) (err error) {
+		n, err = c.Connections(owner)
+		return err
+	})
+	return n, err
+}
+
 // Change makes owner hold keep, which it has, and want; all of it or nothing.
 // Why not is a *netd.RefusalError.
-func (k *Keeper) Change(ctx context.Context, owner string, keep []netd.Binding, want []netd.Port) ([]netd.Binding, error) {
+func (k *Keeper) Change(ctx context.Context, owner string, m netd.Member, keep []netd.Binding, want []netd.Port) ([]netd.Binding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	wanted := make(map[netd.Binding]bool, len(keep))
@@ -107,16 +159,14 @@ func (k *Keeper) Change(ctx context.Context, owner string, keep []netd.Binding, 
 	k.letGoBut(owner, stay)
 	var got []netd.Binding
 	err := k.call(ctx, func(c *netd.Client) (err error) {
-		got, err = c.Change(owner, stay, fold(want))
+		got, err = c.Change(owner, m, stay, fold(want))
 		return err
 	})
 	if err != nil {
 		k.keep(owner)
 		return nil, err
 	}
-	if k.held[owner] = got; len(got) == 0 {
-		delete(k.held, owner)
-	}
+	k.note(owner, m, got)
 	k.keep(owner)
 	return unfold(got), nil
 }
@@ -149,30 +199,33 @@ func (k *Keeper) Release(ctx context.Context, owner string) error {
 	if _, ok := k.held[owner]; !ok {
 		return nil
 	}
-	delete(k.held, owner)
+	k.note(owner, netd.Member{}, nil)
 	k.letGo(owner)
 	return k.call(ctx, func(c *netd.Client) error { return c.Release(owner) })
 }
 
 // Adopt makes sure that owner has exactly these, as it had before the engine
 // was restarted.
-func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) error {
+func (k *Keeper) Adopt(ctx context.Context, owner string, m netd.Member, want []netd.Binding) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	want = refold(want)
 	return k.call(ctx, func(c *netd.Client) error {
-		all, err := c.List()
+		all, members, err := c.List()
 		if err != nil {
 			return err
 		}
 		have := all[owner]
-		if sameBindings(have, want) {
-			k.held[owner] = want
+		if sameBindings(have, want) && members[owner].Share == m.Share {
+			k.note(owner, m, want)
 			k.keep(owner)
-			return nil
+			if members[owner].Turn == m.Turn {
+				return nil
+			}
+			return c.Turn(owner, m.Turn)
 		}
 		k.letGo(owner)
-		delete(k.held, owner)
+		k.note(owner, netd.Member{}, nil)
 		if len(have) > 0 {
 			if err := c.Release(owner); err != nil {
 				return err
@@ -181,8 +234,8 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, want []netd.Binding) e
 		if len(want) == 0 {
 			return nil
 		}
-		k.held[owner] = want
-		if err := hold(c, owner, want); err != nil {
+		k.note(owner, m, want)
+		if err := hold(c, owner, m, want); err != nil {
 			return err
 		}
 		k.keep(owner)
@@ -203,12 +256,12 @@ func sameBindings(a, b []netd.Binding) bool {
 }
 
 // hold reserves very specific bindings.
-func hold(c *netd.Client, owner string, bindings []netd.Binding) error {
+func hold(c *netd.Client, owner string, m netd.Member, bindings []netd.Binding) error {
 	want := make([]netd.Port, len(bindings))
 	for i, b := range bindings {
 		want[i] = asked(b)
 	}
-	_, err := c.Reserve(owner, want)
+	_, err := c.Reserve(owner, m, want)
 	return err
 }
 
@@ -217,7 +270,7 @@ func (k *Keeper) Prune(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.call(ctx, func(c *netd.Client) error {
-		all, err := c.List()
+		all, _, err := c.List()
 		if err != nil {
 			return err
 		}
@@ -268,7 +321,7 @@ func (k *Keeper) recover(ctx context.Context) error {
 	default:
 		return err
 	}
-	all, err := k.client.List()
+	all, _, err := k.client.List()
 	if err != nil {
 		return err
 	}
@@ -314,7 +367,7 @@ func (k *Keeper) check(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.call(ctx, func(c *netd.Client) error {
-		_, err := c.List()
+		_, _, err := c.List()
 		return err
 	})
 }

@@ -59,14 +59,14 @@ func (k *Keeper) letGoBut(owner string, stay []netd.Binding) {
 func (k *Keeper) holdAgain(owner string) error {
 	want := k.held[owner]
 	if h := k.kept[owner]; h != nil && sameBindings(h.bindings, want) {
-		err := k.client.Restore(owner, h.bindings, h.sockets)
+		err := k.client.Restore(owner, k.members[owner], h.bindings, h.sockets)
 		if err == nil {
 			return nil
 		}
 		k.o.Log.Warn("hold kept sockets again", "owner", owner, "error", err)
 	}
 	k.letGo(owner)
-	err := hold(k.client, owner, want)
+	err := hold(k.client, owner, k.members[owner], want)
 	if err == nil {
 		k.keep(owner)
 	}

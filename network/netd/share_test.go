@@ -1,0 +1,268 @@
+package netd
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"testing"
+)
+
+// says answers each connection with a word, then echoes.
+func says(t *testing.T, word string) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				fmt.Fprintln(c, word)
+				_, _ = io.Copy(c, c) // until either side is gone
+			}()
+		}
+	}()
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// TestShare: two of one share have one port. Who comes is spread over those whose
+// turn it is; what is connected stays so; the last one to go shuts the port.
+func TestShare(t *testing.T) {
+	first := NewServer(slog.New(slog.DiscardHandler))
+	socket, _ := serve(t, first)
+	client := dial(t, socket)
+	web := Member{Share: "p/web"}
+	port := free(t)
+	at := netip.AddrPortFrom(loopback, port).String()
+	want := func(target netip.AddrPort) []Port {
+		return []Port{{HostIP: loopback, HostPort: port, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}}
+	}
+	reserve := func(owner string, m Member) {
+		t.Helper()
+		if _, err := client.Reserve(owner, m, want(says(t, owner))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func() string {
+		t.Helper()
+		c, err := net.Dial("tcp", at)
+		if err != nil { // a reset may come as soon as this
+			return ""
+		}
+		defer c.Close()
+		word, _ := bufio.NewReader(c).ReadString('\n')
+		return word[:max(len(word)-1, 0)]
+	}
+	count := func(n int) map[string]int {
+		t.Helper()
+		got := map[string]int{}
+		for range n {
+			got[ask()]++
+		}
+		return got
+	}
+	turn := func(owner string, turn Turn) {
+		t.Helper()
+		if err := client.Turn(owner, turn); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	reserve("a", web)
+	twice := append(want(says(t, "x")), want(says(t, "y"))...)
+	if _, err := client.Reserve("greedy", web, twice); err == nil {
+		t.Error("one owner has a port twice")
+	}
+	reserve("b", web)
+	for _, m := range []Member{{}, {Share: "p/db"}} {
+		if _, err := client.Reserve("c", m, want(says(t, "c"))); err == nil || !err.(*RefusalError).Allocated {
+			t.Errorf("%+v got the port: %v", m, err)
+		}
+	}
+	if got := count(200); got["a"] < 50 || got["b"] < 50 || len(got) != 2 {
+		t.Errorf("spread %v", got)
+	}
+	turn("a", Waiting)
+	if got := count(20); got["b"] != 20 {
+		t.Errorf("a waits: %v", got)
+	}
+	turn("b", Waiting)
+	if got := count(100); got["a"] == 0 || got["b"] == 0 {
+		t.Errorf("both wait: %v", got)
+	}
+	turn("a", Ready)
+	c, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	if word, err := r.ReadString('\n'); word != "a\n" {
+		t.Fatal(word, err)
+	}
+	turn("a", Drained)
+	if got := count(20); got["b"] != 20 {
+		t.Errorf("a is drained: %v", got)
+	}
+	fmt.Fprintln(c, "still here")
+	if word, err := r.ReadString('\n'); word != "still here\n" {
+		t.Errorf("a connection of who was drained: %q, %v", word, err)
+	}
+
+	// Another server takes over, and then another one the kept copies.
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heir := NewServer(slog.New(slog.DiscardHandler))
+	if err := heir.TakeOver(conn); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	next, _ := serve(t, heir)
+	client = dial(t, next)
+	if _, members, err := client.List(); err != nil || members["a"] != (Member{"p/web", Drained}) || members["b"] != (Member{"p/web", Waiting}) {
+		t.Errorf("the heir has %v, %v", members, err)
+	}
+	if len(heir.doors) != 1 {
+		t.Errorf("%d sockets", len(heir.doors))
+	}
+	heldA, keptA, err := client.Copies("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heldB, keptB, err := client.Copies("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, owner := range []string{"a", "b"} {
+		if err := client.Release(owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	third := NewServer(slog.New(slog.DiscardHandler))
+	socket, _ = serve(t, third)
+	client = dial(t, socket)
+	if err := client.Restore("a", Member{"p/web", Drained}, heldA, keptA); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Restore("b", web, heldB, keptB); err != nil {
+		t.Fatal(err)
+	}
+	closeKept(append(keptA, keptB...))
+	if got := count(20); got["b"] != 20 || len(third.doors) != 1 {
+		t.Errorf("after a restore: %v, %d sockets", got, len(third.doors))
+	}
+
+	if err := client.Release("b"); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(); got != "" {
+		t.Errorf("%q answers, although nobody takes a turn", got)
+	}
+	turn("a", Ready)
+	if got := ask(); got != "a" {
+		t.Errorf("%q instead of a", got)
+	}
+	if err := client.Release("a"); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+// TestShareGone: nobody is told that a port is closed because one of those who
+// share it does not answer.
+func TestShareGone(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	client := dial(t, socket)
+	port := free(t)
+	for owner, target := range map[string]netip.AddrPort{"alive": echo(t), "gone": netip.AddrPortFrom(loopback, free(t))} {
+		p := Port{HostIP: loopback, HostPort: port, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}
+		if _, err := client.Reserve(owner, Member{Share: "p/web"}, []Port{p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		connect(t, netip.AddrPortFrom(loopback, port).String()).Close()
+	}
+}
+
+// TestShareUDP: a client stays with the one that it speaks to, until that one
+// is gone.
+func TestShareUDP(t *testing.T) {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	client := dial(t, socket)
+	door := Port{HostIP: loopback, Proto: "udp"}
+	for _, word := range []string{"a", "b"} {
+		l, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			buf := make([]byte, 64)
+			for {
+				_, from, err := l.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				_, _ = l.WriteTo([]byte(word), from)
+			}
+		}()
+		at := netip.MustParseAddrPort(l.LocalAddr().String())
+		door.ContainerIP, door.ContainerPort = at.Addr(), at.Port()
+		got, err := client.Reserve(word, Member{Share: "p/dns"}, []Port{door})
+		if err != nil {
+			t.Fatal(err)
+		}
+		door.HostPort = got[0].HostPort
+	}
+	c, err := net.Dial("udp", netip.AddrPortFrom(loopback, door.HostPort).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ask := func() string {
+		t.Helper()
+		buf := make([]byte, 64)
+		if _, err := c.Write([]byte("?")); err != nil {
+			t.Fatal(err)
+		}
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n])
+	}
+	first := ask()
+	for range 20 {
+		if got := ask(); got != first {
+			t.Fatalf("%s, then %s", first, got)
+		}
+	}
+	if err := client.Turn(first, Drained); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(); got != first {
+		t.Errorf("who was drained lost a client to %s", got)
+	}
+	if err := client.Release(first); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(); got == first {
+		t.Errorf("%s is gone, and answers", got)
+	}
+}

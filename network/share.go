@@ -1,0 +1,269 @@
+package network
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/netd"
+	"github.com/berth-engine/berth/network/nft"
+)
+
+// Service is what a container is one of several of. Containers of the same
+// Service may publish the same ports: who connects gets one of them. The zero
+// Service, and one without either name, shares nothing.
+type Service struct {
+	Project string `json:"project"`
+	Name    string `json:"name"`
+}
+
+func (s Service) none() bool { return s.Project == "" || s.Name == "" }
+
+// share is the service as berth-netd is told.
+func (s Service) share() string {
+	if s.none() {
+		return ""
+	}
+	return url.PathEscape(s.Project) + "/" + url.PathEscape(s.Name)
+}
+
+// turn says whether the container gets what comes anew.
+func (a *attachment) turn() netd.Turn {
+	switch {
+	case a.result.Drained:
+		return netd.Drained
+	case a.ready || a.result.Service.none():
+		return netd.Ready
+	}
+	return netd.Waiting
+}
+
+// member is what the container is to others that share its ports.
+func (a *attachment) member() netd.Member {
+	return netd.Member{Share: a.result.Service.share(), Turn: a.turn()}
+}
+
+// Ready says whether a container that shares ports takes its turn. One that
+// does not gets new connections only if none of the others takes its. At first,
+// none does; of containers that share nothing, it changes nothing. What is
+// connected stays so. A container that is not attached is no error.
+func (m *Manager) Ready(ctx context.Context, id string, ready bool) error {
+	_, err := m.take(ctx, id, func(a *attachment) { a.ready = ready })
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// Drain takes a container out of its published ports, shared or not, or lets it
+// in again: it gets no new connections, also if there is nobody else to take
+// them. What is connected stays so. It returns the Result to save.
+// errdefs.ErrNotFound: it is not attached.
+func (m *Manager) Drain(ctx context.Context, id string, drained bool) (Result, error) {
+	return m.take(ctx, id, func(a *attachment) { a.result.Drained = drained })
+}
+
+// take changes whether a container takes its turn.
+func (m *Manager) take(ctx context.Context, id string, change func(*attachment)) (Result, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.attached[id]
+	if a == nil {
+		return Result{}, fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
+	}
+	before, was, ready := m.led(a), a.result.Drained, a.ready
+	change(a)
+	err := m.ports.Turn(ctx, id, a.turn())
+	if err == nil {
+		err = m.turnTo(before, m.led(a))
+	}
+	if err != nil {
+		a.result.Drained, a.ready = was, ready
+		return Result{}, errors.Join(err, m.ports.Turn(ctx, id, a.turn()))
+	}
+	return a.result, nil
+}
+
+// TurnOf says in words whether a container gets what comes anew: "ready",
+// "waiting" or "drained".
+func (m *Manager) TurnOf(id string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a := m.attached[id]
+	if a == nil {
+		return "", fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
+	}
+	return string(cmp.Or(a.turn(), "ready")), nil
+}
+
+// Sharing lists the containers that have some port of the host together with
+// this one.
+func (m *Manager) Sharing(id string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []string{}
+	a := m.attached[id]
+	if a == nil || a.result.Service.none() {
+		return out
+	}
+	for other, b := range m.attached {
+		together := func(p PortBinding) bool {
+			return !p.Routed && slices.ContainsFunc(b.result.Ports, func(q PortBinding) bool {
+				return q.HostIP == p.HostIP && q.HostPort == p.HostPort && q.Proto == p.Proto
+			})
+		}
+		if b != a && b.result.Service == a.result.Service && slices.ContainsFunc(a.result.Ports, together) {
+			out = append(out, other)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Connections is how many TCP connections lead through published ports to a
+// container.
+func (m *Manager) Connections(ctx context.Context, id string) (int, error) {
+	a, err := m.attachedTo(id)
+	if err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	r := a.result
+	m.mu.Unlock()
+	n, err := m.ports.Connections(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	four, six := r.targets()
+	for _, to := range []netip.Addr{four, six} {
+		if !to.IsValid() {
+			continue
+		}
+		led, err := netlink.LedTo(to)
+		if err != nil {
+			return 0, err
+		}
+		n += led
+	}
+	return n, nil
+}
+
+// led is what the firewall's table says because of a container, and of those
+// that share ports with it; m.mu is held.
+func (m *Manager) led(a *attachment) []nft.Port {
+	if a.result.Service.none() {
+		return spread([]*attachment{a})
+	}
+	var all []*attachment
+	for _, b := range m.attached {
+		if b == a || b.result.Service == a.result.Service {
+			all = append(all, b)
+		}
+	}
+	return spread(all)
+}
+
+// spread gives each port of the host to those whose turn it is.
+func spread(all []*attachment) []nft.Port {
+	type seat struct {
+		turn netd.Turn
+		rule nft.Port
+	}
+	var out []nft.Port
+	var order []nft.Port
+	seats := map[nft.Port][]seat{} // by port of the host
+	for _, a := range all {
+		for _, p := range a.rules {
+			if p.Routed {
+				out = append(out, p)
+				continue
+			}
+			at := nft.Port{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto}
+			if seats[at] == nil {
+				order = append(order, at)
+			}
+			seats[at] = append(seats[at], seat{a.turn(), p})
+		}
+	}
+	for _, at := range order {
+		next := netd.Next(seats[at], func(s seat) netd.Turn { return s.turn })
+		slices.SortFunc(next, func(a, b seat) int {
+			return cmp.Or(a.rule.ContainerIP.Compare(b.rule.ContainerIP), cmp.Compare(a.rule.ContainerPort, b.rule.ContainerPort))
+		})
+		for i, s := range next {
+			if len(next) > 1 {
+				s.rule.Slot, s.rule.Of = uint16(i), uint16(len(next))
+			}
+			out = append(out, s.rule)
+		}
+	}
+	return out
+}
+
+// turnTo brings the firewall's table from some ports to others, in one
+// transaction; m.mu is held.
+func (m *Manager) turnTo(before, after []nft.Port) error {
+	gone, fresh := minus(before, after), minus(after, before)
+	if len(gone)+len(fresh) == 0 {
+		return nil
+	}
+	err := m.table.Change(gone, fresh)
+	if err != nil {
+		// Somebody removed the table, or an old rule is in the way.
+		m.log.Warn("change published ports", "error", err)
+		err = m.replace(m.published())
+	}
+	return err
+}
+
+// minus is what of a is not in b.
+func minus(a, b []nft.Port) []nft.Port {
+	have := make(map[nft.Port]bool, len(b))
+	for _, p := range b {
+		have[p] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(p nft.Port) bool { return have[p] })
+}
+
+// published is everything that the table should lead on; m.mu is held.
+func (m *Manager) published() []nft.Port {
+	services := map[Service][]*attachment{}
+	var out []nft.Port
+	for _, a := range m.attached {
+		if a.result.Service.none() {
+			out = append(out, spread([]*attachment{a})...)
+		} else {
+			services[a.result.Service] = append(services[a.result.Service], a)
+		}
+	}
+	for _, all := range services {
+		out = append(out, spread(all)...)
+	}
+	if len(m.inherited) == 0 {
+		return out
+	}
+	// Of the same port, what is known by now counts.
+	at := func(p nft.Port) nft.Port {
+		if !p.Routed {
+			p.ContainerIP, p.ContainerPort, p.Slot, p.Of = netip.Addr{}, 0, 0, 0
+		}
+		return p
+	}
+	seen := map[nft.Port]bool{}
+	for _, p := range out {
+		seen[at(p)] = true
+	}
+	for _, p := range m.inherited {
+		if !seen[at(p)] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
