@@ -1,0 +1,157 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+// split takes a path of the distribution protocol apart.
+func split(path string) (name, kind, reference string, ok bool) {
+	rest, ok := strings.CutPrefix(path, "/v2/")
+	if !ok {
+		return "", "", "", false
+	}
+	for _, kind := range []string{"manifests", "blobs"} {
+		if i := strings.LastIndex(rest, "/"+kind+"/"); i > 0 {
+			name, reference = rest[:i], rest[i+len(kind)+2:]
+			return name, kind, reference, reference != "" && !strings.Contains(reference, "/")
+		}
+	}
+	return "", "", "", false
+}
+
+// Serve answers a request of the distribution protocol for a repository that
+// Match found; whether the client may read is decided by then.
+func (s *Service) Serve(w http.ResponseWriter, r *http.Request, m Mirror, repository string) {
+	_, kind, reference, ok := split(r.URL.Path)
+	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this repository shows another registry's: only manifests and blobs can be read")
+		return
+	}
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	var err error
+	if kind == "manifests" {
+		err = s.serveManifest(w, r, m, repository, reference)
+	} else {
+		err = s.serveBlob(w, r, m, repository, reference)
+	}
+	if err != nil {
+		s.fail(w, r, kind, err)
+	}
+}
+
+func (s *Service) serveManifest(w http.ResponseWriter, r *http.Request, m Mirror, repository, reference string) error {
+	found, err := s.manifest(r.Context(), m, repository, reference)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	if found.stale {
+		h.Set("Warning", `110 - "the upstream registry could not be asked"`)
+	}
+	h.Set("Content-Type", found.mediaType)
+	h.Set("Docker-Content-Digest", found.digest.String())
+	h.Set("Etag", `"`+found.digest.String()+`"`)
+	h.Set("Content-Length", strconv.Itoa(len(found.body)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(found.body) // a client that went away needs no answer
+	}
+	return nil
+}
+
+func (s *Service) serveBlob(w http.ResponseWriter, r *http.Request, m Mirror, repository, reference string) error {
+	d, err := digest.Parse(reference)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", err.Error())
+		return nil
+	}
+	h := w.Header()
+	if r.Method == http.MethodHead {
+		size, err := s.size(r.Context(), m, repository, d)
+		if err != nil {
+			return err
+		}
+		h.Set("Content-Type", "application/octet-stream")
+		h.Set("Docker-Content-Digest", d.String())
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
+		return nil
+	}
+	content, err := s.open(r.Context(), m, repository, d)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Docker-Content-Digest", d.String())
+	h.Set("Etag", `"`+d.String()+`"`)
+	http.ServeContent(w, r, "", time.Time{}, content)
+	if f, ok := content.(*reader); ok {
+		f.flight.mu.Lock()
+		defer f.flight.mu.Unlock()
+		if f.flight.err != nil {
+			panic(http.ErrAbortHandler) // the client must see that this was not all
+		}
+	}
+	return nil
+}
+
+// size is a blob's, in bytes.
+func (s *Service) size(ctx context.Context, m Mirror, repository string, d digest.Digest) (int64, error) {
+	if info, err := os.Stat(s.blobPath(m, d)); err == nil {
+		return info.Size(), nil
+	}
+	u, err := s.upstream(m)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := u.get(ctx, http.MethodHead, repository, "blobs/"+d.String(), nil)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength < 0 {
+		return 0, fmt.Errorf("the upstream registry does not say how long %s is: %w", d, errdefs.ErrUnavailable)
+	}
+	return resp.ContentLength, nil
+}
+
+// fail answers an error with the status of its kind.
+func (s *Service) fail(w http.ResponseWriter, r *http.Request, kind string, err error) {
+	var busy Busy
+	switch {
+	case r.Context().Err() != nil:
+	case errors.As(err, &busy):
+		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Until(busy.Until).Seconds(), 0))+1))
+		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", busy.Error())
+	case errdefs.IsNotFound(err):
+		code := "MANIFEST_UNKNOWN"
+		if kind == "blobs" {
+			code = "BLOB_UNKNOWN"
+		}
+		refuse(w, http.StatusNotFound, code, "the upstream registry does not have it, or not for this Hub")
+	default:
+		s.Log.Error("mirror", "path", r.URL.Path, "error", err)
+		refuse(w, http.StatusBadGateway, "UNAVAILABLE", "the upstream registry did not answer as it should; the Hub's log says more")
+	}
+}
+
+// refuse answers in the distribution protocol's form.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	type entry struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	_ = json.NewEncoder(w).Encode(map[string][]entry{"errors": {{code, message}}})
+}
