@@ -22,7 +22,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-limits bench-render judge judge-render lint gen demo man install deb check clean setup
+.PHONY: help build faults clients test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -115,6 +115,16 @@ judge: build ## outside suites judge berth-runtime, runc and crun, as root (JUDG
 
 judge-render: ## docs/conformance.md from the results in docs/conformance
 	go run ./test/judge -render > docs/conformance.md.new && mv docs/conformance.md.new docs/conformance.md
+
+bench-peers: build ## beside private engines of Debian's, as root (PEERS="name=unix:///socket,…" for others, too)
+	@tools/setup bench
+	bin/bench -commit $$(git rev-parse --short HEAD) -private docker,podman $(BENCHARGS)
+	bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(RUNTIMEARGS)
+
+# The other commit's programs are kept in .cache/compare, by commit.
+COMPARE := .cache/compare
+bench-compare: build ## this tree beside another commit, interleaved, as root (REF=COMMIT THRESHOLD=1.05)
+	test/bench/compare "$(REF)" $(COMPARE) -threshold $(or $(THRESHOLD),1.05) -n 40 $(BENCHARGS)
 
 bench-limits: build ## what must hold with many containers and much output, as root
 	bin/bench -commit $$(git rev-parse --short HEAD) -limits $(BENCHARGS)

@@ -72,7 +72,7 @@ type builds struct {
 }
 
 // prepare writes the context and gives both engines the base image.
-func (b *builds) prepare(ctx context.Context, own *own, docker *dockerd) error {
+func (b *builds) prepare(ctx context.Context, own *own, docker *peer) error {
 	bin, err := engine.Bin()
 	if err != nil {
 		return err

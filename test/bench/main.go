@@ -4,8 +4,10 @@
 // the ratio to the first target, and keeps the raw samples as JSON;
 // docs/benchmarks.md is rendered from those files alone.
 //
-//	bench [-n 20] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json]
+//	bench [-n 20] [-private docker,podman] [-peers name=unix:///path,…] [-out docs/benchmarks/x.json] (make bench-peers)
 //	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
+//	bench -compare FOLDER [-ref NAME] [-threshold 1.05] [-n 40] (make bench-compare REF=COMMIT)
+//	bench -budget test/bench/budget.txt [-update]
 //	bench -builds [-n 10] [-out docs/benchmarks/w.json]
 //	bench -limits [-only fleet|health|logs|attach|net…] [-bytes N] [-out docs/benchmarks/z.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
@@ -28,11 +30,17 @@ func main() {
 	var o options
 	flag.IntVar(&o.n, "n", 20, "samples of each case")
 	flag.StringVar(&o.peers, "peers", os.Getenv("PEERS"), "other engines, name=unix:///socket, comma separated")
+	flag.StringVar(&o.private, "private", "", "other engines to start for this run (\"docker,podman\"), as Debian has them")
 	flag.StringVar(&o.out, "out", "", "file for the raw samples (JSON)")
 	flag.StringVar(&o.image, "image", "busybox", "image with a program `true`; peers must have it")
 	flag.StringVar(&o.only, "only", "", "run only the cases whose name contains this")
 	flag.StringVar(&o.commit, "commit", "unknown", "the commit that is measured")
 	flag.StringVar(&o.runtimes, "runtimes", "", "measure berth-runtime against these OCI runtimes (\"runc,crun\") and no engine")
+	flag.StringVar(&o.budget, "budget", "", "count system calls and compare with the budgets in this `file`")
+	flag.BoolVar(&o.update, "update", false, "-budget: write the file")
+	flag.StringVar(&o.compare.bin, "compare", "", "measure the programs in this folder, of another commit, beside ours")
+	flag.StringVar(&o.compare.ref, "ref", "ref", "-compare: what the other commit is called")
+	flag.Float64Var(&o.compare.threshold, "threshold", 1.05, "-compare: fail if a case takes more than this times the other's, with confidence")
 	flag.BoolVar(&o.builds, "builds", false, "measure builds, beside a private dockerd")
 	flag.BoolVar(&o.limits.on, "limits", false, "measure what must hold with many containers and much output, and no peers")
 	flag.IntVar(&o.limits.stopped, "stopped", 1000, "-limits: containers that do not run")
@@ -57,6 +65,12 @@ func main() {
 	err := func() error {
 		if *render != "" {
 			return renderFolder(os.Stdout, *render)
+		}
+		if o.budget != "" {
+			return runBudget(ctx, o)
+		}
+		if o.compare.bin != "" {
+			return runCompare(ctx, o)
 		}
 		if o.limits.on {
 			return runLimits(ctx, o)
@@ -89,9 +103,11 @@ func numbers(s string) (out []int, err error) {
 type options struct {
 	n                               int
 	peers, out, image, only, commit string
-	runtimes                        string
+	runtimes, private, budget       string
+	update                          bool
 	builds                          bool
 	limits                          limitOptions
+	compare                         compareOptions
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -115,6 +131,14 @@ func run(ctx context.Context, o options) (err error) {
 			return err
 		}
 		targets = append(targets, t)
+	}
+	private, err := startPeers(ctx, o.private, own)
+	if err != nil {
+		return err
+	}
+	for _, p := range private {
+		defer func() { err = errors.Join(err, p.close()) }()
+		targets = append(targets, p.target)
 	}
 	report := newReport(o)
 	if err := measure(ctx, o, own, targets, report); err != nil {

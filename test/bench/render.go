@@ -41,9 +41,9 @@ func renderFolder(w io.Writer, dir string) error {
 	fmt.Fprint(w, intro)
 	for _, r := range reports {
 		fmt.Fprintf(w, "\n## %s, commit %s\n\n%s\n\n`%s`\n\n", r.Date.Format("2006-01-02 15:04"), r.Commit, r.Machine, r.Command)
-		fmt.Fprintln(w, "| case | engine | n | min | median | p90 | ratio |\n|---|---|---|---|---|---|---|")
+		fmt.Fprintln(w, "| case | engine | n | min | median | p90 | p99 | ratio |\n|---|---|---|---|---|---|---|---|")
 		for _, x := range r.rows() {
-			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.ratio)
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio)
 		}
 	}
 	return nil

@@ -86,7 +86,7 @@ func quantile(sorted []float64, q float64) float64 {
 }
 
 // row is one line of a table: a case on one target.
-type row struct{ name, target, n, low, median, p90, ratio string }
+type row struct{ name, target, n, low, median, p90, p99, ratio string }
 
 func (r *report) rows() []row {
 	var rows []row
@@ -103,7 +103,7 @@ func (r *report) rows() []row {
 			if i > 0 {
 				ratio = fmt.Sprintf("%.2f", median/base)
 			}
-			rows = append(rows, row{c.Name, target, fmt.Sprint(len(s)), show(s[0]), show(median), show(quantile(s, 0.9)), ratio})
+			rows = append(rows, row{c.Name, target, fmt.Sprint(len(s)), show(s[0]), show(median), show(quantile(s, 0.9)), show(quantile(s, 0.99)), ratio})
 		}
 	}
 	return rows
@@ -111,9 +111,9 @@ func (r *report) rows() []row {
 
 func (r *report) print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "CASE\tENGINE\tN\tMIN\tMEDIAN\tP90\tRATIO")
+	fmt.Fprintln(tw, "CASE\tENGINE\tN\tMIN\tMEDIAN\tP90\tP99\tRATIO")
 	for _, x := range r.rows() {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.ratio)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio)
 	}
 	tw.Flush()
 }

@@ -95,7 +95,8 @@ func runtimeCase(ctx context.Context, o options, dir, name string, args func(str
 	}
 	c := benchCase{name: name, unit: "ms"}
 	for n := range o.n + 1 {
-		for _, p := range names {
+		for i := range names {
+			p := names[(i+n)%len(names)] // nobody always comes after the same one
 			ms, err := timed(func() error { return command(p, p, args(once, fmt.Sprintf("bench-%d", n))...) })
 			if err != nil {
 				return err

@@ -51,10 +51,17 @@ type own struct {
 	rootfs string // for the floor
 }
 
-func startOwn(ctx context.Context, args ...string) (_ *own, err error) {
-	bin, err := engine.Bin()
-	if err != nil {
-		return nil, err
+func startOwn(ctx context.Context, args ...string) (*own, error) {
+	return startOwnOf(ctx, "", args...)
+}
+
+// startOwnOf is startOwn with the engine and the client of a folder; "":
+// engine.Bin.
+func startOwnOf(ctx context.Context, bin string, args ...string) (_ *own, err error) {
+	if bin == "" {
+		if bin, err = engine.Bin(); err != nil {
+			return nil, err
+		}
 	}
 	dir, err := os.MkdirTemp("", "bb-")
 	if err != nil {
@@ -73,6 +80,7 @@ func startOwn(ctx context.Context, args ...string) (_ *own, err error) {
 		return nil, err
 	}
 	o.daemon = engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + o.hub.Addr, "--debug=false"}, args...)...)
+	o.daemon.Bin = bin
 	if err := o.daemon.Start(ctx); err != nil {
 		return nil, err
 	}
