@@ -118,18 +118,21 @@ func TestProxy(t *testing.T) {
 	for _, test := range []struct {
 		policy   Policy
 		password bool
+		most     int64
 		url      string
 		want     string
 		status   int
 	}{
-		{allow, true, plain.URL, "plain", http.StatusOK},
-		{allow, true, secure.URL, "secure", http.StatusOK},
-		{Policy{}, true, plain.URL, "", http.StatusBadGateway},
-		{Policy{}, true, secure.URL, "", 0},
-		{allow, false, plain.URL, "", http.StatusProxyAuthRequired},
-		{allow, false, secure.URL, "", 0},
+		{allow, true, 100_000, plain.URL, "plain", http.StatusOK},
+		{allow, true, 100_000, secure.URL, "secure", http.StatusOK},
+		{Policy{}, true, 100_000, plain.URL, "", http.StatusBadGateway},
+		{Policy{}, true, 100_000, secure.URL, "", 0},
+		{allow, false, 100_000, plain.URL, "", http.StatusProxyAuthRequired},
+		{allow, false, 100_000, secure.URL, "", 0},
+		{allow, true, 3, plain.URL, "", 0},
+		{allow, true, 100, secure.URL, "", 0},
 	} {
-		p, err := NewProxy(t.Context(), test.policy)
+		p, err := NewProxy(t.Context(), test.policy, test.most)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,8 +153,11 @@ func TestProxy(t *testing.T) {
 		switch {
 		case test.status == 0:
 			if err == nil {
-				t.Errorf("%+v: status %d", test, resp.StatusCode)
+				_, err = io.ReadAll(resp.Body)
 				resp.Body.Close()
+			}
+			if err == nil {
+				t.Errorf("%+v: status %d", test, resp.StatusCode)
 			}
 		case err != nil:
 			t.Errorf("%+v: %v", test, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -24,6 +25,7 @@ type Proxy struct {
 	URL string
 
 	policy   Policy
+	most     int64 // bytes
 	password string
 	server   *http.Server
 	tunnels  sync.WaitGroup
@@ -32,14 +34,15 @@ type Proxy struct {
 	ended    chan struct{}
 }
 
-// NewProxy listens on a free port of 127.0.0.1.
-func NewProxy(ctx context.Context, policy Policy) (*Proxy, error) {
+// NewProxy listens on a free port of 127.0.0.1. An answer, or all that comes
+// through a tunnel, is broken off after most bytes.
+func NewProxy(ctx context.Context, policy Policy, most int64) (*Proxy, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{policy: policy, password: rand.Text(), ended: make(chan struct{})}
+	p := &Proxy{policy: policy, most: most, password: rand.Text(), ended: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	p.URL = (&url.URL{Scheme: "http", User: url.UserPassword("hub", p.password), Host: l.Addr().String()}).String()
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
@@ -78,6 +81,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer transport.CloseIdleConnections()
 	(&httputil.ReverseProxy{
 		Rewrite: func(pr *httputil.ProxyRequest) { pr.Out.Header.Del("Proxy-Authorization") }, Transport: transport,
+		ErrorLog: log.New(io.Discard, "", 0), // the program that asked says what went wrong
+		ModifyResponse: func(r *http.Response) error {
+			r.Body = http.MaxBytesReader(nil, r.Body, p.most)
+			return nil
+		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 		},
@@ -112,7 +120,7 @@ func (p *Proxy) tunnel(w http.ResponseWriter, r *http.Request) {
 			_ = tcp.CloseWrite()
 		}
 	})
-	_, _ = io.Copy(client, upstream)
-	_ = client.Close()
+	_, _ = io.CopyN(client, upstream, p.most)
+	_ = errors.Join(client.Close(), upstream.Close())
 	there.Wait()
 }
