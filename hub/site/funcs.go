@@ -1,0 +1,133 @@
+package site
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/berth-engine/berth/oci"
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// funcs are what templates call.
+func (s *Site) funcs() template.FuncMap {
+	return template.FuncMap{
+		"asset": func(name string) (string, error) {
+			a, found := s.assets[name]
+			if !found {
+				return "", fmt.Errorf("no asset %q", name)
+			}
+			return a.Path, nil
+		},
+		"repo":     repoPath,
+		"bytes":    func(n int64) string { return size(n) },
+		"signed":   signed,
+		"count":    count,
+		"ago":      ago,
+		"short":    short,
+		"platform": platform,
+		"initial":  initial,
+		"plural": func(n int, word string) string {
+			if n != 1 {
+				word += "s"
+			}
+			return fmt.Sprintf("%d %s", n, word)
+		},
+	}
+}
+
+// repoPath is the address of a repository's page.
+func repoPath(name string) string {
+	u := url.URL{Path: "/r/" + name}
+	return u.EscapedPath()
+}
+
+// size writes bytes as "12.3 MB".
+func size(n int64) string {
+	s := units.HumanSizeWithPrecision(float64(n), 3)
+	i := strings.IndexFunc(s, unicode.IsLetter)
+	return s[:i] + "\u00a0" + s[i:]
+}
+
+func signed(n int64) string {
+	if n > 0 {
+		return "+" + size(n)
+	}
+	if n < 0 {
+		return "−" + size(-n)
+	}
+	return "0"
+}
+
+// count shortens a number of pulls.
+func count(n int64) string {
+	switch {
+	case n >= 10_000_000:
+		return fmt.Sprintf("%d M", n/1_000_000)
+	case n >= 1_000_000:
+		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+	case n >= 10_000:
+		return fmt.Sprintf("%d k", n/1000)
+	case n >= 1000:
+		return fmt.Sprintf("%.1f k", float64(n)/1e3)
+	}
+	return fmt.Sprint(n)
+}
+
+// ago says how far a time is from now; the exact one is there to be read, too.
+func ago(t time.Time) template.HTML {
+	if t.IsZero() {
+		return "—"
+	}
+	exact := t.UTC().Format(time.RFC3339)
+	d := time.Since(t)
+	words := units.HumanDuration(d.Abs()) + " ago"
+	switch {
+	case d < -time.Second:
+		words = "in " + units.HumanDuration(-d)
+	case d < 5*time.Second:
+		words = "just now"
+	}
+	words = strings.ToLower(words[:1]) + words[1:]
+	// Both are of digits and words that are made here.
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`, exact, exact, template.HTMLEscapeString(words))) //nolint:gosec // escaped
+}
+
+func short(d any) string {
+	switch d := d.(type) {
+	case digest.Digest:
+		if d.Validate() == nil {
+			return oci.ShortID(d)
+		}
+		return string(d)
+	case string:
+		return short(digest.Digest(d))
+	}
+	return fmt.Sprint(d)
+}
+
+// platform writes linux/arm64/v8 as everybody does.
+func platform(p ocispec.Platform) string {
+	if p.OS == "" && p.Architecture == "" {
+		return "unknown"
+	}
+	s := p.OS + "/" + p.Architecture
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	if p.OSVersion != "" {
+		s += " (" + p.OSVersion + ")"
+	}
+	return s
+}
+
+func initial(name string) string {
+	r, _ := utf8.DecodeRuneInString(name)
+	return string(r)
+}
