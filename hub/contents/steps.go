@@ -53,7 +53,8 @@ var keywords = map[string]bool{
 
 // instruction undoes what builders write into the history: the classic one
 // marks what it did not run by "#(nop)", and puts a shell before what it ran;
-// both of them put build arguments before a command ("|1 A=b /bin/sh -c …").
+// both of them write ports as Go
+// prints a map, and put build arguments before a command ("|1 A=b /bin/sh -c …").
 func instruction(created string) (string, string) {
 	s := strings.TrimSuffix(strings.TrimSpace(created), "# buildkit")
 	s = strings.TrimSpace(s)
@@ -76,6 +77,9 @@ func instruction(created string) (string, string) {
 			}
 		}
 		rest = strings.TrimPrefix(rest, "/bin/sh -c ")
+	}
+	if list, found := strings.CutPrefix(rest, "map["); found && word == "EXPOSE" {
+		rest = strings.ReplaceAll(strings.TrimSuffix(list, "]"), ":{}", "")
 	}
 	return word, rest
 }

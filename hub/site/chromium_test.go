@@ -204,7 +204,7 @@ func palette(m image.Image) color.Palette {
 		}
 		return int(a.R)<<16 + int(a.G)<<8 + int(a.B) - int(b.R)<<16 - int(b.G)<<8 - int(b.B)
 	})
-	near := func(a, b uint8) bool { return max(a, b)-min(a, b) < 9 }
+	near := func(a, b uint8) bool { return max(a, b)-min(a, b) < 3 }
 	var chosen color.Palette
 	for _, c := range all {
 		if len(chosen) == 256 {

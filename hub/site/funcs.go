@@ -25,6 +25,7 @@ func (s *Site) funcs() template.FuncMap {
 			}
 			return a.Path, nil
 		},
+		"has":      s.has,
 		"repo":     repoPath,
 		"bytes":    func(n int64) string { return size(n) },
 		"signed":   signed,
@@ -69,13 +70,13 @@ func signed(n int64) string {
 func count(n int64) string {
 	switch {
 	case n >= 10_000_000:
-		return fmt.Sprintf("%d M", n/1_000_000)
+		return fmt.Sprintf("%dM", n/1_000_000)
 	case n >= 1_000_000:
-		return fmt.Sprintf("%.1f M", float64(n)/1e6)
+		return fmt.Sprintf("%.1fM", float64(n)/1e6)
 	case n >= 10_000:
-		return fmt.Sprintf("%d k", n/1000)
+		return fmt.Sprintf("%dk", n/1000)
 	case n >= 1000:
-		return fmt.Sprintf("%.1f k", float64(n)/1e3)
+		return fmt.Sprintf("%.1fk", float64(n)/1e3)
 	}
 	return fmt.Sprint(n)
 }

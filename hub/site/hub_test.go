@@ -2,9 +2,13 @@ package site
 
 import (
 	"archive/tar"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +17,10 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
+	"github.com/berth-engine/berth/hub/outbound"
+	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/oci"
 	"github.com/distribution/distribution/v3"
 	_ "github.com/distribution/distribution/v3/manifest/manifestlist" // registers its media type
@@ -21,6 +28,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage"
 	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/distribution/reference"
+	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -33,6 +41,7 @@ type hub struct {
 	storage  distribution.Namespace
 	site     *Site
 	server   *httptest.Server
+	hooks    *webhook.Service
 	admin    account.Principal
 }
 
@@ -62,7 +71,12 @@ func newHub(t *testing.T) *hub {
 			t.Error(err)
 		}
 	})
-	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, Host: "hub.example"}); err != nil {
+	key, err := seal.New([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hooks = webhook.New(webhook.Options{DB: db, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
+	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Host: "hub.example"}); err != nil {
 		t.Fatal(err)
 	}
 	h.server = httptest.NewServer(h.site)
@@ -136,7 +150,16 @@ func file(name, data string) oci.Entry {
 	return oci.Entry{Header: tar.Header{Name: name, Mode: 0o644, Typeflag: tar.TypeReg}, Data: []byte(data)}
 }
 
-// webImage is an image of a web server with Debian's packages, for two platforms.
+// noise is content that does not get smaller, the same each time.
+func noise(seed string, n int) string {
+	sum := sha256.Sum256([]byte(seed))
+	data := make([]byte, n)
+	_, _ = rand.NewChaCha8(sum).Read(data) // never fails
+	return string(data)
+}
+
+// webImage is an image of a web server with Debian's packages, for two platforms,
+// with the history that a builder writes.
 func webImage(t *testing.T, version string, packages map[string]string, extra ...oci.Entry) oci.Image {
 	t.Helper()
 	var images []oci.Image
@@ -145,38 +168,62 @@ func webImage(t *testing.T, version string, packages map[string]string, extra ..
 		for _, name := range slices.Sorted(maps.Keys(packages)) {
 			fmt.Fprintf(&list, "Package: %s\nStatus: install ok installed\nArchitecture: %s\nVersion: %s\n\n", name, arch, packages[name])
 		}
-		base, err := oci.NewLayer([]oci.Entry{
-			file("etc/os-release", "PRETTY_NAME=\"Debian GNU/Linux 12\"\n"), file("usr/bin/sh", strings.Repeat("sh", 40_000)), file("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
-		}, oci.Gzip)
-		if err != nil {
-			t.Fatal(err)
+		layers := [][]oci.Entry{
+			{file("etc/os-release", "PRETTY_NAME=\"Debian GNU/Linux 12\"\n"), file("usr/bin/sh", noise(arch, 620_000)), file("etc/passwd", "root:x:0:0::/root:/bin/sh\n")},
+			append([]oci.Entry{file("var/lib/dpkg/status", list.String()), file("usr/sbin/apache2", noise(arch+version, 410_000)), file("etc/apache2/apache2.conf", "Listen 80\n")}, extra...),
+			{file("srv/www/index.html", "<h1>"+version+"</h1>")},
 		}
-		server, err := oci.NewLayer(append([]oci.Entry{
-			file("var/lib/dpkg/status", list.String()), file("usr/sbin/apache2", strings.Repeat(version, 30_000)), file("etc/apache2/apache2.conf", "Listen 80\n"),
-		}, extra...), oci.Zstd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		page, err := oci.NewLayer([]oci.Entry{file("srv/www/index.html", "<h1>"+version+"</h1>")}, oci.Gzip)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := ocispec.ImageConfig{
+		config := ocispec.Image{Platform: ocispec.Platform{OS: "linux", Architecture: arch}, Config: ocispec.ImageConfig{
 			Cmd: []string{"apache2ctl", "-D", "FOREGROUND"}, ExposedPorts: map[string]struct{}{"80/tcp": {}}, WorkingDir: "/srv/www", StopSignal: "SIGWINCH",
 			Env:    []string{"PATH=/usr/sbin:/usr/bin", "APP_VERSION=" + version},
 			Labels: map[string]string{"org.opencontainers.image.version": version, "org.opencontainers.image.licenses": "Apache-2.0"},
+		}}
+		for _, line := range []string{
+			"/bin/sh -c #(nop) ADD file:3c74e7e08cbf9a876 in / ", "-/bin/sh -c #(nop)  CMD [\"bash\"]",
+			"RUN /bin/sh -c apt-get update && apt-get install -y --no-install-recommends apache2 && rm -rf /var/lib/apt/lists/* # buildkit",
+			"-ENV APP_VERSION=" + version, "-WORKDIR /srv/www", "COPY index.html . # buildkit", "-EXPOSE map[80/tcp:{}]", "-CMD [\"apache2ctl\" \"-D\" \"FOREGROUND\"]",
+		} {
+			line, empty := strings.CutPrefix(line, "-")
+			config.History = append(config.History, ocispec.History{CreatedBy: line, EmptyLayer: empty})
 		}
-		i, err := oci.NewImage(ocispec.Platform{OS: "linux", Architecture: arch}, config, "RUN /bin/sh -c apt-get update && apt-get install -y --no-install-recommends apache2 # buildkit", base, server, page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		images = append(images, i)
+		images = append(images, assemble(t, config, layers))
 	}
 	index, err := oci.NewIndex(images...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return index
+}
+
+// assemble is oci.NewImage for a whole configuration.
+func assemble(t *testing.T, config ocispec.Image, layers [][]oci.Entry) oci.Image {
+	t.Helper()
+	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
+	config.RootFS.Type = "layers"
+	var i oci.Image
+	for n, entries := range layers {
+		l, err := oci.NewLayer(entries, []oci.Compression{oci.Gzip, oci.Zstd}[n%2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, l.DiffID)
+		manifest.Layers = append(manifest.Layers, l.Descriptor)
+		i.Blobs = append(i.Blobs, l.Blob)
+	}
+	encode := func(mediaType string, v any) oci.Blob {
+		data, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return oci.NewBlob(mediaType, data)
+	}
+	c := encode(ocispec.MediaTypeImageConfig, config)
+	manifest.Config = c.Descriptor
+	i.Blobs = append(i.Blobs, c)
+	m := encode(ocispec.MediaTypeImageManifest, manifest)
+	m.Descriptor.Platform = &config.Platform
+	i.Manifests = []oci.Blob{m}
+	return i
 }
 
 // scenery makes repositories, an organisation and pulls, for pages to show.
@@ -205,4 +252,26 @@ func (h *hub) scenery() {
 		h.catalog.Pulled(web, "latest")
 	}
 	h.must(h.catalog.FlushPulls(ctx))
+	h.must(h.catalog.SetText(ctx, h.admin, "ada/web", "A small web server on Debian", sceneryReadme))
 }
+
+const sceneryReadme = `# Web
+
+A small web server on Debian, for pages that are files. It starts in a tenth of a second, keeps its log on standard output, and stops when it is asked to.
+
+## Run it
+
+` + "```sh" + `
+docker run -d -p 8080:80 -v ./pages:/srv/www:ro hub.example/ada/web
+` + "```" + `
+
+| Variable | Default | What it does |
+|---|---|---|
+| ` + "`APP_VERSION`" + ` | the tag | shown at the foot of each page |
+
+- [x] for amd64 and arm64
+- [x] without root in the container
+- [ ] HTTP/3
+
+> Pages are read at each request: change them while it runs.
+`

@@ -46,6 +46,10 @@ func (s *Site) repoRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /settings/access", s.signedIn((*visit).access))
 	mux.Handle("POST /settings/access", s.signedIn((*visit).grant))
 	mux.Handle("POST /settings/access/remove", s.signedIn((*visit).revoke))
+	at := func(pattern string, h func(*visit) error) { mux.Handle(pattern, s.signedIn(h)) }
+	if s.has("webhooks") {
+		s.hookRoutes(at)
+	}
 	mux.Handle("/", s.page(func(*visit) error { return errNoPage }))
 }
 

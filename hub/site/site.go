@@ -21,6 +21,8 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
 	"github.com/berth-engine/berth/hub/seal"
+	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/web"
 )
 
@@ -30,6 +32,8 @@ type Options struct {
 	Accounts *account.Service
 	Catalog  *catalog.Service
 	Contents *contents.Reader
+	DB       *store.DB // for the audit log of what the services below do
+	Webhooks *webhook.Service
 	// Host is how clients name this Hub in images' names; empty takes the name by
 	// which each request reached it.
 	Host string
@@ -87,6 +91,15 @@ func New(o Options) (*Site, error) {
 // ServeHTTP answers a browser.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r.WithContext(audit.WithRemote(r.Context(), s.Remote(r))))
+}
+
+// has tells whether a part of the Hub is there to be shown.
+func (s *Site) has(part string) bool {
+	switch part {
+	case "webhooks":
+		return s.Webhooks != nil
+	}
+	return false
 }
 
 // page makes a handler of one that may fail. Requests that change something must

@@ -230,7 +230,7 @@ func TestPrivateIsMissing(t *testing.T) {
 	h := fill(t)
 	h.user("mallory")
 	clean := func(body, name string) string {
-		body = strings.NewReplacer(name, "NAME", url.QueryEscape(name), "NAME").Replace(body)
+		body = strings.NewReplacer(name, "NAME", url.QueryEscape(name), "NAME", strings.ToLower(url.QueryEscape(name)), "NAME").Replace(body)
 		return tokenField.ReplaceAllString(body, "")
 	}
 	for who, b := range map[string]*browser{"anonymous": h.browser(), "mallory": h.signedIn("mallory")} {

@@ -86,7 +86,7 @@ func sortTags(tags []catalog.Tag, by string) {
 		case "pulls":
 			return cmp.Or(cmp.Compare(b.Pulls, a.Pulls), cmp.Compare(a.Name, b.Name))
 		}
-		return cmp.Or(b.Pushed.Compare(a.Pushed), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(b.Pushed.Compare(a.Pushed), cmp.Compare(b.Name, a.Name))
 	})
 }
 

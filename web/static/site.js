@@ -7,14 +7,15 @@ for (const box of document.querySelectorAll("[data-copy]")) {
   if (!button || !navigator.clipboard) continue;
   button.hidden = false;
   const said = button.querySelector("[data-said]");
+  const say = (words) => { said.textContent = said.dataset.said = words; };
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(box.querySelector("code").textContent);
-      said.textContent = "Copied";
+      say("Copied");
     } catch {
-      said.textContent = "Not allowed by the browser";
+      say("Not allowed by the browser");
     }
-    setTimeout(() => { said.textContent = "Copy"; }, 2000);
+    setTimeout(say, 2000, "Copy");
   });
 }
 
