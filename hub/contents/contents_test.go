@@ -392,9 +392,9 @@ func TestInstructions(t *testing.T) {
 		`|1 A=1 /bin/sh -c make`:                                   {"RUN", "make"},
 		`COPY --link a b # buildkit`:                               {"COPY", "--link a b"},
 		`# debian.sh --arch 'amd64' out/ 'bookworm' '@1700000000'`: {"", `# debian.sh --arch 'amd64' out/ 'bookworm' '@1700000000'`},
-		``:           {"", ""},
+		``:                                 {"", ""},
 		`EXPOSE map[80/tcp:{} 443/tcp:{}]`: {"EXPOSE", "80/tcp 443/tcp"},
-		`WORKDIR /x`: {"WORKDIR", "/x"},
+		`WORKDIR /x`:                       {"WORKDIR", "/x"},
 		"RUN /bin/sh -c set -e; \t\tx <script>alert(1)</script>": {"RUN", "set -e; \t\tx <script>alert(1)</script>"},
 		`ENTRYPOINT ["/docker-entrypoint.sh"]`:                   {"ENTRYPOINT", `["/docker-entrypoint.sh"]`},
 	} {

@@ -52,9 +52,9 @@ var keywords = map[string]bool{
 }
 
 // instruction undoes what builders write into the history: the classic one
-// marks what it did not run by "#(nop)", and puts a shell before what it ran;
-// both of them write ports as Go
-// prints a map, and put build arguments before a command ("|1 A=b /bin/sh -c …").
+// marks what it did not run by "#(nop)", and puts a shell before what it ran; both
+// write ports as Go prints a map, and build arguments before a command
+// ("|1 A=b /bin/sh -c …").
 func instruction(created string) (string, string) {
 	s := strings.TrimSuffix(strings.TrimSpace(created), "# buildkit")
 	s = strings.TrimSpace(s)
