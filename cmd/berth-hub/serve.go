@@ -9,11 +9,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/berth-engine/berth/hub/registry"
-	"github.com/berth-engine/berth/hub/seed"
 	"github.com/spf13/cobra"
 )
 
@@ -21,27 +19,34 @@ import (
 const drain = 10 * time.Second
 
 type serveOptions struct {
-	listen, data, accessLog, tlsCert, tlsKey string
-	insecure, noSeed                         bool
+	dataOptions
+	listen, storage, publicURL, accessLog, tlsCert, tlsKey string
+	insecure, noSeed, accounts, insecureOpen, signUp       bool
 }
 
 func serveCommand() *cobra.Command {
 	var o serveOptions
 	c := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the registry until SIGTERM",
+		Short: "Run the Hub until SIGTERM",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.OutOrStdout()) },
 	}
 	f := c.Flags()
+	o.flags(f)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5000", "address and port; port 0 picks a free one")
-	f.StringVar(&o.data, "data", "/var/lib/berth-hub", "directory for everything that lasts")
+	f.StringVar(&o.storage, "storage", "", "where images are kept: a directory, or s3://BUCKET[/PREFIX]?region=…&endpoint=…&path-style=true, with credentials from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); the default is registry below --data")
+	f.StringVar(&o.publicURL, "public-url", "", "how clients reach the Hub, as https://hub.example.com; needed behind a proxy that ends TLS")
 	f.StringVar(&o.accessLog, "access-log", "", "file for one JSON line a request; - is standard output")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file (PEM)")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate file (PEM); it is read again when it changes")
 	f.StringVar(&o.tlsKey, "tls-key", "", "key file (PEM)")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain HTTP on an address that is not loopback")
+	f.BoolVar(&o.accounts, "accounts", false, "people must sign in to push, and to pull what is not public; so it is anyhow on an address that is not loopback")
+	f.BoolVar(&o.insecureOpen, "insecure-open", false, "no accounts on an address that is not loopback: whoever reaches it may push and delete")
+	f.BoolVar(&o.signUp, "sign-up", false, "let everybody make an account; otherwise administrators do")
 	f.BoolVar(&o.noSeed, "no-seed", false, "start with an empty store instead of hello-world")
 	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
+	c.MarkFlagsMutuallyExclusive("accounts", "insecure-open")
 	return c
 }
 
@@ -52,23 +57,21 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		return err
 	}
 	defer l.Close()
-	if o.tlsCert == "" && !o.insecure && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		return fmt.Errorf("%s is not loopback: give --tls-cert and --tls-key, or --insecure for plain HTTP", o.listen)
+	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		if o.tlsCert == "" && !o.insecure {
+			return fmt.Errorf("%s is not loopback: give --tls-cert and --tls-key, or --insecure for plain HTTP", o.listen)
+		}
+		o.accounts = !o.insecureOpen
 	}
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
+	if err := checkPublicURL(o.publicURL); err != nil {
 		return err
 	}
-	reg, err := registry.New(ctx, registry.Options{Root: filepath.Join(o.data, "registry")})
+	h, err := open(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, reg.Close()) }()
-	if !o.noSeed {
-		if err := seed.Into(ctx, reg); err != nil {
-			return err
-		}
-	}
-	handler, closeLog, err := withAccessLog(o.accessLog, stdout, reg)
+	defer func() { err = errors.Join(err, h.close()) }()
+	handler, closeLog, err := withAccessLog(o.accessLog, stdout, withRemote(h.handler()))
 	if err != nil {
 		return err
 	}
@@ -78,27 +81,41 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
+	if o.tlsCert != "" {
+		if server.TLSConfig, err = certificates(o.tlsCert, o.tlsKey); err != nil {
+			return err
+		}
+	}
+	// What works in the background ends after the last request.
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	working := h.run(background)
 	ended := make(chan error, 1)
 	go func() {
 		if o.tlsCert != "" {
-			ended <- server.ServeTLS(l, o.tlsCert, o.tlsKey)
+			ended <- server.ServeTLS(l, "", "")
 			return
 		}
 		ended <- server.Serve(l)
 	}()
 	fmt.Fprintf(stdout, "listening on %s\n", l.Addr())
+	h.greet(ctx, stdout)
 	select {
-	case err := <-ended:
-		return err
+	case err = <-ended:
+	case err = <-working:
+		working <- nil
+		err = errors.Join(err, server.Close(), <-ended)
 	case <-ctx.Done():
+		h.ending.Store(true)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+		defer cancel()
+		err = server.Shutdown(bounded)
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
 	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
-	err = server.Shutdown(bounded)
-	if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	return err
+	end()
+	return errors.Join(err, <-working)
 }
 
 // withAccessLog wraps the handler when a log is wanted; the function closes it.

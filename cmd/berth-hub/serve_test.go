@@ -48,7 +48,7 @@ func start(t *testing.T, o serveOptions) (addr string, stop func() error) {
 // keeps its digest, and the access log grows.
 func TestServeTwice(t *testing.T) {
 	dir := t.TempDir()
-	o := serveOptions{listen: "127.0.0.1:0", data: filepath.Join(dir, "data"), accessLog: filepath.Join(dir, "access.log")}
+	o := serveOptions{listen: "127.0.0.1:0", dataOptions: dataOptions{data: filepath.Join(dir, "data")}, accessLog: filepath.Join(dir, "access.log")}
 	var digests []string
 	for range 2 {
 		addr, stop := start(t, o)
@@ -105,12 +105,12 @@ func TestServeTwice(t *testing.T) {
 
 func TestPlainHTTPStaysOnLoopback(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", "[::]:0", ":0"} {
-		err := serve(t.Context(), serveOptions{listen: listen, data: t.TempDir()}, io.Discard)
+		err := serve(t.Context(), serveOptions{listen: listen, dataOptions: dataOptions{data: t.TempDir()}}, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "--insecure") {
 			t.Errorf("%s: %v", listen, err)
 		}
 	}
-	_, stop := start(t, serveOptions{listen: "0.0.0.0:0", data: t.TempDir(), insecure: true})
+	_, stop := start(t, serveOptions{listen: "0.0.0.0:0", dataOptions: dataOptions{data: t.TempDir()}, insecure: true})
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
@@ -134,7 +134,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := serveOptions{
-		listen: "127.0.0.1:0", data: dir, noSeed: true,
+		listen: "127.0.0.1:0", dataOptions: dataOptions{data: dir}, noSeed: true,
 		tlsCert: filepath.Join(dir, "cert.pem"), tlsKey: filepath.Join(dir, "key.pem"),
 	}
 	for path, block := range map[string]pem.Block{o.tlsCert: {Type: "CERTIFICATE", Bytes: der}, o.tlsKey: {Type: "PRIVATE KEY", Bytes: keyDER}} {

@@ -12,7 +12,7 @@ import (
 
 // Create makes a repository. It needs write in all of the namespace.
 func (s *Service) Create(ctx context.Context, by account.Principal, name string, public bool) (Repository, error) {
-	return s.create(ctx, by, name, public, false)
+	return s.create(ctx, by, name, "", public, false)
 }
 
 // Ensure returns the repository of a name for who may write to it, and makes it
@@ -23,18 +23,23 @@ func (s *Service) Ensure(ctx context.Context, by account.Principal, name string)
 	if err == nil || !errdefs.IsNotFound(err) {
 		return r, err
 	}
-	r, err = s.create(ctx, by, name, s.open, true)
+	r, err = s.create(ctx, by, name, "", s.open, true)
 	if errdefs.IsAlreadyExists(err) { // by another push, at the same time
 		return s.need(ctx, s.db, by, name, Write)
 	}
 	return r, err
 }
 
-func (s *Service) create(ctx context.Context, by account.Principal, name string, public, push bool) (Repository, error) {
+// create makes a repository; storage is where it lies, and empty a place of its
+// own.
+func (s *Service) create(ctx context.Context, by account.Principal, name, storage string, public, push bool) (Repository, error) {
 	if err := ValidName(name); err != nil {
 		return Repository{}, err
 	}
 	id := store.NewID()
+	if storage == "" {
+		storage = "r/" + id
+	}
 	namespace := NamespaceOf(name)
 	e := audit.Entry{Action: "repository.create", Namespace: namespace, Target: name, Detail: visibility(public)}
 	err := account.Audited(ctx, s.db, by, e, func(tx *store.Tx) error {
@@ -61,7 +66,7 @@ func (s *Service) create(ctx context.Context, by account.Principal, name string,
 		}
 		now := s.now().Unix()
 		_, err = tx.Exec(ctx, "INSERT INTO repositories (id, namespace, name, storage, public, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			id, owner, name, "r/"+id, store.Bool(public), now, now)
+			id, owner, name, storage, store.Bool(public), now, now)
 		return err
 	})
 	if err != nil {
@@ -90,4 +95,31 @@ func (s *Service) namespace(ctx context.Context, tx *store.Tx, name string, crea
 	id = store.NewID()
 	_, err = tx.Exec(ctx, "INSERT INTO namespaces (id, name, kind, created) VALUES (?, ?, 'organisation', ?)", id, name, s.now().Unix())
 	return id, err
+}
+
+// adopted is the setting that says that the storage's content is known here.
+const adopted = "catalog-adopted"
+
+// Unknown reports whether the registry's storage may hold what an earlier Hub,
+// which had no catalogue, put there.
+func (s *Service) Unknown(ctx context.Context) (bool, error) {
+	var n int64
+	err := s.db.QueryRow(ctx, "SELECT (SELECT count(*) FROM settings WHERE name = ?) + (SELECT count(*) FROM repositories WHERE storage LIKE 'r/%')", adopted).Scan(&n)
+	return n == 0, err
+}
+
+// Known ends what Unknown reports.
+func (s *Service) Known(ctx context.Context) error {
+	_, err := s.db.Exec(ctx, "INSERT INTO settings (name, value) VALUES (?, '1') ON CONFLICT (name) DO NOTHING", adopted)
+	return err
+}
+
+// Adopt makes a public repository of what lies in the storage under its name,
+// or returns the one that was made of it.
+func (s *Service) Adopt(ctx context.Context, by account.Principal, name string) (Repository, error) {
+	r, err := s.find(ctx, s.db, name)
+	if err == nil || !errdefs.IsNotFound(err) {
+		return r, err
+	}
+	return s.create(ctx, by, name, name, true, true)
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -14,23 +15,37 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-func serve(t *testing.T, root string) *httptest.Server {
+// open opens a registry without accounts in a directory.
+func open(t *testing.T, root string, log *slog.Logger) (*Registry, *catalog.Service) {
 	t.Helper()
-	r, err := New(t.Context(), Options{Root: root})
+	db, err := store.Open(t.Context(), filepath.Join(root, "hub.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(r)
+	c := catalog.New(db, catalog.Options{Open: true})
+	r, err := New(t.Context(), Options{Storage: Filesystem(filepath.Join(root, "registry")), Catalog: c, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		s.Close()
-		if err := r.Close(); err != nil {
+		if err := errors.Join(r.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
+	return r, c
+}
+
+func serve(t *testing.T, root string) *httptest.Server {
+	t.Helper()
+	r, _ := open(t, root, nil)
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -169,11 +184,7 @@ func TestBlobsBelongToTheirRepository(t *testing.T) {
 func TestOwnFailureIsLogged(t *testing.T) {
 	root := t.TempDir()
 	var log bytes.Buffer
-	r, err := New(t.Context(), Options{Root: root, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r, _ := open(t, root, slog.New(slog.NewTextHandler(&log, nil)))
 	answer := func(method, path string) int {
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
@@ -182,7 +193,7 @@ func TestOwnFailureIsLogged(t *testing.T) {
 	if status := answer(http.MethodGet, "/v2/x/manifests/1"); status != http.StatusNotFound || log.Len() > 0 {
 		t.Errorf("unknown name: status %d, logged %q", status, log.String())
 	}
-	if err := os.WriteFile(filepath.Join(root, "docker"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "registry"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if status := answer(http.MethodPost, "/v2/x/blobs/uploads/"); status < 500 {

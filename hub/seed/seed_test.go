@@ -2,9 +2,12 @@ package seed
 
 import (
 	"net/http"
+	"path/filepath"
 	"testing"
 
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
+	"github.com/berth-engine/berth/hub/store"
 )
 
 // TestSeedIsIdempotent needs the programs that `make build` makes.
@@ -20,7 +23,15 @@ func TestSeedIsIdempotent(t *testing.T) {
 	if a, b := first.Root().Descriptor.Digest, second.Root().Descriptor.Digest; a != b {
 		t.Errorf("two digests of one image: %s, %s", a, b)
 	}
-	r, err := registry.New(t.Context(), registry.Options{Root: t.TempDir()})
+	dir := t.TempDir()
+	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	r, err := registry.New(t.Context(), registry.Options{
+		Storage: registry.Filesystem(filepath.Join(dir, "registry")), Catalog: catalog.New(db, catalog.Options{Open: true}),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,83 @@
+package registry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/distribution/v3"
+	"github.com/distribution/reference"
+)
+
+// repository is one repository while a request is served.
+type repository struct {
+	distribution.Repository
+	name       reference.Named
+	catalogued catalog.Repository
+	r          *Registry
+	rq         *request
+	by         account.Principal
+	tagged     string // the tag that Put has moved
+}
+
+// Named is the name that the client used.
+func (r *repository) Named() reference.Named { return r.name }
+
+// Blobs are the storage's, with mounts by the catalogue's names.
+func (r *repository) Blobs(ctx context.Context) distribution.BlobStore {
+	return &blobs{r.Repository.Blobs(ctx), r}
+}
+
+type blobs struct {
+	distribution.BlobStore
+	r *repository
+}
+
+// Create begins an upload or mounts. A mount from what may not be read becomes
+// an upload, which tells nothing.
+func (b *blobs) Create(ctx context.Context, options ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
+	w, err := b.BlobStore.Create(ctx, append(options, mount{ctx, b.r})...)
+	var mounted distribution.ErrBlobMounted
+	if errors.As(err, &mounted) {
+		b.r.r.emit(ctx, Event{
+			Action: "mount", Repo: b.r.catalogued, Digest: mounted.Descriptor.Digest.String(), Size: mounted.Descriptor.Size, Principal: b.r.by,
+		})
+	}
+	return w, err
+}
+
+// mount is an option that turns a mount's source into the storage's name.
+type mount struct {
+	ctx context.Context //nolint:containedctx // an option lives as long as the call that it is made for
+	r   *repository
+}
+
+// Apply changes distribution.CreateOptions.
+func (m mount) Apply(v any) error {
+	o, ok := v.(*distribution.CreateOptions)
+	if !ok || !o.Mount.ShouldMount {
+		return nil
+	}
+	o.Mount.ShouldMount = false
+	if m.r.rq.noMount {
+		return nil
+	}
+	source, _, err := m.r.r.o.Catalog.Find(m.ctx, m.r.by, o.Mount.From.Name())
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	name, err := storageName(source)
+	if err != nil {
+		return err
+	}
+	if o.Mount.From, err = reference.WithDigest(name, o.Mount.From.Digest()); err != nil {
+		return err
+	}
+	o.Mount.ShouldMount = true
+	return nil
+}
