@@ -55,27 +55,41 @@ func newGroup(parent, id string) (*Group, error) {
 // other. A group of this name that is left over and empty is replaced; one
 // with processes is errdefs.AlreadyExists.
 func Create(parent, id string, r *Resources) (*Group, error) {
-	g, err := newGroup(parent, id)
+	g, limit, err := Make(parent, id, r)
+	if err == nil {
+		if err = limit(); err != nil {
+			err = errors.Join(err, g.Destroy())
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
+	return g, nil
+}
+
+// Make is Create that leaves the limits to the caller: limit sets them, and is to
+// be called before anything in the group does what it was made for. Meanwhile a
+// process can start in it.
+func Make(parent, id string, r *Resources) (g *Group, limit func() error, err error) {
+	if g, err = newGroup(parent, id); err != nil {
+		return nil, nil, err
+	}
 	c, err := g.resources(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(c.Devices) == 0 {
 		c.Devices = defaultDevices()
 	}
 	if err := g.makeFresh(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err = g.setFirst(c); err == nil {
-		err = g.limitTCP(r)
-	}
-	if err != nil {
-		return nil, errors.Join(err, g.Destroy())
-	}
-	return g, nil
+	return g, func() error {
+		if err := g.setFirst(c); err != nil {
+			return err
+		}
+		return g.limitTCP(r)
+	}, nil
 }
 
 const tcpLimit = "memory.kmem.tcp.limit_in_bytes"

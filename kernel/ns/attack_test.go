@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,8 +59,7 @@ func TestAttackCloseOthers(t *testing.T) {
 	defer null.Close()
 	s := &Script{Program: []string{"/nosuch"}, Args: []string{"x"}}
 	// It waits in the midst of its restrictions until its input ends.
-	var buf [1]byte
-	s.do(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&buf)), 1).keep = &buf
+	s.do(unix.SYS_READ, 0, at(put(&s.arena, []byte{0})), 1)
 	s.Find()
 	ended := make(chan error, 1)
 	go func() {

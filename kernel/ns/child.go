@@ -1,6 +1,7 @@
 package ns
 
 import (
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -35,6 +36,7 @@ type child struct {
 	hold    bool         // report when the namespaces are there, and wait
 	nofile  *unix.Rlimit // nil: as it is
 	script  *Script      // what to do instead of executing exe, or nil
+	sealed  *os.File     // the trampoline that does it, which is exe then, or nil
 	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
 }
@@ -150,6 +152,9 @@ func (c *child) run() {
 		c.set()
 		c.closeOthers()
 	}
+	if c.sealed != nil {
+		c.execute()
+	}
 	// Whoever lives in a namespace that is entered is not to look at this copy
 	// of the caller. It ends with the execution.
 	_, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
@@ -194,7 +199,16 @@ func (c *child) run() {
 	if c.script != nil {
 		c.perform()
 	}
-	_, _, e = syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
+	c.execute()
+}
+
+// execute executes the program.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) execute() {
+	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
 		uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])), unix.AT_EMPTY_PATH, 0)
 	c.check(stepExec, e)
 }
@@ -276,7 +290,7 @@ func (c *child) place() {
 //go:nosplit
 //go:norace
 func (c *child) up(fd int) int {
-	n, _, e := syscall.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, uintptr(c.kept()+1+len(c.join)))
+	n, _, e := syscall.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, uintptr(c.kept()+2+len(c.join)))
 	c.check(stepFiles, e)
 	return int(n)
 }
@@ -289,11 +303,20 @@ func (c *child) up(fd int) int {
 //go:norace
 //go:nocheckptr
 func (c *child) closeOthers() {
-	c.report = c.down(c.report, c.kept())
-	for i := range c.join {
-		c.join[i].fd = c.down(c.join[i].fd, c.kept()+1+i)
+	onExec := uintptr(unix.O_CLOEXEC)
+	if c.sealed != nil {
+		onExec = 0 // the trampoline goes on with them
 	}
-	c.closeFrom(c.kept() + 1 + len(c.join))
+	c.report = c.down(c.report, c.kept(), onExec)
+	for i := range c.join {
+		c.join[i].fd = c.down(c.join[i].fd, c.kept()+1+i, onExec)
+	}
+	last := c.kept() + 1 + len(c.join)
+	if c.sealed != nil {
+		c.exe = c.down(c.exe, last, unix.O_CLOEXEC)
+		last++
+	}
+	c.closeFrom(last)
 }
 
 // write writes to a file of the caller's file system.
@@ -313,8 +336,8 @@ func (c *child) write(step uint32, path, value *byte, size uintptr) {
 //
 //go:nosplit
 //go:norace
-func (c *child) down(fd, to int) int {
-	_, _, e := syscall.RawSyscall(unix.SYS_DUP3, uintptr(fd), uintptr(to), unix.O_CLOEXEC)
+func (c *child) down(fd, to int, flags uintptr) int {
+	_, _, e := syscall.RawSyscall(unix.SYS_DUP3, uintptr(fd), uintptr(to), flags)
 	c.check(stepFiles, e)
 	return to
 }

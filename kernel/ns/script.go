@@ -3,6 +3,7 @@ package ns
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -25,13 +26,18 @@ type Script struct {
 	Program   []string
 	Args, Env []string
 
-	calls    []call
+	calls []call
+	arena arena
+	cwd   offset // of the buffer for the working directory
+
+	// Made by pack, for this process's own copy.
+	data     []byte
+	packed   []call
 	settings []setting
 	program  []*byte
 	found    *byte
 	argv     []*byte
 	envv     []*byte
-	cwd      [unix.PathMax]byte
 }
 
 // A Setting is a value and the file that it is written to.
@@ -46,25 +52,42 @@ type setting struct {
 type call struct {
 	number uintptr
 	args   [5]uintptr
+	points uint8            // bit n: args[n] is an offset in the arena
 	pardon [2]syscall.Errno // errors that are none
 	check  uint8            // what follows
-	keep   any              // what args point to
 }
 
 const (
 	checkNothing = iota
-	checkInside  // Script.cwd begins with a slash
+	checkInside  // Script.cwd, the first argument, begins with a slash
 	findProgram  // instead of a call
 )
 
-func (s *Script) do(number uintptr, args ...uintptr) *call {
+// at is an argument that points into the arena.
+type at offset
+
+// do adds a call. An argument is a number or an at.
+func (s *Script) do(number uintptr, args ...any) *call {
 	c := call{number: number}
-	copy(c.args[:], args)
+	for i, a := range args {
+		switch a := a.(type) {
+		case at:
+			c.args[i], c.points = uintptr(a), c.points|1<<i
+		case int:
+			c.args[i] = uintptr(a)
+		case uint32:
+			c.args[i] = uintptr(a)
+		case uintptr:
+			c.args[i] = a
+		default:
+			panic(fmt.Sprintf("argument %d of call %d: %T", i, number, a))
+		}
+	}
 	s.calls = append(s.calls, c)
 	return &s.calls[len(s.calls)-1]
 }
 
-func (s *Script) prctl(args ...uintptr) *call { return s.do(unix.SYS_PRCTL, args...) }
+func (s *Script) prctl(args ...any) *call { return s.do(unix.SYS_PRCTL, args...) }
 
 // Undumpable is task.Undumpable. Whoever changes its user is to say it again.
 func (s *Script) Undumpable() { s.prctl(unix.PR_SET_DUMPABLE, 0) }
@@ -79,16 +102,18 @@ type sigaction struct {
 // AllProcessors is task.ResetAffinity; mask is task.Everywhere. That it is not
 // allowed is no error.
 func (s *Script) AllProcessors(mask []uint64) {
-	s.do(unix.SYS_SCHED_SETAFFINITY, 0, uintptr(8*len(mask)), uintptr(unsafe.Pointer(&mask[0]))).pardon = [2]syscall.Errno{unix.EPERM, unix.ENOSYS}
-	s.calls[len(s.calls)-1].keep = mask
+	s.do(unix.SYS_SCHED_SETAFFINITY, 0, 8*len(mask), at(put(&s.arena, mask))).pardon = [2]syscall.Errno{unix.EPERM, unix.ENOSYS}
 }
 
 // DefaultSignals gives signals their default meaning back; those that are not
 // ignored get it by the execution.
 func (s *Script) DefaultSignals(ignored []int) {
-	usual := new(sigaction)
+	if len(ignored) == 0 {
+		return
+	}
+	usual := put(&s.arena, []sigaction{{}})
 	for _, sig := range ignored {
-		s.do(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(usual)), 0, unsafe.Sizeof(usual.mask)).keep = usual
+		s.do(unix.SYS_RT_SIGACTION, sig, at(usual), 0, unsafe.Sizeof(sigaction{}.mask))
 	}
 }
 
@@ -99,26 +124,26 @@ func (s *Script) NewSessionKeyring() {
 
 // SetLimit sets a resource limit; that a part of it is not allowed is an error.
 func (s *Script) SetLimit(resource int, soft, hard uint64) {
-	l := &unix.Rlimit{Cur: soft, Max: hard}
-	s.do(unix.SYS_PRLIMIT64, 0, uintptr(resource), uintptr(unsafe.Pointer(l))).keep = l
+	s.do(unix.SYS_PRLIMIT64, 0, resource, at(put(&s.arena, []unix.Rlimit{{Cur: soft, Max: hard}})))
 }
 
 // Umask sets the mask of the modes of new files.
-func (s *Script) Umask(mask uint32) { s.do(unix.SYS_UMASK, uintptr(mask)) }
+func (s *Script) Umask(mask uint32) { s.do(unix.SYS_UMASK, mask) }
 
 // Chdir goes to a working directory.
 func (s *Script) Chdir(dir string) error {
-	p, err := syscall.BytePtrFromString(dir)
+	text, err := s.arena.text(dir)
 	if err != nil {
 		return err
 	}
-	s.do(unix.SYS_CHDIR, uintptr(unsafe.Pointer(p))).keep = p
+	s.do(unix.SYS_CHDIR, at(text))
 	return nil
 }
 
 // WorkingDirInRoot is task.WorkingDirInRoot.
 func (s *Script) WorkingDirInRoot() {
-	s.do(unix.SYS_GETCWD, uintptr(unsafe.Pointer(&s.cwd)), unsafe.Sizeof(s.cwd)).check = checkInside
+	s.cwd = put(&s.arena, make([]byte, unix.PathMax))
+	s.do(unix.SYS_GETCWD, at(s.cwd), unix.PathMax).check = checkInside
 }
 
 // NoNewPrivs is task.NoNewPrivs.
@@ -130,16 +155,16 @@ func (s *Script) LoadSeccomp(program []byte, flags uintptr) error {
 	if len(program) == 0 || len(program)%size != 0 || len(program)/size > 0xffff {
 		return fmt.Errorf("seccomp program of %d bytes", len(program))
 	}
-	filter := make([]unix.SockFilter, len(program)/size) // aligned
-	copy(unsafe.Slice((*byte)(unsafe.Pointer(&filter[0])), len(program)), program)
-	f := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	s.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(f))).keep = f
+	filter := put(&s.arena, program)
+	f := put(&s.arena, []unix.SockFprog{{Len: uint16(len(program) / size)}})
+	s.arena.point(f+offset(unsafe.Offsetof(unix.SockFprog{}.Filter)), filter)
+	s.do(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, at(f))
 	return nil
 }
 
 // DropBounding takes capabilities, bit n for number n, out of the bounding set.
 func (s *Script) DropBounding(set uint64) {
-	for n := range uintptr(64) {
+	for n := range 64 {
 		if set&(1<<n) != 0 {
 			s.prctl(unix.PR_CAPBSET_DROP, n)
 		}
@@ -149,30 +174,28 @@ func (s *Script) DropBounding(set uint64) {
 // SetUser is task.SetUser, with the permitted capabilities kept.
 func (s *Script) SetUser(uid, gid uint32, groups []uint32) {
 	s.prctl(unix.PR_SET_KEEPCAPS, 1)
-	var first unsafe.Pointer
 	if len(groups) > 0 {
-		first = unsafe.Pointer(&groups[0])
+		s.do(unix.SYS_SETGROUPS, len(groups), at(put(&s.arena, groups)))
+	} else {
+		s.do(unix.SYS_SETGROUPS, 0, 0)
 	}
-	s.do(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(first)).keep = groups
-	s.do(unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid))
-	s.do(unix.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid))
+	s.do(unix.SYS_SETRESGID, gid, gid, gid)
+	s.do(unix.SYS_SETRESUID, uid, uid, uid)
 	s.prctl(unix.PR_SET_KEEPCAPS, 0)
 }
 
 // SetCaps is task.SetCaps and task.SetAmbient.
 func (s *Script) SetCaps(effective, permitted, inheritable, ambient uint64) {
-	c := &struct {
-		header unix.CapUserHeader
-		data   [2]unix.CapUserData
-	}{header: unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}}
-	for i := range c.data {
-		c.data[i] = unix.CapUserData{
+	header := put(&s.arena, []unix.CapUserHeader{{Version: unix.LINUX_CAPABILITY_VERSION_3}})
+	data := make([]unix.CapUserData, 2)
+	for i := range data {
+		data[i] = unix.CapUserData{
 			Effective: uint32(effective >> (32 * i)), Permitted: uint32(permitted >> (32 * i)), Inheritable: uint32(inheritable >> (32 * i)),
 		}
 	}
-	s.do(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&c.header)), uintptr(unsafe.Pointer(&c.data))).keep = c
+	s.do(unix.SYS_CAPSET, at(header), at(put(&s.arena, data)))
 	s.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
-	for n := range uintptr(64) {
+	for n := range 64 {
 		if ambient&(1<<n) != 0 {
 			s.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n)
 		}
@@ -182,11 +205,46 @@ func (s *Script) SetCaps(effective, permitted, inheritable, ambient uint64) {
 // Find looks for the program, with the rights of this moment.
 func (s *Script) Find() { s.do(0).check = findProgram }
 
-// pack prepares what the child needs.
+// pack prepares what the child needs, if it is a copy of this process.
 func (s *Script) pack() (err error) {
 	if len(s.Program) == 0 {
 		return errors.New("no program")
 	}
+	if err := s.packSettings(); err != nil {
+		return err
+	}
+	if s.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
+		return err
+	}
+	if s.envv, err = syscall.SlicePtrFromStrings(s.Env); err != nil {
+		return err
+	}
+	if s.program, err = syscall.SlicePtrFromStrings(s.Program); err != nil {
+		return err
+	}
+	// Go moves nothing on the heap: the addresses stay what they are.
+	s.data = s.arena.copy()
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(s.data)))
+	s.arena.relocate(s.data, base)
+	s.packed = s.relocated(base)
+	return nil
+}
+
+// relocated are the calls with the arena at base.
+func (s *Script) relocated(base uintptr) []call {
+	calls := slices.Clone(s.calls)
+	for i := range calls {
+		c := &calls[i]
+		for n := range c.args {
+			if c.points&(1<<n) != 0 {
+				c.args[n] += base
+			}
+		}
+	}
+	return calls
+}
+
+func (s *Script) packSettings() error {
 	s.settings = nil
 	for _, t := range s.Settings {
 		path, err := syscall.BytePtrFromString(t.Path)
@@ -196,14 +254,7 @@ func (s *Script) pack() (err error) {
 		value := append([]byte(t.Value), 0)
 		s.settings = append(s.settings, setting{path, &value[0], uintptr(len(t.Value))})
 	}
-	if s.argv, err = syscall.SlicePtrFromStrings(s.Args); err != nil {
-		return err
-	}
-	if s.envv, err = syscall.SlicePtrFromStrings(s.Env); err != nil {
-		return err
-	}
-	s.program, err = syscall.SlicePtrFromStrings(s.Program)
-	return err
+	return nil
 }
 
 // perform is the child's end as ours.
@@ -213,8 +264,8 @@ func (s *Script) pack() (err error) {
 //go:nocheckptr
 func (c *child) perform() {
 	s := c.script
-	for i := range s.calls {
-		k := &s.calls[i]
+	for i := range s.packed {
+		k := &s.packed[i]
 		if k.check == findProgram {
 			c.find()
 			continue
@@ -223,7 +274,7 @@ func (c *child) perform() {
 		if e != 0 && e != k.pardon[0] && e != k.pardon[1] {
 			c.check(stepScript, e)
 		}
-		if k.check == checkInside && s.cwd[0] != '/' { // "(unreachable)/…"
+		if k.check == checkInside && *(*byte)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(s.data)), s.cwd)) != '/' { // "(unreachable)/…"
 			c.check(stepScript, syscall.EXDEV)
 		}
 	}

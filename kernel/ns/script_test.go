@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,7 +15,7 @@ import (
 )
 
 // perform spawns s with its output connected, and returns that.
-func perform(t *testing.T, s *Script) (string, error) {
+func perform(t *testing.T, s *Script, sealed bool) (string, error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -26,7 +27,7 @@ func perform(t *testing.T, s *Script) (string, error) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	pid, pidfd, err := Spawn(&SpawnSpec{Script: s, Files: []*os.File{null, w, null}})
+	pid, pidfd, err := Spawn(&SpawnSpec{Script: s, Sealed: sealed, Setsid: true, Files: []*os.File{null, w, null}})
 	w.Close()
 	if err != nil {
 		return "", err
@@ -39,6 +40,10 @@ func perform(t *testing.T, s *Script) (string, error) {
 	}
 	return string(text), nil
 }
+
+// ways are those in which a script can be done here: by a copy of this program,
+// and by a trampoline.
+var ways = map[bool][]bool{true: {false, true}, false: {false}}[runtime.GOARCH == "amd64"]
 
 // TestScript: the process restricts itself and executes the program, which
 // gets what it is meant to get and no descriptor more.
@@ -61,14 +66,16 @@ func TestScript(t *testing.T) {
 	s.NoNewPrivs()
 	s.Undumpable()
 	s.Find()
-	text, err := perform(t, s)
-	var got seen
-	if err := errors.Join(err, json.Unmarshal([]byte(text), &got)); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	if got.Dir != "/proc" || !slices.Equal(got.Args, []string{childName, "a"}) || !slices.Equal(got.Env, []string{"B=c"}) ||
-		strings.Join(got.FDs, " ") != "0 1 2" {
-		t.Errorf("%+v", got)
+	for _, sealed := range ways {
+		text, err := perform(t, s, sealed)
+		var got seen
+		if err := errors.Join(err, json.Unmarshal([]byte(text), &got)); err != nil {
+			t.Fatalf("sealed %v: %v: %s", sealed, err, text)
+		}
+		if got.Dir != "/proc" || !slices.Equal(got.Args, []string{childName, "a"}) || !slices.Equal(got.Env, []string{"B=c"}) ||
+			strings.Join(got.FDs, " ") != "0 1 2" {
+			t.Errorf("%+v", got)
+		}
 	}
 }
 
@@ -90,8 +97,10 @@ func TestScriptFails(t *testing.T) {
 		}
 		s.Find()
 		var failed *SpawnError
-		if text, err := perform(t, s); !errors.As(err, &failed) || !errors.Is(err, c.errno) {
-			t.Errorf("%s: %v, %s", name, err, text)
+		for _, sealed := range ways {
+			if text, err := perform(t, s, sealed); !errors.As(err, &failed) || !errors.Is(err, c.errno) {
+				t.Errorf("%s, sealed %v: %v, %s", name, sealed, err, text)
+			}
 		}
 	}
 	if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {

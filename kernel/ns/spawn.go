@@ -24,6 +24,11 @@ type SpawnSpec struct {
 	// Script, when set, is done instead of executing Exe. Twice and Empty are of
 	// no use with it.
 	Script *Script
+	// Sealed has the script done by a program of its own in sealed memory, and not
+	// by a copy of the caller, for callers whose program is a file of the host's.
+	// ErrUnsupported where there is none for this processor. Unshare, Twice and
+	// Root are of no use with it.
+	Sealed bool
 	// Files are the process's descriptors 0 to n-1. It gets no others, except
 	// for Empty.
 	Files []*os.File
@@ -106,6 +111,7 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 	if err != nil {
 		return 0, nil, fmt.Errorf("spawn: %w", err)
 	}
+	defer c.close()
 	report, err := c.pipes(s.Before != nil)
 	if err != nil {
 		return 0, nil, fmt.Errorf("spawn: %w", err)
@@ -276,7 +282,7 @@ func (s *SpawnSpec) child() (*child, error) {
 	}
 	var err error
 	if s.Script != nil {
-		if err := s.Script.pack(); err != nil {
+		if err := s.packScript(c); err != nil {
 			return nil, err
 		}
 	} else {
@@ -320,7 +326,63 @@ func (s *SpawnSpec) child() (*child, error) {
 		c.base = int(s.Base.Fd())
 	}
 	c.nofile = s.Nofile
+	if s.Script != nil && s.Sealed {
+		return c, s.seal(c)
+	}
 	return c, nil
+}
+
+func (s *SpawnSpec) packScript(c *child) error {
+	if s.Sealed {
+		return s.Script.packSettings() // the rest is in the trampoline
+	}
+	return s.Script.pack()
+}
+
+// stepCall is a call of a trampoline before those of the script.
+type stepCall struct {
+	call
+	step uint32
+}
+
+// seal makes the trampoline. What the child does by itself otherwise comes before
+// the script: it has its streams, the report behind them, and what to join.
+func (s *SpawnSpec) seal(c *child) (err error) {
+	var first []stepCall
+	add := func(step, number uintptr, args ...any) {
+		first = append(first, stepCall{*new(Script).do(number, args...), uint32(step)})
+	}
+	add(stepJoin, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	for i, j := range c.join {
+		add(stepJoin, unix.SYS_SETNS, c.kept()+1+i, j.kind)
+	}
+	all := ^uintptr(0) >> 32
+	add(stepFiles, unix.SYS_CLOSE_RANGE, c.kept()+1, all, 0)
+	if s.Setsid {
+		add(stepSession, unix.SYS_SETSID)
+	}
+	root, err := s.Script.arena.text("/")
+	if err != nil {
+		return err
+	}
+	add(stepDirectory, unix.SYS_CHDIR, at(root))
+	add(stepFiles, unix.SYS_CLOSE_RANGE, c.kept(), all, unix.CLOSE_RANGE_CLOEXEC)
+	if s.Nofile != nil {
+		add(stepLimit, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, at(put(&s.Script.arena, []unix.Rlimit{*s.Nofile})))
+	}
+	if c.sealed, err = s.Script.trampoline(first, c.kept()); err != nil {
+		return err
+	}
+	c.exe = int(c.sealed.Fd())
+	c.argv, err = syscall.SlicePtrFromStrings([]string{"trampoline"})
+	return err
+}
+
+// close drops the trampoline.
+func (c *child) close() {
+	if c.sealed != nil {
+		c.sealed.Close()
+	}
 }
 
 // pipes makes the pipe by which the child reports, and, if it is to wait, the

@@ -60,6 +60,7 @@ type making struct {
 	detached, listen bool
 	process          *stage.Process
 	group            *cgroup.Group
+	limit            func() error // the group, after makeGroup
 	plan             *stage.Plan
 	order            []byte
 	exe, rootfs      *os.File
@@ -108,12 +109,13 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 		return err
 	}
 	m.onUndo(m.c.remove)
-	steps := []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.begin, m.created}
+	// The stage starts, which takes it a while, and the limits are set meanwhile.
+	steps := []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.setLimits, m.begin, m.created}
 	if r.Systemd {
 		steps = []func() error{m.describe, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
 	}
 	if m.revive != nil {
-		steps = append(steps[:2], m.makeGroup, m.revive)
+		steps = append(steps[:2], m.makeGroup, m.setLimits, m.revive)
 		if r.Systemd {
 			steps = []func() error{m.describe, m.prepare, m.revive}
 		}
@@ -208,13 +210,15 @@ func (m *making) announceMount() error {
 }
 
 func (m *making) makeGroup() (err error) {
-	m.group, err = cgroup.Create(m.c.CgroupParent, m.c.CgroupName, m.limits())
+	m.group, m.limit, err = cgroup.Make(m.c.CgroupParent, m.c.CgroupName, m.limits())
 	if err != nil {
 		return err
 	}
 	m.onUndo(func() error { return errors.Join(m.group.Kill(), m.group.Destroy()) })
 	return nil
 }
+
+func (m *making) setLimits() error { return m.limit() }
 
 // makeUnit has systemd make the group, with the stage in it.
 func (m *making) makeUnit() error {

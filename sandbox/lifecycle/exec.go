@@ -131,12 +131,7 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 		return nil, err
 	}
 	defer e.Order.Close()
-	exe, err := c.root.sealed(o.Program)
-	if err != nil {
-		return nil, fmt.Errorf("the program of further processes: %w", err)
-	}
-	defer exe.Close()
-	p, err := stage.Enter(exe, e)
+	p, err := c.begin(e, o.Program)
 	if err == nil {
 		c.root.debugEntry(p.Pid, e.CPUs)
 		c.root.debugFilter(spec)
@@ -154,6 +149,22 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// begin makes the process: one of the usual kind by a trampoline, which leaves
+// out a program of ours and most of the time; else by a stage, which also says
+// what is wrong.
+func (c *Container) begin(e *stage.Entry, program string) (*stage.Process, error) {
+	e.Unsealed = true
+	if p := stage.EnterDirectly(e); p != nil {
+		return p, nil
+	}
+	exe, err := c.root.sealed(program)
+	if err != nil {
+		return nil, fmt.Errorf("the program of further processes: %w", err)
+	}
+	defer exe.Close()
+	return stage.Enter(exe, e)
 }
 
 // finish starts the process and waits for it, unless it is detached.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,7 +40,7 @@ func (b *box) enterBy(isDirect bool, p *specs.Process, stdin *os.File) (out stri
 	defer r.Close()
 	entry := &Entry{
 		Pid: b.process.Pid, PidFD: b.process.PidFD, Groups: b.config.CgroupDirs, Order: order,
-		Stdin: stdin, Stdout: w, Stderr: w, Direct: isDirect,
+		Stdin: stdin, Stdout: w, Stderr: w, Direct: isDirect, Unsealed: isDirect && b.unsealed,
 	}
 	if a := p.ExecCPUAffinity; a != nil {
 		entry.CPUs = a.Initial
@@ -67,6 +68,9 @@ func (b *box) enterBy(isDirect bool, p *specs.Process, stdin *os.File) (out stri
 	}
 	return string(data), int(ws), nil
 }
+
+// trampolines tells whether a process can be made directly by a trampoline.
+var trampolines = map[bool][]bool{true: {false, true}, false: {false}}[runtime.GOARCH == "amd64"]
 
 // volatile is what differs between two processes that are the same.
 var volatile = regexp.MustCompile(`^(Pid|Tgid|PPid|NStgid|NSpid|NSpgid|NSsid|Vm.*|Hugetlb.*|Rss.*|.*ctxt_switches|Threads|SigQ|FDSize|Cpus_.*)$`)
@@ -154,13 +158,17 @@ func TestDirect(t *testing.T) {
 			b.t = t
 			p := process()
 			change(p)
-			staged, isDirect := b.told(false, p, stdin), b.told(true, p, stdin)
-			if staged != isDirect {
-				a, b := strings.Split(staged, "\n"), strings.Split(isDirect, "\n")
-				for i := range min(len(a), len(b)) {
-					if a[i] != b[i] {
-						t.Errorf("a stage: %s\ndirectly: %s", a[i], b[i])
+			staged := b.told(false, p, stdin)
+			for _, b.unsealed = range trampolines {
+				isDirect := b.told(true, p, stdin)
+				a, d := strings.Split(staged, "\n"), strings.Split(isDirect, "\n")
+				for i := range min(len(a), len(d)) {
+					if a[i] != d[i] {
+						t.Errorf("a stage: %s\ndirectly, by a trampoline %v: %s", a[i], b.unsealed, d[i])
 					}
+				}
+				if len(a) != len(d) {
+					t.Errorf("a stage: %d lines, directly, by a trampoline %v: %d", len(a), b.unsealed, len(d))
 				}
 			}
 		})

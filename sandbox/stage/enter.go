@@ -49,6 +49,9 @@ type Entry struct {
 	// Direct lets the program run when Enter returns, if it is an order as most
 	// are. The caller's own program must be sealed, as the stage's is.
 	Direct bool
+	// Unsealed, for EnterDirectly: the caller's program is a file of the host's. No
+	// copy of it joins the container, but a trampoline in sealed memory.
+	Unsealed bool
 }
 
 // PrepareEntry checks how a further process of a container is to be, and makes
@@ -78,6 +81,16 @@ func PrepareEntry(c *Config) ([]byte, error) {
 	return encode(o.describe), nil
 }
 
+// EnterDirectly makes a process whose program runs already, if it is an order as
+// most are. Nil: it is not, or something went wrong, and nothing has happened;
+// Enter says what.
+func EnterDirectly(e *Entry) *Process {
+	if e.Root != nil {
+		return nil
+	}
+	return direct(e)
+}
+
 // Enter makes a further process in a container and gives it its order. It is
 // the caller's child. The rest goes as for process 1: Created waits until it
 // is set up, Start lets it execute its program. On an error nothing is left.
@@ -86,8 +99,8 @@ func PrepareEntry(c *Config) ([]byte, error) {
 // none of its threads ever sees the host. Nor does it see the container's file
 // system before it can no longer be looked at (undumpable).
 func Enter(exe *os.File, e *Entry) (_ *Process, err error) {
-	if e.Direct && e.Root == nil {
-		if p := direct(e); p != nil {
+	if e.Direct {
+		if p := EnterDirectly(e); p != nil {
 			return p, nil
 		}
 	}

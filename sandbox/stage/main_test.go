@@ -93,6 +93,7 @@ type box struct {
 	shareRoot bool
 	rootAt    string // where that mount is
 	owner     int    // whom the root belongs to, with a user namespace
+	unsealed  bool   // what enters it directly is a trampoline
 }
 
 func newBox(t testing.TB, spec *specs.Spec) *box {

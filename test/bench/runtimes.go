@@ -96,7 +96,7 @@ func runtimeCase(ctx context.Context, o options, dir, name string, args func(str
 	c := benchCase{name: name, unit: "ms"}
 	for n := range o.n + 1 {
 		for i := range names {
-			p := names[(i+n)%len(names)] // nobody always comes after the same one
+			p := names[(i+n+len(names)-1)%len(names)] // nobody always comes first
 			ms, err := timed(func() error { return command(p, p, args(once, fmt.Sprintf("bench-%d", n))...) })
 			if err != nil {
 				return err
