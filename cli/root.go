@@ -120,7 +120,8 @@ func newContainer(s *Session) *cobra.Command {
 
 func newImage(s *Session) *cobra.Command {
 	return group("image", "Manage images",
-		newHistory(s), newImport(s), newImageInspect(s), newImageLs(s), newImagePrune(s), newLoad(s), newPull(s), newPush(s), newImageRm(s), newSave(s), newTag(s))
+		newImageGC(s), newHistory(s), newImport(s), newImageInspect(s), newImageLs(s), newImagePin(s), newImagePrune(s), newLoad(s), newPull(s), newPush(s),
+		newImageRm(s), newSave(s), newTag(s), newImageUnpin(s))
 }
 
 // Commands is the whole tree of commands, for manual pages and completions. It

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
@@ -47,10 +48,14 @@ type Config struct {
 	RegistryDirs []string `json:"registry-config-dirs"`
 	// SignaturePolicy is Berth's own: a containers-policy.json about which images
 	// may come from registries; "": all may.
-	SignaturePolicy  string `json:"signature-policy"`
-	MaxDownloads     int    `json:"max-concurrent-downloads"`
-	MaxUploads       int    `json:"max-concurrent-uploads"`
-	DownloadAttempts int    `json:"max-download-attempts"`
+	SignaturePolicy string `json:"signature-policy"`
+	// CompactAfter is Berth's own: how long images must not have changed before their
+	// layers are compacted (docs/images.md); 0: never.
+	CompactAfter     Duration `json:"image-compact-after"`
+	ImageGC          ImageGC  `json:"image-gc"`
+	MaxDownloads     int      `json:"max-concurrent-downloads"`
+	MaxUploads       int      `json:"max-concurrent-uploads"`
+	DownloadAttempts int      `json:"max-download-attempts"`
 
 	Bridge        string `json:"bridge"`          // name of the default bridge
 	BIP           string `json:"bip"`             // its address with prefix length; "": chosen
@@ -136,7 +141,7 @@ func defaults() *Config {
 		DataRoot: DefaultDataRoot, ExecRoot: DefaultExecRoot, File: DefaultFile,
 		LogLevel: "info", LogFormat: "text", StorageDriver: "overlayfs",
 		RegistryDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"},
-		MaxDownloads: 3, MaxUploads: 5, DownloadAttempts: 5, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
+		CompactAfter: Duration(10 * time.Second), MaxDownloads: 3, MaxUploads: 5, DownloadAttempts: 5, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ICC: true, Masquerade: true, Forward: true, PublishIP: "0.0.0.0",
 		ShmSize: 64 * units.MiB, LogDriver: "local",
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},

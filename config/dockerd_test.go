@@ -141,11 +141,11 @@ func TestDocs(t *testing.T) {
 	b.WriteString("# Settings of the daemon\n\nMade by `go test ./config -run TestDocs -update`; the same test fails when this page is out of date.\n\n" +
 		"`berthd` takes dockerd's flags and the keys of its `daemon.json` (here `" + DefaultFile + "`). A setting that it does not\n" +
 		"have is refused with a reason, unless its value asks for nothing else than what happens anyway. SIGHUP reads the file\n" +
-		"again and applies `authorization-plugins`, `debug`, `default-runtime`, `insecure-registries`, `labels`, `log-level`,\n" +
+		"again and applies `authorization-plugins`, `debug`, `default-runtime`, `image-gc`, `insecure-registries`, `labels`, `log-level`,\n" +
 		"`max-concurrent-downloads`, `max-concurrent-uploads`, `max-download-attempts`, `registries`, `registry-config-dirs`,\n" +
 		"`registry-mirrors`, `runtimes`, `shutdown-timeout` and `signature-policy`; of other changes the log says that they count after the next\n" +
 		"start. Containers always outlive the\n" +
-		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs`, `signature-policy` and `publish-policy`.\n\n" +
+		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs`, `signature-policy`, `image-compact-after`, `image-gc` and `publish-policy`.\n\n" +
 		"| flag | key | |\n|---|---|---|\n")
 	dash := func(prefix, s string) string {
 		if s == "" {

@@ -37,6 +37,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.IntVar(&c.MaxDownloads, "max-concurrent-downloads", c.MaxDownloads, "Layers to download at the same time for one pull")
 	fs.IntVar(&c.MaxUploads, "max-concurrent-uploads", c.MaxUploads, "Layers to upload at the same time for one push")
 	fs.IntVar(&c.DownloadAttempts, "max-download-attempts", c.DownloadAttempts, "How often a download is tried")
+	fs.Var(&c.CompactAfter, "image-compact-after", "How long images have not changed before unpacked layers are no longer kept compressed, too; 0s: never")
 	fs.StringVar(&c.SignaturePolicy, "signature-policy", "", "File of rules about which images may come from registries (containers-policy.json)")
 	fs.StringArrayVar(&c.RegistryDirs, "registry-config-dir", c.RegistryDirs, "Directory with one for each registry: hosts.toml, certificates")
 

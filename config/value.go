@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
@@ -37,6 +38,40 @@ func (b *Bytes) UnmarshalJSON(data []byte) error {
 		return b.Set(s)
 	}
 	return json.Unmarshal(data, (*int64)(b))
+}
+
+// Duration is a time, written as Go writes it, such as 10s or 72h, or with days: 30d.
+type Duration time.Duration
+
+// String is the time as Go writes it.
+func (d *Duration) String() string { return time.Duration(*d).String() }
+
+// Type names the value in the usage text.
+func (d *Duration) Type() string { return "duration" }
+
+// UnmarshalJSON takes a string.
+func (d *Duration) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("a time is written as \"10s\", \"72h\" or \"30d\": %w", err)
+	}
+	return d.Set(s)
+}
+
+// Set parses a time.
+func (d *Duration) Set(s string) error {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			*d = Duration(time.Duration(n) * 24 * time.Hour)
+			return nil
+		}
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil || v < 0 {
+		return fmt.Errorf("a time is written as \"10s\", \"72h\" or \"30d\", not %q", s)
+	}
+	*d = Duration(v)
+	return nil
 }
 
 // tristate is a flag whose absence means something.

@@ -49,7 +49,7 @@ func (s *Store) Assemble(ctx context.Context, o AssembleOptions) (_ digest.Diges
 	s.mu.Unlock()
 	defer s.work.Done()
 	ctx = s.db.Context(ctx)
-	lease, err := s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(commitLease, o.Name))
+	lease, err := s.db.WorkLease(ctx, "assemble")
 	if err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}

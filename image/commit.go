@@ -43,9 +43,6 @@ type CommitOptions struct {
 	Platform  *ocispec.Platform
 }
 
-// commitLease is the label on the lease of an image that is being made.
-const commitLease = "berth.commit"
-
 // Commit makes an image and, if wanted, names it. As with Pull, there is either
 // the whole image afterwards or nothing of it. It is unpacked already: a
 // container can be made of it at once. Of Base, the layers' blobs must still be
@@ -66,7 +63,7 @@ func (s *Store) Commit(ctx context.Context, o CommitOptions) (_ digest.Digest, e
 	s.mu.Unlock()
 	defer s.work.Done()
 	ctx = s.db.Context(ctx)
-	lease, err := s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(commitLease, o.Name))
+	lease, err := s.db.WorkLease(ctx, "commit")
 	if err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}

@@ -50,6 +50,12 @@ func (s *Store) filter(ctx context.Context, v *view, filters map[string]map[stri
 				return nil, badFilter("'dangling=%s'", err.Error())
 			}
 			f.records = append(f.records, func(r images.Image) bool { return isDangling(r) == want })
+		case "pinned":
+			want, err := boolean(values)
+			if err != nil {
+				return nil, badFilter("'pinned=%s'", err.Error())
+			}
+			f.records = append(f.records, func(r images.Image) bool { return pinned(r) == want })
 		case "reference":
 			match, err := references(values)
 			if err != nil {

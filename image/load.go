@@ -51,7 +51,7 @@ type loaded struct {
 }
 
 func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions, out *progress.Stream) (err error) {
-	lease, err := s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
+	lease, err := s.db.WorkLease(ctx, "load")
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
@@ -81,6 +81,9 @@ func (s *Store) load(ctx context.Context, r io.Reader, o LoadOptions, out *progr
 	}
 	if err := s.recordLoaded(ctx, list, lease); err != nil {
 		return fmt.Errorf("load: %w", err)
+	}
+	if err := fault.Point("image.load.named"); err != nil {
+		return err
 	}
 	if len(o.Platforms) > 1 {
 		// What is for other platforms is not kept, and not to be seen meanwhile.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -45,6 +46,10 @@ type Options struct {
 	Log          *slog.Logger // nil: silent
 	MaxDownloads int          // layers fetched at once over all pulls; 0: 3, as Docker
 	MaxUploads   int          // blobs sent at once over all pushes; 0: 5, as Docker
+	// CompactAfter is how long nothing changes before layers are compacted
+	// (docs/images.md); 0: never.
+	CompactAfter time.Duration
+	Limits       Limits // see SetLimits
 }
 
 // Store is the image store. Its methods may be called from several goroutines.
@@ -64,6 +69,9 @@ type Store struct {
 	viewMu sync.Mutex
 	cached *view
 
+	compactor compactor
+	uses      *uses
+
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
 
@@ -72,6 +80,7 @@ type Store struct {
 	settled    bool // all holders are known, see Sweep
 	registries Registries
 	policy     *Policy
+	limits     Limits
 	pulls      map[string]*sharedPull
 	active     map[string]bool // leases of running pulls
 	holders    map[*holder]struct{}
@@ -90,13 +99,19 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	used, err := openUses(usesPath(o.Root))
+	if err != nil {
+		o.Log.Warn("when images were used is not known", "error", err)
+	}
 	client := remote.New()
 	closing, cancel := context.WithCancel(context.Background())
-	return &Store{
-		db: db, client: client, pusher: push.New(db, o.MaxUploads), puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
+	s := &Store{
+		compactor: newCompactor(), uses: used, limits: o.Limits, db: db, client: client, pusher: push.New(db, o.MaxUploads), puller: pull.New(db, client, o.MaxDownloads, o.Log), events: o.Events, log: o.Log,
 		closing: closing, close: cancel, registries: o.Registries, policy: o.Policy,
 		pulls: map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
-	}, nil
+	}
+	s.work.Go(func() { s.tend(o.CompactAfter) })
+	return s, nil
 }
 
 // Close ends pulls under way, waits for the work the store has started and
@@ -114,6 +129,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	s.saveUses()
 	s.client.Close()
 	return s.db.Close()
 }

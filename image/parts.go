@@ -52,7 +52,11 @@ type named struct{ s *Store }
 var _ images.Store = named{}
 
 func (n named) Get(ctx context.Context, name string) (images.Image, error) {
-	return n.s.db.Images.Get(n.s.db.Context(ctx), name)
+	r, err := n.s.db.Images.Get(n.s.db.Context(ctx), name)
+	if err == nil {
+		n.s.uses.mark(r.Target.Digest)
+	}
+	return r, err
 }
 
 func (n named) List(ctx context.Context, filters ...string) ([]images.Image, error) {

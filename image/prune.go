@@ -96,7 +96,7 @@ func (s *Store) prunable(ctx context.Context, v *view, filters map[string]map[st
 	}
 	var list []digest.Digest
 	for t := range targets {
-		if (!unnamed || !named[t]) && s.Containers(t) == 0 {
+		if record, ok := v.firstOf(t); ok && (!unnamed || !named[t]) && s.Containers(t) == 0 && !v.pinned(record) {
 			list = append(list, t)
 		}
 	}
@@ -113,7 +113,7 @@ func (s *Store) pruneOne(ctx context.Context, target digest.Digest, dry bool) ([
 		return nil, err
 	}
 	record, ok := v.firstOf(target)
-	if !ok || s.Containers(target) > 0 {
+	if !ok || s.Containers(target) > 0 || v.pinned(record) {
 		return nil, nil
 	}
 	r := s.newRemoval(ctx, v, record)

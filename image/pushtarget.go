@@ -114,7 +114,7 @@ func (s *Store) keepContent(ctx context.Context, target ocispec.Descriptor) (rel
 	ctx = s.db.Context(ctx)
 	var lease leases.Lease
 	err = s.db.Update(ctx, func(ctx context.Context) error {
-		if lease, err = s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime)); err != nil {
+		if lease, err = s.db.WorkLease(ctx, "keep"); err != nil {
 			return err
 		}
 		return s.db.Leases.AddResource(ctx, lease, leases.Resource{ID: target.Digest.String(), Type: "content"})

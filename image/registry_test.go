@@ -235,7 +235,7 @@ func leftovers(t *testing.T, s *Store) []string {
 	for _, l := range leases {
 		list = append(list, "lease "+l.ID)
 	}
-	for _, pattern := range []string{"content/blobs/sha256/*", "content/ingest/*", "overlay/snapshots/*"} {
+	for _, pattern := range []string{"content/blobs/sha256/*", "content/ingest/*", "overlay/snapshots/*", "remade/*"} {
 		files, err := filepath.Glob(filepath.Join(filepath.Dir(s.db.EmptyDir()), pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/oci"
 )
 
@@ -235,6 +236,9 @@ func (r *removal) delete(ctx context.Context, records []images.Image, last bool)
 	if err != nil {
 		return nil, fmt.Errorf("remove %s: %w", r.target, err)
 	}
+	if err := fault.Point("image.remove.unnamed"); err != nil {
+		return nil, err
+	}
 	answer := r.untagged(records)
 	if !last {
 		return answer, nil
@@ -245,6 +249,9 @@ func (r *removal) delete(ctx context.Context, records []images.Image, last bool)
 				r.s.log.Warn("cannot release an image's layers", "image", r.target, "error", err)
 			}
 		}
+	}
+	if err := fault.Point("image.remove.released"); err != nil {
+		return nil, err
 	}
 	r.s.db.Collect()
 	id := r.target.String()

@@ -90,6 +90,7 @@ func (s *Store) openChain(ctx context.Context, c *chain, img *Image) ([]string, 
 		if err := s.puller.Unpack(ctx, img.Manifest); err != nil {
 			return nil, err
 		}
+		s.compactor.wake()
 		lower, err = s.directories(ctx, img.ChainID)
 	}
 	if err != nil {
@@ -157,10 +158,12 @@ func (s *Store) Hold(img *Image, h Holder) (release func()) {
 	s.mu.Lock()
 	s.holders[entry] = struct{}{}
 	s.mu.Unlock()
+	s.uses.mark(img.ID)
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		delete(s.holders, entry)
 		s.mu.Unlock()
+		s.uses.mark(entry.image)
 		s.mayDrop(entry.chain)
 	})
 }

@@ -39,7 +39,7 @@ type variant struct {
 	isImage   bool // manifest and config are here and describe an image
 	available bool // so are all layers
 	chains    []digest.Digest
-	blobs     map[digest.Digest]int64 // sizes of what is here
+	blobs     map[digest.Digest]int64 // bytes that what is here takes
 }
 
 func (v *variant) chainID() digest.Digest {
@@ -83,6 +83,7 @@ func (s *Store) changed() {
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
 	s.cached = nil
+	s.compactor.wake()
 }
 
 // variants lists the manifests of an image, also those that are not here.
@@ -152,7 +153,7 @@ func (s *Store) readVariant(ctx context.Context, desc ocispec.Descriptor) (*vari
 		info, err := s.db.Content.Info(ctx, b.Digest)
 		switch {
 		case err == nil:
-			v.blobs[b.Digest] = info.Size
+			v.blobs[b.Digest] = s.db.Stored(b.Digest, info.Size)
 		case errdefs.IsNotFound(err):
 			v.available = false
 		default:

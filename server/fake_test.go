@@ -334,6 +334,16 @@ func (f *fakeImages) RemovePlatforms(_ context.Context, ref string, only []ocisp
 	return []imagetypes.DeleteResponse{{Deleted: "sha256:m"}}, 8, f.err
 }
 
+func (f *fakeImages) Pin(_ context.Context, ref string, on bool) error {
+	f.last = fmt.Sprintf("pin %s %v", ref, on)
+	return nil
+}
+
+func (f *fakeImages) CollectUnused(_ context.Context, dry bool) (imagetypes.PruneReport, error) {
+	f.last = fmt.Sprintf("collect %v", dry)
+	return imagetypes.PruneReport{}, nil
+}
+
 func (f *fakeImages) Prune(_ context.Context, _ map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error) {
 	return imagetypes.PruneReport{ImagesDeleted: []imagetypes.DeleteResponse{{Untagged: fmt.Sprint(dry)}}, SpaceReclaimed: 9}, nil
 }

@@ -94,6 +94,8 @@ type Images interface {
 	Tag(ctx context.Context, src, dst string) error
 	Remove(ctx context.Context, ref string, force, prune bool) ([]imagetypes.DeleteResponse, error)
 	WouldRemove(ctx context.Context, ref string, force bool) ([]imagetypes.DeleteResponse, int64, error)
+	Pin(ctx context.Context, ref string, on bool) error
+	CollectUnused(ctx context.Context, dry bool) (imagetypes.PruneReport, error)
 	RemovePlatforms(ctx context.Context, ref string, only []ocispec.Platform, force, dry bool) ([]imagetypes.DeleteResponse, int64, error)
 	Prune(ctx context.Context, filters map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error)
 	DiskUsage(ctx context.Context) (total, reclaimable int64, err error)

@@ -121,6 +121,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	images, err := image.Open(ctx, image.Options{
 		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads, MaxUploads: cfg.MaxUploads, Policy: rules,
+		CompactAfter: time.Duration(cfg.CompactAfter), Limits: imageLimits(cfg),
 	})
 	if err != nil {
 		return fmt.Errorf("open the image store: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // reloadable are the settings that a reload applies.
 var reloadable = []string{
-	"authorization-plugins", "debug", "default-runtime", "insecure-registries", "labels", "live-restore", "log-level",
+	"authorization-plugins", "debug", "default-runtime", "image-gc", "insecure-registries", "labels", "live-restore", "log-level",
 	"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "registries", "registry-config-dirs",
 	"registry-mirrors", "runtimes", "shutdown-timeout", "signature-policy",
 }
@@ -49,7 +49,7 @@ func (d *daemon) reload() {
 	next.AuthzPlugins = fresh.AuthzPlugins
 	next.Debug, next.LogLevel, next.Labels = fresh.Debug, fresh.LogLevel, fresh.Labels
 	next.RegistryMirrors, next.InsecureRegistries, next.Registries = fresh.RegistryMirrors, fresh.InsecureRegistries, fresh.Registries
-	next.SignaturePolicy = fresh.SignaturePolicy
+	next.SignaturePolicy, next.ImageGC = fresh.SignaturePolicy, fresh.ImageGC
 	next.RegistryDirs, next.DownloadAttempts = fresh.RegistryDirs, fresh.DownloadAttempts
 	next.MaxDownloads, next.MaxUploads = fresh.MaxDownloads, fresh.MaxUploads
 	next.Runtimes, next.DefaultRuntime = fresh.Runtimes, fresh.DefaultRuntime
@@ -62,6 +62,7 @@ func (d *daemon) reload() {
 	}
 	images.SetRegistries(registries(&next))
 	images.SetPolicy(rules)
+	images.SetLimits(imageLimits(&next))
 	images.SetTransfers(next.MaxDownloads, next.MaxUploads)
 	if containers := d.containers.Load(); containers != nil {
 		containers.SetRuntimes(next.Commands(), next.DefaultRuntime)

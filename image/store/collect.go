@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/mount"
 )
 
@@ -99,6 +100,15 @@ func (db *DB) collect() {
 // collectOnce removes garbage. The blobs go at the same time as the snapshots, so
 // a snapshot that had no room to be removed may have some after.
 func (db *DB) collectOnce(ctx context.Context) error {
+	if db.overlay.refused.Swap(false) {
+		if err := db.soil(ctx); err != nil {
+			db.overlay.refused.Store(true)
+			return err
+		}
+	}
+	if err := fault.Point("image.collect.begin"); err != nil {
+		return err
+	}
 	if _, err := db.meta.GarbageCollect(ctx); err != nil || !db.overlay.failed.Swap(false) {
 		return err
 	}

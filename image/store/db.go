@@ -57,6 +57,8 @@ type DB struct {
 	bolt    *bolt.DB
 	meta    *metadata.DB
 	overlay *removing
+	blobs   content.Store // below the metadata: what is kept as it is
+	remade  *remade
 	gc      collector
 }
 
@@ -127,8 +129,16 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := clearSnapshots(ctx, sn, filepath.Join(root, "overlay", "snapshots")); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
-	db := &DB{Locks: &KeyedLock{}, root: root, log: o.Log, bolt: boltDB, overlay: &removing{Snapshotter: sn}}
-	meta := metadata.NewDB(boltDB, underlying{blobs}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
+	db := &DB{
+		Locks: &KeyedLock{}, root: root, log: o.Log, bolt: boltDB, overlay: &removing{Snapshotter: sn},
+		blobs: blobs, remade: &remade{root: root, log: o.Log},
+	}
+	if err := db.remade.load(); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
+	db.overlay.needed = db.needed
+	db.overlay.refused.Store(len(db.remade.known) > 0)
+	meta := metadata.NewDB(boltDB, underlying{blobs, db.remade}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
@@ -136,10 +146,27 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	db.Content, db.Images = guarded{meta.ContentStore(), blobs}, metadata.NewImageStore(meta)
 	db.Snapshots, db.Leases = meta.Snapshotter(Snapshotter), metadata.NewLeaseManager(meta)
 	db.Applier = &Applier{content: db.Content}
+	if err := db.endWork(db.Context(ctx)); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
 	db.keepBallast()
 	db.gc.start(db)
 	db.Collect()
 	return db, nil
+}
+
+// needed tells whether a blob that the metadata has is made from the directory.
+func (db *DB) needed(ctx context.Context, dir string) (bool, error) {
+	name, err := filepath.Rel(db.root, dir)
+	if err != nil {
+		return false, err
+	}
+	for _, d := range db.remade.from(name) {
+		if _, err := db.Content.Info(db.Context(ctx), d); !errdefs.IsNotFound(err) {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // clearSnapshots removes directories of snapshots whose entry a kill left out.
@@ -236,6 +263,7 @@ func (db *DB) Parts() []file.Space {
 	}
 	return []file.Space{
 		in("image content (compressed)", "content", "blobs"),
+		in("image content (records of layers, to compress them again)", "remade"),
 		in("image content, not complete", "content", "ingest"),
 		in("image layers (unpacked)", "overlay", "snapshots"),
 		in("image databases", "*.db"), in("image databases", "overlay", "*.db"),

@@ -41,7 +41,10 @@ func (g guarded) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 }
 
 // underlying is the content store below the metadata.
-type underlying struct{ content.Store }
+type underlying struct {
+	content.Store
+	remade *remade
+}
 
 func (u underlying) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	var o content.WriterOpts

@@ -37,8 +37,9 @@ func forwardLogs(log *slog.Logger) {
 }
 
 // routine are the beginnings of warnings about what happens all the time: a client
-// of a build leaves, an image has a layer that is no file system.
-var routine = []string{"healthcheck failed", "no trace recorder found", "encountered unknown type"}
+// of a build leaves, an image has a layer that is no file system, a snapshot is
+// needed still.
+var routine = []string{"healthcheck failed", "no trace recorder found", "encountered unknown type", "failed to remove snapshot"}
 
 type logWriter struct{}
 

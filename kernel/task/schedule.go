@@ -119,3 +119,6 @@ func SetMemoryPolicy(mode int, nodes []int) error {
 	}
 	return nil
 }
+
+// Idle lets the calling thread run only when no other wants to.
+func Idle() error { return Schedule(unix.SchedAttr{Policy: unix.SCHED_IDLE}) }

@@ -118,10 +118,15 @@ func (t *Table) Ports() ([]Port, error) {
 	for i := range t.sets.of {
 		f := &t.sets.of[i]
 		for _, set := range []*nftables.Set{f.published, f.any, f.ranges, f.opened, f.direct} {
-			elements, err := t.conn.GetSetElements(set)
+			// GetSetElements hides which error it was.
+			_, err := t.conn.GetSetByName(t.table, set.Name)
 			if errors.Is(err, unix.ENOENT) {
-				continue // a table of another make
+				continue // a table of another make, or one whose making was killed
 			}
+			if err != nil {
+				return nil, fmt.Errorf("nftables: find %s: %w", set.Name, err)
+			}
+			elements, err := t.conn.GetSetElements(set)
 			if err != nil {
 				return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
 			}

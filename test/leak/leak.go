@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -215,8 +216,12 @@ func files(root string, skip func(string) bool) ([]string, error) {
 			}
 			return nil
 		}
-		out = append(out, path)
+		out = append(out, compacted.ReplaceAllString(path, "/image/content/blobs/sha256/$1"))
 		return nil
 	})
 	return out, err
 }
+
+// compacted is the record of a layer, in whose place there was the layer before,
+// or will be (docs/contracts/remake.md).
+var compacted = regexp.MustCompile("/image/remade/([0-9a-f]{64})$")
