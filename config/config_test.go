@@ -99,6 +99,10 @@ func TestRefused(t *testing.T) {
 		{"", "--registry-mirror http://u:secret@x", "username/password not allowed"},
 		{"", "--insecure-registry http://x", "should not contain '://'"},
 		{"", "--insecure-registry a/b", "should be HOST[:PORT]"},
+		{`{"image-gc": {"tagged": true}}`, "", "tagged without a limit"},
+		{`{"image-gc": {"keep": "1GB"}}`, "", "unknown field"},
+		{`{"image-gc": {"unusedFor": "soon"}}`, "", "a time is written as"},
+		{`{"image-compact-after": "-1s"}`, "", "a time is written as"},
 		{`{"registries": {"10.0.0.0/8": {}}}`, "", "should be HOST[:PORT]"},
 		{"", "--max-concurrent-downloads 0", "invalid max concurrent downloads: 0"},
 		{"", "--mtu -1", "invalid mtu"},
@@ -200,7 +204,7 @@ func TestFlagsMatchKeys(t *testing.T) {
 	all := keys()
 	fs := newFlags(defaults())
 	for k := range all {
-		found := slices.Contains([]string{"registries", "host-gateway-ips", "builder"}, k)
+		found := slices.Contains([]string{"registries", "host-gateway-ips", "builder", "image-gc"}, k)
 		fs.VisitAll(func(f *pflag.Flag) { found = found || keyOf(f.Name) == k })
 		if !found {
 			t.Errorf("no flag for key %s", k)
