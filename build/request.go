@@ -98,13 +98,13 @@ func (r *Request) attrs() (map[string]string, []string, error) {
 
 func limit(a map[string]string, r *container.Resources) {
 	for key, value := range map[string]int64{
-		"memory": r.Memory, "memory-swap": r.MemorySwap, "cpu-shares": r.CPUShares, "cpu-period": r.CPUPeriod, "cpu-quota": r.CPUQuota,
+		"memory": r.Memory, "memswap": r.MemorySwap, "cpushares": r.CPUShares, "cpuperiod": r.CPUPeriod, "cpuquota": r.CPUQuota,
 	} {
 		if value != 0 {
 			a[key] = strconv.FormatInt(value, 10)
 		}
 	}
-	for key, value := range map[string]string{"cpuset-cpus": r.CpusetCpus, "cpuset-mems": r.CpusetMems} {
+	for key, value := range map[string]string{"cpusetcpus": r.CpusetCpus, "cpusetmems": r.CpusetMems} {
 		if value != "" {
 			a[key] = value
 		}

@@ -31,6 +31,12 @@ func parseKeys(s string) ([]byte, error) {
 	return keys, nil
 }
 
+// CheckDetachKeys refuses what is no sequence of keys.
+func CheckDetachKeys(s string) error {
+	_, err := parseKeys(s)
+	return err
+}
+
 // matcher looks for the detach keys in what a client types, which may come in
 // any pieces. Bytes that may be the beginning of the sequence are held back.
 type matcher struct {

@@ -101,6 +101,10 @@ func (s *Server) containerStart(w http.ResponseWriter, r *request) error {
 	if r.query.Get("checkpoint") != "" {
 		return notImplemented(r.Method, r.URL.Path+"?checkpoint")(w, r)
 	}
+	// Nobody is attached by a start: keys for detaching have only to be good ones.
+	if err := engine.CheckDetachKeys(r.query.Get("detachKeys")); err != nil {
+		return err
+	}
 	return noContent(w, s.o.Containers.Start(r.Context(), r.name))
 }
 

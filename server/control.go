@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-engine/berth/api"
@@ -21,9 +22,15 @@ func (s *Server) containerUnpause(w http.ResponseWriter, r *request) error {
 // containerUpdate changes limits and the restart policy, as Docker does, and
 // with the fields of api.ContainerEdit or dry-run more than that.
 func (s *Server) containerUpdate(w http.ResponseWriter, r *request) error {
-	var body api.ContainerUpdateRequest
+	var body struct {
+		api.ContainerUpdateRequest
+		Init *bool // of the specification; the type does not have it
+	}
 	if err := readJSON(w, r.Request, &body); err != nil {
 		return err
+	}
+	if body.Init != nil {
+		return errdefs.ErrNotImplemented.WithMessage("update: Init cannot be changed: the process 1 of a container stays what it is; make a new container")
 	}
 	if !r.version.Has(40) {
 		body.PidsLimit = nil
@@ -33,7 +40,7 @@ func (s *Server) containerUpdate(w http.ResponseWriter, r *request) error {
 	}
 	dry := r.flag("dry-run")
 	if body.Edit != nil || dry {
-		resp, err := s.o.Containers.Edit(r.Context(), r.name, &body, dry)
+		resp, err := s.o.Containers.Edit(r.Context(), r.name, &body.ContainerUpdateRequest, dry)
 		if err != nil {
 			return err
 		}

@@ -118,6 +118,12 @@ func (s *Server) imageList(w http.ResponseWriter, r *request) error {
 	if old := r.query.Get("filter"); old != "" && !r.version.Has(25) && len(filters["reference"]) == 0 {
 		filters["reference"] = map[string]bool{old: true}
 	}
+	if r.version.Has(54) && r.flag("identity") {
+		if !r.flag("manifests") {
+			return invalid("conflicting options: identity needs manifests")
+		}
+		return errdefs.ErrNotImplemented.WithMessage("identity: where an image came from is not kept; leave it out, or see /images/{name}/attestations")
+	}
 	list, err := s.o.Images.List(r.Context(), image.ListOptions{
 		All: r.flag("all"), Digests: r.flag("digests"),
 		SharedSize: r.version.Has(42) && r.flag("shared-size"),

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
@@ -50,6 +51,12 @@ func (s *Server) networkInspect(w http.ResponseWriter, r *request) error {
 	n, err := s.o.Networks.Inspect(r.name)
 	if err != nil {
 		return err
+	}
+	// What it adds, Docker has only of networks of a swarm.
+	if text := r.query.Get("verbose"); text != "" {
+		if _, err := strconv.ParseBool(text); err != nil {
+			return invalid("invalid value for verbose: " + text)
+		}
 	}
 	if scope := r.query.Get("scope"); scope != "" && scope != n.Scope {
 		return errdefs.ErrNotFound.WithMessage("network " + r.name + " not found")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"regexp"
@@ -340,5 +341,7 @@ func timestamp(s string) (time.Time, error) {
 			return time.Time{}, fmt.Errorf("%q is not a number of seconds since 1970", s)
 		}
 	}
-	return time.Unix(sec, int64(nsec)), nil
+	// What is beyond the year 2262 is later than all that is compared with it.
+	const latest = math.MaxInt64 / int64(time.Second)
+	return time.Unix(min(max(sec, -latest), latest), int64(nsec)), nil
 }

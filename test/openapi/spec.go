@@ -32,6 +32,8 @@ type route struct {
 	path      *regexp.Regexp
 	weight    int            // fixed characters: of several that match the heaviest counts
 	responses map[string]any // by status
+
+	parameters []string
 }
 
 const root = "https://berth.invalid/spec.json"
@@ -61,7 +63,7 @@ func Load(ctx context.Context) (*Spec, error) {
 	for path, item := range paths {
 		operations, _ := item.(map[string]any)
 		for method, op := range operations {
-			if err := s.addRoute(&l, method, path, op); err != nil {
+			if err := s.addRoute(&l, method, path, op, operations["parameters"]); err != nil {
 				return nil, err
 			}
 		}
@@ -83,12 +85,13 @@ func key(operation, status string) string {
 	return strings.NewReplacer(" ", "_", "/", "_", "{", "", "}", "").Replace(operation) + "_" + status
 }
 
-func (s *Spec) addRoute(l *lifter, method, path string, op any) error {
+func (s *Spec) addRoute(l *lifter, method, path string, op, shared any) error {
 	o, ok := op.(map[string]any)
 	if !ok || method == "parameters" {
 		return nil
 	}
 	r := route{name: strings.ToUpper(method) + " " + path, method: strings.ToUpper(method), responses: map[string]any{}}
+	r.parameters = l.parameters(shared, o["parameters"])
 	fixed := regexp.MustCompile(`\{[^}]*\}`).Split(path, -1)
 	for i := range fixed {
 		r.weight += len(fixed[i])
