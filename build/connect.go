@@ -55,6 +55,7 @@ func (e *Engine) Serve(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	quiet := &http.Server{ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute} // clients that leave are no news
+	//nolint:staticcheck // http.Server serves no connection that it has not accepted
 	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: handler, BaseConfig: quiet})
 	return nil
 }

@@ -51,21 +51,21 @@ func atLeast(n int) cobra.PositionalArgs {
 	}
 }
 
-func maxArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) <= n {
-			return nil
-		}
-		return argsError(cmd, fmt.Sprintf("requires at most %d %s", n, arguments(n)))
+// optionalArg accepts one argument or none.
+func optionalArg(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
 	}
+	return argsError(cmd, "requires at most 1 argument")
 }
 
-func rangeArgs(low, high int) cobra.PositionalArgs {
+// rangeArgs accepts from one to high arguments.
+func rangeArgs(high int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) >= low && len(args) <= high {
+		if len(args) >= 1 && len(args) <= high {
 			return nil
 		}
-		return argsError(cmd, fmt.Sprintf("requires at least %d and at most %d %s", low, high, arguments(high)))
+		return argsError(cmd, fmt.Sprintf("requires at least 1 and at most %d %s", high, arguments(high)))
 	}
 }
 

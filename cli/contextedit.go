@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/berth-engine/berth/cli/contexts"
@@ -115,7 +114,7 @@ func newContextUpdate(s *Session) *cobra.Command {
 func newContextExport(s *Session) *cobra.Command {
 	return &cobra.Command{
 		Use: "export [OPTIONS] CONTEXT [FILE|-]", Short: "Export a context to a tar archive FILE or a tar stream on STDOUT.",
-		Args: rangeArgs(1, 2), ValidArgsFunction: s.completeContexts(1),
+		Args: rangeArgs(2), ValidArgsFunction: s.completeContexts(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := contexts.ValidName(args[0]); err != nil {
 				return err
@@ -151,7 +150,7 @@ func newContextImport(s *Session) *cobra.Command {
 	return &cobra.Command{
 		Use: "import CONTEXT FILE|-", Short: "Import a context from a tar file", Args: exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var in io.Reader = s.IO.In
+			in := s.IO.In
 			if args[1] != "-" {
 				f, err := os.Open(args[1])
 				if err != nil {
@@ -174,7 +173,7 @@ func newContextInspect(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "inspect [OPTIONS] [CONTEXT] [CONTEXT...]", Short: "Display detailed information on one or more contexts",
 		ValidArgsFunction: s.completeContexts(-1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				args = []string{s.currentContext()}
 			}

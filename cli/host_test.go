@@ -38,7 +38,7 @@ func TestChooseHost(t *testing.T) {
 		{context: "default", used: "z"},
 	} {
 		env := map[string]string{}
-		for _, e := range strings.Fields(tc.env) {
+		for e := range strings.FieldsSeq(tc.env) {
 			k, v, _ := strings.Cut(e, "=")
 			env[k] = v
 		}

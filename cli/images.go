@@ -32,7 +32,7 @@ func newImages(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "images [OPTIONS] [REPOSITORY[:TAG]]",
 		Short:       "List images",
-		Args:        maxArgs(1),
+		Args:        optionalArg,
 		Annotations: callable(7, "image ls", "image list", "images"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := append(args, "")[0]

@@ -25,7 +25,7 @@ func newLogin(s *Session) *cobra.Command {
 		Use:         "login [OPTIONS] [SERVER]",
 		Short:       "Authenticate to a registry",
 		Long:        "Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.",
-		Args:        maxArgs(1),
+		Args:        optionalArg,
 		Annotations: map[string]string{commonKey: "8"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := cmd.Flags()

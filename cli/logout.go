@@ -12,7 +12,7 @@ func newLogout(s *Session) *cobra.Command {
 		Use:         "logout [SERVER]",
 		Short:       "Log out from a registry",
 		Long:        "Log out from a registry.\nIf no server is specified, the default is defined by the daemon.",
-		Args:        maxArgs(1),
+		Args:        optionalArg,
 		Annotations: map[string]string{commonKey: "9"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			server, shown := settings.Hub, settings.Hub

@@ -90,7 +90,7 @@ type loadFlags struct {
 }
 
 func (s *Session) load(ctx context.Context, o loadFlags) error {
-	var in io.Reader = s.IO.In
+	in := s.IO.In
 	switch {
 	case o.input != "":
 		f, err := os.Open(o.input)

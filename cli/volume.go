@@ -27,7 +27,7 @@ func newVolumeCreate(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [OPTIONS] [VOLUME]",
 		Short: "Create a volume",
-		Args:  maxArgs(1),
+		Args:  optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if o.Name != "" {

@@ -22,7 +22,7 @@ func TestAcyclic(t *testing.T) {
 		"nothing to boot": {"", ""},
 	} {
 		needs := map[string][]string{}
-		for _, f := range strings.Fields(c.needs) {
+		for f := range strings.FieldsSeq(c.needs) {
 			id, list, _ := strings.Cut(f, ":")
 			needs[id] = strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
 		}

@@ -116,10 +116,10 @@ func differ(before, after []Mount) (gone, added []Mount) {
 // shown is a mount as people write it.
 func (m *Mount) shown() string {
 	source := m.Source
-	switch {
-	case m.Type == mounttypes.TypeTmpfs:
+	switch m.Type {
+	case mounttypes.TypeTmpfs:
 		source = "tmpfs"
-	case m.Type == mounttypes.TypeVolume:
+	case mounttypes.TypeVolume:
 		source = cmp.Or(m.Name, "(new volume)")
 	}
 	text := source + ":" + m.Destination

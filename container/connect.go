@@ -91,7 +91,7 @@ func (s *Service) wanted(r *Record) map[string]*nettypes.EndpointSettings {
 
 // DisconnectNetwork takes a container off a network. With force, a container
 // that does not exist, but is still on the network, is no error.
-func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, force bool) error {
+func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, _ bool) error {
 	e, err := s.findLocked(ctx, ref)
 	if err != nil {
 		return err

@@ -25,16 +25,16 @@ type Edit struct {
 type EditPhase string
 
 const (
-	// EditLive: the settings here are being made those of the run. The next
+	// EditLive says that the settings here are being made those of the run. The next
 	// daemon takes them back.
 	EditLive EditPhase = "live"
-	// EditStop: the run is being ended for the settings here. The next daemon
+	// EditStop says that the run is being ended for the settings here. The next daemon
 	// goes on; they become the record's at the end of the run.
 	EditStop EditPhase = "stop"
-	// EditStart: the record has the new settings, and the ones here are what it
+	// EditStart says that the record has the new settings, and the ones here are what it
 	// had before. They come back if it cannot be started with the new.
 	EditStart EditPhase = "start"
-	// EditBack: it could not. The record's are the old ones again, and it is to
+	// EditBack says that it could not. The record's are the old ones again, and it is to
 	// be started with them.
 	EditBack EditPhase = "back"
 )

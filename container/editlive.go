@@ -127,7 +127,7 @@ func (s *Service) republish(ctx context.Context, e *entry, r *Record, u *undo) e
 	return nil
 }
 
-// swapMounts takes mounts off what runs and adds others. Those that go go last
+// swapMounts takes mounts off what runs and adds others. Those that leave are taken last
 // where the place is not needed: what is in a tmpfs does not come back.
 func (s *Service) swapMounts(ctx context.Context, e *entry, r *Record, gone, added []Mount, u *undo) error {
 	replaced := func(m *Mount) bool {

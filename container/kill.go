@@ -46,8 +46,9 @@ func (s *Service) Kill(ctx context.Context, ref, sig string) error {
 		return err
 	}
 	if own := e.record().Config.StopSignal; own != "" {
-		if n, err := signal.ParseSignal(own); err != nil || n != number {
-			return nil // a paused container gets it when it is unpaused
+		// A paused container gets another signal when it is unpaused.
+		if n, err := signal.ParseSignal(own); n != number || err != nil {
+			return nil //nolint:nilerr // a signal without a name here is another one
 		}
 	}
 	return s.wake(context.WithoutCancel(ctx), e)

@@ -150,6 +150,7 @@ func status(r *Record, now time.Time, h container.HealthStatus) string {
 			return up + " (health: starting)"
 		case container.Healthy, container.Unhealthy:
 			return up + " (" + string(h) + ")"
+		case container.NoHealthcheck:
 		}
 		return up
 	case Paused:

@@ -30,7 +30,7 @@ func (s *Service) Rename(ctx context.Context, ref, name string) error {
 		return invalid("Renaming a container with the same name as its current name")
 	}
 	if err := s.names.claim(clean, e.id); err != nil {
-		return fmt.Errorf("Error when allocating new name: %w", err) //nolint:staticcheck // Docker's words
+		return fmt.Errorf("Error when allocating new name: %w", err)
 	}
 	var u undo
 	u.push(func(context.Context) { s.report(e.id, s.names.release(clean, e.id)) })

@@ -21,7 +21,7 @@ import (
 // really begun.
 const lostExit = 128 + int(syscall.SIGKILL)
 
-// restorers is how many containers are looked at at a time.
+// restorers is how many containers are restored at a time.
 const restorers = 16
 
 // Restore brings records and reality together after a start of the daemon,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -49,7 +50,7 @@ func copyTar(w io.Writer, r io.Reader) error {
 	defer plain.Close()
 	head := bufio.NewReaderSize(plain, 64<<10)
 	block, err := head.Peek(512)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	// POSIX.1-1988 archives and later say "ustar"; an end alone is an empty one.

@@ -27,7 +27,7 @@ func save(t *testing.T, s *Store, only []ocispec.Platform, refs ...string) []byt
 	return b.Bytes()
 }
 
-func load(s *Store, t *testing.T, data []byte) (lines []string, err error) { //nolint:revive // t is not the subject
+func load(s *Store, t *testing.T, data []byte) (lines []string, err error) {
 	err = s.Load(t.Context(), bytes.NewReader(data), LoadOptions{Progress: func(m jsonstream.Message) {
 		if m.Stream != "" {
 			lines = append(lines, m.Stream)

@@ -72,7 +72,7 @@ type Store struct {
 	compactor compactor
 	uses      *uses
 
-	closing context.Context // ends when Close begins
+	closing context.Context //nolint:containedctx // ends when Close begins
 	close   context.CancelFunc
 
 	mu         sync.Mutex

@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"maps"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -55,9 +56,7 @@ func (s *Store) usage(ctx context.Context, v *view, skip except) (int64, error) 
 			if skip.manifests[m.desc.Digest] {
 				continue
 			}
-			for d, n := range m.blobs {
-				c.blobs[d] = n
-			}
+			maps.Copy(c.blobs, m.blobs)
 			for _, chain := range m.chains {
 				c.chains[chain] = true
 			}

@@ -82,11 +82,11 @@ func loadCNI(o *CNIOptions, name string) (*libcni.NetworkConfigList, error) {
 	if strings.HasSuffix(name, ".conflist") {
 		return libcni.ConfListFromFile(name)
 	}
-	one, err := libcni.ConfFromFile(name)
+	one, err := libcni.ConfFromFile(name) //nolint:staticcheck // an old form, which hosts have
 	if err != nil {
 		return nil, err
 	}
-	return libcni.ConfListFromConf(one)
+	return libcni.ConfListFromConf(one) //nolint:staticcheck // see above
 }
 
 // cniFabric is a network of CNI plugins. They choose addresses, and set

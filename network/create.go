@@ -241,7 +241,7 @@ func (m *Manager) inherit(d *Definition, r *nettypes.CreateRequest) error {
 	case len(r.Options) > 0:
 		return forbidden("network driver options are not supported if the network depends on a configuration network")
 	case d.Internal:
-		return forbidden("network internal option is not supported if the network depends on a configuration network") //nolint:dupword // Docker's words
+		return forbidden("network internal option is not supported if the network depends on a configuration network")
 	}
 	from := &s.def
 	d.IPv4, d.IPv6, d.Internal = from.IPv4, from.IPv6, from.Internal

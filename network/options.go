@@ -107,9 +107,9 @@ func (o *bridgeOptions) set(key, value string) (err error) {
 			return invalid("%s: invalid MTU %q", key, value)
 		}
 	case optGateway4:
-		o.gateway4, err = parseGateway(key, value)
+		o.gateway4, err = parseGateway(value)
 	case optGateway6:
-		o.gateway6, err = parseGateway(key, value)
+		o.gateway6, err = parseGateway(value)
 	case optTrusted:
 		o.trusted = strings.Split(value, ":")
 	case optBinding:
@@ -133,7 +133,7 @@ func parseAddr(key, value string) (netip.Addr, error) {
 	return a, nil
 }
 
-func parseGateway(key, value string) (nft.Gateway, error) {
+func parseGateway(value string) (nft.Gateway, error) {
 	switch g := nft.Gateway(value); g {
 	case nft.NAT, nft.Unprotected, nft.Routed, nft.Isolated:
 		return g, nil

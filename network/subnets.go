@@ -1,7 +1,9 @@
 package network
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -126,7 +128,7 @@ func localArea(dir string) (ipam.Area, error) {
 		if a := (ipam.Area{Base: p, Bits: 64}); err == nil && a.Check() == nil && p.Bits() == 48 {
 			return a, nil
 		}
-	} else if !os.IsNotExist(err) {
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return ipam.Area{}, err
 	}
 	a := ipam.LocalArea()

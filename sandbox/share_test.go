@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,7 +75,7 @@ func TestSharedIPC(t *testing.T) {
 func ipcOf(t testing.TB, pid int) string {
 	t.Helper()
 	name, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/ipc")
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	return name

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/containerd/errdefs"
 )
@@ -16,9 +17,14 @@ const (
 
 // operations is every operation of the API.
 func (s *Server) operations() []operation {
+	return slices.Concat(s.served(), s.additions(), unserved())
+}
+
+// served are those of Docker's that are done.
+func (s *Server) served() []operation {
 	get, head, post, put, del := http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete
 	served := func(method, path string, h handler) operation { return operation{method, path, h, done} }
-	ops := []operation{
+	return []operation{
 		served(get, "/_ping", s.ping),
 		served(head, "/_ping", s.ping),
 		served(get, "/version", s.version),
@@ -95,6 +101,11 @@ func (s *Server) operations() []operation {
 		served(get, "/volumes/{name}", s.volumeInspect),
 		served(del, "/volumes/{name}", s.volumeRemove),
 	}
+}
+
+// unserved are the others, which say so.
+func unserved() (ops []operation) {
+	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	missing := map[string][]string{
 		get: {
 			"/plugins/privileges", "/plugins/{name}/json",
@@ -117,7 +128,6 @@ func (s *Server) operations() []operation {
 		put: {"/volumes/{name}"},
 		del: {"/nodes/{id}", "/services/{id}", "/secrets/{id}", "/configs/{id}"},
 	}
-	ops = append(ops, s.additions()...)
 	for method, paths := range missing {
 		for _, p := range paths {
 			ops = append(ops, operation{method, p, notImplemented(method, p), notYet})

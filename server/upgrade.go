@@ -44,7 +44,7 @@ func (s *Server) upgraded(w http.ResponseWriter, r *request, serve func(context.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"); err != nil {
-		return nil //nolint:nilerr // the client went away
+		return nil
 	}
 	ahead, _ := buf.Reader.Peek(buf.Reader.Buffered())
 	err = serve(ctx, &readAhead{Conn: conn, r: io.MultiReader(strings.NewReader(string(ahead)), conn)})

@@ -42,8 +42,7 @@ func (s *Store) limitNew(v *Volume, dir string) (err error) {
 		return fail(errdefs.ErrInvalidArgument, "quota size requested but no quota support")
 	}
 	v.Project, err = s.quotas.Make(dir, v.limit())
-	var no *quota.UnsupportedError
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*quota.UnsupportedError](err); ok {
 		no.Path = s.root
 		return fail(errdefs.ErrInvalidArgument, "quota size requested but no quota support: %v", no)
 	}

@@ -2,7 +2,9 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,7 +61,7 @@ func hosts(meta bkexecutor.Meta, r network.Result) string {
 func (x *Executor) resolvConf(meta bkexecutor.Meta) (string, error) {
 	if meta.NetMode == pb.NetMode_HOST {
 		text, err := os.ReadFile("/etc/resolv.conf")
-		if err != nil && !os.IsNotExist(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("build step: %w", err)
 		}
 		return string(text), nil

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -223,8 +224,8 @@ func (u *undo) push(f func(context.Context) error) { u.list = append(u.list, f) 
 
 func (u *undo) run(ctx context.Context) error {
 	var errs []error
-	for i := len(u.list) - 1; i >= 0; i-- {
-		errs = append(errs, u.list[i](ctx))
+	for _, v := range slices.Backward(u.list) {
+		errs = append(errs, v(ctx))
 	}
 	u.list = nil
 	return errors.Join(errs...)

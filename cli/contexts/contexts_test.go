@@ -2,6 +2,8 @@ package contexts
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +55,7 @@ func TestDockersContexts(t *testing.T) {
 	if err := s.Remove("prod"); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(s.TLSDir("prod")); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.TLSDir("prod")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the keys are still there")
 	}
 	if _, err := s.Get("prod"); !errdefs.IsNotFound(err) {

@@ -95,7 +95,7 @@ func plainColumns[R any](t *template.Template) (columns []func(R) string, ok boo
 				if !ok {
 					return nil, false
 				}
-				call, ok := m.Func.Interface().(func(R) string)
+				call, ok := reflect.TypeAssert[func(R) string](m.Func)
 				if !ok {
 					return nil, false
 				}

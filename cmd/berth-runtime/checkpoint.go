@@ -113,11 +113,11 @@ func server(text string) (*checkpoint.PageServer, error) {
 	}
 	address, port, err := net.SplitHostPort(text)
 	if err != nil || address == "" {
-		return nil, fmt.Errorf("Use --page-server ADDRESS:PORT to specify page server: %w", errdefs.ErrInvalidArgument) //nolint:staticcheck // runc's words
+		return nil, fmt.Errorf("Use --page-server ADDRESS:PORT to specify page server: %w", errdefs.ErrInvalidArgument)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 {
-		return nil, fmt.Errorf("Invalid port number: %q: %w", port, errdefs.ErrInvalidArgument) //nolint:staticcheck // runc's words
+		return nil, fmt.Errorf("Invalid port number: %q: %w", port, errdefs.ErrInvalidArgument)
 	}
 	return &checkpoint.PageServer{Address: address, Port: int32(n)}, nil
 }

@@ -36,7 +36,7 @@ func listVerb() *verb {
 func printList(list []lifecycle.State, format string, quiet bool) error {
 	if quiet {
 		for _, s := range list {
-			fmt.Println(s.ID)
+			fmt.Fprintln(os.Stdout, s.ID)
 		}
 		return nil
 	}

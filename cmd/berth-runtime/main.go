@@ -199,10 +199,10 @@ func defaultRoot() string {
 
 // printVersion has the lines that tools look for in runc's.
 func printVersion() {
-	fmt.Println(programName(), "version", version)
+	fmt.Fprintln(os.Stdout, programName(), "version", version)
 	if commit != "" {
-		fmt.Println("commit:", commit)
+		fmt.Fprintln(os.Stdout, "commit:", commit)
 	}
-	fmt.Println("spec:", specs.Version)
-	fmt.Println("go:", runtime.Version())
+	fmt.Fprintln(os.Stdout, "spec:", specs.Version)
+	fmt.Fprintln(os.Stdout, "go:", runtime.Version())
 }

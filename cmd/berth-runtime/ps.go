@@ -52,7 +52,7 @@ func psTable(ctx context.Context, pids []int, options []string) error {
 			if column = slices.Index(fields, "PID"); column < 0 {
 				return errors.New("couldn't find PID field in ps output")
 			}
-			fmt.Print(line)
+			fmt.Fprint(os.Stdout, line)
 			continue
 		}
 		if len(fields) <= column {
@@ -63,7 +63,7 @@ func psTable(ctx context.Context, pids []int, options []string) error {
 			return fmt.Errorf("unable to parse pid: %w", err)
 		}
 		if slices.Contains(pids, pid) {
-			fmt.Print(line)
+			fmt.Fprint(os.Stdout, line)
 		}
 	}
 	return nil

@@ -60,8 +60,8 @@ func (l *limitFlags) flags(f *flag.FlagSet) {
 	number(f, &m.Limit, "memory", "bytes of memory, with units; -1: no limit", bytes)
 	number(f, &m.Reservation, "memory-reservation", "bytes of memory to fall back to when it is short", bytes)
 	number(f, &m.Swap, "memory-swap", "bytes of memory and swap together; -1: no limit", bytes)
-	number(f, &m.Kernel, "kernel-memory", "ignored: the kernel has no such limit any more", bytes)        //nolint:staticcheck // deprecated, and accepted
-	number(f, &m.KernelTCP, "kernel-memory-tcp", "ignored: the kernel has no such limit any more", bytes) //nolint:staticcheck // deprecated, and accepted
+	number(f, &m.Kernel, "kernel-memory", "ignored: the kernel has no such limit any more", bytes) //nolint:staticcheck // deprecated, and accepted
+	number(f, &m.KernelTCP, "kernel-memory-tcp", "ignored: the kernel has no such limit any more", bytes)
 	number(f, &l.to.Pids.Limit, "pids-limit", "number of tasks", signed)
 	f.StringVar(&l.l3, "l3-cache-schema", "", "not implemented")
 	f.StringVar(&l.bandwidth, "mem-bw-schema", "", "not implemented")

@@ -16,10 +16,10 @@ func programName() string { return filepath.Base(os.Args[0]) }
 
 // The help has the form of runc's.
 func usage(f *flag.FlagSet) {
-	fmt.Printf("NAME:\n   %s - Open Container Initiative runtime\n", programName())
-	fmt.Printf("\nUSAGE:\n   %s [global options] command [command options] [arguments...]\n", programName())
-	fmt.Printf("\nVERSION:\n   %s\n", version)
-	fmt.Println("\nCOMMANDS:")
+	fmt.Fprintf(os.Stdout, "NAME:\n   %s - Open Container Initiative runtime\n", programName())
+	fmt.Fprintf(os.Stdout, "\nUSAGE:\n   %s [global options] command [command options] [arguments...]\n", programName())
+	fmt.Fprintf(os.Stdout, "\nVERSION:\n   %s\n", version)
+	fmt.Fprintln(os.Stdout, "\nCOMMANDS:")
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "   %s\t%s\n", v.name, v.about)
@@ -29,8 +29,8 @@ func usage(f *flag.FlagSet) {
 }
 
 func verbUsage(v *verb, f *flag.FlagSet) {
-	fmt.Printf("NAME:\n   %s %s - %s\n", programName(), v.name, v.about)
-	fmt.Printf("\nUSAGE:\n   %s %s [command options] %s\n", programName(), v.name, v.args)
+	fmt.Fprintf(os.Stdout, "NAME:\n   %s %s - %s\n", programName(), v.name, v.about)
+	fmt.Fprintf(os.Stdout, "\nUSAGE:\n   %s %s [command options] %s\n", programName(), v.name, v.args)
 	options(f, "OPTIONS:")
 }
 
@@ -47,7 +47,7 @@ func options(f *flag.FlagSet, title string) {
 	f.VisitAll(func(o *flag.Flag) { names = append(names, o.Name) })
 	slices.Sort(names)
 	if len(names) > 0 {
-		fmt.Println("\n" + title)
+		fmt.Fprintln(os.Stdout, "\n"+title)
 	}
 	for _, name := range names {
 		o := f.Lookup(name)

@@ -70,8 +70,8 @@ func (s *stage) layer() ([]string, int, error) {
 			text += " -> " + h.Linkname
 		}
 		for k, v := range h.PAXRecords {
-			if strings.HasPrefix(k, paxXattr) {
-				text += " " + strings.TrimPrefix(k, paxXattr) + "=" + v
+			if after, ok := strings.CutPrefix(k, paxXattr); ok {
+				text += " " + after + "=" + v
 			}
 		}
 		list = append(list, text)

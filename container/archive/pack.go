@@ -69,7 +69,7 @@ func Pack(ctx context.Context, w io.Writer, root *os.File, p string, o PackOptio
 func ownMount(root, start *os.File) (uint64, error) {
 	dev, err := mount.OpenInRoot(root, "/dev", openPath|openNoFollow, 0)
 	if err != nil {
-		return 0, nil //nolint:nilerr // there is none
+		return 0, nil
 	}
 	defer dev.Close()
 	var ids [3]uint64

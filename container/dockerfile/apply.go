@@ -6,6 +6,7 @@ package dockerfile
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -68,9 +69,7 @@ func clone(c *container.Config) *container.Config {
 	out.Env, out.Cmd, out.Entrypoint = slices.Clone(c.Env), slices.Clone(c.Cmd), slices.Clone(c.Entrypoint)
 	out.OnBuild, out.Shell = slices.Clone(c.OnBuild), slices.Clone(c.Shell)
 	out.Labels, out.Volumes, out.ExposedPorts = map[string]string{}, map[string]struct{}{}, network.PortSet{}
-	for k, v := range c.Labels {
-		out.Labels[k] = v
-	}
+	maps.Copy(out.Labels, c.Labels)
 	for k := range c.Volumes {
 		out.Volumes[k] = struct{}{}
 	}

@@ -18,8 +18,8 @@ type fakeProcess struct{}
 func (fakeProcess) Signal(context.Context, syscall.Signal) error { return nil }
 func (fakeProcess) Resize(context.Context, uint16, uint16) error { return nil }
 
-func instance(id, container_ string) *Instance {
-	return New(id, container_, 1, &container.ExecCreateRequest{Cmd: []string{"sh", "-c", "x"}, Tty: true, AttachStdout: true, User: "u"}, []byte{16, 17})
+func instance(id, inside string) *Instance {
+	return New(id, inside, 1, &container.ExecCreateRequest{Cmd: []string{"sh", "-c", "x"}, Tty: true, AttachStdout: true, User: "u"}, []byte{16, 17})
 }
 
 func TestLife(t *testing.T) {

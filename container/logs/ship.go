@@ -108,7 +108,7 @@ func (s *Shipment) deliver(ctx context.Context, r **logblock.Reader, hold *logbl
 		e, err := s.next(ctx, *r)
 		switch {
 		case errors.Is(err, io.EOF) || ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // both are how it ends
 		case err != nil:
 			return err
 		}

@@ -220,8 +220,12 @@ func TestPackagesAndComparison(t *testing.T) {
 	}
 	d := Compare(from, to, a, b)
 	wantPackages := []PackageChange{
-		{"base-files", "dpkg", "", "12"}, {"busybox", "apk", "", "1.37"}, {"libc6", "dpkg", "2.36-9", "2.36-10"},
-		{"musl", "apk", "", "1.2.5-r0"}, {"old", "dpkg", "3", ""}, {"zlib1g", "dpkg", "", "1:1.2"},
+		{"base-files", "dpkg", "", "12"},
+		{"busybox", "apk", "", "1.37"},
+		{"libc6", "dpkg", "2.36-9", "2.36-10"},
+		{"musl", "apk", "", "1.2.5-r0"},
+		{"old", "dpkg", "3", ""},
+		{"zlib1g", "dpkg", "", "1:1.2"},
 	}
 	if !reflect.DeepEqual(d.Packages, wantPackages) {
 		t.Errorf("packages %+v", d.Packages)

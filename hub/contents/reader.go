@@ -28,7 +28,7 @@ type Reader struct {
 	dir    string
 	limits Limits
 
-	ctx  context.Context // of the readings, which outlive the request that began them //nolint:containedctx // Close ends it
+	ctx  context.Context //nolint:containedctx // of the readings, which outlive the request that began them: Close ends it
 	stop context.CancelFunc
 	busy chan struct{} // one token for each layer that is read at a time
 

@@ -139,19 +139,19 @@ func (root *node) remove(path string) {
 }
 
 // size counts a node with all below.
-func (n *node) size() int {
+func (root *node) size() int {
 	total := 1
-	for _, b := range n.below {
+	for _, b := range root.below {
 		total += b.size()
 	}
 	return total
 }
 
-func (n *node) walk(do func(File)) {
-	if n.file.Type != 0 {
-		do(n.file)
+func (root *node) walk(do func(File)) {
+	if root.file.Type != 0 {
+		do(root.file)
 	}
-	for _, b := range n.below {
+	for _, b := range root.below {
 		b.walk(do)
 	}
 }

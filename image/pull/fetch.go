@@ -22,7 +22,7 @@ func (j *job) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	pause := j.pause
 	for n := 1; ; n++ {
 		err := j.fetchWhole(ctx, desc)
-		if err == nil || n >= j.attempts || !errors.As(err, new(fromRegistry)) || !remote.Transient(ctx, err) {
+		if err == nil || n >= j.attempts || !errors.As(err, new(registryError)) || !remote.Transient(ctx, err) {
 			return err
 		}
 		text := fmt.Sprintf("Retrying in %s: %v", pause, err)
@@ -38,10 +38,10 @@ func (j *job) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 }
 
-// fromRegistry marks errors of the registry, apart from those of the store.
-type fromRegistry struct{ error }
+// registryError marks errors of the registry, apart from those of the store.
+type registryError struct{ error }
 
-func (e fromRegistry) Unwrap() error { return e.error }
+func (e registryError) Unwrap() error { return e.error }
 
 // fetchWhole fetches a blob. A partial one that an earlier pull left is continued;
 // if the whole then has the wrong digest it is fetched once more from the start.
@@ -105,7 +105,7 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 	} else {
 		body, err := j.fetcher.Fetch(ctx, desc)
 		if err != nil {
-			return resumed, fromRegistry{err}
+			return resumed, registryError{err}
 		}
 		defer body.Close()
 		r := &blobBody{ReadCloser: body}
@@ -158,7 +158,7 @@ func (b *blobBody) Read(p []byte) (int, error) {
 		b.count(b.n)
 	}
 	if err != nil && err != io.EOF {
-		err = fromRegistry{err}
+		err = registryError{err}
 	}
 	return n, err
 }

@@ -32,7 +32,7 @@ func resolveError(ref reference.Named, err error, withheld string) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if busy := (*Busy)(nil); errors.As(err, &busy) {
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return busy
 	}
 	var status remoteerrors.ErrUnexpectedStatus
@@ -93,7 +93,7 @@ func first(a, b string) string {
 
 // BlobError says in Docker's words why a blob or manifest could not be fetched.
 func BlobError(desc ocispec.Descriptor, err error) error {
-	if busy := (*Busy)(nil); errors.As(err, &busy) {
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return busy
 	}
 	if message := registryMessage(err); message != "" && errdefs.IsNotFound(err) {
@@ -110,7 +110,7 @@ func (r *Repository) PushError(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if busy := (*Busy)(nil); errors.As(err, &busy) {
+	if busy := (*BusyError)(nil); errors.As(err, &busy) {
 		return busy
 	}
 	var status remoteerrors.ErrUnexpectedStatus
@@ -134,13 +134,12 @@ func (r *Repository) PushError(err error) error {
 }
 
 // Transient tells whether what failed with err, an error of a registry, may go
-// better soon. A registry that is Busy has been asked again already.
+// better soon. A registry that is busy has been asked again already.
 func Transient(ctx context.Context, err error) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	var status remoteerrors.ErrUnexpectedStatus
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[remoteerrors.ErrUnexpectedStatus](err); ok {
 		return status.StatusCode >= 500 && status.StatusCode != http.StatusNotImplemented
 	}
 	var dns *net.DNSError

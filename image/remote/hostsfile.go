@@ -66,8 +66,7 @@ func parseHosts(data []byte, dir, domain string, own bool) ([]endpoint, error) {
 	var file hostsFile
 	in := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := in.Decode(&file); err != nil {
-		var unknown *toml.StrictMissingError
-		if errors.As(err, &unknown) {
+		if unknown, ok := errors.AsType[*toml.StrictMissingError](err); ok {
 			return nil, fmt.Errorf("unknown setting: %s", unknown.String())
 		}
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -28,9 +29,9 @@ type patient struct {
 	wait     func(ctx context.Context, d time.Duration) error
 }
 
-// Busy is the error of a registry that takes no more requests for now, in most
+// BusyError is the error of a registry that takes no more requests for now, in most
 // cases because its user has used up what is allowed. It is Unavailable.
-type Busy struct {
+type BusyError struct {
 	Host   string
 	Status string        // as "429 Too Many Requests"
 	Wait   time.Duration // until it may be asked again; 0: it does not say
@@ -39,7 +40,7 @@ type Busy struct {
 }
 
 // Error begins as Docker's text does.
-func (b *Busy) Error() string {
+func (b *BusyError) Error() string {
 	text := "toomanyrequests: " + first(b.Says, b.Host+" answers "+b.Status)
 	if b.Limit != "" {
 		text += "; it allows " + b.Limit
@@ -51,15 +52,13 @@ func (b *Busy) Error() string {
 }
 
 // Unwrap gives the kind.
-func (b *Busy) Unwrap() error { return errdefs.ErrUnavailable }
+func (b *BusyError) Unwrap() error { return errdefs.ErrUnavailable }
 
 // RoundTrip implements http.RoundTripper.
 func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(p.header) > 0 && sameOrigin(req.URL, p.home) {
 		req = req.Clone(req.Context())
-		for name, values := range p.header {
-			req.Header[name] = values
-		}
+		maps.Copy(req.Header, p.header)
 	}
 	ctx := req.Context()
 	for n := 1; ; n++ {
@@ -75,7 +74,7 @@ func (p *patient) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return resp, nil
 		}
-		busy := &Busy{Host: req.URL.Host, Status: resp.Status, Wait: after, Says: saying(resp)}
+		busy := &BusyError{Host: req.URL.Host, Status: resp.Status, Wait: after, Says: saying(resp)}
 		if limit.of > 0 {
 			busy.Limit = limit.String()
 		}

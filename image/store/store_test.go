@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -244,7 +245,7 @@ func TestHalfIngests(t *testing.T) {
 	if err := clearIngests(filepath.Join(root, "content", "ingest")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(half); !os.IsNotExist(err) {
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half: %v", err)
 	}
 	if _, err := os.Stat(whole); err != nil {

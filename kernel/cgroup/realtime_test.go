@@ -23,7 +23,7 @@ func TestShare(t *testing.T) {
 }
 
 // Groups get real-time although those above them have none yet, several of them
-// and with different periods; more than there is is refused.
+// and with different periods; more than that is refused.
 func TestRealtime(t *testing.T) {
 	host, err := detected()
 	if err != nil {

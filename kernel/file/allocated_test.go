@@ -34,7 +34,7 @@ func TestAllocated(t *testing.T) {
 	if err := os.Symlink("/", filepath.Join(dir, "out")); err != nil {
 		t.Fatal(err)
 	}
-	hole, err := os.Create(filepath.Join(dir, "hole"))
+	hole, err := os.OpenFile(filepath.Join(dir, "hole"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

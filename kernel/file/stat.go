@@ -41,7 +41,7 @@ func StatAt(dir *os.File, name string) (Stat, error) {
 		return Stat{}, &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return Stat{
-		Mode: mode(st.Mode), UID: int(st.Uid), GID: int(st.Gid), Size: st.Size, Links: uint64(st.Nlink),
+		Mode: mode(st.Mode), UID: int(st.Uid), GID: int(st.Gid), Size: st.Size, Links: st.Nlink,
 		Device: st.Dev, Inode: st.Ino, Major: unix.Major(st.Rdev), Minor: unix.Minor(st.Rdev),
 		Accessed: time.Unix(st.Atim.Unix()), Modified: time.Unix(st.Mtim.Unix()),
 	}, nil
@@ -94,7 +94,7 @@ func IsKernels(f *os.File) (bool, error) {
 	if err != nil {
 		return false, os.NewSyscallError("fstatfs", err)
 	}
-	switch int64(st.Type) {
+	switch st.Type {
 	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEVPTS_SUPER_MAGIC,
 		unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.PSTOREFS_MAGIC, unix.EFIVARFS_MAGIC,
 		unix.NSFS_MAGIC, unix.SELINUX_MAGIC, unix.BINFMTFS_MAGIC, mqueueMagic, configfsMagic, fusectlMagic:

@@ -36,7 +36,7 @@ func TestAttackReadable(t *testing.T) {
 
 // A sparse file of a gigabyte costs an image nothing and the engine its memory.
 func TestAttackBounded(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "sparse"))
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "sparse"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	check(t, err)
 	defer f.Close()
 	check(t, f.Truncate(1<<30))

@@ -87,7 +87,7 @@ func (s *Script) do(number uintptr, args ...any) *call {
 	return &s.calls[len(s.calls)-1]
 }
 
-func (s *Script) prctl(args ...any) *call { return s.do(unix.SYS_PRCTL, args...) }
+func (s *Script) prctl(args ...any) { s.do(unix.SYS_PRCTL, args...) }
 
 // Undumpable is task.Undumpable. Whoever changes its user is to say it again.
 func (s *Script) Undumpable() { s.prctl(unix.PR_SET_DUMPABLE, 0) }

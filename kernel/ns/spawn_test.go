@@ -47,7 +47,7 @@ func tell() {
 	s.First = fmt.Sprint(len(first), err)
 	if slices.Contains(os.Args, "enter") { // the real root is descriptor 3
 		if err := errors.Join(syscall.Fchdir(3), syscall.Chroot("."), syscall.Close(3)); err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(3)
 		}
 	}

@@ -96,7 +96,7 @@ func fill(t *testing.T, path string, atMost int64) (written int64, err error) {
 			return
 		}
 		var f *os.File
-		if f, err = os.Create(path); err != nil {
+		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o666); err != nil {
 			return
 		}
 		defer f.Close()

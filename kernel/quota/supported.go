@@ -65,7 +65,7 @@ func supported(dir *os.File) error {
 	if err != nil {
 		return os.NewSyscallError("fstatfs", err)
 	}
-	fs, ok := fileSystems[int64(st.Type)]
+	fs, ok := fileSystems[st.Type]
 	if !ok {
 		fs.name, fs.remedy = fmt.Sprintf("a file system (type %#x)", st.Type), elsewhere
 	}

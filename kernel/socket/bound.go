@@ -3,7 +3,9 @@ package socket
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,7 +37,7 @@ func boundIn(dir, proto string) ([]Bound, error) {
 	var out []Bound
 	for _, name := range []string{proto, proto + "6"} {
 		data, err := os.ReadFile(dir + name)
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			continue // a host without IPv6
 		}
 		if err != nil {

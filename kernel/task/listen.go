@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func Listen(path string) (*os.File, error) {
 func Accept(listener *os.File) (*os.File, error) {
 	for {
 		fd, err := AcceptFD(int(listener.Fd()), unix.SOCK_CLOEXEC)
-		if err == unix.EINTR || err == unix.ECONNABORTED {
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
 			continue
 		}
 		if err != nil {

@@ -164,7 +164,7 @@ func (u *upstreams) set(how ...func(*dns.Msg) *dns.Msg) {
 	}
 }
 
-func (u *upstreams) dial(_ context.Context, network string, s Server) (net.Conn, error) {
+func (u *upstreams) dial(_ context.Context, _ string, s Server) (net.Conn, error) {
 	here, there := net.Pipe()
 	i := int(s.Addr.Port())
 	go func() {

@@ -73,13 +73,6 @@ var (
 	six  = family{"6", "ip6", unix.NFPROTO_IPV6, 16, 8, 24, e4, f4, g4, nftables.TypeIP6Addr}
 )
 
-func familyOf(a netip.Addr) *family {
-	if a.Is6() {
-		return &six
-	}
-	return &four
-}
-
 // is matches packets of the family.
 func (f *family) is() part {
 	return part{"meta nfproto ipv" + f.digit, f.protoIs()}

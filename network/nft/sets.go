@@ -203,6 +203,7 @@ func (s *sets) network(n *Network, c content) {
 			c.add(f.open, link(n.Bridge))
 		case Routed:
 			c.add(f.routed, link(n.Bridge))
+		case NAT, Isolated:
 		}
 	}
 }

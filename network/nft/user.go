@@ -8,7 +8,7 @@ import (
 )
 
 // userPriority is just before our own forward chain.
-var userPriority = nftables.ChainPriorityRef(*nftables.ChainPriorityFilter - 1)
+var userPriority = new(*nftables.ChainPriorityFilter - 1)
 
 // user is the table for the host's own rules about containers' traffic, and its
 // chain. It is the user's: made if it is not there, and removed if it is empty.

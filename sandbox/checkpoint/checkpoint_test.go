@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,7 +92,7 @@ func TestRequests(t *testing.T) {
 	files[0].Close()
 	var got []string
 	for _, f := range opts.GetInheritFd() {
-		got = append(got, f.GetKey()+string(rune('0'+f.GetFd())))
+		got = append(got, f.GetKey()+strconv.Itoa(int(f.GetFd())))
 	}
 	if want := []string{"pipe:[1]1", "pipe:[2]2", "extRootnetNS4"}; !slices.Equal(got, want) {
 		t.Errorf("inherited %q, not %q", got, want)

@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/checkpoint-restore/go-criu/v8/rpc"
@@ -77,7 +79,7 @@ func (o *Options) directories(r *rpc.CriuOpts) (done func(), err error) {
 		}
 	}
 	add := func(path string, field **int32) error {
-		if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)

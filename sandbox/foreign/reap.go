@@ -65,7 +65,7 @@ func children() (pids []int) {
 		if err != nil {
 			continue // it has ended
 		}
-		for _, field := range bytes.Fields(text) {
+		for field := range bytes.FieldsSeq(text) {
 			if pid, err := strconv.Atoi(string(field)); err == nil {
 				pids = append(pids, pid)
 			}

@@ -33,7 +33,7 @@ func (r *Root) Checkpoint(ctx context.Context, id string, d *checkpoint.Dump) er
 		return err
 	}
 	if status != Running && status != Paused {
-		return fmt.Errorf("Container cannot be checkpointed in %s state: %w", status, errdefs.ErrFailedPrecondition) //nolint:staticcheck // runc's words
+		return fmt.Errorf("Container cannot be checkpointed in %s state: %w", status, errdefs.ErrFailedPrecondition)
 	}
 	if err := c.describeDump(d); err != nil {
 		return err

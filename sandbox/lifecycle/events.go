@@ -37,7 +37,7 @@ func (r *Root) Events(ctx context.Context, id string, interval time.Duration, te
 	}
 	listening := make(chan error, 1)
 	go func() { listening <- watcher.Run(ctx) }()
-	defer func() { cancel(); <-listening }()
+	defer func() { cancel(); _ = <-listening }()
 	seen, err := g.OOMKills() // of those, who asked before has heard
 	if err != nil {
 		return err

@@ -84,6 +84,7 @@ func (r *jsonReader) value(v reflect.Value, depth int) error {
 		switch v.Kind() {
 		case reflect.Pointer, reflect.Map, reflect.Slice:
 			v.SetZero()
+		default: // null leaves it
 		}
 		return nil
 	}
@@ -269,6 +270,7 @@ func (r *jsonReader) number(v reflect.Value) error {
 		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		v.SetUint(n)
 		return err
+	default:
+		return errSlow
 	}
-	return errSlow
 }

@@ -190,7 +190,7 @@ func (c *Container) locked() bool {
 		return false
 	}
 	defer dir.Close()
-	return unix.Flock(int(dir.Fd()), unix.LOCK_SH|unix.LOCK_NB) == unix.EWOULDBLOCK //nolint:errorlint // a raw number
+	return unix.Flock(int(dir.Fd()), unix.LOCK_SH|unix.LOCK_NB) == unix.EWOULDBLOCK
 }
 
 // unlock lets others change the container while it stays open.

@@ -127,7 +127,7 @@ func reapUntil(pid int) int {
 		var status syscall.WaitStatus
 		n, err := syscall.Wait4(-1, &status, 0, nil)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a raw number
+		case err == syscall.EINTR:
 		case err != nil:
 			return -1 // somebody else has reaped it
 		case n == pid && status.Signaled():

@@ -93,8 +93,7 @@ func (l leaf) String() string {
 }
 
 func leaves(typ reflect.Type, above leaf) (out []leaf) {
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for f := range typ.Fields() {
 		way := append(append(leaf{}, above...), f)
 		elem := f.Type
 		for elem.Kind() == reflect.Pointer || elem.Kind() == reflect.Slice || elem.Kind() == reflect.Map {

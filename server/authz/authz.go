@@ -110,7 +110,7 @@ func (c *Chain) ask(ctx context.Context, what string, m *Message) error {
 		}
 		if err != nil {
 			// Without a kind of the plugin's: it must not choose the status.
-			return fmt.Errorf("plugin %s failed with error: AuthZPlugin.%s: %s", name, what, err)
+			return fmt.Errorf("plugin %s failed with error: AuthZPlugin.%s: %s", name, what, err.Error())
 		}
 		if !answer.Allow {
 			return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("authorization denied by plugin %s: %s", name, answer.Msg))

@@ -168,7 +168,7 @@ func fleet(ctx context.Context, o options, own *own, r *report) error {
 
 // addRSS adds the daemon's resident memory, which is also what is shared.
 func (r *report) addRSS(name string, own *own) {
-	if mb, err := status(own.daemon.Pid(), "VmRSS"); err == nil {
+	if mb, err := resident(own.daemon.Pid()); err == nil {
 		r.add(benchCase{name: name, unit: "MB"}, own.name, mb)
 	}
 }

@@ -49,7 +49,7 @@ func stalledLogs(ctx context.Context, o options, own *own, r *report) error {
 			return err
 		}
 		wait := own.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-		before, err := status(own.daemon.Pid(), "VmRSS")
+		before, err := resident(own.daemon.Pid())
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func stalledLogs(ctx context.Context, o options, own *own, r *report) error {
 				return err
 			case <-time.After(50 * time.Millisecond):
 			}
-			if now, err := status(own.daemon.Pid(), "VmRSS"); err == nil {
+			if now, err := resident(own.daemon.Pid()); err == nil {
 				most = max(most, now)
 			}
 		}
@@ -111,7 +111,7 @@ func losslessAttach(ctx context.Context, o options, own *own, r *report) error {
 	if err != nil {
 		return err
 	}
-	before, err := status(own.daemon.Pid(), "VmRSS")
+	before, err := resident(own.daemon.Pid())
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func losslessAttach(ctx context.Context, o options, own *own, r *report) error {
 			return err
 		}
 		if n%1024 == 0 {
-			if now, err := status(own.daemon.Pid(), "VmRSS"); err == nil {
+			if now, err := resident(own.daemon.Pid()); err == nil {
 				most = max(most, now)
 			}
 			time.Sleep(20 * time.Millisecond) // what makes this reader slow
@@ -214,14 +214,14 @@ func goneClient(ctx context.Context, o options, own *own, r *report) error {
 	return nil
 }
 
-// status is a line of /proc/PID/status in MB (proc(5)).
-func status(pid int, key string) (float64, error) {
+// resident is VmRSS of /proc/PID/status in MB (proc(5)).
+func resident(pid int) (float64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == key+":" {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
 			kb, err := strconv.ParseFloat(f[1], 64)
 			return kb / 1024, err
 		}

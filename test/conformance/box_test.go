@@ -38,7 +38,7 @@ var boxes atomic.Int64
 // newBox makes a bundle of the default configuration, changed by edits.
 func newBox(t *testing.T, edits ...func(*specs.Spec)) *box {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "oci")
+	dir, err := os.MkdirTemp("", "oci") //nolint:usetesting // that one's parents are for root alone
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	check(t, os.Chmod(dir, 0o755)) // mapped users go through it
@@ -80,7 +80,7 @@ func (b *box) runTo(out any, args ...string) error {
 	cmd.Env = append(os.Environ(), b.env...)
 	cmd.WaitDelay = time.Second // a container that should not be may hold the pipe
 	// What the container inherits must be files: a pipe would keep us here.
-	words, err := os.Create(filepath.Join(b.bundle, "stderr."+args[0]))
+	words, err := os.OpenFile(filepath.Join(b.bundle, "stderr."+args[0]), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	check(b.t, err)
 	defer words.Close()
 	cmd.Stderr = words
@@ -100,7 +100,7 @@ func (b *box) runTo(out any, args ...string) error {
 // create makes the container. It ends with the test.
 func (b *box) create() error {
 	b.t.Helper()
-	out, err := os.Create(filepath.Join(b.bundle, "stdout"))
+	out, err := os.OpenFile(filepath.Join(b.bundle, "stdout"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	check(b.t, err)
 	defer out.Close()
 	b.t.Cleanup(func() {

@@ -34,7 +34,7 @@ func TestGroups(t *testing.T) {
 	const section = "config-linux.md#control-groups"
 	deny := specs.LinuxDeviceCgroup{Allow: false, Access: "rwm"}
 	char := func(allow bool, minor int64, access string) specs.LinuxDeviceCgroup {
-		return specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: ptr(int64(1)), Minor: ptr(minor), Access: access}
+		return specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: new(int64(1)), Minor: new(minor), Access: access}
 	}
 	rules := func(list ...specs.LinuxDeviceCgroup) edit {
 		return resources(func(r *specs.LinuxResources) { r.Devices = list })
@@ -43,7 +43,7 @@ func TestGroups(t *testing.T) {
 		s.Process.Capabilities.Bounding = append(s.Process.Capabilities.Bounding, "CAP_SYSLOG")
 		s.Process.Capabilities.Permitted = s.Process.Capabilities.Bounding
 		s.Process.Capabilities.Effective = s.Process.Capabilities.Bounding
-		device(specs.LinuxDevice{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11, FileMode: ptr(os.FileMode(0o666))})(s)
+		device(specs.LinuxDevice{Path: "/dev/kmsg", Type: "c", Major: 1, Minor: 11, FileMode: new(os.FileMode(0o666))})(s)
 	}
 	const open = "(exec 3</dev/kmsg) 2>/dev/null && echo yes || echo no"
 	rows := []must{
@@ -56,20 +56,20 @@ func TestGroups(t *testing.T) {
 		{"config-linux.md#device-whitelist", "what is allowed later can be", inside("yes", open, kmsg, rules(deny, char(true, 11, "rwm")))},
 		{"config-linux.md#device-whitelist", "in the listed order", inside("no", open, kmsg, rules(deny, char(true, 11, "rwm"), char(false, 11, "r")))},
 		{"config-linux.md#memory", "limit", limit("memory", "memory.limit_in_bytes", "memory.max", "67108864", func(r *specs.LinuxResources) {
-			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}
+			r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20))}
 		})},
 		{"config-linux.md#memory", "reservation", limit("memory", "memory.soft_limit_in_bytes", "memory.low", "33554432", func(r *specs.LinuxResources) {
-			r.Memory = &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))}
+			r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Reservation: new(int64(32 << 20))}
 		})},
 		{"config-linux.md#cpu", "quota and period", limit("cpu", "cpu.cfs_quota_us", "cpu.max", map[bool]string{false: "20000", true: "20000 100000"}[unified()], func(r *specs.LinuxResources) {
-			r.CPU = &specs.LinuxCPU{Quota: ptr(int64(20000)), Period: ptr(uint64(100000))}
+			r.CPU = &specs.LinuxCPU{Quota: new(int64(20000)), Period: new(uint64(100000))}
 		})},
 		{"config-linux.md#cpu", "cpus", limit("cpuset", "cpuset.cpus", "cpuset.cpus", "0", func(r *specs.LinuxResources) {
 			r.CPU = &specs.LinuxCPU{Cpus: "0", Mems: "0"}
 		})},
 		{"config-linux.md#cpu", "an error for processors that are not there", refused(resources(func(r *specs.LinuxResources) { r.CPU = &specs.LinuxCPU{Cpus: "100000"} }))},
 		{"config-linux.md#pids", "limit", limit("pids", "pids.max", "pids.max", "77", func(r *specs.LinuxResources) {
-			r.Pids = &specs.LinuxPids{Limit: ptr(int64(77))}
+			r.Pids = &specs.LinuxPids{Limit: new(int64(77))}
 		})},
 		{"config-linux.md#huge-page-limits", "an error for a page size that is not there", refused(resources(func(r *specs.LinuxResources) {
 			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "3KB", Limit: 4096}}
@@ -86,7 +86,7 @@ func TestGroups(t *testing.T) {
 		rows = append(rows, must{"config-linux.md#unified", "an error where there is no cgroup v2", refused(resources(func(r *specs.LinuxResources) {
 			r.Unified = map[string]string{"memory.high": "50331648"}
 		}))}, must{"config-linux.md#cpu", "shares", limit("cpu", "cpu.shares", "", "512", func(r *specs.LinuxResources) {
-			r.CPU = &specs.LinuxCPU{Shares: ptr(uint64(512))}
+			r.CPU = &specs.LinuxCPU{Shares: new(uint64(512))}
 		})})
 	}
 	hold(t, rows)
@@ -189,7 +189,7 @@ func groupMembers(t *testing.T) {
 }
 
 func memoryTooSmall(t *testing.T) {
-	b := newBox(t, waits, resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: ptr(int64(4096))} }))
+	b := newBox(t, waits, resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: new(int64(4096))} }))
 	if b.create() == nil {
 		b.state()
 		return

@@ -20,7 +20,7 @@ func TestLinux(t *testing.T) {
 				l.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1000}, "boottime": {Secs: 2000}}
 			}))},
 		{"config-linux.md#devices", "a character device with mode and owner", inside("character special file 640 7:8 1:5", "stat -c '%F %a %u:%g %t:%T' /dev/thing", device(specs.LinuxDevice{
-			Path: "/dev/thing", Type: "c", Major: 1, Minor: 5, FileMode: ptr(os.FileMode(0o640)), UID: ptr(uint32(7)), GID: ptr(uint32(8)),
+			Path: "/dev/thing", Type: "c", Major: 1, Minor: 5, FileMode: new(os.FileMode(0o640)), UID: new(uint32(7)), GID: new(uint32(8)),
 		}))},
 		{"config-linux.md#devices", "a block device", inside("block special file 7:1", "stat -c '%F %t:%T' /dev/disk", device(specs.LinuxDevice{Path: "/dev/disk", Type: "b", Major: 7, Minor: 1}))},
 		{"config-linux.md#devices", "a fifo", inside("fifo", "stat -c %F /dev/pipe", device(specs.LinuxDevice{Path: "/dev/pipe", Type: "p"}))},

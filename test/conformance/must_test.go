@@ -114,8 +114,6 @@ func with(kind specs.LinuxNamespaceType, path string) edit {
 	}
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // defaultSpec is a plain container: what runtimes' spec commands write, without a
 // terminal and with a writable root.
 func defaultSpec(group string) *specs.Spec {

@@ -21,10 +21,10 @@ func TestSeccomp(t *testing.T) {
 	const try = "mkdir /tmp/x 2>&1 || true"
 	hold(t, []must{
 		{section, "an action of errno is EPERM by itself", inside("mkdir: can't create directory '/tmp/x': Operation not permitted", try, rule(specs.ActErrno, nil, mkdirs))},
-		{section, "errnoRet", inside("mkdir: can't create directory '/tmp/x': No space left on device", try, rule(specs.ActErrno, ptr(uint(28)), mkdirs))},
+		{section, "errnoRet", inside("mkdir: can't create directory '/tmp/x': No space left on device", try, rule(specs.ActErrno, new(uint(28)), mkdirs))},
 		{section, "defaultAction with defaultErrnoRet", inside("mkdir: can't create directory '/tmp/x': Function not implemented", try, defaultErrno)},
-		{section, "an error for an errnoRet that the action does not have", refused(rule(specs.ActKillProcess, ptr(uint(1)), mkdirs))},
-		{section, "an error for a defaultErrnoRet that the action does not have", refused(seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, DefaultErrnoRet: ptr(uint(1))}))},
+		{section, "an error for an errnoRet that the action does not have", refused(rule(specs.ActKillProcess, new(uint(1)), mkdirs))},
+		{section, "an error for a defaultErrnoRet that the action does not have", refused(seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, DefaultErrnoRet: new(uint(1))}))},
 		{section, "an error for no names", refused(rule(specs.ActErrno, nil, nil))},
 		{section, "an error for an action that is unknown", refused(rule("SCMP_ACT_SMILE", nil, mkdirs))},
 		{section, "an error for an architecture that is unknown", refused(seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{"SCMP_ARCH_Z80"}}))},
@@ -53,7 +53,7 @@ func seccomp(s specs.LinuxSeccomp) edit {
 
 // defaultErrno allows what a shell needs and has ENOSYS for the rest.
 func defaultErrno(s *specs.Spec) {
-	seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: ptr(uint(38)), Syscalls: []specs.LinuxSyscall{{Action: specs.ActAllow, Names: strings.Fields(`
+	seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: new(uint(38)), Syscalls: []specs.LinuxSyscall{{Action: specs.ActAllow, Names: strings.Fields(`
 		accept4 access arch_prctl brk capget capset chdir clone clone3 close close_range dup dup2 dup3 epoll_create1 epoll_ctl epoll_pwait eventfd2 execve execveat exit exit_group
 		faccessat faccessat2 fchdir fchown fcntl fork fstat fstatfs futex getcwd getdents64 getegid geteuid getgid getgroups getpeername getpgrp
 		getpid getppid getrandom getsid gettid getuid ioctl lseek lstat madvise mmap mprotect mremap munmap nanosleep newfstatat

@@ -92,7 +92,7 @@ var namespaceProbes = []probe{
 
 // shell runs a line of a shell that finds the clients.
 func (w *world) shell(line string) (string, error) {
-	cmd := exec.Command("sh", "-c", line) //nolint:noctx // quick
+	cmd := exec.Command("sh", "-c", line)
 	cmd.Env = append(os.Environ(), w.d.Environ()...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -101,7 +101,7 @@ func (w *world) shell(line string) (string, error) {
 func (w *world) berth(args ...string) (string, error) {
 	bin := strings.TrimPrefix(w.d.Environ()[2], "PATH=")
 	dir, _, _ := strings.Cut(bin, ":")
-	cmd := exec.Command(filepath.Join(dir, "berth"), args...) //nolint:noctx // quick
+	cmd := exec.Command(filepath.Join(dir, "berth"), args...)
 	cmd.Env = append(os.Environ(), w.d.Environ()...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,7 +78,7 @@ func onNetwork(change func(*nettypes.EndpointSettings)) func(*request) {
 // recorded is what the recording runtime was told.
 func recorded(_ context.Context, w *world, id string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(w.records, id+".json"))
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return "it was made without this runtime", nil
 	}
 	return "recorded: " + string(b), err

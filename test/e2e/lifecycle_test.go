@@ -217,7 +217,7 @@ func TestNetdKilledInUse(t *testing.T) {
 	}
 	must(t, d, "berth", "run", "-d", "--name", "web", "-p", "127.0.0.1:"+port+":80", "busybox", "sh", "-c", "echo here > /www; exec httpd -f -h / -p 80")
 	get := func() []string {
-		resp, err := http.Get("http://127.0.0.1:" + port + "/www") //nolint:noctx // a test of one answer
+		resp, err := http.Get("http://127.0.0.1:" + port + "/www")
 		if err != nil {
 			return []string{err.Error()}
 		}

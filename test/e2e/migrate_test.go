@@ -32,7 +32,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(data, syscall.MNT_DETACH) })
-	log, err := os.Create(filepath.Join(dir, "log"))
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,14 +58,13 @@ func TestMigrate(t *testing.T) {
 			t.Logf("dockerd: %s", text[max(0, len(text)-4000):])
 		}
 	}()
-	docker := func(args ...string) string {
+	docker := func(args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "docker", append([]string{"-H", sock}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("docker %q: %v\n%s", args, err, out)
 		}
-		return string(out)
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		if exec.CommandContext(t.Context(), "docker", "-H", sock, "version").Run() == nil {

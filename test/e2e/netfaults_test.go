@@ -62,7 +62,7 @@ func TestNetworkKilledAtEveryPoint(t *testing.T) {
 				must(t, d, append([]string{"berth", "rm", "-f"}, ids...)...)
 			}
 			// What there is, is whole: a container can live on it.
-			for _, name := range strings.Fields(must(t, d, "berth", "network", "ls", "-q", "--filter", "type=custom")) {
+			for name := range strings.FieldsSeq(must(t, d, "berth", "network", "ls", "-q", "--filter", "type=custom")) {
 				must(t, d, "berth", "run", "--rm", "--network", name, "-p", "127.0.0.1::80", "busybox", "true")
 				must(t, d, "berth", "network", "rm", name)
 			}

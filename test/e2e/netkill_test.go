@@ -156,7 +156,7 @@ func ask(conn *mdns.Conn, id uint16) error {
 	}
 }
 
-// connects connects to an address again and again. Nobody may be turned away;
+// connects is a client of an address, again and again. Nobody may be turned away;
 // cut: a connection may be cut off.
 func (l *load) connects(address string, cut bool) {
 	l.every(5*time.Millisecond, func() {

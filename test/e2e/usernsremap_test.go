@@ -126,7 +126,7 @@ func TestUsernsRemapFiles(t *testing.T) {
 		defer f.Close()
 		for r := tar.NewReader(f); ; {
 			h, err := r.Next()
-			if err == io.EOF { //nolint:errorlint // as documented
+			if err == io.EOF {
 				t.Fatalf("no %s", name)
 			}
 			if err != nil {

@@ -26,7 +26,7 @@ type target struct{ name, path string }
 
 // version is the first line that the runtime's --version prints.
 func (t target) version(ctx context.Context) string {
-	out, _ := exec.CommandContext(ctx, t.path, "--version").Output() //nolint:errcheck // one that cannot say it has none
+	out, _ := exec.CommandContext(ctx, t.path, "--version").Output()
 	first, _, _ := strings.Cut(string(out), "\n")
 	return first
 }
@@ -93,7 +93,7 @@ func judgeAll(ctx context.Context, all []judge, targets []target, suite, out str
 			if err != nil {
 				return err
 			}
-			fmt.Printf("%s, %s: %d pass, %d fail, %d skip\n", j.name, t.name, r.count(pass), r.count(fail), r.count(skip))
+			fmt.Fprintf(os.Stdout, "%s, %s: %d pass, %d fail, %d skip\n", j.name, t.name, r.count(pass), r.count(fail), r.count(skip))
 		}
 	}
 	return nil

@@ -83,7 +83,7 @@ func completions(cmd *cobra.Command, dir string) error {
 		"_berth":     cmd.GenZshCompletion,
 		"berth.fish": func(w io.Writer) error { return cmd.GenFishCompletion(w, true) },
 	} {
-		f, err := os.Create(filepath.Join(dir, name))
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 		if err != nil {
 			return err
 		}

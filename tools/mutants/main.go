@@ -42,7 +42,7 @@ func run(ctx context.Context, only []string) (bad int, err error) {
 	}
 	pkgs := packages(all)
 	row := func(name string, began time.Time, fails []string, verdict string) {
-		fmt.Printf("%-14s %5.1fs  %-6s %s\n", name, time.Since(began).Seconds(), verdict, strings.Join(fails, ", "))
+		fmt.Fprintf(os.Stdout, "%-14s %5.1fs  %-6s %s\n", name, time.Since(began).Seconds(), verdict, strings.Join(fails, ", "))
 	}
 	began := time.Now()
 	fails, log, err := failing(ctx, "", pkgs, "^TestAttack", nil)
@@ -69,7 +69,7 @@ func run(ctx context.Context, only []string) (bad int, err error) {
 			continue
 		}
 		row(d.tag, began, fails, "WRONG")
-		fmt.Printf("%s should fail: %s\n%s", d.tag, strings.Join(d.tests, ", "), log)
+		fmt.Fprintf(os.Stdout, "%s should fail: %s\n%s", d.tag, strings.Join(d.tests, ", "), log)
 		bad++
 	}
 	return bad, nil

@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 		{"journald", "tag=x labels=a", ""},
 	} {
 		options := map[string]string{}
-		for _, o := range strings.Fields(tc.options) {
+		for o := range strings.FieldsSeq(tc.options) {
 			k, v, _ := strings.Cut(o, "=")
 			options[k] = v
 		}

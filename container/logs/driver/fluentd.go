@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"strconv"
@@ -140,9 +141,7 @@ func (d *fluentd) Write(m *Message) error {
 	record := map[string]string{
 		"container_id": d.id, "container_name": d.name, "source": m.source(), "log": string(m.Text),
 	}
-	for k, v := range d.attrs {
-		record[k] = v
-	}
+	maps.Copy(record, d.attrs)
 	if p := m.Part; p != nil {
 		record["partial_message"], record["partial_id"] = "true", p.ID
 		record["partial_ordinal"], record["partial_last"] = strconv.Itoa(p.Ordinal), strconv.FormatBool(p.Last)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -100,9 +101,7 @@ func TestAttackMessages(t *testing.T) {
 // whole runs a container that prints "whole" if all has come through.
 func whole(t *testing.T, config, host object, check string) {
 	body := object{"Image": "attacker", "Cmd": []string{"sh", "-c", check}, "HostConfig": host}
-	for k, v := range config {
-		body[k] = v
-	}
+	maps.Copy(body, config)
 	status, answer := post(t, "/containers/create", body)
 	if status != http.StatusCreated {
 		t.Fatalf("%d %.300s", status, answer)

@@ -1,7 +1,7 @@
-// Package runtime runs berth-runtime in the hands of others: Debian's Podman
+// Package runtime_test runs berth-runtime in the hands of others: Debian's Podman
 // and dockerd, as root. The stories are scripts in testdata. All of it happens
 // in namespaces of its own, so that those engines find no host to change.
-package runtime
+package runtime_test
 
 import (
 	"context"
