@@ -21,7 +21,7 @@ func newContextCreate(s *Session) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "create [OPTIONS] CONTEXT", Short: "Create a context", Args: exactArgs(1),
-		Long: "Create a context.\n\n  $ berth context create my-context --description \"some description\" --docker \"host=tcp://myserver:2376,ca=~/ca-file,cert=~/cert-file,key=~/key-file\"",
+		Long: "Create a context.\n\n  $ berth context create my-context --description \"some description\" \\\n      --docker \"host=tcp://myserver:2376,ca=~/ca,cert=~/cert,key=~/key\"",
 		RunE: func(_ *cobra.Command, args []string) error {
 			c := &contexts.Context{Name: args[0]}
 			switch {

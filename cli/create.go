@@ -22,12 +22,14 @@ import (
 type createFlags struct {
 	name, platform, pull string
 	quiet, untrusted     bool
+	useAPISocket         bool
 }
 
 func (o *createFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.name, "name", "", "Assign a name to the container")
 	f.StringVar(&o.pull, "pull", "missing", `Pull image before running ("always", "missing", "never")`)
+	f.BoolVar(&o.useAPISocket, "use-api-socket", false, "Bind mount Docker API socket and required auth")
 	trustFlag(f, &o.untrusted)
 	platformFlag(cmd, &o.platform, os.Getenv("DOCKER_DEFAULT_PLATFORM"))
 }
@@ -118,6 +120,12 @@ func (s *Session) create(ctx context.Context, api *client.Client, req *container
 			return "", err
 		}
 	}
+	var config []byte
+	if o.useAPISocket {
+		if config, err = s.lend(req); err != nil {
+			return "", err
+		}
+	}
 	rows, cols := s.IO.Size()
 	req.HostConfig.ConsoleSize = [2]uint{rows, cols}
 	call := client.ContainerCreateOptions{
@@ -139,6 +147,11 @@ func (s *Session) create(ctx context.Context, api *client.Client, req *container
 		return "", err
 	}
 	s.warn(resp.Warnings, req.HostConfig)
+	if config != nil {
+		if err := handOver(ctx, api, resp.ID, config); err != nil {
+			return "", err
+		}
+	}
 	return resp.ID, nil
 }
 

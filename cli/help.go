@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -55,7 +56,7 @@ func usage(cmd *cobra.Command) string {
 	} else {
 		b.WriteString("Usage:  " + cmd.UseLine())
 	}
-	b.WriteString("\n\n" + cmp.Or(cmd.Long, cmd.Short))
+	b.WriteString("\n\n" + wrapped(cmp.Or(cmd.Long, cmd.Short), columns(cmd), 0))
 	if a := aliases(cmd); a != "" {
 		b.WriteString("\n\nAliases:\n  " + a)
 	}
@@ -96,7 +97,7 @@ func section(b *strings.Builder, cmd *cobra.Command, title string, in func(*cobr
 	})
 	b.WriteString("\n\n" + title + ":")
 	for _, c := range subs {
-		fmt.Fprintf(b, "\n  %-11s %s", c.Name(), c.Short)
+		fmt.Fprintf(b, "\n  %-11s %s", c.Name(), wrapped(c.Short, columns(cmd), 14))
 	}
 }
 
@@ -114,16 +115,49 @@ func aliases(cmd *cobra.Command) string {
 	return strings.Join(names, ", ")
 }
 
-func flagUsages(cmd *cobra.Command) string {
-	width := 80
+// columns is how wide the user's terminal is; 80 without one.
+func columns(cmd *cobra.Command) int {
 	if f, ok := cmd.InOrStdin().(*os.File); ok {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			width = w
+			return w
 		}
 	}
+	return 80
+}
+
+// wrapped sets the paragraphs of a text in width columns, all lines but the
+// first indented. An empty line is between two paragraphs; lines that begin with
+// a space are left as they are.
+func wrapped(text string, width, indent int) string {
+	var out []string
+	current := ""
+	end := func() {
+		if current != "" {
+			out = append(out, current)
+		}
+		current = ""
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" || line[0] == ' ' {
+			end()
+			out = append(out, line)
+			continue
+		}
+		for word := range strings.FieldsSeq(line) {
+			if current != "" && indent+utf8.RuneCountInString(current+" "+word) > width {
+				end()
+			}
+			current = strings.TrimPrefix(current+" "+word, " ")
+		}
+	}
+	end()
+	return strings.Join(out, "\n"+strings.Repeat(" ", indent))
+}
+
+func flagUsages(cmd *cobra.Command) string {
 	// Where -h is something else, --help is worth a line.
 	if f := cmd.Flags().Lookup("help"); f != nil && f.Shorthand == "" {
 		f.Hidden = false
 	}
-	return strings.TrimRight(cmd.Flags().FlagUsagesWrapped(width-1), " \n")
+	return strings.TrimRight(cmd.Flags().FlagUsagesWrapped(columns(cmd)-1), " \n")
 }

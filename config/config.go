@@ -28,6 +28,10 @@ type Config struct {
 	ExecRoot string   `json:"exec-root"` // absolute; may vanish at reboot
 	Pidfile  string   `json:"pidfile"`   // "": none
 
+	// MetricsAddr is where metrics are served for Prometheus, HOST:PORT; "":
+	// nowhere.
+	MetricsAddr string `json:"metrics-addr"`
+
 	Debug     bool   `json:"debug"`      // same as log-level debug
 	LogLevel  string `json:"log-level"`  // debug, info, warn, error, fatal
 	LogFormat string `json:"log-format"` // text, json

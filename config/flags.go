@@ -23,6 +23,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "Form of the daemon's log: text, json")
 
 	fs.StringArrayVar(&c.AuthzPlugins, "authorization-plugin", nil, "Plugin that has to allow each request")
+	fs.StringVar(&c.MetricsAddr, "metrics-addr", "", "Serve metrics for Prometheus at /metrics on this address (HOST:PORT)")
 	addFlagsOfContainers(fs, c)
 	addFlagsOfNetworks(fs, c)
 	addTristate(fs, &c.TLS, "tls", "Use TLS on TCP; --tls=false accepts a TCP address without it")

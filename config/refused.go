@@ -41,7 +41,6 @@ var refusals = []refusal{
 	{"ip-forward-no-drop", "ip-forward-no-drop", "bool", []string{"true", "false"}, "the policy of the host's FORWARD chain is never changed"},
 	{"ip6tables", "ip6tables", "bool", []string{"true"}, alwaysNFT},
 	{"iptables", "iptables", "bool", []string{"true"}, alwaysNFT},
-	{"metrics-addr", "metrics-addr", "string", nil, notYet},
 	{"", "min-api-version", "string", []string{"1.24"}, "clients of all versions from 1.24 on are served"},
 	{"network-control-plane-mtu", "network-control-plane-mtu", "string", []string{"1500"}, noSwarm},
 	{"network-diagnostic-port", "network-diagnostic-port", "string", []string{"0"}, noSwarm},

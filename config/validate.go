@@ -3,10 +3,12 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -24,7 +26,7 @@ var levels = map[string]slog.Level{
 // one form.
 func (c *Config) validate() error {
 	for _, check := range []func() error{
-		c.checkLog, c.checkDirs, c.checkHosts, c.checkTLS, c.checkStorage,
+		c.checkLog, c.checkDirs, c.checkHosts, c.checkMetrics, c.checkTLS, c.checkStorage,
 		c.checkRegistries, c.checkNetwork, c.checkLabels, c.checkLimits, c.checkRuntimes, c.validateContainers,
 		c.checkExecOpts, c.checkBuilder, c.readSeccomp,
 	} {
@@ -84,6 +86,20 @@ func (c *Config) checkHosts() error {
 			return fmt.Errorf("host %s is given twice", h)
 		}
 		c.Hosts[i] = host.String()
+	}
+	return nil
+}
+
+func (c *Config) checkMetrics() error {
+	if c.MetricsAddr == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(c.MetricsAddr)
+	if err != nil {
+		return fmt.Errorf("invalid metrics-addr %q: must be HOST:PORT: %w", c.MetricsAddr, err)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("invalid metrics-addr %q: the port must be a number up to 65535", c.MetricsAddr)
 	}
 	return nil
 }

@@ -49,7 +49,12 @@ func (s *Service) resumeHealth(e *entry) {
 	s.tasks.do(func(all context.Context) {
 		defer context.AfterFunc(all, cancel)()
 		c.monitor.Run(ctx, func(ctx context.Context) (int, string, error) {
-			return s.probe(ctx, e, box, argv)
+			code, output, err := s.probe(ctx, e, box, argv)
+			s.checksMade.Add(1)
+			if code != 0 || err != nil {
+				s.checksFailed.Add(1)
+			}
+			return code, output, err
 		}, func(status container.HealthStatus) {
 			s.announce(e.record(), events.Action("health_status: "+string(status)))
 			s.healthTurn(ctx, e, box, status)

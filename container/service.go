@@ -48,6 +48,8 @@ type Service struct {
 	caps    []string // that the kernel knows
 	execs   exec.Table
 
+	checksMade, checksFailed atomic.Uint64 // of health
+
 	// restored: Restore is through, so that containers may be started.
 	restored atomic.Bool
 }

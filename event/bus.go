@@ -45,6 +45,8 @@ type Bus struct {
 	last   int64 // time of the newest message, nanoseconds
 	subs   map[*subscription]struct{}
 	closed bool
+
+	published uint64 // messages so far
 }
 
 type subscription struct {
@@ -82,6 +84,7 @@ func (b *Bus) Publish(m events.Message) {
 	if b.closed {
 		return
 	}
+	b.published++
 	b.last = max(time.Now().UnixNano(), b.last+1)
 	m.TimeNano = b.last
 	m.Time = m.TimeNano / int64(time.Second)
@@ -174,6 +177,13 @@ func (b *Bus) Subscribe(ctx context.Context, since, until time.Time, match func(
 			}
 		}
 	}
+}
+
+// Published counts the messages so far.
+func (b *Bus) Published() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.published
 }
 
 // Subscribers counts the live subscriptions, as /info reports them.

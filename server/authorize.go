@@ -51,7 +51,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *request, op *operation, ch
 		return err
 	}
 	gate := authz.NewGate(r.Context(), w, chain, m)
-	err = op.serve(gate, r)
+	err = s.do(gate, r, op)
 	code := 0
 	if err != nil {
 		code = status(err)

@@ -35,6 +35,7 @@ type fakeContainers struct {
 	err       error // of every method that has no function of its own
 	create    func(o engine.CreateOptions) (container.CreateResponse, error)
 	brief     []api.ContainerBrief
+	measured  []engine.Measured
 	list      func(o engine.ListOptions) ([]container.Summary, error)
 	wait      func(ctx context.Context, cond container.WaitCondition) (<-chan container.WaitResponse, error)
 	attach    func(ctx context.Context, ref string, o engine.AttachOptions, hijack engine.Hijack) error
@@ -185,6 +186,12 @@ func (f *fakeContainers) Stats(_ context.Context, ref string, o engine.StatsOpti
 	}
 	return f.did("stats " + ref)
 }
+
+func (f *fakeContainers) Measure(context.Context) ([]engine.Measured, error) {
+	return f.measured, f.err
+}
+
+func (f *fakeContainers) HealthChecks() (made, failed uint64) { return 7, 2 }
 
 func (f *fakeContainers) Counts() (running, paused, stopped int) { return 3, 0, 2 }
 

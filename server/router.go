@@ -177,5 +177,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if names := s.o.Authz(); len(names) > 0 {
 		return s.authorized(w, req, op, authz.New(s.o.Plugins, names))
 	}
-	return op.serve(w, req)
+	return s.do(w, req, op)
+}
+
+// do serves an operation, and measures what it took if it was done.
+func (s *Server) do(w http.ResponseWriter, r *request, op *operation) error {
+	began := time.Now()
+	err := op.serve(w, r)
+	if err == nil {
+		s.measured.observe(op, time.Since(began))
+	}
+	return err
 }

@@ -65,6 +65,8 @@ type Containers interface {
 	Space(ctx context.Context) ([]Space, error)
 	MigrateDocker(ctx context.Context, dir string) (api.Migration, error)
 	Counts() (running, paused, stopped int)
+	Measure(ctx context.Context) ([]engine.Measured, error)
+	HealthChecks() (made, failed uint64)
 	ConnectNetwork(ctx context.Context, ref, network string, e *nettypes.EndpointSettings) error
 	DisconnectNetwork(ctx context.Context, ref, network string, force bool) error
 
@@ -155,6 +157,7 @@ type Server struct {
 	stopping chan struct{} // closed when streams have to end
 	stopOnce sync.Once
 	hijacked sync.WaitGroup
+	measured measured
 
 	goneEvery time.Duration // goneInterval, but for tests
 }

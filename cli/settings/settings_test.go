@@ -161,6 +161,9 @@ func TestHelper(t *testing.T) {
 	if plain, err := f.Store(registry.AuthConfig{ServerAddress: "reg.example", Username: "u", Password: "secret!"}); err != nil || plain {
 		t.Fatalf("got %v, %v", plain, err)
 	}
+	if all, err := f.All(); err != nil || len(all) != 1 || all["reg.example"].Password != "secret!" {
+		t.Errorf("all: got %+v, %v", all, err)
+	}
 	got, err := f.Credentials("reg.example")
 	if err != nil || got.Username != "u" || got.Password != "secret!" {
 		t.Errorf("got %+v, %v", got, err)
@@ -186,6 +189,9 @@ func TestHelperMissing(t *testing.T) {
 	f, _ := load(t, `{"credsStore": "no-such-helper-here"}`)
 	if _, err := f.Credentials(Hub); err == nil {
 		t.Error("a helper that cannot be run must be an error")
+	}
+	if _, err := f.All(); err == nil || !strings.Contains(err.Error(), "no-such-helper-here") {
+		t.Errorf("all: %v", err)
 	}
 }
 

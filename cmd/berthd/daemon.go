@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,16 +15,13 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 
-	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/container/apparmor"
-	logdriver "github.com/berth-engine/berth/container/logs/driver"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/cgroup"
-	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/network/ipam"
@@ -64,23 +60,13 @@ func (d *daemon) run(parent context.Context) (err error) {
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
 
-	sandboxProgram, err := helper("berth-sandbox")
-	if err != nil {
-		return err
-	}
-	netdProgram, err := helper("berth-netd")
+	programs, err := findPrograms(cfg)
 	if err != nil {
 		return err
 	}
 	inherited, err := server.InheritedListeners()
 	if err != nil {
 		return err
-	}
-	if err := logdriver.Check(cfg.LogDriver, cfg.LogOpts); err != nil {
-		return fmt.Errorf("log-driver and log-opts: %w", err)
-	}
-	if cfg.Slice() != "" && !cgroup.Systemd() {
-		return errors.New("exec-opts: native.cgroupdriver=systemd: systemd does not run here")
 	}
 	cfg, remap, err := remapped(cfg)
 	if err != nil {
@@ -107,6 +93,13 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return err
 	}
 	defer closeAll(listeners)
+	metrics, err := d.listenMetrics(ctx, cfg.MetricsAddr)
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		defer metrics.Close()
+	}
 
 	plugins := plugin.New(plugin.Options{})
 	d.plugins.Store(plugins)
@@ -134,7 +127,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	networks, err := network.New(ctx, network.Options{
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
 		Plugins: plugins, NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
-		Netd: network.NetdOptions{Binary: netdProgram, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, User: remap.Namespace(), Events: d.events, Log: d.log,
+		Netd: network.NetdOptions{Binary: programs.netd, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, User: remap.Namespace(), Events: d.events, Log: d.log,
 		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})
 	if err != nil {
@@ -143,7 +136,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.background(ctx, fail, "network", networks.Run)()
 
 	sandboxes, err := sandbox.New(ctx, sandbox.Options{
-		ExecRoot: cfg.ExecRoot, Binary: sandboxProgram, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log,
+		ExecRoot: cfg.ExecRoot, Binary: programs.sandbox, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the sandboxes: %w", err)
@@ -191,26 +184,12 @@ func (d *daemon) run(parent context.Context) (err error) {
 	})
 	defer d.closing("builder", builds.Close)
 
-	api := server.New(server.Options{
-		Builds:     builds,
-		Containers: containers, Images: images, Volumes: volumes, Networks: networks, Events: d.events, Log: d.log,
-		About: d.about(cfg, sandboxProgram, profile != nil), Settings: d.settings, Hostnames: hostnames(cfg, d.name),
-		Measure:  file.Allocated,
-		Warnings: networks.Warnings,
-		Plugins:  plugins, Authz: func() []string { return d.cfg.Load().AuthzPlugins },
-		Firewall: func() (api.Firewall, error) {
-			table, err := networks.Rules()
-			return api.Firewall{Table: table, PublishPolicy: cfg.PublishPolicy, Warnings: networks.Warnings()}, err
-		},
-	})
-	d.log.Debug("daemon ready", "after", time.Since(began))
-	for _, l := range listeners {
-		d.log.Info("API listen on " + l.Addr().String())
+	api := d.newServer(cfg, programs, networks, profile != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes})
+	if metrics != nil {
+		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, metrics) })()
 	}
-	d.notify("READY=1")
-	defer context.AfterFunc(ctx, func() { d.notify("STOPPING=1") })()
-	if err := api.Serve(ctx, listeners...); err != nil {
-		return fmt.Errorf("serve the API: %w", err)
+	if err := d.serve(ctx, api, listeners, began); err != nil {
+		return err
 	}
 	if parent.Err() == nil {
 		return context.Cause(ctx)

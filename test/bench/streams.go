@@ -226,5 +226,5 @@ func resident(pid int) (float64, error) {
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d: no %s in status", pid, key)
+	return 0, fmt.Errorf("process %d: no VmRSS in status", pid)
 }
