@@ -79,6 +79,12 @@ func (s *Service) Untag(ctx context.Context, by account.Principal, r Repository,
 	return s.change(ctx, Change{Action: Delete, Repository: r, Tag: tag, By: by}, nil)
 }
 
+// UntagFrom is Untag of a tag that still leads to a manifest; otherwise it is
+// ErrNotFound.
+func (s *Service) UntagFrom(ctx context.Context, by account.Principal, r Repository, tag, digest string) (Change, error) {
+	return s.change(ctx, Change{Action: Delete, Repository: r, Tag: tag, Previous: digest, By: by}, nil)
+}
+
 // Deleted forgets a manifest and the tags that lead to it. The registry calls
 // it before it removes the manifest.
 func (s *Service) Deleted(ctx context.Context, by account.Principal, r Repository, digest string) (changes []Change, err error) {

@@ -46,6 +46,10 @@ func (s *Service) Remove(ctx context.Context, by account.Principal, name string)
 		if _, err := tx.Exec(ctx, "DELETE FROM grants WHERE repository = ?", r.ID); err != nil {
 			return err
 		}
+		// For who collects garbage: what is there has no other reason to go.
+		if _, err := tx.Exec(ctx, "INSERT INTO gc_removed (storage, removed) VALUES (?, ?)", r.Storage, s.now().Unix()); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, "DELETE FROM repositories WHERE id = ?", r.ID)
 		return err
 	})

@@ -95,6 +95,9 @@ func (c *Collector) Collect(ctx context.Context, dry bool) (Report, error) {
 }
 
 func (c *Collector) collect(ctx context.Context, cutoff time.Time, r *Report) error {
+	if err := c.removed(ctx, r.DryRun); err != nil {
+		return fmt.Errorf("remove repositories: %w", err)
+	}
 	m := marks{wanted: map[digest.Digest]struct{}{}}
 	if err := m.mark(ctx, c.Driver, repositoriesRoot); err != nil {
 		return fmt.Errorf("read the repositories: %w", err)
@@ -121,6 +124,27 @@ func (c *Collector) collect(ctx context.Context, cutoff time.Time, r *Report) er
 	return c.Gate.forget(ctx, cutoff)
 }
 
+// removed removes what is left of repositories that the catalogue let go. A
+// place that it does not know is no reason: the database may be an old one.
+func (c *Collector) removed(ctx context.Context, dry bool) error {
+	rows, err := c.DB.Query(ctx, "SELECT storage FROM gc_removed")
+	places, err := store.Collect(rows, err, func(s store.Scanner) (p string, err error) { return p, s.Scan(&p) })
+	if err != nil || dry {
+		return err
+	}
+	for _, p := range places {
+		if err := c.Driver.Delete(ctx, path.Join(repositoriesRoot, p)); err != nil && !gone(err) {
+			return err
+		}
+		// What a push that was under way adds later is removed once the row is
+		// old.
+		if _, err := c.DB.Exec(ctx, "DELETE FROM gc_removed WHERE storage = ? AND removed < ?", p, c.Gate.now().Add(-24*time.Hour).Unix()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // remove removes what is at p, a link to blob or the blob, unless a push relies
 // on the blob.
 func (c *Collector) remove(ctx context.Context, blob digest.Digest, cutoff time.Time, p string, dry bool) (bool, error) {
@@ -130,7 +154,7 @@ func (c *Collector) remove(ctx context.Context, blob digest.Digest, cutoff time.
 		found, err := store.Collect(rows, err, func(s store.Scanner) (int64, error) { return touched, s.Scan(&touched) })
 		return len(found) == 0 || touched < cutoff.Unix(), err
 	}
-	return c.Gate.sweep(ctx, blob, cutoff, func() error {
+	return c.Gate.sweep(ctx, blob, cutoff, func(*store.Tx) error {
 		if err := c.Driver.Delete(ctx, p); err != nil && !gone(err) {
 			return err
 		}

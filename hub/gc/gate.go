@@ -19,7 +19,6 @@ type Gate struct {
 
 	mu   sync.Mutex
 	seen map[digest.Digest]int64 // touches that this node wrote, Unix seconds
-	held map[digest.Digest]int   // blobs of requests under way
 }
 
 // maxSeen bounds the memory of touches; forgetting one costs a write.
@@ -32,7 +31,7 @@ func NewGate(db *store.DB, grace time.Duration, now func() time.Time) *Gate {
 	if now == nil {
 		now = time.Now
 	}
-	return &Gate{db: db, grace: grace, now: now, seen: map[digest.Digest]int64{}, held: map[digest.Digest]int{}}
+	return &Gate{db: db, grace: grace, now: now, seen: map[digest.Digest]int64{}}
 }
 
 // Touch says that a push relies on blobs from now on. When it returns they are
@@ -75,43 +74,16 @@ func (g *Gate) Touch(ctx context.Context, blobs ...digest.Digest) error {
 	return nil
 }
 
-// Hold is Touch for a request that may take long: Run touches the blobs again
-// until release is called.
-func (g *Gate) Hold(ctx context.Context, blobs ...digest.Digest) (release func(), err error) {
-	g.hold(blobs, 1)
-	if err := g.Touch(ctx, blobs...); err != nil {
-		g.hold(blobs, -1)
-		return nil, err
-	}
-	return sync.OnceFunc(func() { g.hold(blobs, -1) }), nil
+// Sweep runs remove for a blob that no push relied on within the grace period,
+// and keeps pushes that want to rely on it waiting meanwhile: they find it gone.
+// It reports whether remove ran and all it wrote to the transaction lasts.
+// remove may run more than once.
+func (g *Gate) Sweep(ctx context.Context, blob digest.Digest, remove func(tx *store.Tx) error) (bool, error) {
+	return g.sweep(ctx, blob, g.now().Add(-g.grace), remove)
 }
 
-func (g *Gate) hold(blobs []digest.Digest, by int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, d := range blobs {
-		g.held[d] += by
-		if g.held[d] == 0 {
-			delete(g.held, d)
-		}
-	}
-}
-
-// refresh touches what is held.
-func (g *Gate) refresh(ctx context.Context) error {
-	g.mu.Lock()
-	var blobs []digest.Digest
-	for d := range g.held {
-		blobs = append(blobs, d)
-	}
-	g.mu.Unlock()
-	return g.Touch(ctx, blobs...)
-}
-
-// sweep runs remove for a blob that no push relied on since cutoff, and keeps
-// pushes that want to rely on it waiting meanwhile: they find it gone. It
-// reports whether remove ran. remove may run more than once.
-func (g *Gate) sweep(ctx context.Context, blob digest.Digest, cutoff time.Time, remove func() error) (ran bool, err error) {
+// sweep is Sweep with a time before which a push must have relied on the blob.
+func (g *Gate) sweep(ctx context.Context, blob digest.Digest, cutoff time.Time, remove func(tx *store.Tx) error) (ran bool, err error) {
 	err = g.db.Tx(ctx, func(tx *store.Tx) error {
 		ran = false
 		// The row is locked by writing it, which PostgreSQL needs; of SQLite's
@@ -124,7 +96,7 @@ func (g *Gate) sweep(ctx context.Context, blob digest.Digest, cutoff time.Time, 
 			return err
 		}
 		ran = true
-		return remove()
+		return remove(tx)
 	})
 	if err == nil && ran {
 		g.mu.Lock()

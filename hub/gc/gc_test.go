@@ -17,12 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/oci"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
-	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -54,6 +54,7 @@ type hub struct {
 	gate      *Gate
 	collector *Collector
 	url       string
+	catalog   *catalog.Service
 }
 
 func newHub(t *testing.T) hub {
@@ -64,24 +65,22 @@ func newHub(t *testing.T) hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := registry.New(t.Context(), registry.Options{
-		Storage: registry.Filesystem(root), Catalog: catalog.New(db, catalog.Options{Open: true}),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	// Files have the real time: it must be long ago.
 	c := &clock{at: time.Now().Add(24 * time.Hour)}
 	gate := NewGate(db, grace, c.now)
-	s := httptest.NewServer(gate.Wrap(r))
+	names := catalog.New(db, catalog.Options{Open: true})
+	r, err := registry.New(t.Context(), registry.Options{Storage: registry.Filesystem(root), Catalog: names, Relies: gate.Touch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(r)
 	t.Cleanup(func() {
 		s.Close()
 		if err := errors.Join(r.Close(), db.Close()); err != nil {
 			t.Error(err)
 		}
 	})
-	files := filesystem.New(filesystem.DriverParameters{RootDirectory: root, MaxThreads: 100})
-	return hub{root: root, clock: c, gate: gate, url: s.URL, collector: New(Options{DB: db, Gate: gate, Driver: files})}
+	return hub{root: root, clock: c, gate: gate, url: s.URL, catalog: names, collector: New(Options{DB: db, Gate: gate, Driver: r.Driver()})}
 }
 
 func image(t testing.TB, contents ...string) oci.Image {
@@ -221,7 +220,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	h.clock.pass(grace + time.Minute)
 	r := h.collect(t, false)
-	if r.Blobs != 0 || r.Links != 0 || len(r.Unreadable) != 1 || !strings.HasPrefix(r.Unreadable[0], "r/") { // the name in the storage
+	if r.Blobs != 0 || r.Links != 0 || len(r.Unreadable) != 1 {
 		t.Errorf("%+v", r)
 	}
 	if err := os.MkdirAll(filepath.Join(h.root, blobPath(digest.FromString("left by a crash"))), 0o700); err != nil {
@@ -235,41 +234,38 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestHold: a request that takes longer than the grace period keeps its blob.
-func TestHold(t *testing.T) {
+// TestRemovedRepository: what a removed repository had goes, unless another
+// has it, too; a place that the catalogue merely does not know stays.
+func TestRemovedRepository(t *testing.T) {
 	h := newHub(t)
-	d := digest.FromString("x")
-	release, err := h.gate.Hold(t.Context(), d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := func() bool {
-		ran, err := h.gate.sweep(t.Context(), d, h.clock.now().Add(-grace), func() error { return nil })
-		if err != nil {
+	i := image(t, "layer")
+	for _, name := range []string{"a/gone", "a/kept"} {
+		if err := (oci.Remote{Registry: h.url, Repository: name}).Push(t.Context(), i, "1"); err != nil {
 			t.Fatal(err)
 		}
-		return ran
 	}
-	for range 5 {
-		h.clock.pass(grace * 3 / 4)
-		if err := h.gate.refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if free() {
-			t.Fatal("swept while held")
-		}
-	}
-	release()
-	h.clock.pass(grace * 3 / 4)
-	if err := h.gate.refresh(t.Context()); err != nil {
+	only := image(t, "only here")
+	if err := (oci.Remote{Registry: h.url, Repository: "a/gone"}).Push(t.Context(), only, "2"); err != nil {
 		t.Fatal(err)
 	}
-	if free() {
-		t.Error("swept within the grace period")
+	if err := h.catalog.Remove(t.Context(), account.System("test"), "a/gone"); err != nil {
+		t.Fatal(err)
 	}
-	h.clock.pass(grace)
-	if !free() {
-		t.Error("kept for ever")
+	unknown := filepath.Join(h.root, repositoriesRoot, "r", "unknown", "_layers")
+	if err := os.MkdirAll(unknown, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.pass(2 * grace)
+	h.collect(t, false)
+	if err := whole(t, h.url, "a/kept", "1", i); err != nil {
+		t.Error(err)
+	}
+	if left := blobs(t, h.root); slices.Contains(left, only.Blobs[0].Descriptor.Digest.Encoded()) || len(left) != len(i.Blobs)+1 {
+		t.Errorf("left %v", left)
+	}
+	places, err := os.ReadDir(filepath.Dir(filepath.Dir(unknown)))
+	if err != nil || len(places) != 2 {
+		t.Errorf("places %v, %v", places, err)
 	}
 }
 

@@ -7,36 +7,20 @@ import (
 	"github.com/berth-engine/berth/hub/store"
 )
 
-// Run collects every Options.Every, and keeps the blobs of long requests
-// touched, until ctx ends. Without it, Hold is good for one grace period.
+// Run collects every Options.Every until ctx ends; when that is 0, never.
 func (c *Collector) Run(ctx context.Context) error {
-	refresh := time.NewTicker(max(c.Gate.grace/4, time.Second))
-	defer refresh.Stop()
-	var collect <-chan time.Time
-	if c.Every > 0 {
-		t := time.NewTicker(c.Every)
-		defer t.Stop()
-		collect = t.C
+	if c.Every <= 0 {
+		<-ctx.Done()
+		return nil
 	}
-	collecting := make(chan struct{}, 1) // a slot: touches go on meanwhile
-	defer func() { collecting <- struct{}{} }()
+	t := time.NewTicker(c.Every)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-refresh.C:
-			if err := c.Gate.refresh(ctx); err != nil && ctx.Err() == nil {
-				c.Log.Error("gc: touch what is held", "error", err)
-			}
-		case <-collect:
-			select {
-			case collecting <- struct{}{}:
-				go func() {
-					defer func() { <-collecting }()
-					c.collectAndLog(ctx)
-				}()
-			default: // the one before still runs
-			}
+		case <-t.C:
+			c.collectAndLog(ctx)
 		}
 	}
 }

@@ -30,6 +30,16 @@ func split(path string) (name, kind, reference string, ok bool) {
 	return "", "", "", false
 }
 
+// NameOf is the repository that a path of the distribution protocol reads a
+// manifest or blob of, or "".
+func NameOf(path string) string {
+	name, _, _, ok := split(path)
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // Serve answers a request of the distribution protocol for a repository that
 // Match found; whether the client may read is decided by then.
 func (s *Service) Serve(w http.ResponseWriter, r *http.Request, m Mirror, repository string) {

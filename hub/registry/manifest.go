@@ -34,6 +34,17 @@ func unknownManifest(d digest.Digest) errcode.Error {
 // Put stores a manifest, records it, and moves the tag to it, in this order: a
 // tag never leads to what is not there, and when Put returns, both last.
 func (m *manifests) Put(ctx context.Context, manifest distribution.Manifest, options ...distribution.ManifestServiceOption) (digest.Digest, error) {
+	var parts []digest.Digest
+	for _, part := range manifest.References() {
+		parts = append(parts, part.Digest)
+	}
+	_, payload, err := manifest.Payload()
+	if err != nil {
+		return "", err
+	}
+	if err := m.r.r.relies(ctx, append(parts, digest.FromBytes(payload))...); err != nil {
+		return "", err
+	}
 	d, err := m.ManifestService.Put(ctx, manifest, options...)
 	if err != nil {
 		return d, err
@@ -104,7 +115,7 @@ func (m *manifests) Delete(ctx context.Context, d digest.Digest) error {
 	}
 	changes, err := m.r.r.o.Catalog.Deleted(ctx, m.r.by, m.r.catalogued, d.String())
 	if err != nil {
-		return err
+		return m.r.refused(err)
 	}
 	if err := m.ManifestService.Delete(ctx, d); err != nil {
 		return err

@@ -23,7 +23,8 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // the storage of one node
-	"github.com/sirupsen/logrus"                                                   //nolint:depguard // distribution logs with it; here it is silenced
+	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus" //nolint:depguard // distribution logs with it; here it is silenced
 )
 
 // maxEntries bounds how many names one catalogue or tag listing returns,
@@ -47,6 +48,9 @@ type Options struct {
 	// Log is told of failures that are the registry's own, such as a full disk;
 	// nil means slog.Default.
 	Log *slog.Logger
+	// Relies is told of blobs that a push goes on to rely on, before the push is
+	// told that they are there; nil where nothing collects garbage.
+	Relies func(ctx context.Context, blobs ...digest.Digest) error
 	// Events are called after a push or deletion lasts and before it is
 	// acknowledged, and for counted pulls. They must be quick.
 	Events []func(ctx context.Context, e Event)
@@ -103,6 +107,14 @@ func New(ctx context.Context, o Options) (_ *Registry, err error) {
 	}()
 	r.app = handlers.NewApp(ctx, config)
 	return r, r.adopt(ctx)
+}
+
+// relies passes on what a push relies on.
+func (r *Registry) relies(ctx context.Context, blobs ...digest.Digest) error {
+	if r.o.Relies == nil {
+		return nil
+	}
+	return r.o.Relies(ctx, blobs...)
 }
 
 // Driver is the storage itself, for collecting garbage.

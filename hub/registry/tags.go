@@ -43,7 +43,7 @@ func (t tags) Untag(ctx context.Context, tag string) error {
 		return distribution.ErrTagUnknown{Tag: tag}
 	}
 	if err != nil {
-		return err
+		return t.r.refused(err)
 	}
 	t.r.r.changed(ctx, c)
 	return nil

@@ -73,34 +73,33 @@ type Attempt struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// Emit writes a delivery for every active webhook of the owners (a repository
-// and its namespace) that wants the event. They are in the database when it
-// returns.
+// Emit is EmitTx in a transaction of its own.
 func (s *Service) Emit(ctx context.Context, owners []string, e Event) error {
-	any := false
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		any = false
-		for _, owner := range owners {
-			rows, err := tx.Query(ctx, selectHook+" WHERE owner = ? AND active = 1", owner)
-			hooks, err := store.Collect(rows, err, scan)
-			if err != nil {
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error { return s.EmitTx(ctx, tx, owners, e) })
+	s.Poke()
+	return err
+}
+
+// EmitTx writes a delivery for every active webhook of the owners (a repository
+// and its namespace) that wants the event, into the transaction of what
+// happened. Poke when that is committed.
+func (s *Service) EmitTx(ctx context.Context, tx *store.Tx, owners []string, e Event) error {
+	for _, owner := range owners {
+		rows, err := tx.Query(ctx, selectHook+" WHERE owner = ? AND active = 1", owner)
+		hooks, err := store.Collect(rows, err, scan)
+		if err != nil {
+			return err
+		}
+		for _, h := range hooks {
+			if !slices.Contains(h.Events, e.Event) {
+				continue
+			}
+			if _, err := enqueue(ctx, tx, h.ID, e); err != nil {
 				return err
 			}
-			for _, h := range hooks {
-				if e.Event == Ping || slices.Contains(h.Events, e.Event) {
-					any = true
-					if _, err := enqueue(ctx, tx, h.ID, e); err != nil {
-						return err
-					}
-				}
-			}
 		}
-		return nil
-	})
-	if err == nil && any {
-		s.poke()
 	}
-	return err
+	return nil
 }
 
 // Ping tries a webhook with an event of its own kind.
@@ -120,7 +119,7 @@ func (s *Service) Ping(ctx context.Context, owner, id, repository, actor string)
 	if err != nil {
 		return Delivery{}, err
 	}
-	s.poke()
+	s.Poke()
 	return s.Delivery(ctx, owner, id, delivery)
 }
 
@@ -172,7 +171,7 @@ func (s *Service) Redeliver(ctx context.Context, owner, hook, id string) (Delive
 	}); err != nil {
 		return Delivery{}, err
 	}
-	s.poke()
+	s.Poke()
 	return s.Delivery(ctx, owner, hook, e.Delivery)
 }
 

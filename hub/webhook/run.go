@@ -37,7 +37,8 @@ const (
 	keep = 30 * 24 * time.Hour
 )
 
-func (s *Service) poke() {
+// Poke says that there may be something to deliver.
+func (s *Service) Poke() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it will look

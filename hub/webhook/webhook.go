@@ -23,7 +23,7 @@ import (
 
 // Events that a webhook may be told of.
 const (
-	Push   = "push"   // a tag was pushed, or a manifest without one
+	Push   = "push"   // a tag was pushed or put back
 	Delete = "delete" // a tag or manifest was deleted
 	Build  = "build"  // an automated build ended
 	Ping   = "ping"   // somebody tries the webhook; every webhook gets it
@@ -160,7 +160,7 @@ func (s *Service) Update(ctx context.Context, owner, id string, spec Spec) (Hook
 	if err != nil {
 		return Hook{}, err
 	}
-	s.poke()
+	s.Poke()
 	return get(ctx, s.DB, owner, id)
 }
 

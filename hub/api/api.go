@@ -1,0 +1,283 @@
+// Package api is the Hub's JSON interface for programs, below /api/v1/, with
+// the incoming hooks of automated builds (/hooks/) and the Git repositories that
+// the Hub serves (/git/). It calls the same services as the pages.
+//
+// Who asks is said by the Authorization header alone, never by a cookie, so that
+// a browser cannot be made to ask. Each call is authorised, done, and written to
+// the audit log, in this order and in one place. A repository's calls are below
+// /api/v1/repositories/NAMESPACE/NAME/-/, a namespace's below
+// /api/v1/namespaces/NAMESPACE/-/. Fields that are not known are refused.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/autobuild"
+	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/gc"
+	"github.com/berth-engine/berth/hub/mirror"
+	"github.com/berth-engine/berth/hub/retention"
+	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/token"
+	"github.com/berth-engine/berth/hub/webhook"
+	"github.com/containerd/errdefs"
+)
+
+// maxBody bounds a call's body, in bytes.
+const maxBody = 1 << 20
+
+// Options name the services.
+type Options struct {
+	DB        *store.DB
+	Accounts  *account.Service
+	Catalog   *catalog.Service
+	Identify  func(ctx context.Context, authorization string) (token.Identity, error)
+	Webhooks  *webhook.Service
+	Retention *retention.Service
+	Builds    *autobuild.Service
+	Mirrors   *mirror.Service
+	GC        *gc.Collector
+	Log       *slog.Logger // nil means slog.Default
+}
+
+// API is an http.Handler for /api/v1/, /hooks/ and /git/.
+type API struct {
+	Options
+	mux *http.ServeMux
+}
+
+// New makes the API.
+func New(o Options) *API {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	a := &API{Options: o, mux: http.NewServeMux()}
+	a.mux.HandleFunc("/api/v1/repositories/", a.repositories)
+	a.mux.HandleFunc("/api/v1/namespaces/", a.namespaces)
+	a.mux.HandleFunc("/api/v1/", a.hub)
+	a.mux.HandleFunc("POST /hooks/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.Builds.ServeHook(w, r, r.PathValue("id")); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+	a.mux.HandleFunc("/git/", a.git)
+	return a
+}
+
+// ServeHTTP answers one call.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// call is one call while it is answered.
+type call struct {
+	*API
+	w    http.ResponseWriter
+	r    *http.Request
+	by   account.Principal
+	repo catalog.Repository // of a repository's calls
+	// owner is the id of the repository or namespace whose webhooks are meant,
+	// named what a webhook's ping says.
+	owner, named string
+	args         []string // what the route's stars matched
+}
+
+// route is one kind of call.
+type route struct {
+	// pattern is METHOD and path, in which * is any one part.
+	pattern string
+	// least is the role that a repository's call needs.
+	least catalog.Role
+	// action is written to the audit log; reading is not.
+	action string
+	// do answers; nil is 204, and a call that wrote its answer itself returns done.
+	do func(c *call) (any, error)
+}
+
+// done is the answer of a call that wrote it itself.
+type done struct{}
+
+// find matches a method and path against routes. known says whether the path
+// is there for another method.
+func find(routes []route, method, path string) (found route, args []string, known bool) {
+	parts := strings.Split(path, "/")
+next:
+	for _, rt := range routes {
+		m, p, _ := strings.Cut(rt.pattern, " ")
+		want := strings.Split(p, "/")
+		if len(want) != len(parts) {
+			continue
+		}
+		args = nil
+		for i := range want {
+			switch {
+			case want[i] == "*" && parts[i] != "":
+				args = append(args, parts[i])
+			case want[i] != parts[i]:
+				continue next
+			}
+		}
+		if known = true; m == method {
+			return rt, args, true
+		}
+	}
+	return route{}, nil, known
+}
+
+// dispatch answers a call by one of routes; may is what authorises it and fills
+// in whom it is about.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request, routes []route, path string, may func(c *call, rt route) (audit.Entry, error)) {
+	rt, args, known := find(routes, r.Method, path)
+	if rt.do == nil {
+		status, text := http.StatusNotFound, "there is no such call"
+		if known {
+			status, text = http.StatusMethodNotAllowed, "this is not called by "+r.Method
+		}
+		answer(w, status, map[string]string{"error": text})
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	c := &call{API: a, w: w, r: r, args: args}
+	result, err := a.run(c, rt, may)
+	_, written := result.(done)
+	switch {
+	case err != nil && !written:
+		a.fail(w, r, err)
+	case written:
+	case result == nil:
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		answer(w, http.StatusOK, result)
+	}
+}
+
+func (a *API) run(c *call, rt route, may func(c *call, rt route) (audit.Entry, error)) (result any, err error) {
+	ctx := c.r.Context()
+	if !a.Catalog.Open() {
+		identity, err := a.Identify(ctx, c.r.Header.Get("Authorization"))
+		if err != nil {
+			return nil, err
+		}
+		c.by = identity.Principal
+	}
+	entry, err := may(c, rt)
+	if err == nil {
+		result, err = rt.do(c)
+	}
+	if rt.action == "" || err != nil && !errdefs.IsPermissionDenied(err) {
+		return result, err
+	}
+	entry.Action = rt.action
+	return result, account.Audited(ctx, a.DB, c.by, entry, func(*store.Tx) error { return err })
+}
+
+func (a *API) repositories(w http.ResponseWriter, r *http.Request) {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/v1/repositories/"), "/-/")
+	a.dispatch(w, r, repositoryRoutes, rest, func(c *call, rt route) (audit.Entry, error) {
+		repo, role, err := a.Catalog.Find(r.Context(), c.by, name)
+		e := audit.Entry{Namespace: catalog.NamespaceOf(name), Target: name}
+		if err != nil {
+			return e, err
+		}
+		c.repo, c.owner, c.named = repo, repo.ID, repo.Name
+		if role < rt.least {
+			return e, fmt.Errorf("this needs the role %s in %s: %w", rt.least, name, errdefs.ErrPermissionDenied)
+		}
+		return e, nil
+	})
+}
+
+func (a *API) namespaces(w http.ResponseWriter, r *http.Request) {
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"), "/-/")
+	a.dispatch(w, r, webhookRoutes, rest, func(c *call, _ route) (audit.Entry, error) {
+		e := audit.Entry{Namespace: name, Target: name}
+		n, err := a.Accounts.Namespace(r.Context(), name)
+		if err != nil {
+			return e, err
+		}
+		c.owner, c.named = n.ID, n.Name
+		return e, a.need(a.Accounts.Owns(r.Context(), c.by, name))
+	})
+}
+
+func (a *API) hub(w http.ResponseWriter, r *http.Request) {
+	a.dispatch(w, r, hubRoutes, strings.TrimPrefix(r.URL.Path, "/api/v1/"), func(c *call, _ route) (audit.Entry, error) {
+		return audit.Entry{Target: strings.Join(c.args, " ")}, a.need(account.IsAdmin(r.Context(), a.DB, c.by))
+	})
+}
+
+// need refuses who may not; where the Hub is open, everybody may.
+func (a *API) need(may bool, err error) error {
+	if err == nil && !may && !a.Catalog.Open() {
+		err = fmt.Errorf("you may not do this: %w", errdefs.ErrPermissionDenied)
+	}
+	return err
+}
+
+// read decodes the body.
+func (c *call) read(v any) error {
+	d := json.NewDecoder(c.r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it is empty")
+		}
+		return fmt.Errorf("the body: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if d.More() {
+		return fmt.Errorf("the body: something follows the JSON value: %w", errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone
+}
+
+// fail answers an error with the status of its kind.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusInternalServerError
+	var limited *account.Limited
+	switch {
+	case errors.As(err, &limited):
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Until(limited.Until).Seconds(), 0))+1))
+	case errdefs.IsNotFound(err):
+		status = http.StatusNotFound
+	case errdefs.IsInvalidArgument(err):
+		status = http.StatusBadRequest
+	case errdefs.IsUnauthorized(err):
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="Berth Hub"`)
+	case errdefs.IsPermissionDenied(err):
+		status = http.StatusForbidden
+	case errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
+		status = http.StatusConflict
+	case errdefs.IsResourceExhausted(err):
+		status = http.StatusTooManyRequests
+	case errdefs.IsNotImplemented(err):
+		status = http.StatusNotImplemented
+	}
+	text := err.Error()
+	if status == http.StatusInternalServerError {
+		if r.Context().Err() != nil {
+			return
+		}
+		a.Log.ErrorContext(r.Context(), "api", "path", r.URL.Path, "error", err)
+		text = "the Hub failed; its log says why"
+	}
+	answer(w, status, map[string]string{"error": text})
+}
