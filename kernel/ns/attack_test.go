@@ -47,47 +47,76 @@ func TestAttackCloseOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
+	for _, sealed := range ways {
+		pid, goOn := restricting(t, sealed)
+		entries, err := os.ReadDir("/proc/" + pid + "/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			name, err := os.Readlink("/proc/" + pid + "/fd/" + e.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, name)
+		}
+		if len(names) != 4 || slices.Contains(names, "/etc") { // streams and report
+			t.Errorf("sealed %v, descriptors: %q", sealed, names)
+		}
+		goOn()
+	}
+}
+
+// Nor is its program one that could be written to when it has ended
+// (CVE-2019-5736).
+func TestAttackTrampoline(t *testing.T) {
+	if len(ways) == 1 {
+		t.Log("no trampoline for this processor: a stage does what it would do")
+		return
+	}
+	pid, goOn := restricting(t, true)
+	defer goOn()
+	if exe, err := os.Readlink("/proc/" + pid + "/exe"); err != nil || !strings.HasPrefix(exe, "/memfd:trampoline") {
+		t.Errorf("%s, %v", exe, err)
+	}
+	f, err := os.OpenFile("/proc/"+pid+"/exe", os.O_RDWR, 0)
+	if err == nil {
+		f.Close()
+		t.Error("its program can be opened to be written to")
+	}
+}
+
+// restricting makes a process that waits in the midst of its script until goOn,
+// and then does not find its program.
+func restricting(t *testing.T, sealed bool) (pid string, goOn func()) {
+	t.Helper()
 	stdin, hold, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer null.Close()
 	s := &Script{Program: []string{"/nosuch"}, Args: []string{"x"}}
-	// It waits in the midst of its restrictions until its input ends.
 	s.do(unix.SYS_READ, 0, at(put(&s.arena, []byte{0})), 1)
 	s.Find()
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := Spawn(&SpawnSpec{Script: s, Files: []*os.File{stdin, null, null}})
+		_, _, err := Spawn(&SpawnSpec{Script: s, Sealed: sealed, Files: []*os.File{stdin, null, null}})
 		ended <- err
 	}()
-	pid := reading(t)
-	entries, err := os.ReadDir("/proc/" + pid + "/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		name, err := os.Readlink("/proc/" + pid + "/fd/" + e.Name())
-		if err != nil {
+	return reading(t), func() {
+		if _, err := hold.Write([]byte{1}); err != nil { // its end may be open in the child, too
 			t.Fatal(err)
 		}
-		names = append(names, name)
-	}
-	if len(names) != 4 || slices.Contains(names, "/etc") { // streams and report
-		t.Errorf("descriptors: %q", names)
-	}
-	if _, err := hold.Write([]byte{1}); err != nil { // its end may be open in the child, too
-		t.Fatal(err)
-	}
-	hold.Close()
-	if err := <-ended; !errors.Is(err, unix.ENOENT) {
-		t.Error(err)
+		hold.Close()
+		if err := <-ended; !errors.Is(err, unix.ENOENT) {
+			t.Error(err)
+		}
+		stdin.Close()
+		null.Close()
 	}
 }
 

@@ -326,14 +326,14 @@ func (s *SpawnSpec) child() (*child, error) {
 		c.base = int(s.Base.Fd())
 	}
 	c.nofile = s.Nofile
-	if s.Script != nil && s.Sealed {
+	if s.byTrampoline() {
 		return c, s.seal(c)
 	}
 	return c, nil
 }
 
 func (s *SpawnSpec) packScript(c *child) error {
-	if s.Sealed {
+	if s.byTrampoline() {
 		return s.Script.packSettings() // the rest is in the trampoline
 	}
 	return s.Script.pack()

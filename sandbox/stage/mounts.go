@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/mount"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -86,19 +87,36 @@ func showsGroups(m *specs.Mount) bool { return m.Type == "cgroup" || m.Type == "
 // makeAhead makes the file system of an entry, in its turn among the sources of
 // bind mounts.
 func (s *setup) makeAhead(i int, m *specs.Mount, o *mountOptions) (err error) {
-	if !o.bind && !o.remount && !showsGroups(m) {
-		s.ahead[i], err = s.makeFileSystem(m, o)
+	if o.bind || o.remount || showsGroups(m) {
+		return nil
 	}
+	made := *o
+	if coversMode(m, o) {
+		// What the root has there; earlier mounts may change that (newTree).
+		at, err := mount.OpenInRoot(s.root, path.Clean("/"+m.Destination), unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err == nil {
+			made.fs = slices.Clip(made.fs)
+			err = errors.Join(made.addMode(at), at.Close())
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+			return err
+		}
+	}
+	s.ahead[i], err = s.makeFileSystem(m, &made)
 	return err
 }
+
+// coversMode tells whether a file system has the mode of what it covers.
+func coversMode(m *specs.Mount, o *mountOptions) bool { return m.Type == "tmpfs" && !o.names("mode") }
 
 // newTree is the new file system that is to cover at. A tmpfs has the mode of
 // what it covers, but where there was nothing (missing) it is for everybody, as a
 // tmpfs is by default.
 func (s *setup) newTree(m *specs.Mount, o *mountOptions, at, ahead *os.File, missing bool) (tree *os.File, err error) {
-	covers := m.Type == "tmpfs" && !o.names("mode") && !missing
-	if tree = ahead; tree == nil {
-		if covers {
+	covers := coversMode(m, o)
+	switch tree = ahead; {
+	case tree == nil:
+		if covers && !missing {
 			if err := o.addMode(at); err != nil {
 				return nil, err
 			}
@@ -106,7 +124,9 @@ func (s *setup) newTree(m *specs.Mount, o *mountOptions, at, ahead *os.File, mis
 		if tree, err = s.makeFileSystem(m, o); err != nil {
 			return nil, err
 		}
-	} else if covers {
+	case covers && missing:
+		err = file.Chmod(tree, os.ModeSticky|0o777)
+	case covers:
 		err = copyMode(tree, at)
 	}
 	device := uint64(0)

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -145,6 +146,21 @@ func TestTmpfsKeepsMode(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(b.upper, "new/one")); err != nil || info.Mode() != want|os.ModeDir {
 			t.Errorf("lasting=%v: %v, %v", lasting, info, err)
 		}
+	}
+}
+
+// TestTmpfsShowsMode: the mode of what a tmpfs covers is an option of it, which
+// the mount table shows, as with runc.
+func TestTmpfsShowsMode(t *testing.T) {
+	spec := defaultSpec("/probe", "report")
+	spec.Mounts = append(spec.Mounts, specs.Mount{Type: "tmpfs", Destination: "/etc"}, specs.Mount{Type: "tmpfs", Destination: "/new/one"})
+	b := newBox(t, spec)
+	must(t, os.Chmod(filepath.Join(b.dir, "etc"), 0o710))
+	r := &report{}
+	out, _ := b.run()
+	must(t, json.Unmarshal([]byte(out), r))
+	if !strings.Contains(r.mount("/etc"), "mode=710") || strings.Contains(r.mount("/new/one"), "mode=") {
+		t.Errorf("mounts %q, %q", r.mount("/etc"), r.mount("/new/one"))
 	}
 }
 
