@@ -54,7 +54,9 @@ type hub struct {
 	tokens   *token.Service
 	registry *registry.Registry
 	meters   *meters
-	ending   atomic.Bool // no longer ready
+	log      *slog.Logger
+	automation
+	ending atomic.Bool // no longer ready
 
 	closers []func() error
 	runners []func(ctx context.Context) error
@@ -62,7 +64,7 @@ type hub struct {
 
 // open makes the parts of the Hub and connects them.
 func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
-	h := &hub{meters: newMeters()}
+	h := &hub{meters: newMeters(), log: slog.Default()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -76,6 +78,9 @@ func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
 	h.catalog = catalog.New(h.db, catalog.Options{Open: !o.accounts})
 	h.runners = append(h.runners, h.catalog.Run)
 	h.tokens = token.New(h.db, h.accounts, h.catalog, nil)
+	if err := h.automate(o); err != nil {
+		return nil, err
+	}
 	secret, err := uploadSecret(ctx, h.db)
 	if err != nil {
 		return nil, err
@@ -90,11 +95,13 @@ func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
 	}
 	h.registry, err = registry.New(ctx, registry.Options{
 		Storage: storage, Catalog: h.catalog, Identify: h.tokens.Identify, PublicURL: o.publicURL, Secret: secret,
-		Events: []func(context.Context, registry.Event){h.meters.event},
+		Relies: h.gate.Touch,
+		Events: []func(context.Context, registry.Event){h.meters.event, func(context.Context, registry.Event) { h.webhooks.Poke() }},
 	})
 	if err != nil {
 		return nil, err
 	}
+	h.connect(o)
 	h.closers = append(h.closers, h.registry.Close)
 	if !o.noSeed {
 		if err := h.seed(ctx); err != nil {
@@ -139,7 +146,10 @@ func uploadSecret(ctx context.Context, db *store.DB) (secret string, err error) 
 // handler is the whole Hub.
 func (h *hub) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/v2/", h.registry)
+	mux.Handle("/v2/", h.mirrored(h.registry))
+	for _, path := range []string{"/api/v1/", "/hooks/", "/git/"} {
+		mux.Handle(path, h.api)
+	}
 	mux.Handle("/token", h.tokens)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.ready)

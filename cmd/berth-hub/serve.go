@@ -20,6 +20,7 @@ const drain = 10 * time.Second
 
 type serveOptions struct {
 	dataOptions
+	automationOptions
 	listen, storage, publicURL, accessLog, tlsCert, tlsKey string
 	insecure, noSeed, accounts, insecureOpen, signUp       bool
 }
@@ -33,7 +34,8 @@ func serveCommand() *cobra.Command {
 		RunE:  func(c *cobra.Command, _ []string) error { return serve(c.Context(), o, c.OutOrStdout()) },
 	}
 	f := c.Flags()
-	o.flags(f)
+	o.dataOptions.flags(f)
+	o.automationOptions.flags(f)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5000", "address and port; port 0 picks a free one")
 	f.StringVar(&o.storage, "storage", "", "where images are kept: a directory, or s3://BUCKET[/PREFIX]?region=…&endpoint=…&path-style=true, with credentials from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); the default is registry below --data")
 	f.StringVar(&o.publicURL, "public-url", "", "how clients reach the Hub, as https://hub.example.com; needed behind a proxy that ends TLS")
@@ -81,6 +83,7 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(h.api.Stop) // logs that are followed have no end of their own
 	if o.tlsCert != "" {
 		if server.TLSConfig, err = certificates(o.tlsCert, o.tlsKey); err != nil {
 			return err

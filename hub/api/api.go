@@ -54,15 +54,20 @@ type Options struct {
 // API is an http.Handler for /api/v1/, /hooks/ and /git/.
 type API struct {
 	Options
-	mux *http.ServeMux
+	mux  *http.ServeMux
+	stop chan struct{}
 }
+
+// Stop ends the calls that have no end of their own: logs that are followed.
+// Call it once.
+func (a *API) Stop() { close(a.stop) }
 
 // New makes the API.
 func New(o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &API{Options: o, mux: http.NewServeMux()}
+	a := &API{Options: o, mux: http.NewServeMux(), stop: make(chan struct{})}
 	a.mux.HandleFunc("/api/v1/repositories/", a.repositories)
 	a.mux.HandleFunc("/api/v1/namespaces/", a.namespaces)
 	a.mux.HandleFunc("/api/v1/", a.hub)
@@ -166,6 +171,9 @@ func (a *API) run(c *call, rt route, may func(c *call, rt route) (audit.Entry, e
 		identity, err := a.Identify(ctx, c.r.Header.Get("Authorization"))
 		if err != nil {
 			return nil, err
+		}
+		if identity.Bounded { // a registry's token is for its repositories' content
+			return nil, fmt.Errorf("use an access token or a password here: %w", errdefs.ErrUnauthenticated)
 		}
 		c.by = identity.Principal
 	}

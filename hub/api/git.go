@@ -41,7 +41,7 @@ func (a *API) pusher(r *http.Request) (account.Principal, error) {
 		return account.Principal{}, nil
 	}
 	identity, err := a.Identify(r.Context(), r.Header.Get("Authorization"))
-	if err == nil && identity.Principal.Anonymous() {
+	if err == nil && (identity.Bounded || identity.Principal.Anonymous()) {
 		err = fmt.Errorf("sign in with your name and an access token: %w", errdefs.ErrUnauthenticated)
 	}
 	return identity.Principal, err

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"net/http"
 	"slices"
 
 	"github.com/berth-engine/berth/hub/autobuild"
@@ -9,7 +11,6 @@ import (
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
-	"net/http"
 )
 
 // webhookRoutes are for repositories and namespaces.
@@ -124,9 +125,18 @@ func buildLog(c *call) (any, error) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	out := http.NewResponseController(c.w)
+	ctx, cancel := context.WithCancel(c.r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-c.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	follow := c.r.URL.Query().Get("follow") == "1"
-	err := c.Builds.WriteLog(c.r.Context(), c.repo.ID, c.args[0], follow, c.w, out.Flush)
-	if err != nil && c.r.Context().Err() == nil {
+	err := c.Builds.WriteLog(ctx, c.repo.ID, c.args[0], follow, c.w, out.Flush)
+	if err != nil && ctx.Err() == nil {
 		c.Log.ErrorContext(c.r.Context(), "api: build log", "build", c.args[0], "error", err)
 		panic(http.ErrAbortHandler)
 	}
