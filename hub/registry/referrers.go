@@ -43,11 +43,9 @@ func (r *Registry) referrers(w http.ResponseWriter, req *http.Request, name, sub
 	if err == nil {
 		list, err = r.o.Catalog.Referrers(req.Context(), found, subject, artifactType)
 	}
-	switch {
-	case errdefs.IsNotFound(err):
-		token.Fail(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
-		return
-	case err != nil:
+	// A repository that does not exist yet has no referrers; 404 would say that the
+	// Hub does not know this part of the protocol.
+	if err != nil && !errdefs.IsNotFound(err) {
 		r.o.Log.ErrorContext(req.Context(), "registry: referrers", "error", err)
 		token.Fail(w, http.StatusInternalServerError, "UNKNOWN", "the Hub failed; its log says why")
 		return

@@ -97,6 +97,9 @@ func New(ctx context.Context, o Options) (_ *Registry, err error) {
 	for kind, parameters := range o.Storage {
 		config.Storage[kind] = parameters
 	}
+	// Layers that may lie elsewhere are allowed, as OCI wants; their addresses are
+	// the client's to judge.
+	config.Validation.Manifests.URLs.Allow = []string{"^https?://"}
 	config.HTTP.Host = o.PublicURL
 	config.HTTP.Secret = o.Secret // when it is empty, distribution makes a random one
 	config.Log.AccessLog.Disabled = true

@@ -54,6 +54,10 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request, rq *request) 
 		token.Fail(w, http.StatusBadRequest, "NAME_INVALID", "a repository's name has at most 255 characters")
 		return
 	}
+	if d := req.URL.Query().Get("digest"); d != "" && !strings.HasPrefix(d, "sha256:") {
+		token.Fail(w, http.StatusBadRequest, "DIGEST_INVALID", "content is stored by sha256 alone")
+		return
+	}
 	req = req.WithContext(context.WithValue(req.Context(), requestKey{}, rq))
 	if name, digest, ok := splitReferrers(req.URL.Path); ok {
 		r.referrers(rq.writer, req, name, digest)
