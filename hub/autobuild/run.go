@@ -192,6 +192,9 @@ func (s *Service) one(parent context.Context, e Engine, b Build) {
 
 // save writes down how a build ended, and tells.
 func (s *Service) save(ctx context.Context, b Build) {
+	// Also when the Hub is told to end just now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
 	_, err := s.DB.Exec(ctx, "UPDATE builds SET state = ?, ended = ?, digest = ?, error = ?, sha = ? WHERE id = ? AND state = ?",
 		b.State, b.Ended.Unix(), b.Digest, b.Error, b.Commit, b.ID, Running)
 	if err != nil {
