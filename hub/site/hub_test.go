@@ -2,6 +2,7 @@ package site
 
 import (
 	"archive/tar"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
 	"github.com/berth-engine/berth/hub/outbound"
@@ -42,6 +44,7 @@ type hub struct {
 	site     *Site
 	server   *httptest.Server
 	hooks    *webhook.Service
+	db       *store.DB
 	admin    account.Principal
 }
 
@@ -76,7 +79,18 @@ func newHub(t *testing.T) *hub {
 		t.Fatal(err)
 	}
 	h.hooks = webhook.New(webhook.Options{DB: db, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
-	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Host: "hub.example"}); err != nil {
+	h.db = db
+	builds, err := autobuild.New(autobuild.Options{
+		DB: db, Key: key, Dir: t.TempDir(), Engines: []autobuild.Engine{{Name: "builder", Host: "unix:///nowhere", Registry: "hub.example", Parallel: 1}},
+		Name: func(ctx context.Context, id string) (string, error) {
+			r, err := h.catalog.ByID(ctx, id)
+			return r.Name, err
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Host: "hub.example"}); err != nil {
 		t.Fatal(err)
 	}
 	h.server = httptest.NewServer(h.site)

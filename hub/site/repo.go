@@ -34,21 +34,24 @@ func (s *Site) repoRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /tags", s.page((*visit).tags))
 	mux.Handle("GET /tags/{tag}", s.page((*visit).image))
 	mux.Handle("GET /tags/{tag}/files", s.page((*visit).files))
-	mux.Handle("POST /tags/{tag}/delete", s.signedIn((*visit).deleteTag))
-	mux.Handle("POST /tags/{tag}/restore", s.signedIn((*visit).restoreTag))
+	mux.Handle("POST /tags/{tag}/delete", s.acting((*visit).deleteTag))
+	mux.Handle("POST /tags/{tag}/restore", s.acting((*visit).restoreTag))
 	mux.Handle("GET /compare", s.page((*visit).compare))
 	mux.Handle("GET /history", s.page((*visit).history))
-	mux.Handle("GET /settings", s.signedIn((*visit).repoSettings))
-	mux.Handle("POST /settings/text", s.signedIn((*visit).setText))
-	mux.Handle("POST /settings/visibility", s.signedIn((*visit).setVisibility))
-	mux.Handle("POST /settings/rename", s.signedIn((*visit).renameRepo))
-	mux.Handle("POST /settings/delete", s.signedIn((*visit).deleteRepo))
-	mux.Handle("GET /settings/access", s.signedIn((*visit).access))
-	mux.Handle("POST /settings/access", s.signedIn((*visit).grant))
-	mux.Handle("POST /settings/access/remove", s.signedIn((*visit).revoke))
-	at := func(pattern string, h func(*visit) error) { mux.Handle(pattern, s.signedIn(h)) }
+	mux.Handle("GET /settings", s.acting((*visit).repoSettings))
+	mux.Handle("POST /settings/text", s.acting((*visit).setText))
+	mux.Handle("POST /settings/visibility", s.acting((*visit).setVisibility))
+	mux.Handle("POST /settings/rename", s.acting((*visit).renameRepo))
+	mux.Handle("POST /settings/delete", s.acting((*visit).deleteRepo))
+	mux.Handle("GET /settings/access", s.acting((*visit).access))
+	mux.Handle("POST /settings/access", s.acting((*visit).grant))
+	mux.Handle("POST /settings/access/remove", s.acting((*visit).revoke))
+	at := func(pattern string, h func(*visit) error) { mux.Handle(pattern, s.acting(h)) }
 	if s.has("webhooks") {
 		s.hookRoutes(at)
+	}
+	if s.has("builds") {
+		s.buildRoutes(at)
 	}
 	mux.Handle("/", s.page(func(*visit) error { return errNoPage }))
 }

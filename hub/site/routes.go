@@ -14,6 +14,12 @@ func (s *Site) routes(mux *http.ServeMux) {
 	mux.Handle("POST /theme", s.page((*visit).setTheme))
 	mux.Handle("/", s.page(func(*visit) error { return errNoPage }))
 
+	mux.HandleFunc("/r/{path...}", s.underRepo)
+	s.repoRoutes(s.repo)
+	mux.Handle("GET /u/{space}", s.page((*visit).space))
+	if !s.has("accounts") {
+		return
+	}
 	mux.Handle("GET /signin", s.page((*visit).signInForm))
 	mux.Handle("POST /signin", s.page((*visit).signIn))
 	mux.Handle("POST /signin/code", s.page((*visit).signInCode))
@@ -28,8 +34,6 @@ func (s *Site) routes(mux *http.ServeMux) {
 	s.adminRoutes(mux)
 	mux.Handle("GET /new", s.signedIn((*visit).newRepoForm))
 	mux.Handle("POST /new", s.signedIn((*visit).newRepo))
-	mux.HandleFunc("/r/{path...}", s.underRepo)
-	s.repoRoutes(s.repo)
 }
 
 func (s *Site) accountRoutes(mux *http.ServeMux) {
@@ -51,7 +55,6 @@ func (s *Site) accountRoutes(mux *http.ServeMux) {
 func (s *Site) spaceRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /orgs/new", s.signedIn((*visit).newOrgForm))
 	mux.Handle("POST /orgs/new", s.signedIn((*visit).newOrg))
-	mux.Handle("GET /u/{space}", s.page((*visit).space))
 	at := func(pattern string, h func(*visit) error) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.Handle(method+" /u/{space}/-/"+path, s.signedIn(h))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
 	"github.com/berth-engine/berth/hub/seal"
@@ -34,6 +35,7 @@ type Options struct {
 	Contents *contents.Reader
 	DB       *store.DB // for the audit log of what the services below do
 	Webhooks *webhook.Service
+	Builds   *autobuild.Service
 	// Host is how clients name this Hub in images' names; empty takes the name by
 	// which each request reached it.
 	Host string
@@ -98,6 +100,10 @@ func (s *Site) has(part string) bool {
 	switch part {
 	case "webhooks":
 		return s.Webhooks != nil
+	case "builds":
+		return s.Builds != nil
+	case "accounts":
+		return !s.Catalog.Open()
 	}
 	return false
 }
@@ -127,6 +133,15 @@ func (s *Site) signedIn(h func(*visit) error) http.HandlerFunc {
 		}
 		return h(v)
 	})
+}
+
+// acting is signedIn for what belongs to repositories: on a Hub without accounts,
+// everybody may do it.
+func (s *Site) acting(h func(*visit) error) http.HandlerFunc {
+	if s.Catalog.Open() {
+		return s.page(h)
+	}
+	return s.signedIn(h)
 }
 
 func (s *Site) static(w http.ResponseWriter, r *http.Request) {

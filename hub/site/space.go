@@ -15,6 +15,9 @@ type spaceBody struct {
 
 func (v *visit) namespace() (spaceBody, error) {
 	n, err := v.Accounts.Namespace(v.ctx(), v.r.PathValue("space"))
+	if errdefs.IsNotFound(err) && v.Catalog.Open() {
+		n, err = account.Namespace{Name: v.r.PathValue("space")}, nil // without accounts, names are nobody's
+	}
 	if err != nil {
 		return spaceBody{}, err
 	}
