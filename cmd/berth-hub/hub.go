@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/seed"
+	"github.com/berth-engine/berth/hub/site"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/containerd/errdefs"
@@ -56,7 +57,9 @@ type hub struct {
 	meters   *meters
 	log      *slog.Logger
 	automation
-	ending atomic.Bool // no longer ready
+	site   *site.Site
+	looks  http.Handler // pages and search
+	ending atomic.Bool  // no longer ready
 
 	closers []func() error
 	runners []func(ctx context.Context) error
@@ -103,6 +106,9 @@ func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
 	}
 	h.connect(o)
 	h.closers = append(h.closers, h.registry.Close)
+	if h.looks, err = h.pages(ctx, o); err != nil {
+		return nil, err
+	}
 	if !o.noSeed {
 		if err := h.seed(ctx); err != nil {
 			return nil, err
@@ -154,6 +160,7 @@ func (h *hub) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.Handle("GET /metrics", h.only(h.meters.handler()))
+	mux.Handle("/", h.looks)
 	return h.meters.count(mux)
 }
 

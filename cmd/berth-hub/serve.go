@@ -84,6 +84,7 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(h.api.Stop) // logs that are followed have no end of their own
+	server.RegisterOnShutdown(h.site.Stop)
 	if o.tlsCert != "" {
 		if server.TLSConfig, err = certificates(o.tlsCert, o.tlsKey); err != nil {
 			return err

@@ -2,6 +2,8 @@ package site
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -114,7 +116,7 @@ func (v *visit) buildLog() error {
 
 // gone drops an error after the answer has begun: it cannot be answered any more.
 func (v *visit) gone(err error) error {
-	if err != nil && v.ctx().Err() == nil {
+	if err != nil && !errors.Is(err, context.Canceled) {
 		v.Log.Warn("an answer broke off", "path", v.path, "error", err)
 	}
 	return nil
@@ -135,10 +137,19 @@ func (v *visit) buildStream() error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold it back
+	ctx, cancel := context.WithCancel(v.ctx())
+	defer cancel()
+	go func() {
+		select {
+		case <-v.stopped:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	lines := &events{w: v.w}
 	_, err = io.WriteString(v.w, "event: start\ndata:\n\n")
 	if err == nil {
-		err = v.Builds.WriteLog(v.ctx(), repo.ID, b.ID, true, lines, control.Flush)
+		err = v.Builds.WriteLog(ctx, repo.ID, b.ID, true, lines, control.Flush)
 	}
 	if err == nil {
 		err = lines.end()

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/audit"
@@ -56,6 +57,8 @@ type Site struct {
 	pending *seal.Key // of sign-ins between password and code
 	handler http.Handler
 	repo    *http.ServeMux // below a repository's name
+	stopped chan struct{}
+	stop    sync.Once
 }
 
 // New parses the embedded pages.
@@ -66,7 +69,7 @@ func New(o Options) (*Site, error) {
 	if o.Remote == nil {
 		o.Remote = func(r *http.Request) string { return host(r.RemoteAddr) }
 	}
-	s := &Site{Options: o}
+	s := &Site{Options: o, stopped: make(chan struct{})}
 	var err error
 	if s.assets, err = web.Assets(); err != nil {
 		return nil, err
@@ -86,9 +89,13 @@ func New(o Options) (*Site, error) {
 	s.routes(mux)
 	// The token in each form is the defence against other sites' forms; what
 	// browsers say of a request's origin is a second one.
-	s.handler = secure(http.NewCrossOriginProtection().Handler(mux))
+	s.handler = s.secure(http.NewCrossOriginProtection().Handler(mux))
 	return s, nil
 }
+
+// Stop ends the answers that would go on for as long as somebody looks: logs of
+// builds that run.
+func (s *Site) Stop() { s.stop.Do(func() { close(s.stopped) }) }
 
 // ServeHTTP answers a browser.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
