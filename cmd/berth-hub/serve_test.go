@@ -36,11 +36,13 @@ func start(t *testing.T, o serveOptions) (addr string, stop func() error) {
 		ended <- err
 	}()
 	stop = func() error { cancel(); return <-ended }
-	line, err := bufio.NewReader(r).ReadString('\n')
+	said := bufio.NewReader(r)
+	line, err := said.ReadString('\n')
 	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
 	if !ok {
 		t.Fatalf("said %q, %v; ended with %v", line, err, stop())
 	}
+	go func() { _, _ = io.Copy(io.Discard, said) }() // what else the Hub says must not hold it up
 	return addr, stop
 }
 
