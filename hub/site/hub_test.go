@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
 	"github.com/berth-engine/berth/hub/outbound"
+	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
@@ -90,7 +91,7 @@ func newHub(t *testing.T) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Host: "hub.example"}); err != nil {
+	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Retention: retention.New(retention.Options{DB: db, Catalog: h.catalog}), Host: "hub.example"}); err != nil {
 		t.Fatal(err)
 	}
 	h.server = httptest.NewServer(h.site)

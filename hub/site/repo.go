@@ -50,6 +50,9 @@ func (s *Site) repoRoutes(mux *http.ServeMux) {
 	if s.has("webhooks") {
 		s.hookRoutes(at)
 	}
+	if s.has("retention") {
+		s.retentionRoutes(at)
+	}
 	if s.has("builds") {
 		s.buildRoutes(at)
 	}

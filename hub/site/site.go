@@ -22,6 +22,7 @@ import (
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
+	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
@@ -37,6 +38,8 @@ type Options struct {
 	DB       *store.DB // for the audit log of what the services below do
 	Webhooks *webhook.Service
 	Builds   *autobuild.Service
+	// Retention keeps repositories' policies.
+	Retention *retention.Service
 	// Host is how clients name this Hub in images' names; empty takes the name by
 	// which each request reached it.
 	Host string
@@ -109,6 +112,8 @@ func (s *Site) has(part string) bool {
 		return s.Webhooks != nil
 	case "builds":
 		return s.Builds != nil
+	case "retention":
+		return s.Retention != nil
 	case "accounts":
 		return !s.Catalog.Open()
 	}
