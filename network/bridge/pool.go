@@ -23,6 +23,7 @@ type Pool struct {
 	user   *os.File // the user namespace that they belong to; nil: the caller's
 	ready  chan *Namespace
 	taken  chan struct{}
+	short  func() bool // whether memory is
 }
 
 // NewPool makes a pool for size namespaces, which Run fills. 0: DefaultPool;
@@ -31,7 +32,7 @@ func NewPool(b *Bridge, user *os.File, size int) *Pool {
 	if size == 0 {
 		size = DefaultPool
 	}
-	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1)}
+	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1), func() bool { return memoryShort("/proc") }}
 }
 
 // Take returns a ready namespace with an interface on b, or makes one.
@@ -59,14 +60,31 @@ func (p *Pool) Take(b *Bridge) (*netns.Namespace, Port, error) {
 // retry is how long to wait after the kernel refused a namespace.
 const retry = time.Second
 
+// look is how long to wait before it is asked again whether memory is short.
+const look = 5 * time.Second
+
+// room tells whether more is to be made ready. While memory is short nothing is,
+// and what was is given back.
+func (p *Pool) room() bool {
+	if p.short() {
+		p.drop()
+		return false
+	}
+	return len(p.ready) < cap(p.ready)
+}
+
 // Run fills the pool, one namespace at a time because the kernel makes them one
-// at a time, until ctx ends; then it drops what is left.
+// at a time, until ctx ends; then it drops what is left. While memory is short
+// it keeps none.
 func (p *Pool) Run(ctx context.Context) {
 	defer p.drop()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
 	for ctx.Err() == nil {
-		if len(p.ready) == cap(p.ready) {
+		if !p.room() {
 			select {
 			case <-p.taken:
+			case <-tick.C:
 			case <-ctx.Done():
 			}
 			continue

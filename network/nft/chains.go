@@ -42,7 +42,9 @@ func (t *Table) chains(state *State) {
 	t.rule(input, iifIs("lo"), accept())
 	for i := range s.of {
 		f := &s.of[i]
-		t.rule(input, f.toIn(f.inner), f.notHome(f.home), fresh(), drop())
+		t.rule(input, f.toIn(f.inner), own(unix.RTN_LOCAL, "local"), accept())
+		t.rule(input, f.toIn(f.inner), own(unix.RTN_BROADCAST, "broadcast"), accept())
+		t.rule(input, f.toIn(f.inner), fresh(), drop())
 	}
 
 	for i := range state.Ports {
@@ -86,14 +88,15 @@ func (t *Table) publish() {
 	// socket answers instead.
 	t.rule(pre, iifIn(t.sets.lonely), back())
 	for _, chain := range []*nftables.Chain{pre, out} {
+		t.rule(chain, elsewhere(), back())
 		// Nobody can answer ::1 from another namespace: berth-netd listens there.
 		t.rule(chain, six.to(loopback6), back())
 		for i := range t.sets.of {
 			f := &t.sets.of[i]
-			t.rule(chain, local(), f.lookup(f.published))
-			t.rule(chain, local(), f.lookup(f.any))
-			t.rule(chain, local(), f.lookup(f.ranges))
-			t.rule(chain, local(), f.amongWhom())
+			t.rule(chain, f.lookup(f.published))
+			t.rule(chain, f.lookup(f.any))
+			t.rule(chain, f.lookup(f.ranges))
+			t.rule(chain, f.amongWhom())
 		}
 	}
 }
@@ -128,8 +131,11 @@ func (t *Table) hide() {
 		t.rule(post, f.atHome(f.home), led(), masquerade())
 		t.rule(post, f.atHome(f.home), back())
 		// Out into the world, or to another network, under the host's address.
+		// What stays within a hidden network is neither led nor goes to a routed one.
 		t.rule(post, f.translate(f.source))
-		t.rule(post, f.fromIn(f.hidden), masquerade())
+		t.rule(post, f.fromIn(f.hidden), oifNotIn(t.sets.bridges), masquerade())
+		t.rule(post, f.fromIn(f.hidden), led(), masquerade())
+		t.rule(post, f.fromIn(f.hidden), oifIn(f.routed), masquerade())
 	}
 	// From the host's loopback to a container: it could not answer 127.0.0.1.
 	t.rule(post, oifIn(t.sets.bridges), four.from(loopback), masquerade())

@@ -113,11 +113,20 @@ func port(register uint32) expr.Any {
 	return &expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: register}
 }
 
-// local matches packets whose destination is an address of the host.
-func local() part {
-	return part{"fib daddr type local", []expr.Any{
+// elsewhere matches packets whose destination is no address of the host.
+func elsewhere() part {
+	return part{"fib daddr type != local", []expr.Any{
 		&expr.Fib{Register: a16, ResultADDRTYPE: true, FlagDADDR: true},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: []byte{unix.RTN_LOCAL, 0, 0, 0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: a16, Data: []byte{unix.RTN_LOCAL, 0, 0, 0}},
+	}}
+}
+
+// own matches packets whose destination is of this kind on the link they come
+// from.
+func own(kind byte, word string) part {
+	return part{"fib daddr . iif type " + word, []expr.Any{
+		&expr.Fib{Register: a16, ResultADDRTYPE: true, FlagDADDR: true, FlagIIF: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: []byte{kind, 0, 0, 0}},
 	}}
 }
 
@@ -132,6 +141,13 @@ func iifIn(set *nftables.Set) part {
 
 func oifIn(set *nftables.Set) part {
 	return in("oifname", set, &expr.Meta{Key: expr.MetaKeyOIFNAME, Register: a16})
+}
+
+func oifNotIn(set *nftables.Set) part {
+	p := oifIn(set)
+	p.text = "oifname != @" + set.Name
+	p.exprs[len(p.exprs)-1].(*expr.Lookup).Invert = true
+	return p
 }
 
 // linksIn looks up the links that a packet comes from and goes to.
@@ -215,14 +231,6 @@ func (f *family) fromIn(set *nftables.Set) part {
 func (f *family) atHome(home *nftables.Set) part {
 	return in("oifname . "+f.word+" saddr", home, append(f.protoIs(),
 		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: a16}, f.load(f.src, b16))...)
-}
-
-// notHome matches packets that do not come from the network they are for.
-func (f *family) notHome(home *nftables.Set) part {
-	p := in("iifname . "+f.word+" daddr !=", home, append(f.protoIs(),
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: a16}, f.load(f.dst, b16))...)
-	p.exprs[len(p.exprs)-1].(*expr.Lookup).Invert = true
-	return p
 }
 
 // socketIn looks up where a packet goes.

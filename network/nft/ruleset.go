@@ -28,13 +28,18 @@ type ruleset struct {
 // listed is a chain as it is shown.
 type listed struct{ name, hook string }
 
+// answers bounds what the kernel may say before it is read, in bytes: it answers
+// each message of a transaction, some hundreds of them, and the default buffer
+// has room for about 270 answers.
+const answers = 8 << 20
+
 // connect opens the connection to the kernel; nothing is changed yet.
 func (t *ruleset) connect(name string, family nftables.TableFamily) error {
 	t.table = &nftables.Table{Name: name, Family: family}
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.socket = c
-		return nil
+		return c.SetReadBuffer(answers)
 	}))
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)

@@ -28,7 +28,7 @@ type familySets struct {
 	*family
 	apart  *nftables.Set // links that forward nothing to each other
 	inner  *nftables.Set // networks that nobody outside may address
-	home   *nftables.Set // bridge . its network
+	home   *nftables.Set // bridge . its network, where that is not hidden
 	hidden *nftables.Set // networks that are masqueraded
 	source *nftables.Set // network: address that it gets outside
 	open   *nftables.Set // bridges into which everybody may send
@@ -152,8 +152,9 @@ func bounds(p netip.Prefix) (first, last netip.Addr) {
 	return first, last
 }
 
-// network is what the sets say about a network.
-func (s *sets) network(n *Network, c content) {
+// network is what the sets say about a network; what it is a part of spans is
+// the result.
+func (s *sets) network(n *Network, c content) (spans []covered) {
 	c.add(s.bridges, link(n.Bridge))
 	pair := linkPair(n.Bridge, n.Bridge)
 	pair.VerdictData = &expr.Verdict{Kind: expr.VerdictAccept}
@@ -176,19 +177,22 @@ func (s *sets) network(n *Network, c content) {
 		if p.Addr().Is6() {
 			source = n.Source6
 		}
-		c.add(f.home, nftables.SetElement{
-			Key:    append(ifname(n.Bridge), first.AsSlice()...),
-			KeyEnd: append(ifname(n.Bridge), last.AsSlice()...),
-		})
 		if mode == NAT || mode == Isolated || n.Internal {
-			c.add(f.inner, interval(p, nil)...)
+			spans = append(spans, covered{f.inner, p})
 		}
+		plain := n.Internal || n.NoMasquerade || mode == Routed || mode == Isolated
 		switch {
-		case n.Internal || n.NoMasquerade || mode == Routed || mode == Isolated:
+		case plain:
 		case source.IsValid():
 			c.add(f.source, interval(p, source.AsSlice())...)
 		default:
-			c.add(f.hidden, interval(p, nil)...)
+			spans = append(spans, covered{f.hidden, p})
+		}
+		if plain || source.IsValid() {
+			c.add(f.home, nftables.SetElement{
+				Key:    append(ifname(n.Bridge), first.AsSlice()...),
+				KeyEnd: append(ifname(n.Bridge), last.AsSlice()...),
+			})
 		}
 		i := 0
 		if p.Addr().Is6() {
@@ -206,4 +210,5 @@ func (s *sets) network(n *Network, c content) {
 		case NAT, Isolated:
 		}
 	}
+	return spans
 }

@@ -28,12 +28,13 @@ type Table struct {
 	ruleset
 	sets     *sets
 	networks []Network
+	covers   map[*nftables.Set]*cover
 	spreads  map[uint16]int // ports that are shared by so many: for each number there is a chain
 }
 
 // Open connects to the kernel; nothing is changed yet.
 func Open(name string) (*Table, error) {
-	t := &Table{spreads: map[uint16]int{}}
+	t := &Table{covers: map[*nftables.Set]*cover{}, spreads: map[uint16]int{}}
 	if err := t.connect(name, nftables.TableFamilyINet); err != nil {
 		return nil, err
 	}
@@ -59,8 +60,14 @@ func (t *Table) Replace(s State) error {
 	t.chains(&s)
 	t.networks = slices.Clone(s.Networks)
 	c := t.content(s.Ports)
+	clear(t.covers)
 	for i := range s.Networks {
-		t.sets.network(&s.Networks[i], c)
+		for _, x := range t.sets.network(&s.Networks[i], c) {
+			t.cover(x.set).add(x.p)
+		}
+	}
+	for set, spans := range t.covers {
+		c.add(set, elements(*spans)...)
 	}
 	for i, names := range [][]string{s.Apart, s.Apart6} {
 		for _, name := range names {
@@ -73,12 +80,28 @@ func (t *Table) Replace(s State) error {
 	return t.flush("replace table " + t.table.Name)
 }
 
+// cover is what a set of spans has. After a change that failed it may be wrong,
+// until Replace.
+func (t *Table) cover(set *nftables.Set) *cover {
+	if t.covers[set] == nil {
+		t.covers[set] = &cover{}
+	}
+	return t.covers[set]
+}
+
 // AddNetwork lets a network in, with all that its containers may do.
 func (t *Table) AddNetwork(n Network) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := content{}
-	t.sets.network(&n, c)
+	gone, c := content{}, content{}
+	for _, x := range t.sets.network(&n, c) {
+		old, fresh := t.cover(x.set).add(x.p)
+		gone.add(x.set, elements(old)...)
+		c.add(x.set, elements(fresh)...)
+	}
+	if err := t.change(gone, t.conn.SetDeleteElements); err != nil {
+		return err
+	}
 	if err := t.change(c, t.conn.SetAddElements); err != nil {
 		return err
 	}
@@ -94,9 +117,16 @@ func (t *Table) AddNetwork(n Network) error {
 func (t *Table) RemoveNetwork(n Network) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := content{}
-	t.sets.network(&n, c)
-	if err := t.change(c, t.conn.SetDeleteElements); err != nil {
+	gone, c := content{}, content{}
+	for _, x := range t.sets.network(&n, gone) {
+		old, fresh := t.cover(x.set).remove(x.p)
+		gone.add(x.set, elements(old)...)
+		c.add(x.set, elements(fresh)...)
+	}
+	if err := t.change(gone, t.conn.SetDeleteElements); err != nil {
+		return err
+	}
+	if err := t.change(c, t.conn.SetAddElements); err != nil {
 		return err
 	}
 	if err := t.flush("remove network " + n.Bridge); err != nil {
