@@ -44,10 +44,7 @@ func portSpecs(c *container.Config, h *container.HostConfig) ([]network.PortSpec
 		if !port.IsValid() || port.Num() == 0 {
 			return nil, invalid("invalid port specification: %q", port.String())
 		}
-		if p := port.Proto(); p != nettypes.TCP && p != nettypes.UDP {
-			if p == nettypes.SCTP {
-				return nil, notImplemented("PortBindings: protocol sctp")
-			}
+		if p := port.Proto(); p != nettypes.TCP && p != nettypes.UDP && p != nettypes.SCTP {
 			return nil, invalid("invalid port specification: invalid proto '%s'", p)
 		}
 		for _, b := range bindings {
@@ -62,7 +59,7 @@ func portSpecs(c *container.Config, h *container.HostConfig) ([]network.PortSpec
 	}
 	if h.PublishAllPorts {
 		for port := range c.ExposedPorts {
-			if len(h.PortBindings[port]) == 0 && port.Proto() != nettypes.SCTP {
+			if len(h.PortBindings[port]) == 0 {
 				specs = append(specs, network.PortSpec{ContainerPort: port.Num(), Proto: string(port.Proto())})
 			}
 		}

@@ -3,23 +3,22 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/network/netd"
 	"github.com/berth-engine/berth/network/nft"
 )
 
-func checkPorts(ports []PortSpec) error {
+func checkPorts(ports []PortSpec, policy Policy) error {
 	for i := range ports {
 		p := &ports[i]
 		switch p.Proto {
 		case "", "tcp", "udp":
 		case "sctp":
-			return fmt.Errorf("publish port %d/sctp: %w", p.ContainerPort, errdefs.ErrNotImplemented)
+			if policy == PolicyHost {
+				return invalid("port %d/sctp cannot be published with publish-policy host: berth-netd does not pass SCTP on", p.ContainerPort)
+			}
 		default:
 			return invalid("invalid protocol %q", p.Proto)
 		}

@@ -30,6 +30,9 @@ func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (R
 		}
 		return Result{}, fmt.Errorf("publish ports of %s: it is on no network with a way out: %w", id, errdefs.ErrFailedPrecondition)
 	}
+	if err := checkPorts(specs, m.policy); err != nil {
+		return Result{}, err
+	}
 	if err := m.republish(ctx, id, a, specs); err != nil {
 		if _, ok := errors.AsType[*PortError](err); ok {
 			return Result{}, err // its text is Docker's

@@ -52,7 +52,7 @@ func (s *Server) receive(who opener, b Binding, f *os.File) (*held, error) {
 	d := &door{share: who.Share}
 	var ok bool
 	var err error
-	if b.Proto == "tcp" {
+	if b.Proto != "udp" {
 		if d.listener, err = net.FileListener(f); err == nil {
 			_, ok = d.listener.(*net.TCPListener)
 		}

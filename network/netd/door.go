@@ -118,6 +118,10 @@ func (d *door) serve() {
 			time.Sleep(10 * time.Millisecond) // out of descriptors: others must end first
 			continue
 		}
+		if d.at.proto == "sctp" { // whose streams and messages a splice would lose
+			_ = c.Close() // the firewall should have led it
+			continue
+		}
 		wg.Go(func() { d.splice(c.(*net.TCPConn)) })
 	}
 }

@@ -139,6 +139,10 @@ func (s *Server) bind(ctx context.Context, who opener, p Port, ip netip.Addr, po
 		if d.packets, err = config.ListenPacket(ctx, "udp"+family, addr); err == nil {
 			h.HostPort = uint16(d.packets.LocalAddr().(*net.UDPAddr).Port)
 		}
+	case "sctp":
+		if d.listener, err = socket.ListenSCTP(ctx, netip.AddrPortFrom(ip, port)); err == nil {
+			h.HostPort = uint16(d.listener.Addr().(*net.TCPAddr).Port)
+		}
 	default:
 		err = fmt.Errorf("protocol %q cannot be held", p.Proto)
 	}

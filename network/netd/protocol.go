@@ -33,7 +33,7 @@ type Port struct {
 	HostIP        netip.Addr `json:"host_ip"` // zero: every address of both families
 	HostPort      uint16     `json:"host_port,omitempty"`
 	HostPortEnd   uint16     `json:"host_port_end,omitempty"`
-	Proto         string     `json:"proto"` // tcp or udp
+	Proto         string     `json:"proto"` // tcp, udp or sctp
 	ContainerIP   netip.Addr `json:"container_ip"`
 	ContainerPort uint16     `json:"container_port"`
 	// Count is how many ports in a row are meant, on both sides; 0: one. They are

@@ -51,7 +51,7 @@ func fold(ports []netd.Port) []netd.Port {
 
 func follows(first, p *netd.Port, n int) bool {
 	return first.HostIP == p.HostIP && first.Proto == p.Proto && first.ContainerIP == p.ContainerIP &&
-		!first.InName && !p.InName && first.Loopback == p.Loopback && first.HostPort != 0 && first.HostPortEnd == 0 && p.HostPortEnd == 0 && first.Count == 0 && p.Count == 0 &&
+		!first.InName && !p.InName && first.Proto != "sctp" && first.Loopback == p.Loopback && first.HostPort != 0 && first.HostPortEnd == 0 && p.HostPortEnd == 0 && first.Count == 0 && p.Count == 0 &&
 		int(p.HostPort) == int(first.HostPort)+n && int(p.ContainerPort) == int(first.ContainerPort)+n
 }
 
