@@ -44,7 +44,7 @@ func (u *undo) run(ctx context.Context, err error) error {
 // Attach makes the network that d wants. The caller owns the descriptor of the
 // namespace. On an error nothing stays.
 func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, error) {
-	if err := check(&d); err != nil {
+	if err := check(&d, m.policy); err != nil {
 		return nil, Result{}, err
 	}
 	a := &attachment{result: Result{Service: d.Service}}
@@ -63,11 +63,11 @@ func (m *Manager) Attach(ctx context.Context, d Desired) (*os.File, Result, erro
 }
 
 // check tells whether d can be had, and fills in what it leaves open.
-func check(d *Desired) error {
+func check(d *Desired, policy Policy) error {
 	if d.ID == "" {
 		return invalid("attach without an id")
 	}
-	if err := checkPorts(d.Ports); err != nil {
+	if err := checkPorts(d.Ports, policy); err != nil {
 		return err
 	}
 	switch d.Mode {
@@ -120,7 +120,7 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 	r := Result{Name: d.Name, Servers: d.Servers, Links: d.Links, Service: d.Service}
 	var plans []*plan
 	for _, w := range d.Networks {
-		p, err := m.claim(w)
+		p, err := m.claim(ctx, w)
 		if err != nil {
 			return nil, err
 		}
@@ -192,6 +192,9 @@ func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Res
 		}
 	}
 	if err := m.expose(ctx, d, r, u); err != nil {
+		return err
+	}
+	if err := m.programExternal(ctx, d, r, u); err != nil {
 		return err
 	}
 	rules, err := m.ruleset(r)

@@ -123,8 +123,9 @@ func (f *cniFabric) runtime(n *netns.Namespace, e *Endpoint) *libcni.RuntimeConf
 }
 
 func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p *plan) (i netns.Interface, err error) {
-	if p.wish.MAC != nil || len(p.wish.LinkLocal) > 0 || p.wish.DriverOpts[optSysctls] != "" {
-		return i, invalid("driver cni: hardware and link-local addresses, and settings of interfaces, are the CNI plugins' to choose")
+	asked, err := f.wishes(&p.wish)
+	if err != nil {
+		return i, err
 	}
 	p.e.Interface, p.ready = name, true
 	defer func() {
@@ -132,7 +133,9 @@ func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p
 			err = errors.Join(err, f.leave(context.WithoutCancel(ctx), n, &p.e))
 		}
 	}()
-	r, err := f.cni.AddNetworkList(ctx, f.list, f.runtime(n, &p.e))
+	rt := f.runtime(n, &p.e)
+	rt.CapabilityArgs = asked
+	r, err := f.cni.AddNetworkList(ctx, f.list, rt)
 	if err != nil {
 		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
 	}
@@ -145,7 +148,57 @@ func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p
 	}
 	p.mac, p.e.MAC = nil, i.MAC.String()
 	p.e.take(result)
-	return i, nil
+	return i, p.granted()
+}
+
+// capable tells whether a plugin of the list says that it heeds a kind of
+// runtime argument (CNI conventions, "capabilities").
+func (f *cniFabric) capable(name string) bool {
+	return slices.ContainsFunc(f.list.Plugins, func(p *libcni.PluginConfig) bool { return p.Network.Capabilities[name] })
+}
+
+// choosesAddresses tells whether a wish for an address goes to CNI plugins.
+func (s *segment) choosesAddresses() bool {
+	f, ok := s.fabric.(*cniFabric)
+	return ok && f.capable("ips")
+}
+
+// wishes are what the plugins are asked for, of which they say that they heed it.
+// Anything else is refused.
+func (f *cniFabric) wishes(w *EndpointSpec) (map[string]any, error) {
+	asked := map[string]any{}
+	var ips []string
+	for _, a := range []netip.Addr{w.IPv4, w.IPv6} {
+		if a.IsValid() {
+			ips = append(ips, a.String())
+		}
+	}
+	if len(ips) > 0 { // claim has asked whether that can be
+		asked["ips"] = ips
+	}
+	switch {
+	case w.MAC != nil && !f.capable("mac"):
+		return nil, invalid("driver cni: no plugin of the network %s has the capability mac: hardware addresses are the plugins' to choose", f.list.Name)
+	case w.MAC != nil:
+		asked["mac"] = w.MAC.String()
+	}
+	if len(w.LinkLocal) > 0 || w.DriverOpts[optSysctls] != "" {
+		return nil, invalid("driver cni: link-local addresses, and settings of interfaces, are the CNI plugins' to choose")
+	}
+	return asked, nil
+}
+
+// granted tells whether the plugins did as they were asked.
+func (p *plan) granted() error {
+	for _, x := range [][2]netip.Addr{{p.wish.IPv4, p.e.IPv4.Addr()}, {p.wish.IPv6, p.e.IPv6.Addr()}} {
+		if x[0].IsValid() && x[0].Unmap() != x[1] {
+			return fmt.Errorf("CNI network %s: the plugins gave the address %s instead of %s", p.s.def.Name, x[1], x[0])
+		}
+	}
+	if p.wish.MAC != nil && p.wish.MAC.String() != p.e.MAC {
+		return fmt.Errorf("CNI network %s: the plugins gave the hardware address %s instead of %s", p.s.def.Name, p.e.MAC, p.wish.MAC)
+	}
+	return nil
 }
 
 // take has the addresses and ways out that plugins chose.

@@ -69,6 +69,26 @@ func TestCNI(t *testing.T) {
 		}
 	}
 
+	// What plugins say that they heed, they are asked for.
+	write("30-asked.conflist", `{"cniVersion": "1.0.0", "name": "asked", "plugins": [{
+		"type": "bridge", "bridge": "cnitest1", "isGateway": true, "capabilities": {"ips": true, "mac": true},
+		"ipam": {"type": "host-local", "dataDir": "`+leases+`", "ranges": [[{"subnet": "10.90.0.0/24"}]]}}]}`)
+	w.create(*cni("asked", "asked"))
+	defer sh(t, "ip link del cnitest1 2>/dev/null || true")
+	d := Desired{Networks: []EndpointSpec{{Name: "asked", IPv4: netip.MustParseAddr("10.90.0.77"), MAC: []byte{2, 0, 0, 0, 9, 1}}}}
+	x := w.join("asked", d)
+	if got := in(t, x.ns, "ip addr show eth0"); !strings.Contains(got, "10.90.0.77/24") || !strings.Contains(got, "02:00:00:00:09:01") || x.ip() != "10.90.0.77" {
+		t.Errorf("asked for: %+v, %s", x.r.Endpoints, got)
+	}
+	there := settled(t)
+	if _, _, err := w.m.Attach(t.Context(), Desired{ID: "y", Networks: d.Networks}); err == nil {
+		t.Error("two have one address")
+	}
+	w.sameAs(there)
+	if err := w.m.Detach(t.Context(), "asked"); err != nil {
+		t.Fatal(err)
+	}
+
 	// Live, beside the default network, over the end of an engine.
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")

@@ -39,7 +39,7 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 			err = u.run(ctx, err)
 		}
 	}()
-	p, err := m.claim(w)
+	p, err := m.claim(ctx, w)
 	if err != nil {
 		return Result{}, err
 	}

@@ -46,6 +46,16 @@ func (m *Manager) Create(ctx context.Context, r *nettypes.CreateRequest) (_ nett
 		}
 	}
 	resp := nettypes.CreateResponse{ID: d.ID}
+	if !ownIPAM(d.IPAMDriver) && !d.ConfigOnly {
+		if err := m.requestPools(ctx, d); err != nil {
+			return nettypes.CreateResponse{}, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, m.releasePools(context.WithoutCancel(ctx), d))
+			}
+		}()
+	}
 	if !d.ConfigOnly {
 		if resp.Warning, err = m.choose(d); err != nil {
 			return nettypes.CreateResponse{}, err
@@ -176,6 +186,11 @@ func (m *Manager) define(ctx context.Context, r *nettypes.CreateRequest) (*Defin
 	if err := d.families(r); err != nil {
 		return nil, err
 	}
+	if r.IPAM != nil && !ownIPAM(r.IPAM.Driver) {
+		if _, err := m.plugin(ctx, r.IPAM.Driver, ipamCapability); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.setIPAM(r.IPAM); err != nil || d.Driver != DriverCNI || d.ConfigOnly || d.ConfigFrom != "" {
 		return d, err
 	}
@@ -195,8 +210,8 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return forbidden("a configuration network cannot depend on another configuration network")
 	case d.Driver == DriverCNI && (r.ConfigOnly || r.ConfigFrom != nil && r.ConfigFrom.Network != ""):
 		return invalid("driver cni has configurations of its own: use -o conf")
-	case r.IPAM != nil && r.IPAM.Driver != "" && r.IPAM.Driver != "default":
-		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("IPAM driver %s is not supported", r.IPAM.Driver))
+	case r.IPAM != nil && !ownIPAM(r.IPAM.Driver) && (d.Driver == DriverCNI || r.ConfigOnly):
+		return invalid("IPAM driver %s: the network is not the engine's to have addresses for", r.IPAM.Driver)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type Definition struct {
 	Subnets    []ipam.Subnet     `json:"subnets,omitempty"`
 	IPAMDriver string            `json:"ipam_driver,omitempty"` // "": default
 	IPAMOpts   map[string]string `json:"ipam_options,omitempty"`
+	Leases     []lease           `json:"leases,omitempty"` // of an IPAM plugin, one for each of Subnets
 	Options    map[string]string `json:"options,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	// CNI is the configuration (a conflist) of a network of the driver cni.

@@ -75,7 +75,7 @@ type plan struct {
 
 // claim takes a place on a network: its addresses, and that it stays. unclaim
 // gives it back.
-func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
+func (m *Manager) claim(ctx context.Context, w EndpointSpec) (_ *plan, err error) {
 	s, err := m.hold(w.Name)
 	if err != nil {
 		return nil, err
@@ -93,12 +93,21 @@ func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
 		Network: s.def.Name, NetworkID: s.def.ID, EndpointID: newID(), Names: w.Names, Priority: w.GwPriority,
 		LinkLocal: w.LinkLocal,
 	}
-	if p.e.IPv4, err = s.take(false, w.IPv4.Unmap()); err != nil {
+	four, six := w.IPv4.Unmap(), w.IPv6
+	if s.choosesAddresses() {
+		four, six = netip.Addr{}, netip.Addr{}
+	}
+	take := s.take
+	if len(s.def.Leases) > 0 {
+		take = func(six bool, wish netip.Addr) (netip.Prefix, error) { return m.leaseFrom(ctx, s, p, six, wish) }
+	}
+	if p.e.IPv4, err = take(false, four); err != nil {
 		return nil, err
 	}
-	if p.e.IPv6, err = s.take(true, w.IPv6); err != nil {
+	if p.e.IPv6, err = take(true, six); err != nil {
 		return nil, err
 	}
+	w.MAC = p.wish.MAC
 	if p.e.OnLink = s.lan.flat() && !s.inward(); !s.lan.flat() {
 		p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
 	}
@@ -110,6 +119,9 @@ func (m *Manager) claim(w EndpointSpec) (_ *plan, err error) {
 }
 
 func (m *Manager) unclaim(s *segment, e *Endpoint) {
+	if len(s.def.Leases) > 0 {
+		m.leaseBack(s, e)
+	}
 	s.release(e)
 	m.drop(s)
 }

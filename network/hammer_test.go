@@ -3,11 +3,18 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // hammer calls a port without pause until stop; what went wrong comes out.
@@ -67,6 +74,83 @@ func TestPortsStayOpen(t *testing.T) {
 			if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// TestFlushUnderTraffic: somebody flushes the rules again and again while
+// clients count their calls: none fails, and what is not published is not
+// reached in between.
+func TestFlushUnderTraffic(t *testing.T) {
+	w := newWorld(t)
+	a := w.attach("a", tcp("", 8080, 80), PortSpec{HostPort: 9090, ContainerPort: 90, Proto: "udp"})
+	a.serve(80, "a")
+	a.serve(99, "unpublished")
+	a.serveUDP(90, "u")
+	w.share("b", web, nil, tcp("", 8081, 80))
+	w.share("c", web, nil, tcp("", 8081, 80))
+	// Where the table is not the engine's own (before Linux 6.9), a packet may pass
+	// while the rules are put back.
+	owned := w.m.table.Owned()
+	stops := map[string]func() (int, []error){}
+	for _, way := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1:8080"}, {"tcp4", hostOutside + ":8080"}, {"tcp6", "[::1]:8080"}, {"udp4", "127.0.0.1:9090"}, {"tcp4", "127.0.0.1:8081"},
+	} {
+		stops[way.network+" "+way.address] = hammer(way.network, way.address)
+	}
+	for range 15 {
+		sh(t, "nft flush ruleset 2>/dev/null || true; nft delete table inet berth 2>/dev/null || true; nft flush chain inet berth forward 2>/dev/null || true")
+		if got, err := call(w.outside, "tcp", a.ip()+":99", short/4); err == nil && owned {
+			t.Errorf("what is not published was reached: %q", got)
+		}
+		w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	}
+	for name, stop := range stops {
+		calls, errs := stop()
+		t.Logf("%s: %d calls", name, calls)
+		if calls < 50 {
+			t.Errorf("%s: %d calls", name, calls)
+		}
+		for _, err := range errs {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLinkLocal: further addresses of the interface, on which the others of the
+// network reach it.
+func TestLinkLocal(t *testing.T) {
+	w := newWorld(t)
+	yes := true
+	w.create(nettypes.CreateRequest{Name: "six", EnableIPv6: &yes})
+	d := on("six")
+	d.Networks[0].LinkLocal = []netip.Addr{netip.MustParseAddr("169.254.7.7"), netip.MustParseAddr("fe80::7:7")}
+	a, b := w.join("a", d), w.join("b", on("six"))
+	a.serve(80, "a")
+	if got := in(t, a.ns, "ip -o addr show eth0"); !strings.Contains(got, "169.254.7.7/16") || !strings.Contains(got, "fe80::7:7/64") {
+		t.Errorf("addresses: %s", got)
+	}
+	in(t, b.ns, "ip route add 169.254.0.0/16 dev eth0")
+	w.want(b.ns, "tcp", "169.254.7.7:80", "a "+b.ip())
+	var l net.Listener
+	if err := ns.WithNetNS(a.ns, func() (err error) {
+		l, err = net.Listen("tcp6", ":81")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			fmt.Fprintln(c, "six")
+			c.Close()
+		}
+	}()
+	w.want(b.ns, "tcp6", "[fe80::7:7%eth0]:81", "six")
+	for _, bad := range []string{"10.0.0.1", "2001:db8::1"} {
+		d.ID, d.Networks[0].LinkLocal = "c", []netip.Addr{netip.MustParseAddr(bad)}
+		if _, _, err := w.m.Attach(t.Context(), d); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

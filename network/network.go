@@ -70,7 +70,7 @@ type PortSpec struct {
 	HostPort      uint16 // 0: any free port
 	HostPortEnd   uint16 // 0: HostPort alone
 	ContainerPort uint16
-	Proto         string // tcp (also if empty) or udp
+	Proto         string // tcp (also if empty), udp or sctp
 }
 
 // Result is what Attach made. It is saved with the container and given back to
@@ -104,6 +104,8 @@ type Endpoint struct {
 	// Source is what the link was called on the host, of a driver that is a
 	// plugin.
 	Source string `json:"source,omitempty"`
+	// External: the plugin was told of published ports.
+	External bool `json:"external,omitempty"`
 	// OnLink: the link is the way out, without a gateway.
 	OnLink bool `json:"on_link,omitempty"`
 }

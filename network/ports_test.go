@@ -189,7 +189,6 @@ func TestBadWishes(t *testing.T) {
 		"mode":         {Desired{ID: "x", Mode: "macvlan"}, errdefs.IsInvalidArgument},
 		"network":      {Desired{ID: "x", Networks: []EndpointSpec{{Name: "nosuch"}}}, errdefs.IsNotFound},
 		"two":          {Desired{ID: "x", Networks: make([]EndpointSpec, 2)}, errdefs.IsPermissionDenied},
-		"sctp":         {Desired{ID: "x", Ports: []PortSpec{{ContainerPort: 1, Proto: "sctp"}}}, errdefs.IsNotImplemented},
 		"proto":        {Desired{ID: "x", Ports: []PortSpec{{ContainerPort: 1, Proto: "icmp"}}}, errdefs.IsInvalidArgument},
 		"port 0":       {Desired{ID: "x", Ports: []PortSpec{{HostPort: 1}}}, errdefs.IsInvalidArgument},
 		"none's port":  {Desired{ID: "x", Mode: None, Ports: []PortSpec{tcp("", 1, 1)}}, errdefs.IsInvalidArgument},

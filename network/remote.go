@@ -1,10 +1,12 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/network/netns"
+	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/plugin"
 )
 
@@ -52,6 +55,11 @@ func (o *outcome) failed() string { return o.Err }
 
 // driver finds a plugin that is a network driver.
 func (m *Manager) driver(ctx context.Context, name string) (*plugin.Plugin, error) {
+	return m.plugin(ctx, name, capability)
+}
+
+// plugin finds a plugin that implements something.
+func (m *Manager) plugin(ctx context.Context, name, capability string) (*plugin.Plugin, error) {
 	if m.o.Plugins == nil {
 		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", name))
 	}
@@ -162,7 +170,120 @@ func (r *remote) join(ctx context.Context, n *netns.Namespace, _ string, p *plan
 	if p.mac == nil {
 		p.e.MAC = i.MAC.String()
 	}
-	return i, nil
+	return i, r.told(ctx, p)
+}
+
+// unknown tells whether the plugin does not know a method.
+func unknown(err error) bool {
+	call, ok := errors.AsType[*plugin.CallError](err)
+	return ok && call.Status == http.StatusNotFound
+}
+
+// optMAC is what a driver may say about an endpoint (EndpointOperInfo).
+const optMAC = "com.docker.network.endpoint.macaddress"
+
+// told asks the plugin what it has to say about an endpoint that has joined. A
+// plugin need not know the method.
+func (r *remote) told(ctx context.Context, p *plan) error {
+	var got struct {
+		outcome
+		Value map[string]any
+	}
+	err := r.call(ctx, "EndpointOperInfo", r.at(&p.e), &got)
+	if unknown(err) {
+		return nil
+	}
+	if text, ok := got.Value[optMAC].(string); ok && err == nil && p.mac == nil {
+		mac, bad := net.ParseMAC(text)
+		if bad != nil {
+			return fmt.Errorf("network driver %s: %w", r.s.def.Driver, bad)
+		}
+		p.mac, p.e.MAC = mac, mac.String()
+	}
+	return err
+}
+
+// binding is a published port as the protocol has it (portmap of
+// libnetwork/types: Proto is the number of the protocol).
+type binding struct {
+	Proto       uint8
+	IP          string
+	Port        uint16
+	HostIP      string
+	HostPort    uint16
+	HostPortEnd uint16
+}
+
+// Options of ProgramExternalConnectivity, by Docker's names.
+const (
+	optPortMap = "com.docker.network.portmap"
+	optExposed = "com.docker.network.endpoint.exposedports"
+)
+
+// program has the plugin lead the published ports to an endpoint that is the
+// container's way out; revoke ends that. A plugin need not know either.
+func (r *remote) program(ctx context.Context, e *Endpoint, ports []PortSpec) error {
+	type exposed struct {
+		Proto uint8
+		Port  uint16
+	}
+	list, open := []binding{}, []exposed{}
+	for _, p := range ports {
+		proto, err := nft.Protocol(cmp.Or(p.Proto, "tcp"))
+		if err != nil {
+			return err
+		}
+		b := binding{Proto: proto, Port: p.ContainerPort, HostPort: p.HostPort, HostPortEnd: max(p.HostPort, p.HostPortEnd)}
+		if p.HostIP.IsValid() {
+			b.HostIP = p.HostIP.String()
+		}
+		list, open = append(list, b), append(open, exposed{proto, p.ContainerPort})
+	}
+	err := r.call(ctx, "ProgramExternalConnectivity", struct {
+		place
+		Options map[string]any
+	}{r.at(e), map[string]any{optPortMap: list, optExposed: open}}, &outcome{})
+	if unknown(err) {
+		return nil
+	}
+	e.External = err == nil
+	return err
+}
+
+func (r *remote) revoke(ctx context.Context, e *Endpoint) error {
+	if !e.External {
+		return nil
+	}
+	err := r.call(ctx, "RevokeExternalConnectivity", r.at(e), &outcome{})
+	if unknown(err) {
+		return nil
+	}
+	return err
+}
+
+// programExternal tells the plugins whose networks are the container's ways out
+// of its published ports.
+func (m *Manager) programExternal(ctx context.Context, d *Desired, r *Result, u *undo) error {
+	four, six := r.Gateways()
+	for i := range r.Endpoints {
+		if i != four && i != six {
+			continue
+		}
+		e := &r.Endpoints[i]
+		m.mu.Lock()
+		s := m.segments[e.NetworkID]
+		m.mu.Unlock()
+		if s == nil {
+			continue
+		}
+		if f, ok := s.fabric.(*remote); ok {
+			if err := f.program(ctx, e, d.Ports); err != nil {
+				return err
+			}
+			u.push(func(ctx context.Context) error { return f.revoke(ctx, e) })
+		}
+	}
+	return nil
 }
 
 // endpoint has the plugin make an endpoint. What the engine chose is not the
@@ -271,7 +392,7 @@ func (j *joined) plan(p *plan) error {
 // leave gives the interface back to the plugin, where it is still there: the
 // link may be no virtual one.
 func (r *remote) leave(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
-	err := r.call(ctx, "Leave", r.at(e), &outcome{})
+	err := errors.Join(r.revoke(ctx, e), r.call(ctx, "Leave", r.at(e), &outcome{}))
 	if n != nil && e.Source != "" {
 		err = errors.Join(err, n.MoveOut(e.Interface, e.Source))
 	}

@@ -76,7 +76,11 @@ func beDriver(socket string) error {
 			}
 		case "NetworkDriver.DeleteEndpoint":
 			answer = run("ip link del " + link + "h 2>/dev/null || true")
-		case "NetworkDriver.Leave":
+		case "NetworkDriver.EndpointOperInfo":
+			answer = `{"Value": {"com.docker.network.endpoint.macaddress": "02:00:00:00:77:09"}}`
+		case "NetworkDriver.ProgramExternalConnectivity":
+			fmt.Fprintln(calls, "ports", q.Options["com.docker.network.portmap"])
+		case "NetworkDriver.RevokeExternalConnectivity", "NetworkDriver.Leave":
 		default:
 			http.NotFound(w, req)
 			return
@@ -130,7 +134,12 @@ func TestRemote(t *testing.T) {
 	}
 	w.sameAs(before)
 	w.create(nettypes.CreateRequest{Name: "far", Driver: "plug", IPAM: subnets("10.88.0.0/16"), Options: map[string]string{"any": "thing"}})
-	a := w.join("a", on("far"))
+	onFar := on("far")
+	onFar.Ports = []PortSpec{tcp("127.0.0.1", 8099, 80)}
+	a := w.join("a", onFar)
+	if got := calls(); !strings.Contains(got, "ports [map[HostIP:127.0.0.1 HostPort:8099 HostPortEnd:8099 IP: Port:80 Proto:6]]") {
+		t.Errorf("told of ports: %s", got)
+	}
 	a.serve(80, "a")
 	if e := a.r.Endpoints[0]; e.IPv4.String() != "10.88.0.2/16" || e.MAC != "02:00:00:00:77:01" || e.Interface != "plug0" || e.Gateway.String() != "10.88.0.1" {
 		t.Errorf("endpoint %+v", e)
@@ -183,7 +192,7 @@ func TestRemote(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := calls()
-	for call, n := range map[string]int{"CreateNetwork": 2, "DeleteNetwork": 1, "CreateEndpoint": 3, "DeleteEndpoint": 3, "Join": 2, "Leave": 2} {
+	for call, n := range map[string]int{"CreateNetwork": 2, "DeleteNetwork": 1, "CreateEndpoint": 3, "DeleteEndpoint": 3, "Join": 2, "Leave": 2, "EndpointOperInfo": 2, "ProgramExternalConnectivity": 1, "RevokeExternalConnectivity": 1} {
 		if got := strings.Count(log, "NetworkDriver."+call+"\n"); got != n {
 			t.Errorf("%s: %d calls, want %d\n%s", call, got, n, log)
 		}

@@ -95,6 +95,12 @@ func (m *Manager) demolish(ctx context.Context, s *segment) error {
 	if err := fault.Point("network.remove.unlinked"); err != nil {
 		return err
 	}
+	if len(s.def.Leases) > 0 {
+		// As with Docker, the network goes although its plugin may be gone.
+		if err := m.releasePools(ctx, &s.def); err != nil {
+			m.log.Error("give subnets back", "network", s.def.Name, "error", err)
+		}
+	}
 	if err := m.defs.remove(s.def.ID); err != nil {
 		return err
 	}
