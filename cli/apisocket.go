@@ -11,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
@@ -68,7 +69,7 @@ func (s *Session) lend(req *container.CreateRequest) (config []byte, err error) 
 func handOver(ctx context.Context, api *client.Client, id string, config []byte) error {
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	err := w.WriteHeader(&tar.Header{Name: configInside[1:], Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(config))})
+	err := w.WriteHeader(&tar.Header{Name: configInside[1:], Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(config)), ModTime: time.Now()})
 	if err == nil {
 		_, err = w.Write(config)
 	}

@@ -42,7 +42,8 @@ type Config struct {
 	TLSCert   string `json:"tlscert"`
 	TLSKey    string `json:"tlskey"`
 
-	StorageDriver string `json:"storage-driver"` // overlayfs, or its older name overlay2
+	StorageDriver string   `json:"storage-driver"` // overlayfs, or its older name overlay2
+	StorageOpts   []string `json:"storage-opts"`   // overlay2.size=SIZE: see RootSize
 
 	RegistryMirrors    []string            `json:"registry-mirrors"`    // of docker.io
 	InsecureRegistries []string            `json:"insecure-registries"` // host[:port] or CIDR

@@ -33,6 +33,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 	fs.StringVar(&c.TLSKey, "tlskey", c.TLSKey, "TLS key file")
 
 	fs.StringVarP(&c.StorageDriver, "storage-driver", "s", c.StorageDriver, "Storage driver: overlayfs")
+	fs.StringArrayVar(&c.StorageOpts, "storage-opt", nil, "overlay2.size=SIZE: what a container that does not say otherwise may write (xfs or ext4 with project quotas)")
 	fs.StringArrayVar(&c.RegistryMirrors, "registry-mirror", nil, "Mirror of docker.io to ask first (URL)")
 	fs.StringArrayVar(&c.InsecureRegistries, "insecure-registry", nil, "Registry, or CIDR of registries, to be reached without verified TLS")
 	fs.IntVar(&c.MaxDownloads, "max-concurrent-downloads", c.MaxDownloads, "Layers to download at the same time for one pull")
@@ -82,7 +83,7 @@ func usage(fs *pflag.FlagSet) string {
 // keyOf names a flag's key in the file; "" if it has none.
 func keyOf(flag string) string {
 	switch flag {
-	case "host", "label", "cdi-spec-dir", "authorization-plugin", "exec-opt", "registry-mirror", "registry-config-dir", "log-opt", "default-ulimit":
+	case "host", "label", "cdi-spec-dir", "authorization-plugin", "exec-opt", "storage-opt", "registry-mirror", "registry-config-dir", "log-opt", "default-ulimit":
 		return flag + "s"
 	case "add-runtime":
 		return "runtimes"

@@ -49,7 +49,6 @@ var refusals = []refusal{
 	{"raw-logs", "raw-logs", "bool", []string{"true", "false"}, "the daemon's log never has colours"},
 	{"rootless", "rootless", "bool", []string{"false"}, notYet},
 	{"selinux-enabled", "selinux-enabled", "bool", []string{"false"}, notYet},
-	{"storage-opt", "storage-opts", "list", []string{"[]"}, "there is one storage driver, and it has no options"},
 	{"swarm-default-advertise-addr", "swarm-default-advertise-addr", "string", nil, noSwarm},
 	{"userland-proxy", "userland-proxy", "bool", []string{"true", "false"}, "there never is a proxy process for a port"},
 	{"userland-proxy-path", "userland-proxy-path", "string", nil, "there never is a proxy process for a port"},

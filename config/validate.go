@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/docker/go-units"
 )
 
 var levels = map[string]slog.Level{
@@ -121,9 +123,34 @@ func (c *Config) checkStorage() error {
 	switch c.StorageDriver {
 	case "overlayfs", "overlay2", "":
 		c.StorageDriver = "overlayfs"
-		return nil
+		_, err := c.rootSize()
+		return err
 	}
 	return fmt.Errorf("storage-driver: driver not supported: %s (use overlayfs)", c.StorageDriver)
+}
+
+// RootSize is how much a container that does not say otherwise may write besides
+// its volumes, in bytes; 0: as much as there is. The options must have been
+// validated.
+func (c *Config) RootSize() int64 {
+	size, _ := c.rootSize()
+	return size
+}
+
+func (c *Config) rootSize() (size int64, err error) {
+	for _, o := range c.StorageOpts {
+		key, value, _ := strings.Cut(o, "=")
+		switch strings.ToLower(key) {
+		case "overlay2.size", "overlayfs.size":
+			if size, err = units.RAMInBytes(value); err != nil || size < 0 {
+				return 0, fmt.Errorf("storage-opts: invalid size in %q: must be a number of bytes, such as 10G", o)
+			}
+		case "overlay2.override_kernel_check": // Docker has let it mean nothing for long
+		default:
+			return 0, fmt.Errorf("storage-opts: unknown option %q: overlay2.size=SIZE is the only one", o)
+		}
+	}
+	return size, nil
 }
 
 func (c *Config) checkRegistries() error {

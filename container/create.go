@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -196,6 +197,9 @@ func (s *Service) adapt(h *container.HostConfig) {
 	}
 	if h.CgroupnsMode.IsEmpty() {
 		h.CgroupnsMode = cmp.Or(s.defaults.CgroupnsMode, container.CgroupnsModePrivate)
+	}
+	if size := s.defaults.RootSize; size > 0 && len(h.StorageOpt) == 0 {
+		h.StorageOpt = map[string]string{"size": strconv.FormatInt(size, 10)}
 	}
 	if h.ShmSize == 0 {
 		if h.ShmSize = s.defaults.ShmSize; h.ShmSize == 0 {

@@ -49,6 +49,7 @@ type Options struct {
 // Defaults are the daemon's settings for what a create request leaves open.
 type Defaults struct {
 	ShmSize      int64                        // bytes of /dev/shm; 0: 64 MiB
+	RootSize     int64                        // what may be written besides volumes, bytes, see kernel/quota; 0: no limit
 	Init         bool                         // run containers with --init
 	StopTimeout  time.Duration                // 0: 10 s
 	CgroupParent string                       // "": /berth

@@ -143,6 +143,9 @@ func (d *daemon) run(parent context.Context) (err error) {
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
+	if err := checkRootSize(cfg); err != nil {
+		return err
+	}
 	quotas := quota.New(cfg.DataRoot)
 	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins, quotas)
 	if err != nil {
@@ -293,7 +296,7 @@ func ownGroup(cfg *config.Config) string {
 
 func containerDefaults(cfg *config.Config) engine.Defaults {
 	return engine.Defaults{
-		ShmSize: int64(cfg.ShmSize), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
+		ShmSize: int64(cfg.ShmSize), RootSize: cfg.RootSize(), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
 		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges, Seccomp: cfg.Seccomp,
 		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime, CDISpecDirs: cfg.CDISpecDirs,
 		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),

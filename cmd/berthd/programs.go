@@ -7,6 +7,7 @@ import (
 	"github.com/berth-engine/berth/config"
 	logdriver "github.com/berth-engine/berth/container/logs/driver"
 	"github.com/berth-engine/berth/kernel/cgroup"
+	"github.com/berth-engine/berth/kernel/quota"
 )
 
 // programs are the paths of the helpers.
@@ -27,4 +28,15 @@ func findPrograms(cfg *config.Config) (p programs, err error) {
 		return p, errors.New("exec-opts: native.cgroupdriver=systemd: systemd does not run here")
 	}
 	return p, nil
+}
+
+// checkRootSize refuses a size of containers that no container could have.
+func checkRootSize(cfg *config.Config) error {
+	if cfg.RootSize() == 0 {
+		return nil
+	}
+	if err := quota.Supported(cfg.DataRoot); err != nil {
+		return fmt.Errorf("storage-opts: overlay2.size needs a data-root on xfs or ext4 with project quotas: %w", err)
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ func TestQuota(t *testing.T) {
 }
 
 func quotaStory(t *testing.T) {
-	d := newDaemon(t)
+	d := newDaemon(t, "--storage-opt", "overlay2.size=12m")
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +49,11 @@ func quotaStory(t *testing.T) {
 	if out := must(t, d, "berth", "system", "df", "-v"); !strings.Contains(out, "LIMIT") || !strings.Contains(out, "8.389MB") {
 		t.Errorf("df -v: %s", out)
 	}
+	must(t, d, "docker", "run", "-d", "--name", "default", "busybox", "sleep", "100000")
+	if out := must(t, d, "docker", "exec", "default", "sh", "-c", "df -k / | awk 'END {print $2}'"); out != "12288\n" {
+		t.Errorf("without a size of its own, df says %s", out)
+	}
+	must(t, d, "docker", "rm", "-f", "default")
 	// Both are full, so nothing can be written after a restart either.
 	must(t, d, "berth", "volume", "snapshot", "small", "filled")
 	if err := d.Kill(); err != nil {
