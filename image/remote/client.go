@@ -117,8 +117,13 @@ func (r *Repository) withheld() string {
 
 func (r *Repository) origin() docker.RegistryHost { return r.hosts[len(r.hosts)-1] }
 
-// Hosts says how a registry is reached, mirrors first, for who brings
-// credentials of their own.
+// Hosts says how a registry is reached, mirrors first, for who brings credentials
+// of their own, and an authorizer. Below that their requests are held to the rules
+// of ours.
 func (c *Client) Hosts(ctx context.Context, r Registries, domain string) ([]docker.RegistryHost, error) {
-	return r.hosts(ctx, c, domain, nil)
+	hosts, err := r.hosts(ctx, c, domain, nil)
+	if err != nil {
+		return nil, err
+	}
+	return bind(hosts), nil
 }
