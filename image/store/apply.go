@@ -1,12 +1,14 @@
 package store
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
@@ -26,7 +28,20 @@ import (
 // whiteouts.
 type Applier struct {
 	content content.Provider
+	bounds  bounds
 }
+
+// bounds are what a layer may be at most, so that a small one does not fill the
+// disk, or all of its inodes, before anybody notices.
+type bounds struct {
+	entries int64 // of the tar
+	ratio   int64 // bytes of the tar for one of the blob, once it has more than least
+	least   int64
+}
+
+// defaultBounds: images that people use have layers of some hundred thousand
+// entries; gzip cannot do more than 1,032 to one, and zstd does for what is empty.
+var defaultBounds = bounds{entries: 4_000_000, ratio: 2_000, least: 1 << 30}
 
 var _ diff.Applier = (*Applier)(nil)
 
@@ -57,9 +72,8 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	}
 	defer blob.Close()
 	var packed io.Reader = io.NewSectionReader(blob, 0, blob.Size())
-	if config.Progress != nil {
-		packed = &reporting{r: packed, report: config.Progress}
-	}
+	read := &reporting{r: packed, report: config.Progress}
+	packed = read
 	plain, err := decompress(packed)
 	if err != nil {
 		return none, fmt.Errorf("layer %s: %w", desc.Digest, err)
@@ -67,18 +81,37 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	defer plain.Close()
 
 	digester := digest.Canonical.Digester()
-	tar := &reporting{r: io.TeeReader(plain, digester.Hash())}
-	applyOpts := []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout)}
+	unpacked := &reporting{r: io.TeeReader(plain, digester.Hash())}
+	unpacked.check = func(n int64) error { return a.bounds.bytes(n, read.n.Load()) }
+	applyOpts := []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithFilter(a.bounds.counter())}
 	if len(parents) > 0 {
 		applyOpts = append(applyOpts, archive.WithParents(parents))
 	}
-	if _, err := archive.Apply(ctx, dir, tar, applyOpts...); err != nil {
+	if _, err := archive.Apply(ctx, dir, unpacked, applyOpts...); err != nil {
 		return none, err
 	}
-	if _, err := io.Copy(io.Discard, tar); err != nil { // padding after the end of the tar
+	if _, err := io.Copy(io.Discard, unpacked); err != nil { // padding after the end of the tar
 		return none, err
 	}
-	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: tar.n, Digest: digester.Digest()}, nil
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: unpacked.n.Load(), Digest: digester.Digest()}, nil
+}
+
+func (b bounds) bytes(unpacked, packed int64) error {
+	if unpacked > b.least && unpacked/b.ratio > packed {
+		return fmt.Errorf("more than %d bytes are packed in %d: that is no layer of files: %w", unpacked, packed, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// counter counts the entries of a tar.
+func (b bounds) counter() archive.Filter {
+	n := int64(0)
+	return func(*tar.Header) (bool, error) {
+		if n++; n > b.entries {
+			return false, fmt.Errorf("a layer has more than %d entries: %w", b.entries, errdefs.ErrInvalidArgument)
+		}
+		return true, nil
+	}
 }
 
 // CheckLayerType refuses layers that Apply cannot unpack.
@@ -136,21 +169,29 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	}
 }
 
-// reporting counts what is read.
+// reporting counts what is read; a decompressor may read on goroutines of its own.
 type reporting struct {
 	r      io.Reader
-	n      int64
-	report func(int64) // may be nil
+	n      atomic.Int64
+	report func(int64)       // may be nil
+	check  func(int64) error // may be nil
 }
 
 func (r *reporting) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
-	r.n += int64(n)
+	total := r.n.Add(int64(n))
 	if r.report != nil {
-		r.report(r.n)
+		r.report(total)
+	}
+	if r.check != nil {
+		if err := r.check(total); err != nil {
+			return 0, err
+		}
 	}
 	return n, err
 }
 
 // NewApplier makes an Applier that reads layers from content.
-func NewApplier(content content.Provider) *Applier { return &Applier{content: content} }
+func NewApplier(content content.Provider) *Applier {
+	return &Applier{content: content, bounds: defaultBounds}
+}

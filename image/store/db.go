@@ -145,7 +145,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	db.meta = meta
 	db.Content, db.Images = guarded{meta.ContentStore(), blobs}, metadata.NewImageStore(meta)
 	db.Snapshots, db.Leases = meta.Snapshotter(Snapshotter), metadata.NewLeaseManager(meta)
-	db.Applier = &Applier{content: db.Content}
+	db.Applier = NewApplier(db.Content)
 	if err := db.endWork(db.Context(ctx)); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}

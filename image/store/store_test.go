@@ -6,10 +6,12 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -250,5 +252,54 @@ func TestHalfIngests(t *testing.T) {
 	}
 	if _, err := os.Stat(whole); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestBombs: a small blob that becomes a great many bytes or entries is refused
+// while it is unpacked.
+func TestBombs(t *testing.T) {
+	db := open(t)
+	if db.Applier.bounds != defaultBounds {
+		t.Fatalf("bounds: %+v", db.Applier.bounds)
+	}
+	db.Applier.bounds = bounds{entries: 100, ratio: 2_000, least: 1 << 20}
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := func(entries int, size int64) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for i := range entries {
+			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for name, c := range map[string]struct {
+		blob []byte
+		want string
+	}{
+		"as many as may be": {layer(100, 1), ""},
+		"entries":           {layer(101, 1), "more than 100 entries"},
+		"small":             {enc.EncodeAll(layer(1, 1<<19), nil), ""},
+		"bytes":             {enc.EncodeAll(layer(1, 32<<20), nil), "that is no layer of files"},
+		"without a file":    {enc.EncodeAll(append(layer(1, 1), make([]byte, 32<<20)...), nil), "that is no layer of files"},
+		"not compressed":    {layer(1, 32<<20), ""},
+	} {
+		_, err := apply(t, db, c.blob, t.TempDir())
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !errdefs.IsInvalidArgument(err)):
+			t.Errorf("%s: want an error with %q, got %v", name, c.want, err)
+		}
 	}
 }

@@ -38,12 +38,15 @@ func TestAttackBuildPull(t *testing.T) {
 	}))
 	defer registry.Close()
 	host := strings.TrimPrefix(registry.URL, "http://")
-	config := t.TempDir()
+	config := filepath.Join(daemon.Dir, "docker") // where clients look for it
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	auth := base64.StdEncoding.EncodeToString([]byte("user:" + password))
 	if err := os.WriteFile(filepath.Join(config, "config.json"), fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, host, auth), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("DOCKER_CONFIG", config)
+	defer os.Remove(filepath.Join(config, "config.json"))
 	for name, dockerfile := range map[string]string{
 		"base":      "FROM " + host + "/x/base:1\n",
 		"copy":      "FROM scratch\nCOPY --from=" + host + "/x/copy:1 / /\n",
