@@ -485,6 +485,16 @@ func TestSurvives(t *testing.T) {
 	if b, err := w.Build(t.Context(), w.repo, list[0].ID); err != nil || b.State != Failed || !strings.Contains(b.Error, "twice") {
 		t.Errorf("%+v, %v", b, err)
 	}
+	// A repository that is removed takes its Git repository along.
+	if err := catalog.New(w.DB, catalog.Options{Open: true}).Remove(t.Context(), account.System("test"), "ann/app"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(w.Service.git.path(w.repo)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its Git repository: %v", err)
+	}
 }
 
 func TestBadSources(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (s *Service) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-			if err := s.adopt(ctx, time.Now().Add(-silent)); err != nil && ctx.Err() == nil {
+			if err := errors.Join(s.adopt(ctx, time.Now().Add(-silent)), s.sweep(ctx)); err != nil && ctx.Err() == nil {
 				s.Log.Error("autobuild: take up builds", "error", err)
 			}
 		case <-s.wake:
@@ -72,7 +73,7 @@ func (s *Service) recover(ctx context.Context) error {
 	if !s.DB.Shared() {
 		since = time.Now().Add(time.Hour) // whoever ran is gone
 	}
-	if err := s.adopt(ctx, since); err != nil {
+	if err := errors.Join(s.adopt(ctx, since), s.sweep(ctx)); err != nil {
 		return err
 	}
 	for _, pattern := range []string{".fetch-*", ".new-*"} {
@@ -97,6 +98,22 @@ func (s *Service) recover(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sweep removes the Git repositories of repositories that were removed; their
+// places in the registry's storage have their ids.
+func (s *Service) sweep(ctx context.Context) error {
+	rows, err := s.DB.Query(ctx, "SELECT storage FROM gc_removed")
+	places, err := store.Collect(rows, err, func(row store.Scanner) (p string, err error) { return p, row.Scan(&p) })
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if id, ok := strings.CutPrefix(p, "r/"); ok && !strings.Contains(id, "/") {
+			err = errors.Join(err, s.git.remove(id))
+		}
+	}
+	return err
 }
 
 // adopt gives builds whose node said nothing since then back to the queue, or

@@ -46,6 +46,9 @@ func (s *Service) Remove(ctx context.Context, by account.Principal, name string)
 		if _, err := tx.Exec(ctx, "DELETE FROM grants WHERE repository = ?", r.ID); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, "DELETE FROM webhooks WHERE owner = ?", r.ID); err != nil {
+			return err
+		}
 		// For who collects garbage: what is there has no other reason to go.
 		if _, err := tx.Exec(ctx, "INSERT INTO gc_removed (storage, removed) VALUES (?, ?)", r.Storage, s.now().Unix()); err != nil {
 			return err
