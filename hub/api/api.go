@@ -54,8 +54,9 @@ type Options struct {
 // API is an http.Handler for /api/v1/, /hooks/ and /git/.
 type API struct {
 	Options
-	mux  *http.ServeMux
-	stop chan struct{}
+	mux   *http.ServeMux
+	stop  chan struct{}
+	cross *http.CrossOriginProtection
 }
 
 // Stop ends the calls that have no end of their own: logs that are followed.
@@ -67,7 +68,7 @@ func New(o Options) *API {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	a := &API{Options: o, mux: http.NewServeMux(), stop: make(chan struct{})}
+	a := &API{Options: o, mux: http.NewServeMux(), stop: make(chan struct{}), cross: http.NewCrossOriginProtection()}
 	a.mux.HandleFunc("/api/v1/repositories/", a.repositories)
 	a.mux.HandleFunc("/api/v1/namespaces/", a.namespaces)
 	a.mux.HandleFunc("/api/v1/", a.hub)
@@ -80,8 +81,15 @@ func New(o Options) *API {
 	return a
 }
 
-// ServeHTTP answers one call.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+// ServeHTTP answers one call. A page of another origin may not call: where the
+// Hub is open, its reader's browser needs no credential.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := a.cross.Check(r); err != nil {
+		answer(w, http.StatusForbidden, map[string]string{"error": "a page of another origin may not call this"})
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
 
 // call is one call while it is answered.
 type call struct {
