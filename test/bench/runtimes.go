@@ -18,10 +18,10 @@ import (
 // start of the program to its end.
 var runtimeCases = []struct {
 	name string
-	args func(bundle, id string) []string
+	args func(bundle, id, idle string) []string
 }{
-	{"OCI run true, one bundle", func(bundle, id string) []string { return []string{"run", "-b", bundle, id} }},
-	{"OCI exec true, one container", func(string, string) []string { return []string{"exec", "bench-exec", "/bin/true"} }},
+	{"OCI run true, one bundle", func(bundle, id, _ string) []string { return []string{"run", "-b", bundle, id} }},
+	{"OCI exec true, one container", func(_, _, idle string) []string { return []string{"exec", idle, "/bin/true"} }},
 }
 
 // runRuntimes measures OCI runtimes on one bundle, one after the other, again
@@ -64,7 +64,7 @@ func runRuntimes(ctx context.Context, o options) error {
 	return nil
 }
 
-func runtimeCase(ctx context.Context, o options, dir, name string, args func(string, string) []string, names []string, programs map[string]string, report *report) (err error) {
+func runtimeCase(ctx context.Context, o options, dir, name string, args func(bundle, id, idle string) []string, names []string, programs map[string]string, report *report) (err error) {
 	command := func(program, root string, args ...string) error {
 		cmd := exec.CommandContext(ctx, programs[program], append([]string{"--root", filepath.Join(dir, root)}, args...)...)
 		var words strings.Builder
@@ -87,17 +87,17 @@ func runtimeCase(ctx context.Context, o options, dir, name string, args func(str
 			return err
 		}
 		for _, p := range names {
-			if err := command(p, p, "run", "-d", "-b", idle, "bench-exec"); err != nil {
+			if err := command(p, p, "run", "-d", "-b", idle, idleName(p)); err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, command(p, p, "delete", "-f", "bench-exec")) }()
+			defer func() { err = errors.Join(err, command(p, p, "delete", "-f", idleName(p))) }()
 		}
 	}
 	c := benchCase{name: name, unit: "ms"}
 	for n := range o.n + 1 {
 		for i := range names {
 			p := names[(i+n+len(names)-1)%len(names)] // nobody always comes first
-			ms, err := timed(func() error { return command(p, p, args(once, fmt.Sprintf("bench-%d", n))...) })
+			ms, err := timed(func() error { return command(p, p, args(once, fmt.Sprintf("bench-%d", n), idleName(p))...) })
 			if err != nil {
 				return err
 			}
@@ -108,6 +108,10 @@ func runtimeCase(ctx context.Context, o options, dir, name string, args func(str
 	}
 	return nil
 }
+
+// idleName is the container that commands of a runtime run in: two builds of one
+// runtime would give it the same group.
+func idleName(runtime string) string { return "bench-exec-" + filepath.Base(runtime) }
 
 // makeBundle makes a bundle with a static busybox that all runtimes accept: a
 // default container of Docker's kind.
