@@ -26,7 +26,11 @@ type target struct{ name, path string }
 
 // version is the first line that the runtime's --version prints.
 func (t target) version(ctx context.Context) string {
-	out, _ := exec.CommandContext(ctx, t.path, "--version").Output()
+	path, err := filepath.EvalSymlinks(t.path) // under its own name
+	if err != nil {
+		return ""
+	}
+	out, _ := exec.CommandContext(ctx, path, "--version").Output()
 	first, _, _ := strings.Cut(string(out), "\n")
 	return first
 }
