@@ -25,7 +25,10 @@ func (h *hub) pages(ctx context.Context, o serveOptions) (http.Handler, error) {
 		return nil, err
 	}
 	h.closers = append(h.closers, reader.Close)
-	options := site.Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: h.db, Webhooks: h.webhooks, Builds: h.builds, Retention: h.retention, Log: h.log}
+	options := site.Options{
+		Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: h.db, Log: h.log,
+		Webhooks: h.webhooks, Builds: h.builds, Retention: h.retention, GC: h.collector, Mirrors: h.mirrors,
+	}
 	if o.publicURL != "" {
 		u, err := url.Parse(o.publicURL)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/chromedp/chromedp"
@@ -18,7 +19,7 @@ func (h *hub) running(repo, ref string) string {
 	h.must(err)
 	id := store.NewID()
 	_, err = h.db.Exec(h.t.Context(), `INSERT INTO builds (id, repository, ref, sha, rule, engine, actor, state, created, started, ended, beat, tries, cancel, robot, digest, error)
-		VALUES (?, ?, ?, '4b825dc642cb6eb9a060e54bf8d69288fbee4904', '{"branch":"main"}', 'builder', 'ada', 'running', 1800000000, 1800000000, 0, 4000000000, 1, 0, '', '', '')`, id, r.ID, ref)
+		VALUES (?, ?, ?, '4b825dc642cb6eb9a060e54bf8d69288fbee4904', '{"branch":"main"}', 'builder', 'ada', 'running', ?, ?, 0, 4000000000, 1, 0, '', '', '')`, id, r.ID, ref, time.Now().Unix()-10, time.Now().Unix()-5)
 	h.must(err)
 	return id
 }

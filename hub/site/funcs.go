@@ -25,7 +25,13 @@ func (s *Site) funcs() template.FuncMap {
 			}
 			return a.Path, nil
 		},
-		"has":      s.has,
+		"has": s.has,
+		"ref": func(name string) string { // as people say it
+			if tag, found := strings.CutPrefix(name, "refs/tags/"); found {
+				return "tag " + tag
+			}
+			return strings.TrimPrefix(name, "refs/heads/")
+		},
 		"repo":     repoPath,
 		"bytes":    func(n int64) string { return size(n) },
 		"signed":   signed,

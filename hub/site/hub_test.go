@@ -14,11 +14,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
+	"github.com/berth-engine/berth/hub/gc"
+	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
@@ -63,7 +66,8 @@ func newHub(t *testing.T) *hub {
 		}
 	})
 	h := &hub{t: t, accounts: account.New(db, account.Options{SignUp: true}), catalog: catalog.New(db, catalog.Options{})}
-	if h.storage, err = storage.NewRegistry(t.Context(), inmemory.New()); err != nil {
+	driver := inmemory.New()
+	if h.storage, err = storage.NewRegistry(t.Context(), driver); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := contents.New(h.storage, t.TempDir(), contents.Limits{})
@@ -81,6 +85,11 @@ func newHub(t *testing.T) *hub {
 	}
 	h.hooks = webhook.New(webhook.Options{DB: db, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
 	h.db = db
+	mirrors, err := mirror.New(mirror.Options{DB: db, Key: key, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	collector := gc.New(gc.Options{DB: db, Gate: gc.NewGate(db, time.Hour, nil), Driver: driver})
 	builds, err := autobuild.New(autobuild.Options{
 		DB: db, Key: key, Dir: t.TempDir(), Engines: []autobuild.Engine{{Name: "builder", Host: "unix:///nowhere", Registry: "hub.example", Parallel: 1}},
 		Name: func(ctx context.Context, id string) (string, error) {
@@ -91,7 +100,7 @@ func newHub(t *testing.T) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Retention: retention.New(retention.Options{DB: db, Catalog: h.catalog}), Host: "hub.example"}); err != nil {
+	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Retention: retention.New(retention.Options{DB: db, Catalog: h.catalog}), GC: collector, Mirrors: mirrors, Host: "hub.example"}); err != nil {
 		t.Fatal(err)
 	}
 	h.server = httptest.NewServer(h.site)

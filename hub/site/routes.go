@@ -80,6 +80,12 @@ func (s *Site) spaceRoutes(mux *http.ServeMux) {
 func (s *Site) adminRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /admin", s.signedIn((*visit).admin))
 	mux.Handle("GET /admin/audit", s.signedIn((*visit).adminAudit))
+	if s.has("storage") {
+		mux.Handle("GET /admin/storage", s.signedIn((*visit).storage))
+		mux.Handle("POST /admin/storage/collect", s.signedIn((*visit).collect))
+		mux.Handle("POST /admin/mirrors", s.signedIn((*visit).createMirror))
+		mux.Handle("POST /admin/mirrors/{mirror}/remove", s.signedIn((*visit).removeMirror))
+	}
 	mux.Handle("POST /admin/users", s.signedIn((*visit).adminCreate))
 	mux.Handle("POST /admin/reset", s.signedIn((*visit).adminReset))
 	mux.Handle("POST /admin/users/{user}/{action}", s.signedIn((*visit).adminChange))

@@ -22,6 +22,8 @@ import (
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
+	"github.com/berth-engine/berth/hub/gc"
+	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
@@ -40,6 +42,8 @@ type Options struct {
 	Builds   *autobuild.Service
 	// Retention keeps repositories' policies.
 	Retention *retention.Service
+	GC        *gc.Collector
+	Mirrors   *mirror.Service
 	// Host is how clients name this Hub in images' names; empty takes the name by
 	// which each request reached it.
 	Host string
@@ -114,6 +118,10 @@ func (s *Site) has(part string) bool {
 		return s.Builds != nil
 	case "retention":
 		return s.Retention != nil
+	case "storage":
+		return s.GC != nil
+	case "mirrors":
+		return s.Mirrors != nil
 	case "accounts":
 		return !s.Catalog.Open()
 	}

@@ -166,6 +166,7 @@ func (v *visit) deleteTag() error {
 	if _, err := v.Catalog.Untag(v.ctx(), v.by, repo.Repository, tag.Name); err != nil {
 		return err
 	}
+	v.wake()
 	return v.done(repoPath(repo.Name)+"/-/tags", fmt.Sprintf("The tag %s is removed. Its history can restore it.", tag.Name))
 }
 
@@ -178,7 +179,15 @@ func (v *visit) restoreTag() error {
 	if _, err := v.Catalog.Retag(v.ctx(), v.by, repo.Name, tag, d, catalog.Restore); err != nil {
 		return err
 	}
+	v.wake()
 	return v.done(repoPath(repo.Name)+"/-/history", fmt.Sprintf("%s is %s again.", tag, short(d)))
+}
+
+// wake has webhooks told of a change at once.
+func (v *visit) wake() {
+	if v.Webhooks != nil {
+		v.Webhooks.Poke()
+	}
 }
 
 type historyBody struct {

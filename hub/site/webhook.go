@@ -26,7 +26,10 @@ func (s *Site) hookRoutes(at func(pattern string, h func(*visit) error)) {
 // audited writes down what somebody did through a service that keeps no log of
 // its own.
 func (v *visit) audited(repo repoView, action, target, detail string) error {
-	e := audit.Entry{Action: action, Namespace: repo.Namespace, Target: target, Detail: detail}
+	return v.logged(audit.Entry{Action: action, Namespace: repo.Namespace, Target: target, Detail: detail})
+}
+
+func (v *visit) logged(e audit.Entry) error {
 	return account.Audited(v.ctx(), v.DB, v.by, e, func(*store.Tx) error { return nil })
 }
 
