@@ -15,12 +15,13 @@ import (
 )
 
 // Command is `compose` with all its commands, for a command line whose first
-// word is engine. It connects to nothing until one of them runs.
-func Command(docker command.Cli, engine string) *cobra.Command {
+// word is name. It connects to nothing until one of them runs.
+func Command(docker *command.DockerCli, name string) (*cobra.Command, error) {
+	e := &engine{DockerCli: docker}
 	options := &compose.BackendOptions{Options: []library.Option{
 		library.WithPrompt(prompt.NewPrompt(docker.In(), docker.Out()).Confirm),
 	}}
-	cmd := compose.RootCommand(docker, options)
+	cmd := compose.RootCommand(e, options)
 	cmd.Short = "Run applications of several containers"
 	cmd.Long = "Run applications of several containers that compose.yaml describes: Docker Compose, for any engine that speaks Docker's API."
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -28,7 +29,7 @@ func Command(docker command.Cli, engine string) *cobra.Command {
 			return cmd.Help()
 		}
 		return cli.StatusError{StatusCode: 1, Status: fmt.Sprintf(
-			"unknown command %q for \"%s compose\"\nSee '%[2]s compose --help'", args[0], engine)}
+			"unknown command %q for \"%s compose\"\nSee '%[2]s compose --help'", args[0], name)}
 	}
 	prepare := cmd.PersistentPreRunE
 	cmd.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
@@ -43,7 +44,7 @@ func Command(docker command.Cli, engine string) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return cli.StatusError{StatusCode: 1, Status: err.Error()}
 	})
-	return cmd
+	return cmd, addRolling(cmd, e)
 }
 
 // libraryVersion is the version of Compose that is built in.

@@ -11,7 +11,10 @@ func Manual() (*cobra.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := Command(docker, "berth")
+	cmd, err := Command(docker, "berth")
+	if err != nil {
+		return nil, err
+	}
 	(&cobra.Command{Use: "berth"}).AddCommand(cmd)
 	withoutFlags(cmd)
 	return cmd, nil

@@ -40,13 +40,17 @@ func Run(args []string, version string) int {
 
 func execute(docker *command.DockerCli, args []string) error {
 	if !plugin.RunningStandalone() {
-		return plugin.RunPlugin(docker, Command(docker, "docker"), metadata.Metadata{
+		cmd, err := Command(docker, "docker")
+		if err != nil {
+			return err
+		}
+		return plugin.RunPlugin(docker, cmd, metadata.Metadata{
 			SchemaVersion: "0.1.0", Vendor: "Berth", Version: libraryVersion(),
 		})
 	}
-	engine := "berth"
+	name := "berth"
 	if filepath.Base(args[0]) == "docker-compose" {
-		engine = "docker"
+		name = "docker"
 	}
-	return top(docker, engine, compatibility.Convert(args[1:]))
+	return top(docker, name, compatibility.Convert(args[1:]))
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// top runs `ENGINE compose ARGS…` as a program of its own: with the flags that
+// top runs `NAME compose ARGS…` as a program of its own: with the flags that
 // the docker command has before the verb, and berth-build as the builder.
-func top(docker *command.DockerCli, engine string, args []string) error {
+func top(docker *command.DockerCli, name string, args []string) error {
 	root := &cobra.Command{
-		Use:                   fmt.Sprintf("%s [OPTIONS] COMMAND [ARG...]", engine),
+		Use:                   fmt.Sprintf("%s [OPTIONS] COMMAND [ARG...]", name),
 		SilenceUsage:          true,
 		SilenceErrors:         true,
 		TraverseChildren:      true,
@@ -27,7 +27,11 @@ func top(docker *command.DockerCli, engine string, args []string) error {
 	root.SetIn(docker.In())
 	root.SetOut(docker.Out())
 	root.SetErr(docker.Err())
-	root.AddCommand(Command(docker, engine))
+	compose, err := Command(docker, name)
+	if err != nil {
+		return err
+	}
+	root.AddCommand(compose)
 	withoutFlags(root)
 
 	whole := cli.NewTopLevelCommand(root, docker, options, flags)

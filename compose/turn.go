@@ -1,0 +1,135 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// undoPatience bounds the undoing of an update that failed or was interrupted.
+const undoPatience = time.Minute
+
+// turn starts x.next, waits until it is ready, and takes x.old out: first out of
+// the published ports, then, when its connections have ended, altogether. When
+// that fails, x.next is removed, and x.old is what it was.
+func (r *rolling) turn(ctx context.Context, x *replaced, o client.ContainerStartOptions) (err error) {
+	if err := r.pause(ctx, x); err != nil {
+		return errors.Join(err, r.undo(ctx, x))
+	}
+	begin := time.Now()
+	if _, err := r.APIClient.ContainerStart(ctx, x.next, o); err != nil {
+		return errors.Join(err, r.undo(ctx, x))
+	}
+	if err := r.ready(ctx, x); err != nil {
+		return errors.Join(err, r.undo(ctx, x))
+	}
+	r.report("Container %s: the new one was ready after %s", x.name, time.Since(begin).Round(10*time.Millisecond))
+	// From here on the new one serves; the old one only has to go.
+	defer r.forget(x)
+	if err := drain(ctx, r.APIClient, x.old, x.policy.drain); err != nil {
+		return err
+	}
+	if _, err := r.APIClient.ContainerStop(ctx, x.old, x.stop); err != nil {
+		return err
+	}
+	_, err = r.APIClient.ContainerRemove(ctx, x.old, x.remove)
+	return err
+}
+
+// pause is what the service wants between two containers.
+func (r *rolling) pause(ctx context.Context, x *replaced) error {
+	r.mu.Lock()
+	first := r.done[x.service] == 0
+	r.mu.Unlock()
+	if first || x.policy.delay == 0 {
+		return nil
+	}
+	return sleep(ctx, x.policy.delay)
+}
+
+// ready returns when the container has its turn and has kept it for as long as
+// the service wants it to be watched.
+func (r *rolling) ready(ctx context.Context, x *replaced) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, x.policy.patience,
+		fmt.Errorf("the new container was not ready within %s", x.policy.patience))
+	defer cancel()
+	var since time.Time
+	for {
+		is, err := isReady(ctx, r.APIClient, x.next)
+		switch {
+		case context.Cause(ctx) != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case !is:
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		}
+		if is && time.Since(since) >= x.policy.monitor {
+			return nil
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// isReady is an error when the container cannot become ready any more. Without
+// published ports or a health check, ready is who runs.
+func isReady(ctx context.Context, c client.APIClient, id string) (bool, error) {
+	is, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return false, err
+	}
+	state := is.Container.State
+	switch {
+	case !state.Running:
+		return false, fmt.Errorf("the new container ended with status %d: see `logs %s`", state.ExitCode, is.Container.Name[1:])
+	case state.Health != nil && state.Health.Status == container.Unhealthy:
+		return false, fmt.Errorf("the new container is unhealthy: %s", lastCheck(state.Health))
+	case state.Health != nil && state.Health.Status != container.Healthy && state.Health.Status != container.NoHealthcheck:
+		return false, nil
+	}
+	turn, err := turnOf(ctx, c, id)
+	if errdefs.IsConflict(err) { // no published ports
+		return true, nil
+	}
+	return turn == turnReady, err
+}
+
+func lastCheck(h *container.Health) string {
+	if n := len(h.Log); n > 0 {
+		return fmt.Sprintf("its check ended with status %d: %.200s", h.Log[n-1].ExitCode, h.Log[n-1].Output)
+	}
+	return "its check failed"
+}
+
+// undo removes the new container and gives the old one its name back.
+func (r *rolling) undo(ctx context.Context, x *replaced) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	defer r.forget(x)
+	_, err := r.APIClient.ContainerRemove(ctx, x.next, client.ContainerRemoveOptions{Force: true, RemoveVolumes: false})
+	if err != nil {
+		return err
+	}
+	_, err = r.APIClient.ContainerRename(ctx, x.old, client.ContainerRenameOptions{NewName: x.name})
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
