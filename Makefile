@@ -22,7 +22,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo man install deb check clean setup
+.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,9 +74,12 @@ test-race: ## light packages with many goroutines, under the race detector
 test-root: build ## tests that need root: real namespaces, mounts, links
 	go test -v -p 1 $(patsubst %,./%/...,$(ROOT)) 2>&1 | tools/skips
 
-# What stories run that is no part of the engine: a module of its own.
-clients: ## the testcontainers-go story, into bin/
+# What stories run that is no part of the engine: modules of their own.
+clients: channels ## the testcontainers-go story and the services of examples/channels
 	cd test/e2e/testdata/testcontainers && go build -o $(CURDIR)/bin/ .
+
+channels:
+	cd examples/channels && go vet ./... && go build -ldflags '-s -w' -o bin/ ./gateway ./price ./stock ./pay ./ledger
 
 e2e: faults deb clients ## stories with the real daemon and real clients, as root
 	go test -count=1 -p 1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
@@ -144,6 +147,16 @@ demo: ## the whole path on a throw-away engine, as root (DEMOARGS=-stop-hub: see
 	@$(MAKE) --no-print-directory build
 	@bin/demo $(DEMOARGS)
 
+demo-channels: channels ## five services and five ways to talk, measured, as root (DEMOARGS=-plot: docs/channels.md)
+	@tools/setup demo-lamp
+	@$(MAKE) --no-print-directory build
+	@bin/demo $(DEMOARGS) channels
+
+demo-lamp: ## a web application from Debian's packages, scaled under load, as root
+	@tools/setup demo-lamp
+	@$(MAKE) --no-print-directory build
+	@bin/demo $(DEMOARGS) lamp
+
 BINDIR   = $(DESTDIR)$(PREFIX)/bin
 LIBEXEC  = $(DESTDIR)$(PREFIX)/libexec/berth
 SHARE    = $(DESTDIR)$(PREFIX)/share
@@ -174,4 +187,4 @@ deb: ## bin/berth.deb, a Debian package
 check: test ## exactly what CI runs
 
 clean: ## remove what the build made
-	rm -rf bin .cache $(SEED)/hello-*
+	rm -rf bin .cache examples/channels/bin $(SEED)/hello-*

@@ -1,7 +1,13 @@
-// Command demo shows Berth's main job on a throw-away engine: it starts a Hub
-// and a daemon, runs hello-world, and shows from the daemon's events and the
-// Hub's access log which steps were really taken. It fails when one of them is
-// not on record, and removes all it made.
+// Command demo shows what Berth is for on a throw-away Hub and a throw-away
+// engine, and removes all it made:
+//
+//	demo [hello]   runs hello-world, and shows from the engine's events and the
+//	               Hub's access log which steps were really taken
+//	demo lamp      builds examples/lamp, shares it through the Hub and scales it
+//	               under load
+//	demo channels  compares the channels of examples/channels
+//
+// It fails when something is not as it says.
 package main
 
 import (
@@ -13,31 +19,48 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
 
+// demos are the demonstrations by name, each on a stage with Hub and engine up.
+var demos = map[string]func(context.Context, *stage) error{
+	"hello":    hello,
+	"lamp":     lamp,
+	"channels": channels,
+}
+
 func main() {
 	bin := flag.String("bin", "bin", "folder with Berth's programs")
 	stopHub := flag.Bool("stop-hub", false, "stop the Hub before the first run, to see the demonstration fail")
+	plot := flag.Bool("plot", false, "with channels: write the results into docs/channels.md and docs/channels.svg")
 	flag.Parse()
+	name := "hello"
+	if flag.NArg() > 0 {
+		name = flag.Arg(0)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := demo(ctx, os.Stdout, *bin, *stopHub); err != nil {
+	if err := demo(ctx, os.Stdout, name, *bin, *stopHub, *plot); err != nil {
 		fmt.Fprintln(os.Stderr, "\ndemo failed:", err)
 		os.Exit(1)
 	}
 }
 
-func demo(ctx context.Context, out io.Writer, bin string, stopHub bool) (err error) {
+func demo(ctx context.Context, out io.Writer, name, bin string, stopHub, plot bool) (err error) {
+	if demos[name] == nil || flag.NArg() > 1 {
+		return fmt.Errorf("there is no demonstration %q", strings.Join(flag.Args(), " "))
+	}
 	if os.Geteuid() != 0 {
-		return errors.New("containers need root here: run `sudo make demo`")
+		return errors.New("containers need root here: run make demo as root")
 	}
 	s, err := newStage(out, bin)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.plot = plot
 
 	s.heading("A Hub and an engine, both throw-away")
 	if err := s.startHub(); err != nil {
@@ -53,11 +76,19 @@ func demo(ctx context.Context, out io.Writer, bin string, stopHub bool) (err err
 			return err
 		}
 	}
+	if err := demos[name](ctx, s); err != nil {
+		return err
+	}
+	s.heading("Cleaning up")
+	return nil
+}
 
+// hello is the first thing that everybody tries.
+func hello(ctx context.Context, s *stage) error {
 	s.heading("berth run hello-world")
 	begin := time.Now()
 	var seen bytes.Buffer
-	if err := s.show(ctx, io.MultiWriter(out, &seen), "run", "hello-world"); err != nil {
+	if err := s.show(ctx, io.MultiWriter(s.out, &seen), "run", "hello-world"); err != nil {
 		return err
 	}
 	s.heading("The steps that were taken, from the engine's events and the Hub's access log")
@@ -69,13 +100,12 @@ func demo(ctx context.Context, out io.Writer, bin string, stopHub bool) (err err
 	if err := s.pushBusybox(ctx); err != nil {
 		return err
 	}
-	if err := s.show(ctx, out, "run", "--rm", "busybox", "sh", "-c", shellScript); err != nil {
+	if err := s.show(ctx, s.out, "run", "--rm", "busybox", "sh", "-c", shellScript); err != nil {
 		return err
 	}
 
 	s.heading("Go on by hand")
-	fmt.Fprint(out, goOn)
-	s.heading("Cleaning up")
+	fmt.Fprint(s.out, goOn)
 	return nil
 }
 

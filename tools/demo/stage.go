@@ -25,6 +25,8 @@ type stage struct {
 	hub, daemon *program
 	hubAddr     string
 	headings    int
+	plot        bool     // write what was measured into the documentation
+	env         []string // for berth, beside what says where the engine is
 }
 
 func newStage(out io.Writer, bin string) (*stage, error) {
@@ -32,7 +34,7 @@ func newStage(out io.Writer, bin string) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range []string{"berth", "berthd", "berth-sandbox", "berth-netd", "berth-hub", "mkimage"} {
+	for _, p := range []string{"berth", "berthd", "berth-sandbox", "berth-netd", "berth-hub", "berth-build", "berth-compose", "mkimage"} {
 		if _, err := os.Stat(filepath.Join(bin, p)); err != nil {
 			return nil, fmt.Errorf("%s is missing: run `make build`", filepath.Join(bin, p))
 		}
@@ -113,7 +115,7 @@ func (s *stage) startDaemon(ctx context.Context) (err error) {
 // the user's configuration.
 func (s *stage) client(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "berth"), args...)
-	cmd.Env = append(os.Environ(), "BERTH_HOST="+s.host(), "DOCKER_HOST="+s.host(), "DOCKER_CONFIG="+filepath.Join(s.dir, "config"))
+	cmd.Env = append(append(os.Environ(), s.env...), "BERTH_HOST="+s.host(), "DOCKER_HOST="+s.host(), "DOCKER_CONFIG="+filepath.Join(s.dir, "config"))
 	return cmd
 }
 
@@ -172,9 +174,14 @@ func (s *stage) removeContainers() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ids, err := s.ask(ctx, "ps", "--all", "--quiet", "--no-trunc")
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return err
 	}
-	_, err = s.ask(ctx, append([]string{"rm", "--force"}, strings.Fields(string(ids))...)...)
+	if len(ids) > 0 {
+		if _, err := s.ask(ctx, append([]string{"rm", "--force"}, strings.Fields(string(ids))...)...); err != nil {
+			return err
+		}
+	}
+	_, err = s.ask(ctx, "network", "prune", "--force")
 	return err
 }
