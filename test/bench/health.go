@@ -91,7 +91,22 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // engineCPU is the processor time that the engine's processes have taken, with
 // that of their children that have ended.
-func engineCPU() (time.Duration, error) {
+func engineCPU() (time.Duration, error) { return processorTime(ofEngine) }
+
+// ofEngine tells whether a program is one of the engine's.
+func ofEngine(program string) bool {
+	return strings.HasPrefix(program, "berth") && program != "berth-hub"
+}
+
+// trafficCPU is the same for all that moves traffic in a measurement: the engine,
+// iperf3, and this program, which is client and server. What the kernel does for
+// packets counts for who runs when they come.
+func trafficCPU() (time.Duration, error) {
+	self := filepath.Base(os.Args[0])
+	return processorTime(func(program string) bool { return ofEngine(program) || program == "iperf3" || program == self })
+}
+
+func processorTime(counts func(program string) bool) (time.Duration, error) {
 	names, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
@@ -100,7 +115,7 @@ func engineCPU() (time.Duration, error) {
 	for _, name := range names {
 		args, err := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
 		first, _, _ := strings.Cut(string(args), "\x00")
-		if program := filepath.Base(first); err != nil || !strings.HasPrefix(program, "berth") || program == "berth-hub" {
+		if program := filepath.Base(first); err != nil || !counts(program) {
 			continue
 		}
 		data, err := os.ReadFile(name)

@@ -29,6 +29,31 @@ func publish(hostPort, port string) *container.HostConfig {
 
 const iperfPort = 5201
 
+// flow measures something for some seconds, and adds how much of it came in a
+// second, and how much for a second of processors: where others keep those busy,
+// only the latter says something.
+func flow(r *report, name, goal, unit, target string, measure func() (perSecond float64, err error)) error {
+	before, err := trafficCPU()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	v, err := measure()
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin).Seconds()
+	after, err := trafficCPU()
+	if err != nil {
+		return err
+	}
+	r.add(benchCase{name: name + " " + goal, unit: unit + "/s"}, target, v)
+	if spent := (after - before).Seconds(); spent > 0 {
+		r.add(benchCase{name: name + ", for a second of processors " + goal, unit: unit}, target, v*took/spent)
+	}
+	return nil
+}
+
 // throughput measures iperf3 between containers and the host, beside the same
 // on a host with a plain bridge and no rules; the goal is 95 %.
 func throughput(ctx context.Context, o options, own *own, r *report) error {
@@ -79,16 +104,19 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 	}
 	for range o.n {
 		for _, w := range ways {
-			c := benchCase{name: "iperf3, " + w.name + " (goal: 0.95)", unit: "Gbit/s"}
-			v, err := iperf(ctx, w.plain, w.plainTo, w.plainPort, o.limits.seconds)
-			if err != nil {
-				return err
+			for _, side := range []struct {
+				target string
+				from   *place
+				to     string
+				port   int
+			}{{"plain bridge", w.plain, w.plainTo, w.plainPort}, {own.name, w.ours, w.oursTo, w.ports}} {
+				err := flow(r, "iperf3, "+w.name, "(goal: 0.95)", "Gbit", side.target, func() (float64, error) {
+					return iperf(ctx, side.from, side.to, side.port, o.limits.seconds)
+				})
+				if err != nil {
+					return err
+				}
 			}
-			r.add(c, "plain bridge", v)
-			if v, err = iperf(ctx, w.ours, w.oursTo, w.ports, o.limits.seconds); err != nil {
-				return err
-			}
-			r.add(c, own.name, v)
 		}
 	}
 	return nil
@@ -181,13 +209,14 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 				if lasting {
 					kind = "lasting connections"
 				}
-				c := benchCase{name: "HTTP requests from another machine, " + kind + ", publish-policy " + policy + " (goal: 0.90)", unit: "/s"}
+				name := "HTTP requests from another machine, " + kind + ", publish-policy " + policy
 				for _, way := range []struct{ target, port string }{{"no container", direct}, {own.name, port}} {
-					v, err := requestsOnce(ctx, remote, "http://"+net.JoinHostPort(here, way.port)+"/", lasting, o.limits.seconds)
+					err := flow(r, name, "(goal: 0.90)", "", way.target, func() (float64, error) {
+						return requestsOnce(ctx, remote, "http://"+net.JoinHostPort(here, way.port)+"/", lasting, o.limits.seconds)
+					})
 					if err != nil {
 						return err
 					}
-					r.add(c, way.target, v)
 				}
 			}
 		}
