@@ -20,6 +20,11 @@ func newBuildx(s *Session) *cobra.Command {
 	return s.passedOn("buildx COMMAND", "Build, bake and look at images with BuildKit", 0)
 }
 
+// newManifest makes the group of commands about lists of manifests.
+func newManifest(s *Session) *cobra.Command {
+	return s.passedOn("manifest COMMAND", "Manage image manifests and manifest lists", 0, "manifest")
+}
+
 // newBake makes the command that builds several images from a file.
 func newBake(s *Session) *cobra.Command {
 	return s.passedOn("bake [OPTIONS] [TARGET...]", "Build from a file", 0, "bake")

@@ -76,6 +76,9 @@ func rootCommand(name string, isPlugin bool, docker *command.DockerCli) *cobra.C
 			f.Value = noSquash{f.Value}
 		}
 	}
+	if !isPlugin {
+		root.AddCommand(manifestCommand(docker))
+	}
 	return root
 }
 
