@@ -384,6 +384,12 @@ func TestReadingOutlivesTheRequest(t *testing.T) {
 	if h, err := r.Holding(t.Context(), "x", i); err != nil || len(h.Files) != 1 {
 		t.Errorf("got %v, %v", h, err)
 	}
+	for range joined { // as many visitors as are served at a time
+		r.join <- struct{}{}
+	}
+	if _, err := r.Holding(ctx, "x", i); !errors.Is(err, ErrReading) {
+		t.Errorf("one more: %v", err)
+	}
 }
 
 func TestInstructions(t *testing.T) {

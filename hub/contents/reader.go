@@ -31,6 +31,7 @@ type Reader struct {
 	ctx  context.Context //nolint:containedctx // of the readings, which outlive the request that began them: Close ends it
 	stop context.CancelFunc
 	busy chan struct{} // one token for each layer that is read at a time
+	join chan struct{} // one for each image whose layers are joined, which takes memory
 
 	mu      sync.Mutex
 	flights map[digest.Digest]*flight
@@ -70,6 +71,9 @@ func (l Limits) withDefaults() Limits {
 // processor busy.
 const concurrent = 2
 
+// joined is how many images' layers are joined at a time.
+const joined = 4
+
 // New makes a reader of the registry's storage. dir is its cache; it is made
 // when missing.
 func New(store distribution.Namespace, dir string, limits Limits) (*Reader, error) {
@@ -79,7 +83,7 @@ func New(store distribution.Namespace, dir string, limits Limits) (*Reader, erro
 	ctx, stop := context.WithCancel(context.Background())
 	return &Reader{
 		store: store, dir: dir, limits: limits.withDefaults(), ctx: ctx, stop: stop,
-		busy: make(chan struct{}, concurrent), flights: map[digest.Digest]*flight{},
+		busy: make(chan struct{}, concurrent), join: make(chan struct{}, joined), flights: map[digest.Digest]*flight{},
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,12 @@ func (r *Reader) Holding(ctx context.Context, repo string, image Image) (*Holdin
 	repository, err := r.repository(ctx, repo)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case r.join <- struct{}{}:
+		defer func() { <-r.join }()
+	case <-ctx.Done():
+		return nil, errors.Join(ErrReading, ctx.Err())
 	}
 	root := &node{}
 	packages := map[string][]Package{}
