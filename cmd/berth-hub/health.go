@@ -44,7 +44,7 @@ func (h *hub) check(ctx context.Context) error {
 	if err := h.db.Ping(ctx); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
-	_, err := h.registry.Driver().Stat(ctx, "/")
+	_, err := h.registry.Driver().List(ctx, "/")
 	var empty driver.PathNotFoundError
 	if err != nil && !errors.As(err, &empty) {
 		return fmt.Errorf("storage: %w", err)

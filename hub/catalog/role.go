@@ -55,7 +55,12 @@ func (s *Service) Role(ctx context.Context, by account.Principal, name string) (
 	if err != nil {
 		return None, err
 	}
-	return s.roleIn(ctx, s.db, by, r)
+	role, err := s.roleIn(ctx, s.db, by, r)
+	if err == nil && role == None && r.Name != name {
+		// A former name of what they may not know of is a free name to them.
+		return s.roleAt(ctx, s.db, by, NamespaceOf(name))
+	}
+	return role, err
 }
 
 // roleAt is somebody's role in all of a namespace.
