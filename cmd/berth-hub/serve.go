@@ -103,7 +103,7 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		ended <- server.Serve(l)
 	}()
 	fmt.Fprintf(stdout, "listening on %s\n", l.Addr())
-	h.greet(ctx, stdout)
+	h.greet(context.WithoutCancel(ctx), stdout)
 	select {
 	case err = <-ended:
 	case err = <-working:
