@@ -42,6 +42,7 @@ var limitCases = []limitCase{
 	{name: "attach", run: losslessAttach},
 	{name: "attach gone", run: goneClient},
 	{name: "net throughput", run: throughput},
+	{name: "net guard", run: guardCost},
 	{name: "net requests", run: requests("docker")},
 	{name: "net requests, policy host", run: requests("host"), args: []string{"--publish-policy", "host"}},
 	{name: "net names", run: names},
