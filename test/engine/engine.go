@@ -119,8 +119,8 @@ type Hub struct {
 }
 
 // StartHub starts a Hub that keeps its data below dir and waits until it
-// listens. listen "" means a free port.
-func StartHub(dir, listen string) (*Hub, error) {
+// listens. listen "" means a free port; args are further flags.
+func StartHub(dir, listen string, args ...string) (*Hub, error) {
 	bin, err := Bin()
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func StartHub(dir, listen string) (*Hub, error) {
 	defer r.Close()
 	access := filepath.Join(dir, "access.log")
 	p, err := start(filepath.Join(dir, "hub.log"), w, nil, filepath.Join(bin, "berth-hub"),
-		"serve", "--listen", listen, "--data", filepath.Join(dir, "hub"), "--access-log", access)
+		append([]string{"serve", "--listen", listen, "--data", filepath.Join(dir, "hub"), "--access-log", access}, args...)...)
 	w.Close()
 	if err != nil {
 		return nil, err
@@ -153,6 +153,9 @@ func StartHub(dir, listen string) (*Hub, error) {
 
 // Stop ends the Hub.
 func (h *Hub) Stop() error { return h.end(syscall.SIGTERM) }
+
+// Kill ends the Hub as a crash would.
+func (h *Hub) Kill() error { return h.end(syscall.SIGKILL) }
 
 // Daemon is a private engine. Its directories outlive Stop and Kill, so that
 // it can be started again.
