@@ -138,6 +138,8 @@ func (h *hub) tell(ctx context.Context, tx *store.Tx, c catalog.Change) error {
 	if c.Action == catalog.Delete {
 		e.Event, e.Digest = webhook.Delete, c.Previous
 	}
+	// Pages change tags without the registry, whose events wake the deliveries.
+	time.AfterFunc(time.Second, h.webhooks.Poke)
 	return h.webhooks.EmitTx(ctx, tx, all, e)
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
 
@@ -152,7 +153,7 @@ func newWorld(t *testing.T, change func(*Options)) world {
 		t.Fatal("git is needed: ", err)
 	}
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	db, err := store.Open(t.Context(), database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -530,5 +531,25 @@ func TestBadSources(t *testing.T) {
 		if (want == "") != (err != nil) || want != "" && string(got) != want {
 			t.Errorf("%s: %s, %v", text, got, err)
 		}
+	}
+}
+
+// database is the URL of an empty database for a test.
+var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+
+// TestPostgres runs what depends on the database on PostgreSQL.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	lite, n := database, 0
+	defer func() { database = lite }()
+	database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range map[string]func(*testing.T){
+		"PushBuilds":     TestPushBuilds,
+		"CancelAndLimit": TestCancelAndLimit,
+	} {
+		t.Run(name, test)
 	}
 }

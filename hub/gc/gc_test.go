@@ -22,6 +22,7 @@ import (
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -61,7 +62,7 @@ func newHub(t *testing.T) hub {
 	t.Helper()
 	dir := t.TempDir()
 	root := filepath.Join(dir, "registry")
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	db, err := store.Open(t.Context(), database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,9 +322,11 @@ func TestPushWaits(t *testing.T) {
 // TestStress pushes, mounts and deletes images that share layers from many
 // sides while collections run one after the other. The clock moves on only as
 // far as no push becomes older than the grace period.
-func TestStress(t *testing.T) {
+func TestStress(t *testing.T) { stress(t, 12) }
+
+func stress(t *testing.T, rounds int) {
 	h := newHub(t)
-	const pushers, rounds, tick = 6, 12, grace / 3
+	const pushers, tick = 6, grace / 3
 	var mu sync.Mutex
 	started := map[int]int{} // ticks at which pushes under way began
 	ticks := 0
@@ -433,5 +436,27 @@ func TestReferences(t *testing.T) {
 		if got := References([]byte(manifest)); len(got) != want {
 			t.Errorf("%s: %v", manifest, got)
 		}
+	}
+}
+
+// database is the URL of an empty database for a test.
+var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+
+// TestPostgres runs what depends on the database on PostgreSQL.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	lite, n := database, 0
+	defer func() { database = lite }()
+	database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range map[string]func(*testing.T){
+		"Collect":           TestCollect,
+		"PushWaits":         TestPushWaits,
+		"Stress":            func(t *testing.T) { stress(t, 3) },
+		"RemovedRepository": TestRemovedRepository,
+	} {
+		t.Run(name, test)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -103,7 +104,7 @@ type world struct {
 func front(t *testing.T, o *origin, change func(*Spec)) world {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	db, err := store.Open(t.Context(), database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -482,5 +483,26 @@ func TestMatch(t *testing.T) {
 	}
 	if _, err := w.Create(t.Context(), Spec{Prefix: "x", Upstream: "https://10.0.0.1"}); !errors.Is(err, errdefs.ErrPermissionDenied) {
 		t.Errorf("inside: %v", err)
+	}
+}
+
+// database is the URL of an empty database for a test.
+var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+
+// TestPostgres runs what depends on the database on PostgreSQL.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	lite, n := database, 0
+	defer func() { database = lite }()
+	database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range map[string]func(*testing.T){
+		"OneFetch": TestOneFetch,
+		"Patience": TestPatience,
+		"Match":    TestMatch,
+	} {
+		t.Run(name, test)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -47,7 +48,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
+	db, err := store.Open(t.Context(), database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,5 +318,26 @@ func TestBadPolicies(t *testing.T) {
 		if err := w.Set(t.Context(), "x", p); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// database is the URL of an empty database for a test.
+var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+
+// TestPostgres runs what depends on the database on PostgreSQL.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	lite, n := database, 0
+	defer func() { database = lite }()
+	database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range map[string]func(*testing.T){
+		"Apply":     TestApply,
+		"Immutable": TestImmutable,
+		"Untagged":  TestUntagged,
+	} {
+		t.Run(name, test)
 	}
 }

@@ -18,13 +18,14 @@ import (
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
 
 // bench is a Service on a database of its own, whose receivers are on loopback.
 func bench(t *testing.T, change func(*Options)) *Service {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
+	db, err := store.Open(t.Context(), database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,5 +319,27 @@ func TestBadHooks(t *testing.T) {
 	}
 	if err := s.Remove(t.Context(), "o", id); err != nil {
 		t.Error(err)
+	}
+}
+
+// database is the URL of an empty database for a test.
+var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+
+// TestPostgres runs what depends on the database on PostgreSQL.
+func TestPostgres(t *testing.T) {
+	server := postgres.Start(t)
+	lite, n := database, 0
+	defer func() { database = lite }()
+	database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range map[string]func(*testing.T){
+		"Delivered":  TestDelivered,
+		"TriedAgain": TestTriedAgain,
+		"Survives":   TestSurvives,
+		"BadHooks":   TestBadHooks,
+	} {
+		t.Run(name, test)
 	}
 }
