@@ -361,8 +361,10 @@ func (w *walk) webSocket(ctx context.Context, target, body, during string) strin
 	if err != nil {
 		return err.Error()
 	}
-	if _, err := ws.Write([]byte(body)); err != nil {
-		return err.Error()
+	if body != "" { // an answer without a stream may have ended by now
+		if _, err := ws.Write([]byte(body)); err != nil {
+			return err.Error()
+		}
 	}
 	w.do(during)
 	return w.read(ws, 0)

@@ -15,7 +15,7 @@ var networkParameters = []parameter{
 	networks("Ingress", ``, `"Ingress": true`, "", "This node is not a swarm manager"),
 	networks("ConfigOnly", ``, `"ConfigOnly": true`, "config={{.ConfigOnly}}", "config=true"),
 	networks("ConfigFrom", ``, `"ConfigFrom": {"Network": "nobody"}`, "", `configuration network \"nobody\" does not exist`, "ConfigFrom.Network"),
-	networks("IPAM", ``, `"IPAM": {"Driver": "nobody"}`, "", "IPAM driver nobody is not supported", "IPAM.Driver"),
+	networks("IPAM", ``, `"IPAM": {"Driver": "nobody"}`, "", "plugin nobody", "IPAM.Driver"),
 	networks("IPAM.Config", ``, `"IPAM": {"Config": [{"Subnet": "10.77.1.0/24"}]}`, "{{.IPAM.Config}}", "10.77.1.0/24", "IPAM.Config.Subnet"),
 	networks("IPAM.Config.Gateway", ``, `"IPAM": {"Config": [{"Subnet": "10.77.1.0/24", "Gateway": "10.77.1.77"}]}`, "{{.IPAM.Config}}", "10.77.1.77"),
 	networks("IPAM.Config.IPRange", ``, `"IPAM": {"Config": [{"Subnet": "10.77.1.0/24", "IPRange": "10.77.1.128/25"}]}`, "{{.IPAM.Config}}", "10.77.1.128/25"),
