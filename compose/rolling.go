@@ -82,6 +82,9 @@ func (r *rolling) ContainerStop(ctx context.Context, id string, o client.Contain
 		x.stop = o
 		return client.ContainerStopResult{}, nil
 	}
+	if err := r.left(ctx, id); err != nil {
+		return client.ContainerStopResult{}, err
+	}
 	return r.APIClient.ContainerStop(ctx, id, o)
 }
 
@@ -92,7 +95,7 @@ func (r *rolling) ContainerRemove(ctx context.Context, id string, o client.Conta
 		return r.APIClient.ContainerRemove(ctx, id, o)
 	}
 	x.remove = o
-	_, err := r.APIClient.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: x.name + "-replaced-" + x.old[:12]})
+	_, err := r.APIClient.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: x.name + leftMark + x.old[:12]})
 	return client.ContainerRemoveResult{}, err
 }
 
