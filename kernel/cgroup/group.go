@@ -202,6 +202,9 @@ func (g *Group) make(reuse bool) (err error) {
 func (g *Group) isCpuset(dir string) bool { return g.dirs["cpuset"] == dir }
 
 func (g *Group) set(c *cgroups.Resources) error {
+	if g.host.mode == V2 && !c.SkipDevices {
+		defer keepMemlock()()
+	}
 	// What a v1 hierarchy lacks is refused by the library with the
 	// controller's name.
 	if g.unit != nil {
