@@ -59,14 +59,12 @@ func optionalArg(cmd *cobra.Command, args []string) error {
 	return argsError(cmd, "requires at most 1 argument")
 }
 
-// rangeArgs accepts from one to high arguments.
-func rangeArgs(high int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) >= 1 && len(args) <= high {
-			return nil
-		}
-		return argsError(cmd, fmt.Sprintf("requires at least 1 and at most %d %s", high, arguments(high)))
+// oneOrTwoArgs accepts one argument or two.
+func oneOrTwoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 || len(args) == 2 {
+		return nil
 	}
+	return argsError(cmd, "requires at least 1 and at most 2 arguments")
 }
 
 func arguments(n int) string {

@@ -19,7 +19,7 @@ func newCommit(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]",
 		Short:       "Create a new image from a container's changes",
-		Args:        rangeArgs(2),
+		Args:        oneOrTwoArgs,
 		Annotations: callable(0, "container commit", "commit"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("pause") {

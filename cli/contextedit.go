@@ -114,7 +114,7 @@ func newContextUpdate(s *Session) *cobra.Command {
 func newContextExport(s *Session) *cobra.Command {
 	return &cobra.Command{
 		Use: "export [OPTIONS] CONTEXT [FILE|-]", Short: "Export a context to a tar archive FILE or a tar stream on STDOUT.",
-		Args: rangeArgs(2), ValidArgsFunction: s.completeContexts(1),
+		Args: oneOrTwoArgs, ValidArgsFunction: s.completeContexts(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := contexts.ValidName(args[0]); err != nil {
 				return err

@@ -20,10 +20,14 @@ func TestDebugRun(t *testing.T) {
 		root    string
 	}{
 		{want: "--rm --interactive --pid container:0123 --network container:0123 --cap-add SYS_PTRACE -- busybox sh", root: "/proc/1/root"},
-		{host: container.HostConfig{PidMode: "host", UsernsMode: "host"}, flags: debugFlags{image: "tools:1", privileged: true}, command: []string{"ps", "-ef"},
-			want: "--rm --interactive --pid host --network container:0123 --cap-add SYS_PTRACE --userns host --privileged -- tools:1 ps -ef", root: "/proc/77/root"},
-		{host: container.HostConfig{PidMode: "container:9", IpcMode: "shareable"}, flags: debugFlags{user: "1:2", env: []string{"A=b c"}},
-			want: "--rm --interactive --pid container:9 --network container:0123 --cap-add SYS_PTRACE --ipc container:0123 --user 1:2 --env A=b c -- busybox sh", root: "/proc/PID/root of its process"},
+		{
+			host: container.HostConfig{PidMode: "host", UsernsMode: "host"}, flags: debugFlags{image: "tools:1", privileged: true}, command: []string{"ps", "-ef"},
+			want: "--rm --interactive --pid host --network container:0123 --cap-add SYS_PTRACE --userns host --privileged -- tools:1 ps -ef", root: "/proc/77/root",
+		},
+		{
+			host: container.HostConfig{PidMode: "container:9", IpcMode: "shareable"}, flags: debugFlags{user: "1:2", env: []string{"A=b c"}},
+			want: "--rm --interactive --pid container:9 --network container:0123 --cap-add SYS_PTRACE --ipc container:0123 --user 1:2 --env A=b c -- busybox sh", root: "/proc/PID/root of its process",
+		},
 	} {
 		got, err := debugRun(target(c.host), &c.flags, c.command)
 		if err != nil || strings.Join(got, " ") != c.want {

@@ -23,7 +23,7 @@ func newImport(s *Session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "import [OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
 		Short:       "Import the contents from a tarball to create a filesystem image",
-		Args:        rangeArgs(2),
+		Args:        oneOrTwoArgs,
 		Annotations: callable(0, "image import", "import"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.importImage(cmd.Context(), args[0], append(args, "")[1], o)

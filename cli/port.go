@@ -17,7 +17,7 @@ func newPort(s *Session) *cobra.Command {
 	return &cobra.Command{
 		Use:         "port CONTAINER [PRIVATE_PORT[/PROTO]]",
 		Short:       "List port mappings or a specific mapping for the container",
-		Args:        rangeArgs(2),
+		Args:        oneOrTwoArgs,
 		Annotations: callable(0, "container port", "port"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return s.port(cmd.Context(), args[0], append(args, "")[1])

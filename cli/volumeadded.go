@@ -62,7 +62,7 @@ func newVolumeSnapshot(s *Session) *cobra.Command {
 		Use:   "snapshot [OPTIONS] VOLUME [SNAPSHOT]",
 		Short: "Keep the files of a volume as they are now",
 		Long:  "Keep the files of a volume as they are now, under a name; without one, it is made of the time. Snapshots go with their volume.",
-		Args:  rangeArgs(2),
+		Args:  oneOrTwoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := url.Values{"snapshot": args[1:]}
 			path := volumePath(args[0], "snapshots")

@@ -108,7 +108,7 @@ func (p *program) run(args []string) (int, error) {
 	all := verbs()
 	i := slices.IndexFunc(all, func(v *verb) bool { return v.name == args[0] })
 	if i < 0 {
-		return 3, fmt.Errorf("No help topic for '%s'", args[0]) //nolint:staticcheck // runc's words
+		return 3, fmt.Errorf("No help topic for '%s'", args[0])
 	}
 	v := all[i]
 	if err := p.privileged(v.name); err != nil {
@@ -129,7 +129,7 @@ func (p *program) run(args []string) (int, error) {
 	args = args[1:]
 	rest, err := v.parse(f, args)
 	if err != nil {
-		return parseStatus(err), nil //nolint:nilerr // the package has said what is wrong
+		return parseStatus(err), nil
 	}
 	if n := len(rest); n < v.min || v.max >= 0 && n > v.max {
 		verbUsage(v, f)

@@ -119,9 +119,21 @@ func testFirstRun(t *testing.T, w *world) {
 
 func testNames(t *testing.T, w *world) {
 	for _, n := range []NewUser{
-		{Name: "a"}, {Name: "Ann"}, {Name: "../x"}, {Name: "a/b"}, {Name: "a b"}, {Name: "a+b"}, {Name: "-a"}, {Name: "library"},
-		{Name: strings.Repeat("a", 65)}, {Name: "x' OR '1'='1"}, {Name: "carl", Password: "short"}, {Name: "carl", Password: "carl is my name"},
-		{Name: "carl", Password: strings.Repeat("x", 257)}, {Name: "carl", Email: "x\r\nBcc: y@z"}, {Name: "carl", Email: "A <a@b.c>"},
+		{Name: "a"},
+		{Name: "Ann"},
+		{Name: "../x"},
+		{Name: "a/b"},
+		{Name: "a b"},
+		{Name: "a+b"},
+		{Name: "-a"},
+		{Name: "library"},
+		{Name: strings.Repeat("a", 65)},
+		{Name: "x' OR '1'='1"},
+		{Name: "carl", Password: "short"},
+		{Name: "carl", Password: "carl is my name"},
+		{Name: "carl", Password: strings.Repeat("x", 257)},
+		{Name: "carl", Email: "x\r\nBcc: y@z"},
+		{Name: "carl", Email: "A <a@b.c>"},
 	} {
 		if n.Password == "" {
 			n.Password = password

@@ -20,8 +20,10 @@ func TestBrowser(t *testing.T) {
 	}
 	b.quiet()
 	h.scenery()
-	for _, path := range []string{"/", "/search?q=web", "/r/ada/web", "/r/ada/web/-/tags", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/tags/1.1/files",
-		"/r/ada/web/-/compare?from=1.0&to=1.1", "/r/ada/web/-/history", "/u/ada", "/signin", "/signup"} {
+	for _, path := range []string{
+		"/", "/search?q=web", "/r/ada/web", "/r/ada/web/-/tags", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/tags/1.1/files",
+		"/r/ada/web/-/compare?from=1.0&to=1.1", "/r/ada/web/-/history", "/u/ada", "/signin", "/signup",
+	} {
 		b.open(path)
 		b.quiet()
 		b.size(390, 800)
@@ -34,9 +36,11 @@ func TestBrowser(t *testing.T) {
 	b.see("Nothing here")
 	b.quiet("404")
 	b.signIn("ada")
-	for _, path := range []string{"/", "/account", "/account/tokens", "/account/security", "/account/sessions", "/account/audit", "/admin", "/admin/audit", "/admin/storage", "/new", "/orgs/new",
+	for _, path := range []string{
+		"/", "/account", "/account/tokens", "/account/security", "/account/sessions", "/account/audit", "/admin", "/admin/audit", "/admin/storage", "/new", "/orgs/new",
 		"/u/ada", "/u/ada/-/robots", "/u/ada/-/audit", "/u/harbour", "/u/harbour/-/members", "/u/harbour/-/teams", "/u/harbour/-/teams/crew", "/u/harbour/-/robots", "/u/harbour/-/settings",
-		"/r/ada/web/-/settings", "/r/ada/web/-/settings/access", "/r/ada/web/-/settings/webhooks", "/r/ada/web/-/settings/retention", "/r/ada/web/-/settings/builds", "/r/ada/web/-/builds", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/history"} {
+		"/r/ada/web/-/settings", "/r/ada/web/-/settings/access", "/r/ada/web/-/settings/webhooks", "/r/ada/web/-/settings/retention", "/r/ada/web/-/settings/builds", "/r/ada/web/-/builds", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/history",
+	} {
 		b.open(path)
 		b.quiet()
 	}

@@ -94,8 +94,10 @@ func TestLiveLog(t *testing.T) {
 func TestBuildSettings(t *testing.T) {
 	h := fill(t)
 	b, at := h.signedIn("ada"), "/r/ada/web/-/settings/builds"
-	rule := []string{"on", "branch", "pattern", "main", "context", "", "file", "", "tags", "latest {sha}", "parameters", "A=1\r\nB=x=y\r\n",
-		"on", "tag", "pattern", "", "context", "", "file", "", "tags", "", "parameters", ""}
+	rule := []string{
+		"on", "branch", "pattern", "main", "context", "", "file", "", "tags", "latest {sha}", "parameters", "A=1\r\nB=x=y\r\n",
+		"on", "tag", "pattern", "", "context", "", "file", "", "tags", "", "parameters", "",
+	}
 	resp, body := b.submit(at, append([]string{"kind", "git", "url", "https://git.example.org/web.git", "engine", "builder"}, rule...)...)
 	if resp.StatusCode != http.StatusOK || !strings.Contains(text(body), "Secret of the hook") {
 		t.Fatalf("%d %s", resp.StatusCode, text(body))

@@ -260,8 +260,11 @@ func (h *hub) scenery() {
 	_, err = h.accounts.CreateTeam(ctx, h.admin, "harbour", "crew", "Who keeps things running")
 	h.must(err)
 	for i, r := range []struct{ name, about string }{
-		{"harbour/mariadb", "MariaDB on Debian, with backups by a label"}, {"harbour/mosquitto", "An MQTT broker of five megabytes"}, {"harbour/proxy", "Reverse proxy that reads its routes from labels"},
-		{"ada/notes", "Notes that stay on your own machine"}, {"grace/compiler", "A compiler for a language nobody has heard of yet"},
+		{"harbour/mariadb", "MariaDB on Debian, with backups by a label"},
+		{"harbour/mosquitto", "An MQTT broker of five megabytes"},
+		{"harbour/proxy", "Reverse proxy that reads its routes from labels"},
+		{"ada/notes", "Notes that stay on your own machine"},
+		{"grace/compiler", "A compiler for a language nobody has heard of yet"},
 	} {
 		repo := h.repo(h.admin, r.name, true)
 		h.must(h.catalog.SetText(ctx, h.admin, r.name, r.about, ""))

@@ -10,8 +10,10 @@ import (
 func TestRetention(t *testing.T) {
 	h := fill(t)
 	b, at := h.signedIn("ada"), "/r/ada/web/-/settings/retention"
-	rule := []string{"tags", "", "except", "latest", "last", "1", "days", "", "pulled", "", "untagged", "", "immutable", "v*",
-		"tags", "", "except", "", "last", "", "days", "", "pulled", ""}
+	rule := []string{
+		"tags", "", "except", "latest", "last", "1", "days", "", "pulled", "", "untagged", "", "immutable", "v*",
+		"tags", "", "except", "", "last", "", "days", "", "pulled", "",
+	}
 	resp, body := b.submit(at, append([]string{"do", "preview"}, rule...)...)
 	if got := text(body); resp.StatusCode != http.StatusOK || !strings.Contains(got, "1 thing would go") || !strings.Contains(got, "goes") || !strings.Contains(got, "stays") {
 		t.Errorf("preview: %d %s", resp.StatusCode, got)

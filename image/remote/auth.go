@@ -177,7 +177,7 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 // that serves several registries would else give one of them, with the user's
 // password, a token for another's repositories.
 func withoutScope(responses []*http.Response, c auth.Challenge) []*http.Response {
-	last := *responses[len(responses)-1] //nolint:bodyclose // who made the request closes it
+	last := *responses[len(responses)-1]
 	last.Header = last.Header.Clone()
 	delete(c.Parameters, "scope")
 	var params []string

@@ -37,7 +37,10 @@ func (r *Root) Events(ctx context.Context, id string, interval time.Duration, te
 	}
 	listening := make(chan error, 1)
 	go func() { listening <- watcher.Run(ctx) }()
-	defer func() { cancel(); _ = <-listening }()
+	defer func() {
+		cancel()
+		<-listening
+	}()
 	seen, err := g.OOMKills() // of those, who asked before has heard
 	if err != nil {
 		return err

@@ -120,7 +120,9 @@ func (h *buildHub) push(t *testing.T, dir string, files map[string]string) hubBu
 		}
 	}
 	for _, args := range [][]string{
-		{"init", "-q"}, {"add", "-A"}, {"commit", "-qm", "change"},
+		{"init", "-q"},
+		{"add", "-A"},
+		{"commit", "-qm", "change"},
 		{"push", "-q", "http://ann:" + h.secret + "@" + h.Addr + "/git/ann/app.git", "HEAD:main"},
 	} {
 		c := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=ann", "-c", "user.email=ann@example.com", "-c", "http.proxy="}, args...)...)

@@ -54,26 +54,26 @@ func networks(member, without, with, shown, want string, inner ...string) parame
 }
 
 var endpointParameters = []parameter{
-	connects("Container", ``, ``, "", "404"),
-	connects("EndpointConfig", ``, `"Aliases": ["walked"]`, "{{.NetworkSettings.Networks.walknet.Aliases}}", "walked", "EndpointConfig.Aliases"),
-	connects("EndpointConfig.IPAMConfig", ``, `"IPAMConfig": {"IPv4Address": "10.77.2.77"}`, "{{.NetworkSettings.Networks.walknet.IPAddress}}", "10.77.2.77", "EndpointConfig.IPAMConfig.IPv4Address"),
-	connects("EndpointConfig.IPAMConfig.IPv6Address", ``, `"IPAMConfig": {"IPv6Address": "fd77::77"}`, "{{.NetworkSettings.Networks.walknet.GlobalIPv6Address}}", "fd77::77"),
-	connects("EndpointConfig.IPAMConfig.LinkLocalIPs", ``, `"IPAMConfig": {"LinkLocalIPs": ["169.254.7.7"]}`, "{{.NetworkSettings.Networks.walknet.IPAMConfig}}", "169.254.7.7"),
-	connects("EndpointConfig.Links", ``, `"Links": ["runs:walked"]`, "{{.NetworkSettings.Networks.walknet.Links}}", "runs:walked"),
-	connects("EndpointConfig.MacAddress", ``, `"MacAddress": "02:00:00:00:00:77"`, "{{.NetworkSettings.Networks.walknet.MacAddress}}", "02:00:00:00:00:77"),
-	connects("EndpointConfig.DriverOpts", ``, `"DriverOpts": {"com.docker.network.endpoint.ifname": "walk0"}`, "{{.NetworkSettings.Networks.walknet.DriverOpts}}", "walk0"),
-	connects("EndpointConfig.GwPriority", ``, `"GwPriority": 77`, "{{.NetworkSettings.Networks.walknet.GwPriority}}", "77"),
+	connects("Container", ``, "", "404"),
+	connects("EndpointConfig", `"Aliases": ["walked"]`, "{{.NetworkSettings.Networks.walknet.Aliases}}", "walked", "EndpointConfig.Aliases"),
+	connects("EndpointConfig.IPAMConfig", `"IPAMConfig": {"IPv4Address": "10.77.2.77"}`, "{{.NetworkSettings.Networks.walknet.IPAddress}}", "10.77.2.77", "EndpointConfig.IPAMConfig.IPv4Address"),
+	connects("EndpointConfig.IPAMConfig.IPv6Address", `"IPAMConfig": {"IPv6Address": "fd77::77"}`, "{{.NetworkSettings.Networks.walknet.GlobalIPv6Address}}", "fd77::77"),
+	connects("EndpointConfig.IPAMConfig.LinkLocalIPs", `"IPAMConfig": {"LinkLocalIPs": ["169.254.7.7"]}`, "{{.NetworkSettings.Networks.walknet.IPAMConfig}}", "169.254.7.7"),
+	connects("EndpointConfig.Links", `"Links": ["runs:walked"]`, "{{.NetworkSettings.Networks.walknet.Links}}", "runs:walked"),
+	connects("EndpointConfig.MacAddress", `"MacAddress": "02:00:00:00:00:77"`, "{{.NetworkSettings.Networks.walknet.MacAddress}}", "02:00:00:00:00:77"),
+	connects("EndpointConfig.DriverOpts", `"DriverOpts": {"com.docker.network.endpoint.ifname": "walk0"}`, "{{.NetworkSettings.Networks.walknet.DriverOpts}}", "walk0"),
+	connects("EndpointConfig.GwPriority", `"GwPriority": 77`, "{{.NetworkSettings.Networks.walknet.GwPriority}}", "77"),
 }
 
 // connects is the row of a member of the request to join a network.
-func connects(member, without, with, shown, want string, inner ...string) parameter {
+func connects(member, with, shown, want string, inner ...string) parameter {
 	const path = "POST /networks/{id}/connect body "
 	body := func(set string) string {
 		return `/networks/walknet/connect {"Container": "xx", "EndpointConfig": {` + set + `}}`
 	}
 	p := parameter{
 		of: path + member, before: "berth network create --ipv6 --subnet 10.77.2.0/24 --subnet fd77::/64 walknet\n" + runX + "busybox sleep 1000",
-		without: body(without), with: body(with), want: want,
+		without: body(""), with: body(with), want: want,
 	}
 	if member == "Container" {
 		p.with = `/networks/walknet/connect {"Container": "nobody"}`
