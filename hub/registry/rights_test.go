@@ -334,7 +334,7 @@ func TestPublicAndRenamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, err := w.catalog.History(ctx, c, "1", 0); err != nil || len(h) != 2 || h[0].Previous == "" && h[1].Previous == "" {
+	if h, err := w.catalog.History(ctx, c, "1", 0); err != nil || len(h) != 2 || h[0].Previous == "" || h[1].Previous != "" {
 		t.Errorf("%+v, %v", h, err)
 	}
 	if err := w.catalog.FlushPulls(ctx); err != nil {

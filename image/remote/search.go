@@ -20,9 +20,6 @@ const maxTerm = 255
 // Docker Hub, and Berth's, still answer: InvalidArgument for a bad term, errors
 // without kind where a registry has no such search.
 func (c *Client) Search(ctx context.Context, r Registries, term string, limit int, auth *registry.AuthConfig) ([]registry.SearchResult, error) {
-	if term == "" || len(term) > maxTerm {
-		return nil, fmt.Errorf("invalid search term %q: 1 to %d characters: %w", term, maxTerm, errdefs.ErrInvalidArgument)
-	}
 	if limit < 1 || limit > 100 {
 		return nil, fmt.Errorf("limit %d is outside the range of [1, 100]: %w", limit, errdefs.ErrInvalidArgument)
 	}
@@ -34,6 +31,9 @@ func (c *Client) Search(ctx context.Context, r Registries, term string, limit in
 	}
 	if domain == dockerHub {
 		term = strings.TrimPrefix(term, "library/")
+	}
+	if term == "" || len(term) > maxTerm {
+		return nil, fmt.Errorf("invalid search term %q: 1 to %d characters: %w", term, maxTerm, errdefs.ErrInvalidArgument)
 	}
 	hosts, err := r.hosts(ctx, c, domain, auth)
 	if err != nil {
