@@ -54,13 +54,14 @@ type Options struct {
 
 // Store is the image store. Its methods may be called from several goroutines.
 type Store struct {
-	db     *store.DB
-	client *remote.Client
-	puller *pull.Puller
-	pusher *push.Pusher
-	events *event.Bus
-	log    *slog.Logger
-	work   sync.WaitGroup // pulls and deferred removals
+	db      *store.DB
+	client  *remote.Client
+	puller  *pull.Puller
+	pusher  *push.Pusher
+	events  *event.Bus
+	log     *slog.Logger
+	work    sync.WaitGroup // pulls and deferred removals
+	tending sync.WaitGroup // what goes on until Close
 
 	// write serialises changes of names, so that each is a decision and its
 	// transaction in one. It is taken before mu.
@@ -110,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		closing: closing, close: cancel, registries: o.Registries, policy: o.Policy,
 		pulls: map[string]*sharedPull{}, active: map[string]bool{}, holders: map[*holder]struct{}{}, chains: map[digest.Digest]*chain{},
 	}
-	s.work.Go(func() { s.tend(o.CompactAfter) })
+	s.tending.Go(func() { s.tend(o.CompactAfter) })
 	return s, nil
 }
 
@@ -129,6 +130,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	s.tending.Wait()
 	s.saveUses()
 	s.client.Close()
 	return s.db.Close()

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -267,12 +268,35 @@ func (c *container) serveUDP(port int, name string) {
 	}()
 }
 
+// called are the UDP flows that there were; the mutex is for tests that call
+// from several goroutines.
+var (
+	called   = map[string]bool{}
+	calledMu sync.Mutex
+)
+
+// firstCall tells whether a connection is not a UDP flow that there was: it would
+// go on where that led to, for as long as such flows are remembered.
+func firstCall(c net.Conn) bool {
+	flow := c.LocalAddr().String() + " " + c.RemoteAddr().String()
+	calledMu.Lock()
+	defer calledMu.Unlock()
+	before := called[flow]
+	called[flow] = c.LocalAddr().Network() == "udp"
+	return !before
+}
+
 // call connects from a namespace (nil: the host's) and returns the answer.
 func call(f *os.File, network, address string, wait time.Duration) (string, error) {
 	var c net.Conn
 	dial := func() (err error) {
-		c, err = net.DialTimeout(network, address, wait)
-		return err
+		for {
+			c, err = net.DialTimeout(network, address, wait)
+			if err != nil || firstCall(c) {
+				return err
+			}
+			c.Close()
+		}
 	}
 	var err error
 	if f == nil {

@@ -11,7 +11,6 @@ import (
 
 	kflate "github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
-	"github.com/klauspost/pgzip"
 )
 
 // Recipe says how a tar becomes a blob.
@@ -110,11 +109,7 @@ func (r Recipe) packer(w io.Writer, procs int) (io.WriteCloser, error) {
 	}
 	switch r.Kind {
 	case parallel:
-		z, err := pgzip.NewWriterLevel(&skipping{w: w, left: pgzipHead}, r.Level)
-		if err != nil {
-			return nil, err
-		}
-		return z, z.SetConcurrency(pgzipBlock, procs)
+		return newBlocks(w, r.Level, procs)
 	case standard:
 		f, err := flate.NewWriter(w, r.Level)
 		return &member{WriteCloser: f, out: w, crc: crc32.NewIEEE()}, err

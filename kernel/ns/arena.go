@@ -21,13 +21,15 @@ type pointer struct{ at, to offset }
 
 // put adds values, which hold no pointers of Go's, and returns where they are.
 func put[T any](a *arena, values []T) offset {
+	return a.add(unsafe.Pointer(unsafe.SliceData(values)), len(values)*int(unsafe.Sizeof(*new(T))))
+}
+
+// add is put of what is in memory; apart, so that it is compiled once.
+func (a *arena) add(values unsafe.Pointer, size int) offset {
 	const align = 8
 	a.data = append(a.data, make([]byte, -len(a.data)&(align-1))...)
 	at := offset(len(a.data))
-	if len(values) > 0 {
-		size := len(values) * int(unsafe.Sizeof(values[0]))
-		a.data = append(a.data, unsafe.Slice((*byte)(unsafe.Pointer(&values[0])), size)...)
-	}
+	a.data = append(a.data, unsafe.Slice((*byte)(values), size)...)
 	return at
 }
 

@@ -104,7 +104,7 @@ func restricting(t *testing.T, sealed bool) (pid string, goOn func()) {
 	s.Find()
 	ended := make(chan error, 1)
 	go func() {
-		_, _, err := Spawn(&SpawnSpec{Script: s, Sealed: sealed, Files: []*os.File{stdin, null, null}})
+		_, _, err := Spawn(&SpawnSpec{Script: s, Seal: sealer(sealed), Files: []*os.File{stdin, null, null}})
 		ended <- err
 	}()
 	return reading(t), func() {

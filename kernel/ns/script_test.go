@@ -14,6 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// sealer is the way to have a script done in a sealed program, or not.
+func sealer(sealed bool) Sealer {
+	if sealed {
+		return Trampoline
+	}
+	return nil
+}
+
 // perform spawns s with its output connected, and returns that.
 func perform(t *testing.T, s *Script, sealed bool) (string, error) {
 	t.Helper()
@@ -27,7 +35,7 @@ func perform(t *testing.T, s *Script, sealed bool) (string, error) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	pid, pidfd, err := Spawn(&SpawnSpec{Script: s, Sealed: sealed, Setsid: true, Files: []*os.File{null, w, null}})
+	pid, pidfd, err := Spawn(&SpawnSpec{Script: s, Seal: sealer(sealed), Setsid: true, Files: []*os.File{null, w, null}})
 	w.Close()
 	if err != nil {
 		return "", err

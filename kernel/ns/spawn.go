@@ -24,11 +24,11 @@ type SpawnSpec struct {
 	// Script, when set, is done instead of executing Exe. Twice and Empty are of
 	// no use with it.
 	Script *Script
-	// Sealed has the script done by a program of its own in sealed memory, and not
-	// by a copy of the caller, for callers whose program is a file of the host's.
-	// ErrUnsupported where there is none for this processor. Unshare, Twice and
-	// Root are of no use with it.
-	Sealed bool
+	// Seal, when set, is Trampoline: the script is done by a program of its own in
+	// sealed memory, and not by a copy of the caller, for callers whose program is
+	// a file of the host's. ErrUnsupported where there is none for this processor.
+	// Unshare, Twice and Root are of no use with it.
+	Seal Sealer
 	// Files are the process's descriptors 0 to n-1. It gets no others, except
 	// for Empty.
 	Files []*os.File
@@ -327,7 +327,7 @@ func (s *SpawnSpec) child() (*child, error) {
 	}
 	c.nofile = s.Nofile
 	if s.byTrampoline() {
-		return c, s.seal(c)
+		return c, s.Seal(s, c)
 	}
 	return c, nil
 }
@@ -345,9 +345,13 @@ type stepCall struct {
 	step uint32
 }
 
-// seal makes the trampoline. What the child does by itself otherwise comes before
-// the script: it has its streams, the report behind them, and what to join.
-func (s *SpawnSpec) seal(c *child) (err error) {
+// A Sealer makes the program that does a script. It is a value so that programs
+// without use for Trampoline do not carry it: berth-sandbox is to be small.
+type Sealer func(*SpawnSpec, *child) error
+
+// Trampoline is the one Sealer. What the child does by itself otherwise comes
+// before the script: it has its streams, the report behind them, and what to join.
+func Trampoline(s *SpawnSpec, c *child) (err error) {
 	var first []stepCall
 	add := func(step, number uintptr, args ...any) {
 		first = append(first, stepCall{*new(Script).do(number, args...), uint32(step)})

@@ -155,7 +155,7 @@ func (c *Container) enter(o *ExecOptions) (_ *stage.Process, err error) {
 // out a program of ours and most of the time; else by a stage, which also says
 // what is wrong.
 func (c *Container) begin(e *stage.Entry, program string) (*stage.Process, error) {
-	e.Unsealed = true
+	e.Seal = ns.Trampoline
 	if p := stage.EnterDirectly(e); p != nil {
 		return p, nil
 	}

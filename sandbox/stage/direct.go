@@ -48,7 +48,7 @@ func direct(e *Entry) *Process {
 	if err != nil {
 		return nil
 	}
-	if p.spawn(e, &ns.SpawnSpec{Script: script, Sealed: e.Unsealed, Files: streams, Setsid: true, Nofile: e.Nofile}, kinds) != nil {
+	if p.spawn(e, &ns.SpawnSpec{Script: script, Seal: e.Seal, Files: streams, Setsid: true, Nofile: e.Nofile}, kinds) != nil {
 		return nil
 	}
 	p.Warnings = s.warnings

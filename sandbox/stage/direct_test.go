@@ -40,7 +40,10 @@ func (b *box) enterBy(isDirect bool, p *specs.Process, stdin *os.File) (out stri
 	defer r.Close()
 	entry := &Entry{
 		Pid: b.process.Pid, PidFD: b.process.PidFD, Groups: b.config.CgroupDirs, Order: order,
-		Stdin: stdin, Stdout: w, Stderr: w, Direct: isDirect, Unsealed: isDirect && b.unsealed,
+		Stdin: stdin, Stdout: w, Stderr: w, Direct: isDirect,
+	}
+	if isDirect && b.unsealed {
+		entry.Seal = ns.Trampoline
 	}
 	if a := p.ExecCPUAffinity; a != nil {
 		entry.CPUs = a.Initial
@@ -73,7 +76,7 @@ func (b *box) enterBy(isDirect bool, p *specs.Process, stdin *os.File) (out stri
 var trampolines = map[bool][]bool{true: {false, true}, false: {false}}[runtime.GOARCH == "amd64"]
 
 // volatile is what differs between two processes that are the same.
-var volatile = regexp.MustCompile(`^(Pid|Tgid|PPid|NStgid|NSpid|NSpgid|NSsid|Vm.*|Hugetlb.*|Rss.*|.*ctxt_switches|Threads|SigQ|FDSize|Cpus_.*)$`)
+var volatile = regexp.MustCompile(`^(State|Pid|Tgid|PPid|NStgid|NSpid|NSpgid|NSsid|Vm.*|Hugetlb.*|Rss.*|.*ctxt_switches|Threads|SigQ|FDSize|Cpus_.*)$`)
 
 // told returns all that the probe tells of its process.
 func (b *box) told(isDirect bool, p *specs.Process, stdin *os.File) string {

@@ -49,9 +49,10 @@ type Entry struct {
 	// Direct lets the program run when Enter returns, if it is an order as most
 	// are. The caller's own program must be sealed, as the stage's is.
 	Direct bool
-	// Unsealed, for EnterDirectly: the caller's program is a file of the host's. No
-	// copy of it joins the container, but a trampoline in sealed memory.
-	Unsealed bool
+	// Seal, for EnterDirectly, is ns.Trampoline where the caller's program is a file
+	// of the host's: no copy of it joins the container, but a program in sealed
+	// memory.
+	Seal ns.Sealer
 }
 
 // PrepareEntry checks how a further process of a container is to be, and makes
