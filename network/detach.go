@@ -44,6 +44,9 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 	for i := range r.Endpoints {
 		e := &r.Endpoints[i]
 		errs = append(errs, m.part(ctx, nil, e), m.forget(e))
+		if e.HostLink != "" {
+			m.lingering.add(e.HostLink)
+		}
 		m.announce(events.ActionDisconnect, id, e)
 	}
 	if err := errors.Join(errs...); err != nil {

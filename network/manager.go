@@ -81,25 +81,26 @@ type NetdOptions struct {
 // Manager connects containers. Its methods may be called from several
 // goroutines.
 type Manager struct {
-	log     *slog.Logger
-	events  *event.Bus
-	o       Options
-	owner   string // of links, as their alias says
-	conn    *netlink.Conn
-	host    *netlink.Around // under making
-	home    *segment        // the default network
-	pool    *bridge.Pool
-	table   *nft.Table
-	guard   guard
-	ports   *ports.Keeper
-	apart   []string
-	apart6  []string
-	policy  Policy
-	defs    definitions
-	local   ipam.Area         // of IPv6 subnets
-	fixed   map[string]string // id of the networks host and none
-	created time.Time
-	alive   func(execRoot string) bool
+	log       *slog.Logger
+	events    *event.Bus
+	o         Options
+	owner     string // of links, as their alias says
+	conn      *netlink.Conn
+	host      *netlink.Around // under making
+	home      *segment        // the default network
+	pool      *bridge.Pool
+	lingering lingering
+	table     *nft.Table
+	guard     guard
+	ports     *ports.Keeper
+	apart     []string
+	apart6    []string
+	policy    Policy
+	defs      definitions
+	local     ipam.Area         // of IPv6 subnets
+	fixed     map[string]string // id of the networks host and none
+	created   time.Time
+	alive     func(execRoot string) bool
 
 	making sync.Mutex // held while a network is made or removed
 
@@ -252,6 +253,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { m.pool.Run(ctx) })
 	wg.Go(func() { m.ports.Run(ctx) })
+	wg.Go(func() { m.sweep(ctx) })
 	wg.Go(func() {
 		if err := netlink.WatchRules(ctx, m.table.Name(), m.repair); err != nil {
 			m.log.Error("watch the firewall", "error", err)
