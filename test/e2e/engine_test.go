@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ func newDaemon(t *testing.T, args ...string) *engine.Daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	settle(t)
 	before := hostState(t)
 	d := engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + hub.Addr}, args...)...)
 	t.Cleanup(func() { finish(t, d, before) })
@@ -97,14 +99,36 @@ func hostState(t *testing.T, roots ...string) leak.State {
 // compared before and after a story that must leave nothing.
 func idle(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
+	settle(t)
+	return engineState(t, d)
+}
+
+func engineState(t *testing.T, d *engine.Daemon) leak.State {
+	t.Helper()
 	return hostState(t, d.DataRoot(), d.ExecRoot())
+}
+
+// settle waits until no link comes or goes: those of containers that are gone
+// vanish in the background, and must not be taken for such as have to stay.
+func settle(t *testing.T) {
+	t.Helper()
+	var before []string
+	for same := 0; same < 10; time.Sleep(20 * time.Millisecond) {
+		now, err := filepath.Glob("/sys/class/net/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same++; !slices.Equal(now, before) {
+			before, same = now, 0
+		}
+	}
 }
 
 // noLeak fails when the host or the engine's folders differ from before.
 func noLeak(t *testing.T, d *engine.Daemon, before leak.State) {
 	t.Helper()
 	eventually(t, "nothing to be left behind", func() []string {
-		return leak.Diff(before, idle(t, d))
+		return leak.Diff(before, engineState(t, d))
 	})
 }
 

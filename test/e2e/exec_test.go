@@ -61,7 +61,7 @@ func execIn(ctx context.Context, c *moby.Client, id string, cmd ...string) (stri
 // has ended are found at the end of the test.
 func settled(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
-	s := idle(t, d)
+	s := engineState(t, d)
 	s["link"] = slices.DeleteFunc(s["link"], func(name string) bool { return strings.HasPrefix(name, "veth") })
 	return s
 }

@@ -89,5 +89,5 @@ func TestImagesKilledAtEveryPoint(t *testing.T) {
 func imageFiles(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
 	prefix := filepath.Join(d.DataRoot(), "image") + "/"
-	return leak.State{"file": slices.DeleteFunc(idle(t, d)["file"], func(path string) bool { return !strings.HasPrefix(path, prefix) })}
+	return leak.State{"file": slices.DeleteFunc(engineState(t, d)["file"], func(path string) bool { return !strings.HasPrefix(path, prefix) })}
 }
