@@ -82,7 +82,7 @@ channels:
 	cd examples/channels && go vet ./... && go build -ldflags '-s -w' -o bin/ ./gateway ./price ./stock ./pay ./ledger
 
 e2e: faults deb clients ## stories with the real daemon and real clients, as root
-	go test -count=1 -p 1 -timeout 20m -v ./test/e2e/... 2>&1 | tools/skips
+	go test -count=1 -p 1 -timeout 40m -v ./test/e2e/... 2>&1 | tools/skips
 
 # What test/defences.txt lists.
 ATTACKED = $(shell sed -n 's/^[a-z0-9]*: //p' test/defences.txt | tr ',' '\n' | awk '{print "./" $$1}' | sort -u)
