@@ -98,7 +98,7 @@ func TestSSH(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "pull", "-q", "busybox")
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
-	before := settled(t, d)
+	before := idle(t, d)
 	s := startSSH(t, d)
 	with := func(folder, addr, line string) (string, error) {
 		t.Helper()

@@ -13,7 +13,7 @@ func TestVolumeRace(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "pull", "-q", "busybox")
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
-	before := settled(t, d)
+	before := idle(t, d)
 	first, refused := 0, 0
 	for i := range 12 {
 		name := fmt.Sprintf("race%d", i)
