@@ -119,7 +119,7 @@ func (s *Service) change(ctx context.Context, c Change, first func(tx *store.Tx)
 	default:
 		target += "@" + c.Previous
 	}
-	c.Time = s.now().UTC()
+	c.Time = time.Unix(s.now().Unix(), 0).UTC()
 	e := audit.Entry{Action: c.Action, Namespace: c.Repository.Namespace, Target: target, Detail: c.Digest}
 	given := c
 	err := account.Audited(ctx, s.db, c.By, e, func(tx *store.Tx) error {
@@ -166,8 +166,8 @@ func (s *Service) moveTag(ctx context.Context, tx *store.Tx, c Change) (err erro
 	if err != nil || c.Digest == c.Previous {
 		return err // the same again is no history
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO tag_history (id, repository, tag, digest, previous, media_type, size, action, time, nanosecond, kind, actor, name)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, store.NewID(), c.Repository.ID, c.Tag, c.Digest, c.Previous, c.MediaType, c.Size,
-		c.Action, c.Time.Unix(), c.Time.Nanosecond(), string(c.By.Kind), c.By.ID, c.By.Name)
+	_, err = tx.Exec(ctx, `INSERT INTO tag_history (id, repository, tag, digest, previous, media_type, size, action, time, kind, actor, name, sequence)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM tag_history WHERE repository = ?))`, store.NewID(), c.Repository.ID, c.Tag, c.Digest, c.Previous, c.MediaType, c.Size,
+		c.Action, c.Time.Unix(), string(c.By.Kind), c.By.ID, c.By.Name, c.Repository.ID)
 	return err
 }

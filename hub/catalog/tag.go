@@ -88,7 +88,7 @@ func (s *Service) History(ctx context.Context, r Repository, tag string, limit i
 	if limit <= 0 || limit > 1000 {
 		limit = 100
 	}
-	rows, err := s.db.Query(ctx, query+" ORDER BY time DESC, nanosecond DESC, id LIMIT ?", append(args, limit)...)
+	rows, err := s.db.Query(ctx, query+" ORDER BY sequence DESC, time DESC, id LIMIT ?", append(args, limit)...)
 	return store.Collect(rows, err, func(s store.Scanner) (e Event, err error) {
 		var at int64
 		err = s.Scan(&e.Tag, &e.Digest, &e.Previous, &e.MediaType, &e.Size, &e.Action, &at, &e.By)

@@ -94,7 +94,7 @@ func (k *Key) Seal(purpose, secret string) string {
 // sealed by another key or for another purpose.
 func (k *Key) Open(purpose, sealed string) (string, error) {
 	text, ok := strings.CutPrefix(sealed, version)
-	raw, err := base64.RawStdEncoding.DecodeString(text)
+	raw, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(raw) < k.aead.NonceSize() {
 		return "", fmt.Errorf("%s: not a sealed secret: %w", purpose, errdefs.ErrFailedPrecondition)
 	}

@@ -40,7 +40,7 @@ func TestSeal(t *testing.T) {
 	for name, open := range map[string]func() (string, error){
 		"another purpose": func() (string, error) { return k.Open("webhook b", sealed) },
 		"another key":     func() (string, error) { return other.Open("webhook a", sealed) },
-		"changed":         func() (string, error) { return k.Open("webhook a", sealed[:len(sealed)-1]+"A") },
+		"changed":         func() (string, error) { return k.Open("webhook a", changed(sealed)) },
 		"short":           func() (string, error) { return k.Open("webhook a", "v1.AAAA") },
 		"plain":           func() (string, error) { return k.Open("webhook a", "secret") },
 		"empty":           func() (string, error) { return k.Open("webhook a", "") },
@@ -61,4 +61,15 @@ func TestBadKey(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+}
+
+// changed is a sealed secret with another character in its middle.
+func changed(sealed string) string {
+	b := []byte(sealed)
+	if at := &b[len(b)/2]; *at == 'A' {
+		*at = 'B'
+	} else {
+		*at = 'A'
+	}
+	return string(b)
 }

@@ -1,2 +1,2 @@
--- Several changes of a tag within one second keep their order.
-ALTER TABLE tag_history ADD COLUMN nanosecond BIGINT NOT NULL DEFAULT 0;
+-- The order of a repository's changes, also of several within one second.
+ALTER TABLE tag_history ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0;
