@@ -80,17 +80,10 @@ func (s *Store) Compact(ctx context.Context) (freed int64, err error) {
 		return 0, err
 	}
 	done := map[digest.Digest]bool{}
-	for _, r := range v.records {
-		list, err := s.variants(ctx, v, r.Target)
-		if err != nil {
-			s.log.Warn("unreadable image", "name", r.Name, "error", err)
-			continue
-		}
-		for _, m := range list {
-			n, err := s.compactLayers(ctx, m, done)
-			if freed += n; err != nil {
-				return freed, err
-			}
+	for m := range s.allVariants(ctx, v) {
+		n, err := s.compactLayers(ctx, m, done)
+		if freed += n; err != nil {
+			return freed, err
 		}
 	}
 	if freed != 0 {

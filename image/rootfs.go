@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -254,19 +255,30 @@ func (s *Store) imageHas(ctx context.Context, id digest.Digest) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, r := range v.records {
-		list, err := s.variants(ctx, v, r.Target)
-		if err != nil {
-			s.log.Warn("unreadable image", "name", r.Name, "error", err)
-			continue
-		}
-		for _, m := range list {
-			if m.chainID() == id {
-				return true, nil
-			}
+	for m := range s.allVariants(ctx, v) {
+		if m.chainID() == id {
+			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// allVariants are the variants of all images, but those that cannot be read.
+func (s *Store) allVariants(ctx context.Context, v *view) iter.Seq[*variant] {
+	return func(yield func(*variant) bool) {
+		for _, r := range v.records {
+			list, err := s.variants(ctx, v, r.Target)
+			if err != nil {
+				s.log.Warn("unreadable image", "name", r.Name, "error", err)
+				continue
+			}
+			for _, m := range list {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Sweep drops the file systems of removed images that no container uses any

@@ -21,15 +21,21 @@ const grace = time.Second
 type lingering struct {
 	mu    sync.Mutex
 	links map[string]time.Time // since when
+	added chan struct{}        // of one: there are some
+}
+
+func newLingering() *lingering {
+	return &lingering{links: map[string]time.Time{}, added: make(chan struct{}, 1)}
 }
 
 func (l *lingering) add(link string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.links == nil {
-		l.links = map[string]time.Time{}
-	}
 	l.links[link] = time.Now()
+	select {
+	case l.added <- struct{}{}:
+	default:
+	}
 }
 
 // take returns those that are there since before a time, and forgets them.
@@ -54,12 +60,15 @@ func (m *Manager) sweep(ctx context.Context) {
 		return
 	}
 	defer conn.Close()
-	tick := time.NewTicker(grace)
-	defer tick.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case now := <-tick.C:
+			continue
+		case <-m.lingering.added:
+		}
+		select { // what comes meanwhile is for the next round
+		case <-ctx.Done():
+		case now := <-time.After(2 * grace):
 			m.removeLingering(conn, now.Add(-grace))
 		}
 	}

@@ -89,7 +89,7 @@ type Manager struct {
 	host      *netlink.Around // under making
 	home      *segment        // the default network
 	pool      *bridge.Pool
-	lingering lingering
+	lingering *lingering
 	table     *nft.Table
 	guard     guard
 	ports     *ports.Keeper
@@ -139,7 +139,7 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		o.Pools = ipam.DefaultPools
 	}
 	m := &Manager{
-		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{},
+		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{}, lingering: newLingering(),
 		alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
 	}
 	defer func() {

@@ -444,19 +444,10 @@ var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hu
 
 // TestPostgres runs what depends on the database on PostgreSQL.
 func TestPostgres(t *testing.T) {
-	server := postgres.Start(t)
-	lite, n := database, 0
-	defer func() { database = lite }()
-	database = func(t *testing.T) string {
-		n++
-		return server.Database(t, fmt.Sprint("test", n))
-	}
-	for name, test := range map[string]func(*testing.T){
+	postgres.Again(t, &database, map[string]func(*testing.T){
 		"Collect":           TestCollect,
 		"PushWaits":         TestPushWaits,
 		"Stress":            func(t *testing.T) { stress(t, 3) },
 		"RemovedRepository": TestRemovedRepository,
-	} {
-		t.Run(name, test)
-	}
+	})
 }

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/hub/token"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -45,7 +45,7 @@ func NameOf(path string) string {
 func (s *Service) Serve(w http.ResponseWriter, r *http.Request, m Mirror, repository string) {
 	_, kind, reference, ok := split(r.URL.Path)
 	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this repository shows another registry's: only manifests and blobs can be read")
+		token.Fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this repository shows another registry's: only manifests and blobs can be read")
 		return
 	}
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
@@ -82,7 +82,7 @@ func (s *Service) serveManifest(w http.ResponseWriter, r *http.Request, m Mirror
 func (s *Service) serveBlob(w http.ResponseWriter, r *http.Request, m Mirror, repository, reference string) error {
 	d, err := digest.Parse(reference)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", err.Error())
+		token.Fail(w, http.StatusBadRequest, "DIGEST_INVALID", err.Error())
 		return nil
 	}
 	h := w.Header()
@@ -142,26 +142,15 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, kind string, err 
 	case r.Context().Err() != nil:
 	case errors.As(err, &busy):
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Until(busy.Until).Seconds(), 0))+1))
-		refuse(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", busy.Error())
+		token.Fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", busy.Error())
 	case errdefs.IsNotFound(err):
 		code := "MANIFEST_UNKNOWN"
 		if kind == "blobs" {
 			code = "BLOB_UNKNOWN"
 		}
-		refuse(w, http.StatusNotFound, code, "the upstream registry does not have it, or not for this Hub")
+		token.Fail(w, http.StatusNotFound, code, "the upstream registry does not have it, or not for this Hub")
 	default:
 		s.Log.Error("mirror", "path", r.URL.Path, "error", err)
-		refuse(w, http.StatusBadGateway, "UNAVAILABLE", "the upstream registry did not answer as it should; the Hub's log says more")
+		token.Fail(w, http.StatusBadGateway, "UNAVAILABLE", "the upstream registry did not answer as it should; the Hub's log says more")
 	}
-}
-
-// refuse answers in the distribution protocol's form.
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	type entry struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	_ = json.NewEncoder(w).Encode(map[string][]entry{"errors": {{code, message}}})
 }

@@ -35,13 +35,13 @@ type upstream struct {
 	end      context.CancelFunc
 
 	mu      sync.Mutex
-	tokens  map[string]token // by repository
-	basic   bool             // the registry wants the password itself
-	until   time.Time        // it wants to be left alone
+	tokens  map[string]granted // by repository
+	basic   bool               // the registry wants the password itself
+	until   time.Time          // it wants to be left alone
 	flights map[string]*flight
 }
 
-type token struct {
+type granted struct {
 	value   string
 	expires time.Time
 }
@@ -56,7 +56,7 @@ func newUpstream(m Mirror, password string, o Options) (*upstream, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
 	}
 	u := &upstream{
-		mirror: m, base: base, password: password, tokens: map[string]token{}, flights: map[string]*flight{},
+		mirror: m, base: base, password: password, tokens: map[string]granted{}, flights: map[string]*flight{},
 		client: &http.Client{Transport: transport, CheckRedirect: outbound.NoRedirect},
 	}
 	u.life, u.end = context.WithCancel(context.Background())
@@ -249,7 +249,7 @@ func (u *upstream) fetchToken(ctx context.Context, repository string, p map[stri
 	if len(u.tokens) > 1000 {
 		clear(u.tokens)
 	}
-	u.tokens[repository] = token{value: t.Token, expires: time.Now().Add(life * 9 / 10)}
+	u.tokens[repository] = granted{value: t.Token, expires: time.Now().Add(life * 9 / 10)}
 	return nil
 }
 

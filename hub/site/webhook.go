@@ -107,14 +107,18 @@ type hookBody struct {
 	Problem    string
 }
 
+// hook is the webhook that the address names, and its repository.
+func (v *visit) hook() (repo repoView, hook webhook.Hook, err error) {
+	if repo, err = v.administered(); err == nil {
+		hook, err = v.Webhooks.Get(v.ctx(), repo.ID, v.r.PathValue("hook"))
+	}
+	return repo, hook, err
+}
+
 func (v *visit) webhook() error { return v.showHook("") }
 
 func (v *visit) showHook(problem string) error {
-	repo, err := v.administered()
-	if err != nil {
-		return err
-	}
-	hook, err := v.Webhooks.Get(v.ctx(), repo.ID, v.r.PathValue("hook"))
+	repo, hook, err := v.hook()
 	if err != nil {
 		return err
 	}
@@ -161,11 +165,7 @@ func (v *visit) pingHook() error {
 }
 
 func (v *visit) deleteHook() error {
-	repo, err := v.administered()
-	if err != nil {
-		return err
-	}
-	hook, err := v.Webhooks.Get(v.ctx(), repo.ID, v.r.PathValue("hook"))
+	repo, hook, err := v.hook()
 	if err == nil {
 		err = v.Webhooks.Remove(v.ctx(), repo.ID, hook.ID)
 	}
@@ -186,11 +186,7 @@ type deliveryBody struct {
 }
 
 func (v *visit) delivery() error {
-	repo, err := v.administered()
-	if err != nil {
-		return err
-	}
-	hook, err := v.Webhooks.Get(v.ctx(), repo.ID, v.r.PathValue("hook"))
+	repo, hook, err := v.hook()
 	if err != nil {
 		return err
 	}

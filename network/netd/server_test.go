@@ -180,27 +180,7 @@ func TestBadPeers(t *testing.T) {
 }
 
 // echo is a container: it answers what it is sent.
-func echo(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, c) // until either side is gone
-			}()
-		}
-	}()
-	return netip.MustParseAddrPort(l.Addr().String())
-}
+func echo(t *testing.T) netip.AddrPort { return says(t, "") }
 
 // TestHandover: the successor serves the same sockets; a connection that the
 // predecessor splices goes on until it is closed.

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// says answers each connection with a word, then echoes.
+// says answers each connection with a line, if it has one to say, then echoes.
 func says(t *testing.T, word string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -26,7 +26,9 @@ func says(t *testing.T, word string) netip.AddrPort {
 			}
 			go func() {
 				defer c.Close()
-				fmt.Fprintln(c, word)
+				if word != "" {
+					fmt.Fprintln(c, word)
+				}
 				_, _ = io.Copy(c, c) // until either side is gone
 			}()
 		}

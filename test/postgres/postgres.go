@@ -111,3 +111,19 @@ func (s *Server) Database(t *testing.T, name string) string {
 	s.run(t, "createdb", "-h", s.socket, "-U", "hub", name)
 	return fmt.Sprintf("postgres://hub@/%s?host=%s", name, url.QueryEscape(s.socket))
 }
+
+// Again runs tests on databases of a server: database, which is set until all have
+// ended, is what they ask for the URL of an empty one.
+func Again(t *testing.T, database *func(*testing.T) string, tests map[string]func(*testing.T)) {
+	t.Helper()
+	server := Start(t)
+	before, n := *database, 0
+	defer func() { *database = before }()
+	*database = func(t *testing.T) string {
+		n++
+		return server.Database(t, fmt.Sprint("test", n))
+	}
+	for name, test := range tests {
+		t.Run(name, test)
+	}
+}
