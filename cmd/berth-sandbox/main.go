@@ -12,10 +12,15 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/berth-engine/berth/sandbox/monitor"
 	"github.com/berth-engine/berth/sandbox/stage"
 )
+
+// What names the process (PR_SET_NAME) and what becomes a container's process 1
+// must run on the first thread. Only here can the first goroutine be held to it.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if stage.IsStage() {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -23,7 +24,7 @@ const (
 	Name = "berth-monitor"
 )
 
-// Main is the monitor. It returns when it is to end.
+// Main is the monitor, called on the locked first thread of the process. It returns when it is to end.
 func Main() error {
 	// Whatever else the daemon was given open when it was started. Nothing here
 	// has opened a file yet.
@@ -34,6 +35,7 @@ func Main() error {
 	if err := task.SetName(Name); err != nil {
 		return err
 	}
+	runtime.UnlockOSThread() // the name is what the program held it for
 	// Catching them would take a thread. The stage ignores nothing.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
