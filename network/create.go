@@ -105,7 +105,7 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 	// With the lock: whoever replaces the whole table knows all networks.
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.segments[s.def.ID] = s
+	m.admit(s)
 	if s.bridge == nil {
 		return nil
 	}
@@ -115,7 +115,7 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 		err = m.replace(m.published()) // somebody removed the table
 	}
 	if err != nil {
-		delete(m.segments, s.def.ID)
+		m.expel(s)
 	}
 	return err
 }
@@ -123,10 +123,8 @@ func (m *Manager) establish(ctx context.Context, s *segment) (err error) {
 func (m *Manager) nameFree(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.segments {
-		if s.def.Name == name {
-			return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists", name))
-		}
+	if m.names[name] != nil {
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("network with name %s already exists", name))
 	}
 	return nil
 }
@@ -135,10 +133,8 @@ func (m *Manager) nameFree(name string) error {
 func (m *Manager) nameLink(s *segment) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, other := range m.segments {
-		if other.bridge != nil && other.o.name == s.o.name {
-			return forbidden("network %s already has bridge name %s", other.def.Name, s.o.name)
-		}
+	if other := m.links[s.o.name]; s.o.name != "" && other != nil && other.bridge != nil {
+		return forbidden("network %s already has bridge name %s", other.def.Name, s.o.name)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type guard struct {
 	mu      sync.Mutex
 	table   *nft.Guard            // nil: this kernel cannot
 	holders map[string]nft.Holder // by endpoint or network
+	hosts   map[uint32]int        // how many networks have the same group
 }
 
 // open makes the table. What an earlier engine protected stays so until settle.
@@ -55,9 +56,28 @@ func (g *guard) know(key string, h nft.Holder) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.holders == nil {
-		g.holders = map[string]nft.Holder{}
+		g.holders, g.hosts = map[string]nft.Holder{}, map[uint32]int{}
 	}
+	g.drop(key)
 	g.holders[key] = h
+	if h.Link == "" {
+		g.hosts[h.Group]++
+	}
+}
+
+// drop forgets a holder; g.mu is held.
+func (g *guard) drop(key string) {
+	h, ok := g.holders[key]
+	if !ok {
+		return
+	}
+	delete(g.holders, key)
+	if h.Link != "" {
+		return
+	}
+	if g.hosts[h.Group]--; g.hosts[h.Group] == 0 {
+		delete(g.hosts, h.Group)
+	}
 }
 
 // add protects a holder's addresses from now on; the caller has them for sure.
@@ -73,7 +93,7 @@ func (g *guard) add(key string, h nft.Holder) error {
 		err = g.table.Replace(g.all(), false)
 	}
 	if err != nil {
-		delete(g.holders, key)
+		g.drop(key)
 		return fmt.Errorf("guard addresses: %w", err)
 	}
 	return nil
@@ -87,11 +107,8 @@ func (g *guard) remove(key string) error {
 	if !ok || g.table == nil {
 		return nil
 	}
-	delete(g.holders, key)
-	shared := false // what is the network's, by another of the same group
-	for _, other := range g.holders {
-		shared = shared || h.Link == "" && other.Link == "" && other.Group == h.Group
-	}
+	g.drop(key)
+	shared := h.Link == "" && g.hosts[h.Group] > 0 // what is the network's, by another of the same group
 	var err error
 	if !shared {
 		err = g.table.Remove(h)

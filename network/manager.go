@@ -87,6 +87,7 @@ type Manager struct {
 	owner     string // of links, as their alias says
 	conn      *netlink.Conn
 	host      *netlink.Around // under making
+	reached   ipam.Taken      // what of the host's must not be chosen; under making
 	home      *segment        // the default network
 	pool      *bridge.Pool
 	lingering *lingering
@@ -105,7 +106,10 @@ type Manager struct {
 	making sync.Mutex // held while a network is made or removed
 
 	mu       sync.Mutex
-	segments map[string]*segment // by id
+	segments map[string]*segment // by id; put and drop them with admit and expel
+	names    map[string]*segment // the same
+	links    map[string]*segment // the same, by their bridges
+	subnets  ipam.Taken          // theirs
 	attached map[string]*attachment
 	// inherited is what an earlier Manager published; it stays until Prune.
 	inherited []nft.Port
@@ -139,7 +143,7 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		o.Pools = ipam.DefaultPools
 	}
 	m := &Manager{
-		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{}, lingering: newLingering(),
+		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{}, names: map[string]*segment{}, links: map[string]*segment{}, lingering: newLingering(),
 		alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
 	}
 	defer func() {
@@ -154,7 +158,7 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	if m.conn, err = netlink.Open(); err != nil {
 		return nil, err
 	}
-	if m.host, err = netlink.LookAround(m.conn); err != nil {
+	if m.host, err = netlink.LookAround(m.conn, m.noteHost); err != nil {
 		return nil, err
 	}
 	if err := m.forward(); err != nil {

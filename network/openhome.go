@@ -84,7 +84,7 @@ func (m *Manager) openHome(dir string) error {
 	s.bridge, s.o.binding = b, h.Binding
 	delete(m.fixed, DefaultNetwork)
 	m.home = s
-	m.segments[d.ID] = s
+	m.admit(s)
 	return nil
 }
 
@@ -165,20 +165,20 @@ func (m *Manager) homeSix(path string) (netip.Prefix, error) {
 	if last := lastAddress(path); last.IsValid() && last.Addr().Is6() && areas.Contain(last.Masked()) {
 		return last, nil
 	}
-	used, err := m.hostPrefixes()
-	if err != nil {
+	if err := m.host.Look(); err != nil {
 		return netip.Prefix{}, err
 	}
 	defs, err := m.defs.load(func(string, error) {}) // load tells of it
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	others := &ipam.Taken{}
 	for i := range defs {
 		for _, s := range defs[i].Subnets {
-			used = append(used, s.Prefix)
+			others.Add(s.Prefix)
 		}
 	}
-	p, err := areas.Choose(true, ipam.TakenBy(used))
+	p, err := areas.Choose(true, others, &m.reached)
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -106,7 +106,7 @@ func (m *Manager) demolish(ctx context.Context, s *segment) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.segments, s.def.ID)
+	m.expel(s)
 	return nil
 }
 

@@ -200,17 +200,57 @@ func (m *Manager) openBridge(s *segment) (err error) {
 	return err
 }
 
+// admit makes a network one of those that there are; m.mu is held, except in New.
+func (m *Manager) admit(s *segment) {
+	m.segments[s.def.ID], m.names[s.def.Name] = s, s
+	if s.def.Driver == DriverBridge && !s.def.ConfigOnly && s.o.name != "" {
+		m.links[s.o.name] = s
+	}
+	for _, p := range s.taken() {
+		m.subnets.Add(p)
+	}
+}
+
+// expel takes back what admit did; m.mu is held.
+func (m *Manager) expel(s *segment) {
+	delete(m.segments, s.def.ID)
+	if m.names[s.def.Name] == s {
+		delete(m.names, s.def.Name)
+	}
+	if m.links[s.o.name] == s {
+		delete(m.links, s.o.name)
+	}
+	for _, p := range s.taken() {
+		m.subnets.Remove(p)
+	}
+}
+
+// taken are the subnets that no other network may have.
+func (s *segment) taken() []netip.Prefix {
+	if s.def.ConfigOnly {
+		return nil
+	}
+	var out []netip.Prefix
+	for _, subnet := range s.def.Subnets {
+		out = append(out, subnet.Prefix)
+	}
+	return out
+}
+
 // find returns a network by its name, its id, or the beginning of its id; m.mu
 // is held.
 func (m *Manager) find(ref string) (*segment, error) {
 	if ref == "default" {
 		ref = DefaultNetwork
 	}
+	if s := m.segments[ref]; s != nil {
+		return s, nil
+	}
+	if s := m.names[ref]; s != nil {
+		return s, nil
+	}
 	var begins []*segment
 	for id, s := range m.segments {
-		if s.def.Name == ref || id == ref {
-			return s, nil
-		}
 		if ref != "" && strings.HasPrefix(id, ref) {
 			begins = append(begins, s)
 		}
@@ -270,7 +310,7 @@ func (m *Manager) load() error {
 			m.log.Error("a network could not be made", "network", d.Name, "error", err)
 			s = &segment{def: d, broken: err}
 		}
-		m.segments[d.ID] = s
+		m.admit(s)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/network/bridge"
@@ -20,17 +19,17 @@ import (
 // refuses what overlaps with another network, and warns of what overlaps with
 // the host's own routes.
 func (m *Manager) choose(d *Definition) (warning string, err error) {
-	used, err := m.hostPrefixes()
-	if err != nil {
+	if err := m.host.Look(); err != nil {
 		return "", err
 	}
-	others, here := ipam.TakenBy(m.prefixes()), ipam.TakenBy(used)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i := range d.Subnets {
 		p := d.Subnets[i].Prefix
-		if _, ok := others.Overlap(p); ok {
+		if _, ok := m.subnets.Overlap(p); ok {
 			return "", forbidden("invalid pool request: Pool overlaps with other one on this address space")
 		}
-		if _, ok := here.Overlap(p); ok && d.Driver == DriverBridge {
+		if _, ok := m.reached.Overlap(p); ok && d.Driver == DriverBridge {
 			warning = fmt.Sprintf("subnet %s overlaps with an address or a route of this host", p)
 		}
 	}
@@ -46,11 +45,11 @@ func (m *Manager) choose(d *Definition) (warning string, err error) {
 		if six && !areas.HasSix() {
 			areas = ipam.Areas{m.local}
 		}
-		taken := slices.Concat(others, here)
+		servers := &ipam.Taken{}
 		for _, server := range dns.Host(true).Servers {
-			taken = append(taken, netip.PrefixFrom(server, server.BitLen()))
+			servers.Add(netip.PrefixFrom(server, server.BitLen()))
 		}
-		p, err := areas.Choose(six, ipam.TakenBy(taken))
+		p, err := areas.Choose(six, &m.subnets, &m.reached, servers)
 		if err != nil {
 			return "", err
 		}
@@ -82,31 +81,16 @@ func (d *Definition) gateless() (bool, error) {
 	return false, nil
 }
 
-// prefixes are the subnets of all networks.
-func (m *Manager) prefixes() []netip.Prefix {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []netip.Prefix
-	for _, s := range m.segments {
-		if s.def.ConfigOnly {
-			continue
-		}
-		for _, subnet := range s.def.Subnets {
-			out = append(out, subnet.Prefix)
-		}
+// noteHost remembers what the host's addresses and routes reach, but for what
+// every link has; m.making is held, except in New.
+func (m *Manager) noteHost(p netip.Prefix, reached bool) {
+	switch {
+	case p.Addr().IsLinkLocalUnicast() || p.Addr().IsLoopback() || p.Addr().IsMulticast():
+	case reached:
+		m.reached.Add(p)
+	default:
+		m.reached.Remove(p)
 	}
-	return out
-}
-
-// hostPrefixes are what the host's addresses and routes reach, but for the default
-// routes and what every link has; m.making is held.
-func (m *Manager) hostPrefixes() ([]netip.Prefix, error) {
-	if err := m.host.Look(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(m.host.Reaches(), func(p netip.Prefix) bool {
-		return p.Addr().IsLinkLocalUnicast() || p.Addr().IsLoopback() || p.Addr().IsMulticast()
-	}), nil
 }
 
 // uplinkMTU is that of the way to the outside, at most Ethernet's; m.making is

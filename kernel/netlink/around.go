@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,17 +18,22 @@ import (
 type Around struct {
 	conn     *Conn
 	fd       int
+	told     func(p netip.Prefix, reached bool)
 	reaches  map[netip.Prefix]int // how many addresses and routes
+	addrs    map[int][]netip.Prefix
+	routes   map[int][]netip.Prefix // but for the default ones; both by their links
 	defaults map[Route]int
-	stale    bool // what is known must be read anew
+	suspect  map[int]bool // links that lost an address: they may be gone
+	stale    bool         // what is known must be read anew
 }
 
 // groups of changes.
 const groups = unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
 
 // LookAround subscribes to the changes in the calling thread's namespace, in
-// which conn must be, too.
-func LookAround(conn *Conn) (*Around, error) {
+// which conn must be, too. Look calls told for each network that is reached from
+// now on, or no longer; nil: nobody wants to know.
+func LookAround(conn *Conn, told func(p netip.Prefix, reached bool)) (*Around, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, os.NewSyscallError("rtnetlink socket", err)
@@ -35,7 +42,7 @@ func LookAround(conn *Conn) (*Around, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("subscribe to rtnetlink", err)
 	}
-	return &Around{conn: conn, fd: fd, stale: true}, nil
+	return &Around{conn: conn, fd: fd, told: told, stale: true}, nil
 }
 
 // Close ends the subscription.
@@ -54,7 +61,9 @@ func (a *Around) Look() error {
 		n, err := unix.Read(a.fd, buf)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return nil
+			if err := a.settle(); err != nil || !a.stale {
+				return err
+			}
 		case errors.Is(err, unix.EINTR):
 		case err != nil: // above all ENOBUFS: changes were lost
 			a.stale = true
@@ -63,6 +72,38 @@ func (a *Around) Look() error {
 		}
 	}
 	return a.read(buf)
+}
+
+// settle forgets what links reached that are gone: their IPv4 routes go without
+// a word. Those of a link that is there may have, too.
+func (a *Around) settle() error {
+	for index := range a.suspect {
+		delete(a.suspect, index)
+		_, err := a.conn.LinkAt(index)
+		switch {
+		case err == nil:
+			a.stale = a.stale || len(a.routes[index]) > 0
+		case errdefs.IsNotFound(err):
+			a.forget(index)
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops what a link reached.
+func (a *Around) forget(index int) {
+	for _, p := range slices.Concat(a.addrs[index], a.routes[index]) {
+		a.count(p, -1)
+	}
+	delete(a.addrs, index)
+	delete(a.routes, index)
+	for r := range a.defaults {
+		if r.Index == index {
+			delete(a.defaults, r)
+		}
+	}
 }
 
 // read reads everything anew; what changes meanwhile is heard afterwards, and
@@ -82,14 +123,36 @@ func (a *Around) read(buf []byte) error {
 	if err != nil {
 		return err
 	}
-	a.reaches, a.defaults, a.stale = map[netip.Prefix]int{}, map[Route]int{}, false
+	before, told := a.reaches, a.told
+	a.empty()
+	a.told = nil
 	for _, x := range addrs {
+		a.addrs[x.Index] = append(a.addrs[x.Index], x.Prefix)
 		a.count(x.Prefix, 1)
 	}
 	for _, r := range routes {
 		a.route(r, 1)
 	}
+	if a.told = told; told == nil {
+		return nil
+	}
+	for p := range before {
+		if a.reaches[p] == 0 {
+			told(p, false)
+		}
+	}
+	for p := range a.reaches {
+		if before[p] == 0 {
+			told(p, true)
+		}
+	}
 	return nil
+}
+
+// empty knows nothing.
+func (a *Around) empty() {
+	a.reaches, a.defaults, a.stale = map[netip.Prefix]int{}, map[Route]int{}, false
+	a.addrs, a.routes, a.suspect = map[int][]netip.Prefix{}, map[int][]netip.Prefix{}, map[int]bool{}
 }
 
 func (a *Around) count(p netip.Prefix, by int) {
@@ -97,18 +160,52 @@ func (a *Around) count(p netip.Prefix, by int) {
 	if !p.IsValid() || p.Bits() == 0 {
 		return
 	}
-	if a.reaches[p] += by; a.reaches[p] <= 0 {
+	n := a.reaches[p] + by
+	if n > 0 {
+		a.reaches[p] = n
+	} else {
 		delete(a.reaches, p)
+	}
+	if a.told != nil && (n == 0 || n == by) {
+		a.told(p, n > 0)
 	}
 }
 
-func (a *Around) route(r Route, by int) {
-	if r.To.Bits() > 0 {
-		a.count(r.To, by)
-		return
+// take removes one from a list of those of a link; false: it was not there.
+func take(m map[int][]netip.Prefix, index int, p netip.Prefix) bool {
+	i := slices.Index(m[index], p)
+	if i < 0 {
+		return false
 	}
-	if a.defaults[r] += by; a.defaults[r] <= 0 {
-		delete(a.defaults, r)
+	if m[index] = slices.Delete(m[index], i, i+1); len(m[index]) == 0 {
+		delete(m, index)
+	}
+	return true
+}
+
+func (a *Around) route(r Route, by int) {
+	switch {
+	case r.To.Bits() == 0:
+		if a.defaults[r] += by; a.defaults[r] <= 0 {
+			delete(a.defaults, r)
+		}
+	case by > 0:
+		a.routes[r.Index] = append(a.routes[r.Index], r.To)
+		a.count(r.To, by)
+	case take(a.routes, r.Index, r.To):
+		a.count(r.To, by)
+	}
+}
+
+// address is one that a link has, or no longer. The kernel announces a change of
+// its lifetime as it does a new one.
+func (a *Around) address(index int, p netip.Prefix, by int) {
+	switch {
+	case by > 0 && !slices.Contains(a.addrs[index], p):
+		a.addrs[index] = append(a.addrs[index], p)
+		a.count(p, by)
+	case by < 0 && take(a.addrs, index, p):
+		a.count(p, by)
 	}
 }
 
@@ -141,36 +238,34 @@ func (a *Around) hear(messages []byte) {
 		kind, flags, body := binary.NativeEndian.Uint16(messages[4:]), binary.NativeEndian.Uint16(messages[6:]), messages[header:n]
 		messages = messages[min(len(messages), (n+3)&^3):]
 		switch kind {
-		case unix.RTM_NEWADDR, unix.RTM_NEWROUTE:
-			// What only changes may be counted already; one look at everything is
-			// simpler than to know.
-			a.stale = a.stale || flags&unix.NLM_F_REPLACE != 0 || kind == unix.RTM_NEWADDR && flags&unix.NLM_F_EXCL == 0 && a.knows(body)
-			a.change(kind == unix.RTM_NEWADDR, body, 1)
+		case unix.RTM_NEWADDR:
+			a.change(true, body, 1)
+		case unix.RTM_NEWROUTE:
+			// What it takes the place of is not told.
+			a.stale = a.stale || flags&unix.NLM_F_REPLACE != 0
+			a.change(false, body, 1)
 		case unix.RTM_DELROUTE:
 			a.change(false, body, -1)
 		case unix.RTM_DELADDR:
-			// With a link, IPv4 routes go without a word.
-			a.stale = true
+			a.change(true, body, -1)
 		}
 	}
-}
-
-// knows tells whether an address is known: the kernel announces changes of its
-// lifetime as it does new ones.
-func (a *Around) knows(body []byte) bool {
-	p, err := parseAddress(body)
-	return err == nil && a.reaches[p.Masked()] > 0
 }
 
 func (a *Around) change(address bool, body []byte, by int) {
-	if address {
-		if p, err := parseAddress(body); err == nil {
-			a.count(p, by)
+	if !address {
+		if r, main, err := parseRoute(body); err == nil && main {
+			a.route(r, by)
 		}
 		return
 	}
-	if r, main, err := parseRoute(body); err == nil && main {
-		a.route(r, by)
+	p, err := parseAddress(body)
+	if err != nil {
+		return
+	}
+	index := int(binary.NativeEndian.Uint32(body[4:]))
+	if a.address(index, p, by); by < 0 {
+		a.suspect[index] = true
 	}
 }
 

@@ -21,7 +21,15 @@ func TestAround(t *testing.T) {
 			return err
 		}
 		defer c.Close()
-		a, err := LookAround(c)
+		told := map[netip.Prefix]int{}
+		note := func(p netip.Prefix, reached bool) {
+			if reached {
+				told[p]++
+			} else {
+				told[p]--
+			}
+		}
+		a, err := LookAround(c, note)
 		if err != nil {
 			return err
 		}
@@ -47,6 +55,11 @@ func TestAround(t *testing.T) {
 			}
 			if !slices.Equal(slices.Sorted(maps.Keys(byText(fresh.reaches))), slices.Sorted(maps.Keys(byText(a.reaches)))) {
 				t.Errorf("%s: heard %v, there is %v", step, a.reaches, fresh.reaches)
+			}
+			for p, n := range told {
+				if n < 0 || n > 1 || n != min(1, a.reaches[p]) {
+					t.Errorf("%s: told %d times of %s", step, n, p)
+				}
 			}
 			if len(a.Defaults()) != len(fresh.Defaults()) {
 				t.Errorf("%s: default routes %v, there are %v", step, a.Defaults(), fresh.Defaults())
@@ -82,7 +95,20 @@ func TestAround(t *testing.T) {
 		must(c.h.RouteDel(&netlink.Route{LinkIndex: br.Index, Dst: ipnet(netip.MustParsePrefix("10.10.0.0/16")), Scope: netlink.SCOPE_LINK}))
 		looks("a route less", "10.9.0.0/24")
 		must(c.Delete(br.Index))
+		if a.Look(); a.stale {
+			t.Error("a link that is gone is a reason to read everything")
+		}
 		looks("the link is gone", "")
+		br, err = c.AddBridge("br1", 1400)
+		if err != nil {
+			return err
+		}
+		must(c.AddAddr(br.Index, netip.MustParsePrefix("10.9.0.1/24")))
+		must(c.AddAddr(br.Index, netip.MustParsePrefix("10.9.1.1/24")))
+		must(c.SetUp(br.Index))
+		looks("two addresses", "10.9.0.0/24 10.9.1.0/24")
+		must(c.DelAddr(br.Index, netip.MustParsePrefix("10.9.0.1/24")))
+		looks("one address less", "10.9.1.0/24")
 		return nil
 	})
 	if err != nil {
@@ -108,7 +134,8 @@ func FuzzAround(f *testing.F) {
 	f.Add(message(unix.RTM_NEWADDR, 2, 24, 0, 0, 1, 0, 0, 0, 8, 0, 2, 0, 10, 9, 0, 1))
 	f.Add(message(unix.RTM_NEWROUTE, 2, 24, 0, 0, 254, 0, 0, 0, 0, 0, 0, 0, 8, 0, 1, 0, 10, 9, 0, 0))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a := &Around{reaches: map[netip.Prefix]int{}, defaults: map[Route]int{}}
+		a := &Around{}
+		a.empty()
 		a.hear(data)
 		for p, n := range a.reaches {
 			if n <= 0 || !p.IsValid() || p != p.Masked() || p.Bits() == 0 {

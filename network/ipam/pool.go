@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // Pool is the addresses of one subnet.
@@ -33,7 +35,7 @@ func New(s Subnet) (*Pool, error) {
 	if s.Range.IsValid() {
 		area = s.Range
 	}
-	p.first, p.last = bounds(area)
+	p.first, p.last = cover.Bounds(area)
 	p.next = p.first
 	for _, a := range s.edges() {
 		p.spared[a] = true

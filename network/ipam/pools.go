@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // Area is address space that subnets of one size are cut from.
@@ -64,7 +66,7 @@ func (as Areas) each(six bool) func(func(netip.Prefix) bool) {
 				if !yield(p) {
 					return
 				}
-				_, last := bounds(p)
+				_, last := cover.Bounds(p)
 				next := last.Next()
 				if !next.IsValid() {
 					break
@@ -75,9 +77,9 @@ func (as Areas) each(six bool) func(func(netip.Prefix) bool) {
 	}
 }
 
-// Choose returns the first subnet of a family that is not taken. It fails with
+// Choose returns the first subnet of a family that nobody has taken. It fails with
 // Docker's text.
-func (as Areas) Choose(six bool, taken Taken) (netip.Prefix, error) {
+func (as Areas) Choose(six bool, taken ...*Taken) (netip.Prefix, error) {
 	for _, a := range as {
 		if a.Base.Addr().Is6() != six {
 			continue
@@ -89,25 +91,37 @@ func (as Areas) Choose(six bool, taken Taken) (netip.Prefix, error) {
 	return netip.Prefix{}, fmt.Errorf("all predefined address pools have been fully subnetted: %w", errdefs.ErrInvalidArgument)
 }
 
-// choose goes from one network that is in the way to the next.
-func (a Area) choose(taken Taken) (netip.Prefix, bool) {
+// choose goes from one end of what is in the way to the next.
+func (a Area) choose(taken []*Taken) (netip.Prefix, bool) {
 	p := netip.PrefixFrom(a.Base.Addr(), a.Bits)
 	for range maxSubnets {
-		other, ok := taken.Overlap(p)
+		last, ok := behind(p, taken)
 		if !ok {
 			return p, true
 		}
-		if other.Bits() > p.Bits() {
-			other = p
-		}
-		_, last := bounds(other)
 		next := last.Next()
 		if !next.IsValid() || !a.Base.Contains(next) {
 			break
 		}
-		p = netip.PrefixFrom(next, a.Bits)
+		if p = netip.PrefixFrom(next, a.Bits); p != p.Masked() { // some of it is taken, too
+			_, last = cover.Bounds(p)
+			if next = last.Next(); !next.IsValid() || !a.Base.Contains(next) {
+				break
+			}
+			p = netip.PrefixFrom(next, a.Bits)
+		}
 	}
 	return netip.Prefix{}, false
+}
+
+// behind is the last address of what is in the way of a subnet; ok: something is.
+func behind(p netip.Prefix, taken []*Taken) (last netip.Addr, ok bool) {
+	for _, t := range taken {
+		if s, overlaps := t.Overlap(p); overlaps && (!ok || last.Less(s.Last)) {
+			last, ok = s.Last, true
+		}
+	}
+	return last, ok
 }
 
 // HasSix tells whether an area has IPv6 subnets.

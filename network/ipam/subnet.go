@@ -7,6 +7,8 @@ import (
 	"net/netip"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // Subnet is one subnet of a network, as it is kept on disk.
@@ -38,7 +40,7 @@ func (s *Subnet) FirstGateway() (netip.Addr, error) {
 // edges are the addresses of a subnet that are nobody's: that of the network,
 // and in IPv4 the one for broadcasts. Two addresses are both used (RFC 3021).
 func (s *Subnet) edges() []netip.Addr {
-	first, last := bounds(s.Prefix)
+	first, last := cover.Bounds(s.Prefix)
 	switch {
 	case s.Prefix.Bits() >= first.BitLen()-1:
 		return nil
@@ -70,17 +72,6 @@ func (s *Subnet) check() error {
 		}
 	}
 	return nil
-}
-
-// bounds are a prefix's first and last address.
-func bounds(p netip.Prefix) (first, last netip.Addr) {
-	first = p.Masked().Addr()
-	end := first.AsSlice()
-	for i := p.Bits(); i < first.BitLen(); i++ {
-		end[i/8] |= 0x80 >> (i % 8)
-	}
-	last, _ = netip.AddrFromSlice(end)
-	return first, last
 }
 
 // span is how many addresses there are from first to last, at most MaxUint64.

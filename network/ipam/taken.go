@@ -3,38 +3,82 @@ package ipam
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
-// Taken is address space that somebody has: networks that do not overlap, in
-// order. Questions cost little even if there are ten thousand.
-type Taken []netip.Prefix
+// Taken is address space that somebody has. What one more network costs, and a
+// question, does not grow with their number as long as they follow one another.
+// The zero Taken has none. It is not safe for concurrent use.
+type Taken struct {
+	networks []counted // in order; one within another comes after it
+	union    cover.Cover
+}
 
-// TakenBy puts networks in order, and leaves out those that are within others.
-func TakenBy(all []netip.Prefix) Taken {
-	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
-	var out Taken
+// counted is a network, and by how many it was added.
+type counted struct {
+	netip.Prefix
+	times int
+}
+
+// TakenBy is these networks.
+func TakenBy(all []netip.Prefix) *Taken {
+	t := &Taken{}
 	for _, p := range all {
-		if n := len(out); n > 0 && out[n-1].Overlaps(p) {
-			continue
-		}
-		out = append(out, p)
+		t.Add(p)
 	}
-	return out
+	return t
 }
 
-// Overlap returns a network that has addresses of p; ok: there is one.
-func (t Taken) Overlap(p netip.Prefix) (other netip.Prefix, ok bool) {
-	i, _ := slices.BinarySearchFunc(t, p.Addr(), func(x netip.Prefix, a netip.Addr) int { return x.Addr().Compare(a) })
-	for _, k := range []int{i - 1, i} {
-		if k >= 0 && k < len(t) && t[k].Overlaps(p) {
-			return t[k], true
+func compare(a counted, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return a.Bits() - b.Bits()
+}
+
+// Add adds a network; it may be there, or overlap with others.
+func (t *Taken) Add(p netip.Prefix) {
+	p = p.Masked()
+	i, there := slices.BinarySearchFunc(t.networks, p, compare)
+	if there {
+		t.networks[i].times++
+		return
+	}
+	t.networks = slices.Insert(t.networks, i, counted{p, 1})
+	t.union.Add(p)
+}
+
+// Remove takes back one Add; that of a network that is not there is nothing.
+func (t *Taken) Remove(p netip.Prefix) {
+	p = p.Masked()
+	i, there := slices.BinarySearchFunc(t.networks, p, compare)
+	if !there {
+		return
+	}
+	if t.networks[i].times--; t.networks[i].times > 0 {
+		return
+	}
+	t.networks = slices.Delete(t.networks, i, i+1)
+	if t.within(p) {
+		return
+	}
+	t.union.Remove(p)
+	for ; i < len(t.networks) && p.Contains(t.networks[i].Addr()); i++ { // what it covered, too
+		t.union.Add(t.networks[i].Prefix)
+	}
+}
+
+// within tells whether a network is a part of a larger one that is there.
+func (t *Taken) within(p netip.Prefix) bool {
+	for bits := p.Bits() - 1; bits >= 0; bits-- {
+		if _, there := slices.BinarySearchFunc(t.networks, netip.PrefixFrom(p.Addr(), bits).Masked(), compare); there {
+			return true
 		}
 	}
-	return netip.Prefix{}, false
+	return false
 }
+
+// Overlap returns addresses in a row, all of them taken, of which some are of p;
+// ok: there are such.
+func (t *Taken) Overlap(p netip.Prefix) (cover.Span, bool) { return t.union.Overlap(p) }

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // fold is how many ports in a row, led to the same ports of one container, are
@@ -85,18 +87,16 @@ func (t *Table) content(ports []Port) content {
 // addresses are the first and the last of the host's that are meant.
 func (r *run) addresses() (first, last netip.Addr) {
 	if r.HostIP.IsUnspecified() {
-		return bounds(netip.PrefixFrom(r.HostIP, 0))
+		return cover.Bounds(netip.PrefixFrom(r.HostIP, 0))
 	}
 	return r.HostIP, r.HostIP
 }
 
 // routed tells whether an address is on a network of that gateway mode.
 func (t *Table) routed(a netip.Addr) bool {
-	for _, n := range t.networks {
-		for _, p := range n.Subnets {
-			if p.Contains(a) {
-				return n.gateway(a.Is6()) == Routed
-			}
+	for bits := a.BitLen(); bits >= 0; bits-- {
+		if g, ok := t.subnets[netip.PrefixFrom(a, bits).Masked()]; ok {
+			return g == Routed
 		}
 	}
 	return false

@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // sets are the table's named sets and maps. Chains are the same for any number
@@ -137,19 +139,8 @@ func linkPair(from, to string) nftables.SetElement {
 
 // interval is all addresses of a network, with a value if it is a map's.
 func interval(p netip.Prefix, value []byte) []nftables.SetElement {
-	first, last := bounds(p)
+	first, last := cover.Bounds(p)
 	return []nftables.SetElement{{Key: first.AsSlice(), Val: value}, {Key: last.Next().AsSlice(), IntervalEnd: true}}
-}
-
-// bounds are a network's first and last address.
-func bounds(p netip.Prefix) (first, last netip.Addr) {
-	first = p.Masked().Addr()
-	end := first.AsSlice()
-	for i := p.Bits(); i < first.BitLen(); i++ {
-		end[i/8] |= 0x80 >> (i % 8)
-	}
-	last, _ = netip.AddrFromSlice(end)
-	return first, last
 }
 
 // network is what the sets say about a network; what it is a part of spans is
@@ -173,7 +164,7 @@ func (s *sets) network(n *Network, c content) (spans []covered) {
 	for _, p := range n.Subnets {
 		f := s.family(p.Addr())
 		mode, source := n.gateway(p.Addr().Is6()), n.Source4
-		first, last := bounds(p)
+		first, last := cover.Bounds(p)
 		if p.Addr().Is6() {
 			source = n.Source6
 		}

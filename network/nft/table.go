@@ -15,26 +15,27 @@ package nft
 import (
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
+	"net/netip"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // Table is the connection to the kernel and what was made. It is safe for
 // concurrent use.
 type Table struct {
 	ruleset
-	sets     *sets
-	networks []Network
-	covers   map[*nftables.Set]*cover
-	spreads  map[uint16]int // ports that are shared by so many: for each number there is a chain
+	sets    *sets
+	subnets map[netip.Prefix]Gateway // of the networks that there are
+	covers  map[*nftables.Set]*cover.Cover
+	spreads map[uint16]int // ports that are shared by so many: for each number there is a chain
 }
 
 // Open connects to the kernel; nothing is changed yet.
 func Open(name string) (*Table, error) {
-	t := &Table{covers: map[*nftables.Set]*cover{}, spreads: map[uint16]int{}}
+	t := &Table{subnets: map[netip.Prefix]Gateway{}, covers: map[*nftables.Set]*cover.Cover{}, spreads: map[uint16]int{}}
 	if err := t.connect(name, nftables.TableFamilyINet); err != nil {
 		return nil, err
 	}
@@ -58,12 +59,15 @@ func (t *Table) Replace(s State) error {
 		return err
 	}
 	t.chains(&s)
-	t.networks = slices.Clone(s.Networks)
+	clear(t.subnets)
+	for i := range s.Networks {
+		t.know(&s.Networks[i])
+	}
 	c := t.content(s.Ports)
 	clear(t.covers)
 	for i := range s.Networks {
 		for _, x := range t.sets.network(&s.Networks[i], c) {
-			t.cover(x.set).add(x.p)
+			t.cover(x.set).Add(x.p)
 		}
 	}
 	for set, spans := range t.covers {
@@ -82,9 +86,9 @@ func (t *Table) Replace(s State) error {
 
 // cover is what a set of spans has. After a change that failed it may be wrong,
 // until Replace.
-func (t *Table) cover(set *nftables.Set) *cover {
+func (t *Table) cover(set *nftables.Set) *cover.Cover {
 	if t.covers[set] == nil {
-		t.covers[set] = &cover{}
+		t.covers[set] = &cover.Cover{}
 	}
 	return t.covers[set]
 }
@@ -95,7 +99,7 @@ func (t *Table) AddNetwork(n Network) error {
 	defer t.mu.Unlock()
 	gone, c := content{}, content{}
 	for _, x := range t.sets.network(&n, c) {
-		old, fresh := t.cover(x.set).add(x.p)
+		old, fresh := t.cover(x.set).Add(x.p)
 		gone.add(x.set, elements(old)...)
 		c.add(x.set, elements(fresh)...)
 	}
@@ -108,8 +112,15 @@ func (t *Table) AddNetwork(n Network) error {
 	if err := t.flush("add network " + n.Bridge); err != nil {
 		return err
 	}
-	t.networks = append(t.networks, n)
+	t.know(&n)
 	return nil
+}
+
+// know remembers a network's subnets.
+func (t *Table) know(n *Network) {
+	for _, p := range n.Subnets {
+		t.subnets[p.Masked()] = n.gateway(p.Addr().Is6())
+	}
 }
 
 // RemoveNetwork takes back what AddNetwork did for the same value. Its ports
@@ -119,7 +130,7 @@ func (t *Table) RemoveNetwork(n Network) error {
 	defer t.mu.Unlock()
 	gone, c := content{}, content{}
 	for _, x := range t.sets.network(&n, gone) {
-		old, fresh := t.cover(x.set).remove(x.p)
+		old, fresh := t.cover(x.set).Remove(x.p)
 		gone.add(x.set, elements(old)...)
 		c.add(x.set, elements(fresh)...)
 	}
@@ -132,7 +143,9 @@ func (t *Table) RemoveNetwork(n Network) error {
 	if err := t.flush("remove network " + n.Bridge); err != nil {
 		return err
 	}
-	t.networks = slices.DeleteFunc(t.networks, func(x Network) bool { return reflect.DeepEqual(x, n) })
+	for _, p := range n.Subnets {
+		delete(t.subnets, p.Masked())
+	}
 	return nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/network/cover"
 )
 
 // Text is the table as it is in the kernel, in the language of nft(8): what
@@ -190,7 +192,7 @@ func rangeText(kind string, from, to []byte) string {
 	if a, ok := netip.AddrFromSlice(from); ok && kind != nftables.TypeInetService.Name {
 		for bits := range a.BitLen() {
 			if p := netip.PrefixFrom(a, bits); p.Masked().Addr() == a {
-				if _, last := bounds(p); bytes.Equal(last.AsSlice(), to) {
+				if _, last := cover.Bounds(p); bytes.Equal(last.AsSlice(), to) {
 					return p.String()
 				}
 			}

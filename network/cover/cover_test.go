@@ -1,4 +1,4 @@
-package nft
+package cover
 
 import (
 	"math/rand/v2"
@@ -12,15 +12,15 @@ import (
 func TestCover(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		var c cover
-		kernel := map[span]bool{}
+		var c Cover
+		kernel := map[Span]bool{}
 		in := map[byte]bool{}
 		for range 60 {
 			n := byte(r.IntN(24))
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, n, 0}), 24)
-			change := c.add
+			change := c.Add
 			if in[n] {
-				change = c.remove
+				change = c.Remove
 			}
 			in[n] = !in[n]
 			gone, fresh := change(p)
@@ -36,16 +36,16 @@ func TestCover(t *testing.T) {
 				}
 				kernel[s] = true
 			}
-			var want []span
+			var want []Span
 			for n := range byte(24) {
 				if !in[n] {
 					continue
 				}
-				first, last := bounds(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, n, 0}), 24))
-				if k := len(want); k > 0 && want[k-1].last.Next() == first {
-					want[k-1].last = last
+				first, last := Bounds(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, n, 0}), 24))
+				if k := len(want); k > 0 && want[k-1].Last.Next() == first {
+					want[k-1].Last = last
 				} else {
-					want = append(want, span{first, last})
+					want = append(want, Span{first, last})
 				}
 			}
 			if !slices.Equal(c, want) || len(kernel) != len(want) {
