@@ -116,7 +116,7 @@ func (s *Session) warnOfPorts(ctx context.Context, api *client.Client) {
 		return // the list is what was asked for
 	}
 	for _, w := range info.Info.Warnings {
-		if strings.Contains(w, "published ports go round it") {
+		if strings.Contains(w, "published ports") {
 			fmt.Fprintln(s.IO.Err, w)
 		}
 	}

@@ -57,10 +57,14 @@ func (s *Service) ConnectNetwork(ctx context.Context, ref, on string, asked *net
 	if !r.State.live() {
 		return s.save(e, &next)
 	}
+	ports, err := portSpecs(r.Config, r.HostConfig)
+	if err != nil {
+		return err
+	}
 	return s.turn(ctx, e, &next, func(ns *os.File) (network.Result, error) {
-		return s.networks.Connect(ctx, e.id, ns, s.place(r, name, asked))
+		return s.networks.Connect(ctx, e.id, ns, s.place(r, name, asked), ports)
 	}, func(ctx context.Context, ns *os.File) error {
-		_, err := s.networks.Disconnect(ctx, e.id, ns, name)
+		_, err := s.networks.Disconnect(ctx, e.id, ns, name, ports)
 		return err
 	})
 }
@@ -116,8 +120,12 @@ func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, _ boo
 	case !running:
 		return s.save(e, &next)
 	}
+	ports, err := portSpecs(r.Config, r.HostConfig)
+	if err != nil {
+		return err
+	}
 	return s.turn(ctx, e, &next, func(ns *os.File) (network.Result, error) {
-		return s.networks.Disconnect(ctx, e.id, ns, name)
+		return s.networks.Disconnect(ctx, e.id, ns, name, ports)
 	}, nil)
 }
 
@@ -143,15 +151,9 @@ func onOne(res *network.Result, name string) bool {
 func (s *Service) turn(ctx context.Context, e *entry, next *Record, do func(ns *os.File) (network.Result, error), back func(context.Context, *os.File) error) error {
 	ctx = context.WithoutCancel(ctx)
 	r := e.record()
-	if e.live == nil || e.live.box == nil {
-		return conflict("container %s is not running", r.ID)
-	}
-	ns, err := os.Open("/proc/" + strconv.Itoa(e.live.box.Pid()) + "/ns/net")
-	if err == nil && !e.live.box.Running() {
-		err = errors.Join(errors.New("it has just ended"), ns.Close())
-	}
+	ns, err := e.netNamespace()
 	if err != nil {
-		return conflict("network of container %s: %v", short(e.id), err)
+		return err
 	}
 	defer ns.Close()
 	res, err := do(ns)
@@ -172,6 +174,21 @@ func (s *Service) turn(ctx context.Context, e *entry, next *Record, do func(ns *
 		s.log.Warn("cannot bring the files of a container's network up to date", "container", e.id, "err", err)
 	}
 	return nil
+}
+
+// netNamespace opens the network namespace of what runs.
+func (e *entry) netNamespace() (*os.File, error) {
+	if e.live == nil || e.live.box == nil {
+		return nil, conflict("container %s is not running", e.id)
+	}
+	ns, err := os.Open("/proc/" + strconv.Itoa(e.live.box.Pid()) + "/ns/net")
+	if err == nil && !e.live.box.Running() {
+		err = errors.Join(errors.New("it has just ended"), ns.Close())
+	}
+	if err != nil {
+		return nil, conflict("network of container %s: %v", short(e.id), err)
+	}
+	return ns, nil
 }
 
 // editEtc brings /etc/hosts and /etc/resolv.conf of a running container up to

@@ -173,9 +173,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 		Endpoints: endpoints, Mounts: mounts,
 	}
 	if len(host.PortBindings) > 0 || host.PublishAllPorts {
-		if text := s.networks.GoRound(); text != "" {
-			warnings = append(warnings, text)
-		}
+		warnings = append(warnings, s.networks.PortWarnings()...)
 	}
 	return r, img, warnings, nil
 }

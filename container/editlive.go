@@ -115,13 +115,22 @@ func (s *Service) republish(ctx context.Context, e *entry, r *Record, u *undo) e
 	if err != nil {
 		return err
 	}
-	result, err := s.networks.Republish(ctx, e.id, specs)
+	ns, err := e.netNamespace()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	result, err := s.networks.Republish(ctx, e.id, ns, specs)
 	if err != nil {
 		return networkError(r, err)
 	}
 	r.Network = &result
 	u.push(func(ctx context.Context) {
-		_, err := s.networks.Republish(ctx, e.id, was)
+		ns, err := e.netNamespace()
+		if err == nil {
+			_, err = s.networks.Republish(ctx, e.id, ns, was)
+			err = errors.Join(err, ns.Close())
+		}
 		s.report(e.id, err)
 	})
 	return nil

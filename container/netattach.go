@@ -67,12 +67,15 @@ func (s *Service) reconnect(ctx context.Context, e *entry, r *Record) (*os.File,
 	if err != nil {
 		return nil, nil, err
 	}
-	res, err := s.networks.Republish(ctx, r.ID, specs)
-	if err != nil {
-		return nil, nil, networkError(r, err)
-	}
 	ns, err := os.Open(descriptorPath(e.network)) // one of its own for the start to close
-	return ns, &res, err
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := s.networks.Republish(ctx, r.ID, ns, specs)
+	if err != nil {
+		return nil, nil, errors.Join(networkError(r, err), ns.Close())
+	}
+	return ns, &res, nil
 }
 
 // nameAsOwner gives a container in another's network that one's host name, as

@@ -152,7 +152,7 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 	if err := set(gateways...); err != nil {
 		return nil, err
 	}
-	if err := m.provide(ctx, d, a, &r, n.File, &u); err != nil {
+	if err := m.provide(ctx, d, a, &r, n, &u); err != nil {
 		return nil, err
 	}
 	return n.End(), nil
@@ -184,17 +184,17 @@ func (m *Manager) furnish(ctx context.Context, plans []*plan, u *undo) (*netns.N
 }
 
 // provide publishes what the result's interfaces are for: names, ports, rules.
-func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Result, ns *os.File, u *undo) error {
+func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Result, n *netns.Namespace, u *undo) error {
 	if r.Resolver() {
 		u.push(func(ctx context.Context) error { return m.unname(ctx, d.ID, r) })
-		if err := m.name(ctx, d.ID, r, ns); err != nil {
+		if err := m.name(ctx, d.ID, r, n.File); err != nil {
 			return err
 		}
 	}
 	if err := m.expose(ctx, d, r, u); err != nil {
 		return err
 	}
-	if err := m.programExternal(ctx, d, r, u); err != nil {
+	if err := m.redirect(ctx, n, &Result{}, r, d.Ports, u); err != nil {
 		return err
 	}
 	rules, err := m.ruleset(r)

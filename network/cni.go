@@ -93,7 +93,12 @@ func loadCNI(o *CNIOptions, name string) (*libcni.NetworkConfigList, error) {
 // interfaces up.
 type cniFabric struct {
 	cni  *libcni.CNIConfig
-	list *libcni.NetworkConfigList
+	all  *libcni.NetworkConfigList
+	list *libcni.NetworkConfigList // without those of ports
+	// ports lead published ports to an endpoint, for as long as it is the
+	// container's way out; nil: no plugin does. What they answer is kept apart.
+	ports    *libcni.NetworkConfigList
+	portsCNI *libcni.CNIConfig
 }
 
 func (m *Manager) openCNI(s *segment) error {
@@ -101,14 +106,18 @@ func (m *Manager) openCNI(s *segment) error {
 	if err != nil {
 		return err
 	}
-	f := &cniFabric{libcni.NewCNIConfigWithCacheDir(m.o.CNI.bin(), filepath.Join(m.o.DataRoot, "network", "cni"), nil), list}
+	cni := func(dir string) *libcni.CNIConfig {
+		return libcni.NewCNIConfigWithCacheDir(m.o.CNI.bin(), filepath.Join(m.o.DataRoot, "network", dir), nil)
+	}
+	f := &cniFabric{cni: cni("cni"), portsCNI: cni("cni-ports"), all: list}
+	f.list, f.ports = apart(list)
 	s.fabric = f
 	return nil
 }
 
 // check asks whether the plugins are there and know the configuration.
 func (f *cniFabric) check(ctx context.Context) error {
-	if _, err := f.cni.ValidateNetworkList(ctx, f.list); err != nil {
+	if _, err := f.cni.ValidateNetworkList(ctx, f.all); err != nil {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("CNI network %s: %v", f.list.Name, err))
 	}
 	return nil
@@ -146,7 +155,7 @@ func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p
 	if i, err = n.Interface(name); err != nil {
 		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
 	}
-	p.mac, p.e.MAC = nil, i.MAC.String()
+	p.mac, p.e.MAC, p.e.Mapped = nil, i.MAC.String(), f.ports != nil
 	p.e.take(result)
 	return i, p.granted()
 }
@@ -249,8 +258,17 @@ func via(r *types.Result, gw net.IP, six bool) net.IP {
 
 // leave tells the plugins; it is their part to bear that the namespace has gone.
 func (f *cniFabric) leave(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
-	if err := f.cni.DelNetworkList(ctx, f.list, f.runtime(n, e)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("CNI network %s: %w", f.list.Name, err)
+	return errors.Join(f.revoke(ctx, e), f.undo(ctx, f.cni, f.list, f.runtime(n, e)))
+}
+
+// undo calls plugins with what they were asked for at first (CNI spec, 3: "the
+// runtime must use the same").
+func (f *cniFabric) undo(ctx context.Context, cni *libcni.CNIConfig, list *libcni.NetworkConfigList, rt *libcni.RuntimeConf) error {
+	if _, kept, err := cni.GetNetworkListCachedConfig(list, rt); err == nil && kept != nil {
+		rt = kept
+	}
+	if err := cni.DelNetworkList(ctx, list, rt); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("CNI network %s: %w", list.Name, err)
 	}
 	return nil
 }

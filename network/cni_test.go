@@ -92,7 +92,7 @@ func TestCNI(t *testing.T) {
 	// Live, beside the default network, over the end of an engine.
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
-	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan"})
+	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestCNI(t *testing.T) {
 	if err := w.m.Prune(t.Context(), []string{"a", "c"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan"); err != nil {
+	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := in(t, c.ns, "ip -br link; ip route show default"); strings.Contains(got, "eth1") || !strings.Contains(got, "via 172.17.0.1") {

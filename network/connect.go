@@ -26,13 +26,20 @@ func (m *Manager) attachedTo(id string) (*attachment, error) {
 }
 
 // Connect gives a running container one more interface. ns is its namespace,
-// which stays the caller's. On an error nothing has changed. The container's
-// other methods must not be called at the same time.
-func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w EndpointSpec) (_ Result, err error) {
+// which stays the caller's; ports are those that it is to have, of which some
+// can be had only by now, or no longer, because another network is the way out.
+// On an error nothing has changed. The container's other methods must not be
+// called at the same time.
+func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w EndpointSpec, ports []PortSpec) (_ Result, err error) {
 	a, err := m.attachedTo(id)
 	if err != nil {
 		return Result{}, err
 	}
+	n, err := netns.Open(ns)
+	if err != nil {
+		return Result{}, err
+	}
+	defer n.End() // after what is undone in it
 	var u undo
 	defer func() {
 		if err != nil {
@@ -50,11 +57,6 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 			return Result{}, forbidden("endpoint with name %s already exists in network %s", before.Name, p.e.Network)
 		}
 	}
-	n, err := netns.Open(ns)
-	if err != nil {
-		return Result{}, err
-	}
-	defer n.End()
 	u.push(func(context.Context) error {
 		if p.e.Interface == "" {
 			return nil
@@ -69,15 +71,19 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 	}
 	r := before.clone()
 	r.Endpoints = append(r.Endpoints, p.e)
-	if err := m.turn(ctx, id, a, &before, &r, n, &u); err != nil {
+	if err := m.leadable(&r, ports); err != nil {
+		return Result{}, err
+	}
+	if err := m.turn(ctx, id, a, &before, &r, n, ports, &u); err != nil {
 		return Result{}, err
 	}
 	m.announce(events.ActionConnect, id, &p.e)
 	return r, nil
 }
 
-// Disconnect takes an interface away from a running container.
-func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, network string) (_ Result, err error) {
+// Disconnect takes an interface away from a running container; ports are as for
+// Connect.
+func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, network string, ports []PortSpec) (_ Result, err error) {
 	a, err := m.attachedTo(id)
 	if err != nil {
 		return Result{}, err
@@ -95,14 +101,18 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 	defer n.End()
 	r := before.clone()
 	r.Endpoints = slices.Delete(r.Endpoints, i, i+1)
+	if err := m.leadable(&r, ports); err != nil {
+		m.log.Warn("a container's ports are not published any more", "container", id, "why", err)
+	}
 	var u undo
-	err = m.turn(ctx, id, a, &before, &r, n, &u)
+	err = m.turn(ctx, id, a, &before, &r, n, ports, &u)
 	if err == nil {
 		err = fault.Point("network.disconnect.turned")
 	}
 	if err != nil {
 		return Result{}, u.run(ctx, err)
 	}
+	e.External = false // turn has revoked it
 	err = errors.Join(m.part(ctx, n, &e), n.Remove(e.Interface))
 	if e.Network != DefaultNetwork {
 		err = errors.Join(err, m.ports.DropRecord(ctx, e.NetworkID, e.EndpointID))
@@ -117,7 +127,7 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 
 // turn brings a container from one set of endpoints to another, whose interfaces
 // exist: default routes, names, published ports.
-func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r *Result, n *netns.Namespace, u *undo) error {
+func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r *Result, n *netns.Namespace, ports []PortSpec, u *undo) error {
 	gateways, err := r.routes(n.Interface)
 	if err != nil {
 		return err
@@ -136,12 +146,11 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 	if err := m.renamed(ctx, id, before, r, n.File); err != nil {
 		return err
 	}
-	moved := len(r.Ports) > 0 && r.target() != before.target()
-	if moved {
-		u.push(func(ctx context.Context) error { return m.ports.Lead(ctx, id, before.target()) })
-		if err := m.ports.Lead(ctx, id, r.target()); err != nil {
-			return err
-		}
+	if err := m.repoint(ctx, id, a, before, r, ports, u); err != nil {
+		return err
+	}
+	if err := m.redirect(ctx, n, before, r, ports, u); err != nil {
+		return err
 	}
 	rules, err := m.ruleset(r)
 	if err != nil {
@@ -153,10 +162,10 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 		a.result = *r
 		return nil
 	}
-	if err := m.publish(a, *r, rules); err != nil || !moved {
+	if err := m.publish(a, *r, rules); err != nil || r.target() == before.target() {
 		return err
 	}
-	if slices.ContainsFunc(r.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
+	if slices.ContainsFunc(before.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
 		// They would go on to the address that ports led to before.
 		if err := before.forgetFlows(); err != nil {
 			m.log.Warn("forget flows of ports that lead elsewhere", "container", id, "error", err)

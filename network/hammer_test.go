@@ -50,14 +50,14 @@ func TestPortsStayOpen(t *testing.T) {
 	a.serveUDP(90, "u")
 	six, four := hammer("tcp6", "[::1]:8080"), hammer("tcp4", "127.0.0.1:8080")
 	for range 10 {
-		r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", GwPriority: 1})
+		r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", GwPriority: 1}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := call(nil, "udp", "[::1]:9090", long); err != nil || got != "u hello" {
 			t.Errorf("by the second network: %q, %v", got, err)
 		}
-		if _, err := w.m.Disconnect(t.Context(), "a", a.ns, "two"); err != nil {
+		if _, err := w.m.Disconnect(t.Context(), "a", a.ns, "two", nil); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := call(nil, "udp", "127.0.0.1:9090", long); err != nil || got != "u hello" {

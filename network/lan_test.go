@@ -119,7 +119,7 @@ func TestMacvlanLive(t *testing.T) {
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
 	mac, _ := netip.ParseAddr("198.51.100.99")
-	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan", IPv4: mac, MAC: []byte{2, 0, 0, 0, 0, 9}})
+	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan", IPv4: mac, MAC: []byte{2, 0, 0, 0, 0, 9}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestMacvlanLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want(w.outside, "tcp", "198.51.100.99:80", "c "+neighbour)
-	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan"); err != nil {
+	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := in(t, c.ns, "ip -br link"); strings.Contains(got, "eth1") {

@@ -104,8 +104,10 @@ type Endpoint struct {
 	// Source is what the link was called on the host, of a driver that is a
 	// plugin.
 	Source string `json:"source,omitempty"`
-	// External: the plugin was told of published ports.
+	// External: the driver was told of published ports, and leads them here.
 	External bool `json:"external,omitempty"`
+	// Mapped: the driver can lead ports here that the host holds.
+	Mapped bool `json:"mapped,omitempty"`
 	// OnLink: the link is the way out, without a gateway.
 	OnLink bool `json:"on_link,omitempty"`
 }

@@ -84,7 +84,7 @@ func TestNetworks(t *testing.T) {
 	w.refused(b.ns, "tcp", "10.77.1.2:80")
 
 	// A second network, whose gateway takes over: the ports move there.
-	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", Names: []string{"a", "alias"}, GwPriority: 1})
+	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", Names: []string{"a", "alias"}, GwPriority: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestNetworks(t *testing.T) {
 	if got := ask(b.ns, "udp", "alias", 1); got != "NOERROR 10.77.2.3" {
 		t.Errorf("alias: %s", got)
 	}
-	if _, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two"}); !errdefs.IsPermissionDenied(err) {
+	if _, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two"}, nil); !errdefs.IsPermissionDenied(err) {
 		t.Errorf("connected twice: %v", err)
 	}
 
@@ -125,7 +125,7 @@ func TestNetworks(t *testing.T) {
 		t.Errorf("alias: %s", got)
 	}
 
-	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, "two"); err != nil || len(r.Endpoints) != 1 {
+	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, "two", nil); err != nil || len(r.Endpoints) != 1 {
 		t.Fatalf("disconnect: %+v, %v", r.Endpoints, err)
 	}
 	if got := in(t, a.ns, "ip route show default; ip -br link"); !strings.Contains(got, "via 10.77.1.1 dev eth0") || strings.Contains(got, "eth1") {

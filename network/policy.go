@@ -2,11 +2,9 @@ package network
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/containerd/errdefs"
 
-	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/netd"
 )
 
@@ -59,45 +57,7 @@ func (m *Manager) Warnings() []string {
 	if !m.guard.works() {
 		out = append(out, "This kernel has no nf_tables for bridges: containers can take each other's addresses on their network")
 	}
-	forward, input := m.foreign()
-	if len(forward) > 0 {
-		out = append(out, fmt.Sprintf("Forwarded packets are dropped by %s unless a rule there accepts them: accept those from and to %s for containers to reach the network",
-			strings.Join(forward, ", "), m.home.bridge.Name()))
-	}
-	if len(input) > 0 && m.policy != PolicyHost {
-		out = append(out, fmt.Sprintf("The host's firewall (%s) drops what it does not accept, but published ports go round it: with publish-policy \"host\" they do not", strings.Join(input, ", ")))
-	}
-	return out
-}
-
-// GoRound tells a user who published ports that the host's firewall does not
-// see them; "" if there is none that would, or they do not go round it.
-func (m *Manager) GoRound() string {
-	if m.policy == PolicyHost {
-		return ""
-	}
-	_, input := m.foreign()
-	if len(input) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("Published ports are reachable although the host's firewall (%s) drops by policy: it does not see them. Set publish-policy to \"host\", or publish on 127.0.0.1.", strings.Join(input, ", "))
-}
-
-// foreign names what of others drops packets by policy, forwarded ones and
-// those to the host.
-func (m *Manager) foreign() (forward, input []string) {
-	forward, input, err := m.table.Foreign()
-	if err != nil {
-		m.log.Error("look for other firewalls", "error", err)
-	}
-	legacyInput, legacyForward := netlink.LegacyDrops()
-	if legacyForward {
-		forward = append(forward, "the legacy iptables' FORWARD (iptables-legacy -S FORWARD)")
-	}
-	if legacyInput {
-		input = append(input, "the legacy iptables' INPUT")
-	}
-	return forward, input
+	return append(out, m.PortWarnings()...)
 }
 
 // Rules is the firewall's tables as they are, in the language of nft(8).

@@ -64,21 +64,72 @@ func TestPolicyLoopback(t *testing.T) {
 	w.want(w.outside, "tcp", hostOutside+":8081", "a "+neighbour)
 }
 
-// TestGoRound: with a host firewall that would drop, the user is told that it
-// is not asked.
-func TestGoRound(t *testing.T) {
+// TestPortWarnings: what others' firewalls do to published ports, the user is
+// told, with the remedy; and the remedy is one.
+func TestPortWarnings(t *testing.T) {
 	w := newWorld(t)
 	a := w.attach("a", tcp("", 8080, 80))
 	a.serve(80, "a")
-	if got := w.m.GoRound(); got != "" {
+	told := func() string { return strings.Join(w.m.PortWarnings(), "\n") }
+	if got := told(); got != "" {
 		t.Errorf("without a firewall: %s", got)
 	}
-	sh(t, "nft add table inet filter; nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'")
-	defer sh(t, "nft delete table inet filter")
-	if got := w.m.GoRound(); !strings.Contains(got, "inet filter input") {
-		t.Errorf("with a firewall: %s", got)
+	for _, c := range []struct {
+		name, rules, gone, remedy string
+		words                     []string
+		reached, after            bool // whether the port is; after: the remedy was applied
+	}{
+		{
+			name:  "input policy",
+			rules: "add table inet filter; add chain inet filter input { type filter hook input priority 0; policy drop; }", gone: "delete table inet filter",
+			words: []string{"inet filter input", "published ports go round it", `"publish-policy" to "host"`, "127.0.0.1"}, reached: true, after: true,
+		}, {
+			name: "ufw",
+			rules: "add table ip filter; add chain ip filter ufw-before-input; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }; " +
+				"add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", gone: "delete table ip filter",
+			words: []string{"(ufw: ip filter INPUT)", "by ufw: ip filter FORWARD", "ufw route allow in on berth0 && ufw route allow out on berth0"},
+		}, {
+			name: "firewalld",
+			rules: "add table inet firewalld; add chain inet firewalld filter_INPUT { type filter hook input priority 10; policy accept; }; " +
+				"add rule inet firewalld filter_INPUT iif lo accept; add rule inet firewalld filter_INPUT counter reject with icmpx admin-prohibited", gone: "delete table inet firewalld",
+			words: []string{"(firewalld: inet firewalld filter_INPUT)"}, reached: true, after: true,
+		}, {
+			name: "forwarding", remedy: "nft insert rule ip filter FORWARD iifname berth0 accept && nft insert rule ip filter FORWARD oifname berth0 accept",
+			rules: "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", gone: "delete table ip filter",
+			words: []string{"dropped by ip filter FORWARD", "published ports are not reached"}, after: true,
+		}, {
+			name:  "a rule that drops some",
+			rules: "add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy accept; }; add rule ip filter INPUT tcp dport 1 drop", gone: "delete table ip filter",
+			reached: true, after: true,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sh(t, "nft '"+c.rules+"'")
+			defer sh(t, "nft "+c.gone)
+			got := told()
+			if len(c.words) == 0 && got != "" {
+				t.Errorf("told %s", got)
+			}
+			for _, x := range append(c.words, c.remedy) {
+				if !strings.Contains(got, x) {
+					t.Errorf("%q is not told: %s", x, got)
+				}
+			}
+			reach := func(want bool) {
+				t.Helper()
+				if want {
+					w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+				} else {
+					w.refused(w.outside, "tcp", hostOutside+":8080")
+				}
+			}
+			reach(c.reached)
+			if c.remedy != "" {
+				sh(t, c.remedy)
+				reach(c.after)
+			}
+		})
 	}
-	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 }
 
 // TestPolicyHostTwice: two engines whose ports the host's own rules decide about

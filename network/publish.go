@@ -29,15 +29,19 @@ func checkPorts(ports []PortSpec, policy Policy) error {
 	return nil
 }
 
+// led tells whether ports that the host holds can be led to the endpoint: over
+// its bridge, or by its driver.
+func (e *Endpoint) led() bool { return e.HostLink != "" || e.Mapped }
+
 // targets are where published ports lead: the container's address on the
 // network that is its way out, for each family. They are zero where there is
-// none, or where it has no bridge: the host does not reach it there.
+// none, or where no port of the host leads.
 func (r *Result) targets() (four, six netip.Addr) {
 	i4, i6 := r.Gateways()
-	if i4 >= 0 && r.Endpoints[i4].HostLink != "" {
+	if i4 >= 0 && r.Endpoints[i4].led() {
 		four = r.Endpoints[i4].IPv4.Addr()
 	}
-	if i6 >= 0 && r.Endpoints[i6].HostLink != "" {
+	if i6 >= 0 && r.Endpoints[i6].led() {
 		six = r.Endpoints[i6].IPv6.Addr()
 	}
 	return four, six
@@ -55,10 +59,10 @@ func (r *Result) target() netip.Addr {
 // outlet is the network through which ports are published; nil: none.
 func (m *Manager) outlet(r *Result) (s *segment, e *Endpoint) {
 	i, i6 := r.Gateways()
-	if i < 0 || r.Endpoints[i].HostLink == "" {
+	if i < 0 || !r.Endpoints[i].led() {
 		i = i6
 	}
-	if i < 0 || r.Endpoints[i].HostLink == "" {
+	if i < 0 || !r.Endpoints[i].led() {
 		return nil, nil
 	}
 	m.mu.Lock()
@@ -98,6 +102,9 @@ func (s *segment) split(r *Result, ports []PortSpec) (routed []PortBinding, host
 // expose reserves the ports that d publishes. On a network without a way out
 // there is nothing to publish, as in Docker.
 func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) error {
+	if err := m.leadable(r, d.Ports); err != nil {
+		return err
+	}
 	s, e := m.outlet(r)
 	if len(d.Ports) == 0 || s == nil {
 		return nil
@@ -158,8 +165,8 @@ func refused(e *Endpoint, err error) error {
 // to berth-netd, and everything is where the host's own rules are to decide.
 func (m *Manager) ruleset(r *Result) ([]nft.Port, error) {
 	var out []nft.Port
-	s, _ := m.outlet(r)
-	if s == nil {
+	s, e := m.outlet(r)
+	if s == nil || e.Mapped {
 		return nil, nil
 	}
 	four, six := r.targets()

@@ -220,15 +220,15 @@ const (
 	optExposed = "com.docker.network.endpoint.exposedports"
 )
 
-// program has the plugin lead the published ports to an endpoint that is the
-// container's way out; revoke ends that. A plugin need not know either.
-func (r *remote) program(ctx context.Context, e *Endpoint, ports []PortSpec) error {
+// program tells the plugin of the ports that were asked for. A plugin need not
+// know that, nor revoke.
+func (r *remote) program(ctx context.Context, _ *netns.Namespace, e *Endpoint, asked []PortSpec, _ []PortBinding) error {
 	type exposed struct {
 		Proto uint8
 		Port  uint16
 	}
 	list, open := []binding{}, []exposed{}
-	for _, p := range ports {
+	for _, p := range asked {
 		proto, err := nft.Protocol(cmp.Or(p.Proto, "tcp"))
 		if err != nil {
 			return err
@@ -259,31 +259,6 @@ func (r *remote) revoke(ctx context.Context, e *Endpoint) error {
 		return nil
 	}
 	return err
-}
-
-// programExternal tells the plugins whose networks are the container's ways out
-// of its published ports.
-func (m *Manager) programExternal(ctx context.Context, d *Desired, r *Result, u *undo) error {
-	four, six := r.Gateways()
-	for i := range r.Endpoints {
-		if i != four && i != six {
-			continue
-		}
-		e := &r.Endpoints[i]
-		m.mu.Lock()
-		s := m.segments[e.NetworkID]
-		m.mu.Unlock()
-		if s == nil {
-			continue
-		}
-		if f, ok := s.fabric.(*remote); ok {
-			if err := f.program(ctx, e, d.Ports); err != nil {
-				return err
-			}
-			u.push(func(ctx context.Context) error { return f.revoke(ctx, e) })
-		}
-	}
-	return nil
 }
 
 // endpoint has the plugin make an endpoint. What the engine chose is not the

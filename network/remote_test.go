@@ -153,15 +153,41 @@ func TestRemote(t *testing.T) {
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
 	there := settled(t)
-	if _, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far", DriverOpts: map[string]string{"fail": "1"}}); err == nil || !strings.Contains(err.Error(), "driver modified interface") {
+	if _, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far", DriverOpts: map[string]string{"fail": "1"}}, nil); err == nil || !strings.Contains(err.Error(), "driver modified interface") {
 		t.Errorf("another address than asked for: %v", err)
 	}
 	w.sameAs(there)
-	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far"})
+	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.want(nil, "tcp", r.Endpoints[1].IPv4.Addr().String()+":80", "c 10.88.0.1")
+	told := func() (programmed, revoked int) {
+		log := calls()
+		return strings.Count(log, "ProgramExternalConnectivity"), strings.Count(log, "RevokeExternalConnectivity")
+	}
+	if p, r := told(); p != 1 || r != 0 {
+		t.Errorf("of a network that is not the way out, the plugin was told %d times, and %d", p, r)
+	}
+
+	// It becomes the way out by a change, and is so no longer.
+	ports := []PortSpec{tcp("", 8080, 80)}
+	if r, err = w.m.Disconnect(t.Context(), "c", c.ns, DefaultNetwork, ports); err != nil {
+		t.Fatal(err)
+	}
+	if p, v := told(); p != 2 || v != 0 || len(r.Ports) != 0 || !r.Endpoints[0].External {
+		t.Errorf("told %d times, and %d; %+v", p, v, r)
+	}
+	if got := calls(); !strings.Contains(got, "ports [map[HostIP: HostPort:8080 HostPortEnd:8080 IP: Port:80 Proto:6]]") {
+		t.Errorf("told of ports: %s", got)
+	}
+	if r, err = w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: DefaultNetwork}, ports); err != nil {
+		t.Fatal(err)
+	}
+	if p, v := told(); p != 2 || v != 1 || len(r.Ports) != 2 || r.Endpoints[0].External {
+		t.Errorf("told %d times, and %d; %+v", p, v, r)
+	}
+	w.want(nil, "tcp", "127.0.0.1:8080", "c 172.17.0.1")
 
 	// The next engine, and away.
 	w.crash()
@@ -178,7 +204,7 @@ func TestRemote(t *testing.T) {
 	if err := w.m.Prune(t.Context(), []string{"a", "c"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "far"); err != nil {
+	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "far", nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := in(t, c.ns, "ip -br link"); strings.Contains(got, "plug") {
@@ -192,7 +218,7 @@ func TestRemote(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := calls()
-	for call, n := range map[string]int{"CreateNetwork": 2, "DeleteNetwork": 1, "CreateEndpoint": 3, "DeleteEndpoint": 3, "Join": 2, "Leave": 2, "EndpointOperInfo": 2, "ProgramExternalConnectivity": 1, "RevokeExternalConnectivity": 1} {
+	for call, n := range map[string]int{"CreateNetwork": 2, "DeleteNetwork": 1, "CreateEndpoint": 3, "DeleteEndpoint": 3, "Join": 2, "Leave": 2, "EndpointOperInfo": 2, "ProgramExternalConnectivity": 2, "RevokeExternalConnectivity": 2} {
 		if got := strings.Count(log, "NetworkDriver."+call+"\n"); got != n {
 			t.Errorf("%s: %d calls, want %d\n%s", call, got, n, log)
 		}

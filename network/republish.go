@@ -4,20 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/network/netd"
+	"github.com/berth-engine/berth/network/netns"
 )
 
 // Republish makes specs the published ports of a container that is attached,
 // all of them or none. Ports that it has already stay as they are, also where
 // a spec left the choice to the engine; connections through them are not
-// touched. A port that cannot be had is a *PortError. Other errors are errdefs
-// kinds: NotFound (it is not attached), FailedPrecondition (it has no network
-// of its own that ports could lead to).
-func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (Result, error) {
+// touched. ns is the container's namespace, and stays the caller's. A port that
+// cannot be had is a *PortError. Other errors are errdefs kinds: NotFound (it is
+// not attached), FailedPrecondition (it has no network of its own that ports
+// could lead to).
+func (m *Manager) Republish(ctx context.Context, id string, ns *os.File, specs []PortSpec) (Result, error) {
 	m.mu.Lock()
 	a := m.attached[id]
 	m.mu.Unlock()
@@ -33,7 +36,7 @@ func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (R
 	if err := checkPorts(specs, m.policy); err != nil {
 		return Result{}, err
 	}
-	if err := m.republish(ctx, id, a, specs); err != nil {
+	if err := m.republish(ctx, id, a, ns, specs); err != nil {
 		if _, ok := errors.AsType[*PortError](err); ok {
 			return Result{}, err // its text is Docker's
 		}
@@ -42,7 +45,7 @@ func (m *Manager) Republish(ctx context.Context, id string, specs []PortSpec) (R
 	return a.result, nil
 }
 
-func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs []PortSpec) error {
+func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *os.File, specs []PortSpec) (err error) {
 	before := a.result
 	s, e := m.outlet(&before)
 	routed, specs := s.split(&before, specs)
@@ -52,6 +55,12 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 	if len(dropped)+len(fresh) == 0 && slices.Equal(open, routed) {
 		return nil
 	}
+	var u undo
+	defer func() {
+		if err != nil {
+			err = u.run(ctx, err)
+		}
+	}()
 	held := func(ports []PortBinding) []netd.Binding { return m.held(&before, ports) }
 	m.mu.Lock()
 	member := a.member()
@@ -60,20 +69,29 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, specs
 	if err != nil {
 		return refused(e, err)
 	}
+	u.push(func(ctx context.Context) error {
+		_, err := m.ports.Change(ctx, id, member, held(kept), m.wanted(&before, specsOf(dropped)))
+		return err
+	})
 	r := before.clone()
 	r.Ports = routed
 	r.bind(got)
-	rules, err := m.ruleset(&r)
-	if err == nil {
-		err = m.swap(a, r, func() { a.rules = rules })
-	}
-	if err != nil {
-		back := make([]PortSpec, len(dropped))
-		for i, p := range dropped {
-			back[i] = PortSpec{HostIP: p.HostIP, HostPort: p.HostPort, ContainerPort: p.ContainerPort, Proto: p.Proto}
+	if e.Mapped {
+		n, err := netns.Open(ns)
+		if err != nil {
+			return err
 		}
-		_, undone := m.ports.Change(context.WithoutCancel(ctx), id, member, held(kept), m.wanted(&before, back))
-		return errors.Join(err, undone)
+		defer n.End()
+		if err := m.redirect(ctx, n, &before, &r, nil, &u); err != nil {
+			return err
+		}
+	}
+	rules, err := m.ruleset(&r)
+	if err != nil {
+		return err
+	}
+	if err := m.swap(a, r, func() { a.rules = rules }); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {
 		if err := r.forgetFlows(); err != nil {

@@ -16,7 +16,7 @@ func TestRepublish(t *testing.T) {
 	a.serve(80, "a")
 	w.attach("b", tcp("", 9090, 80))
 	chosen := a.r.Ports[len(a.r.Ports)-1].HostPort
-	again := func(specs ...PortSpec) (Result, error) { return w.m.Republish(t.Context(), "a", specs) }
+	again := func(specs ...PortSpec) (Result, error) { return w.m.Republish(t.Context(), "a", a.ns, specs) }
 
 	r, err := again(tcp("", 8080, 80), tcp("127.0.0.1", 0, 80), tcp("", 8081, 80))
 	if err != nil {
@@ -59,7 +59,7 @@ func TestRepublish(t *testing.T) {
 	if r, err = again(); err != nil || len(r.Ports) != 0 {
 		t.Errorf("%v, %v", bindings(r), err)
 	}
-	if _, err := w.m.Republish(t.Context(), "nobody", nil); !errdefs.IsNotFound(err) {
+	if _, err := w.m.Republish(t.Context(), "nobody", a.ns, nil); !errdefs.IsNotFound(err) {
 		t.Errorf("of nobody: %v", err)
 	}
 }

@@ -47,7 +47,11 @@ func (a *attachment) turn() netd.Turn {
 
 // member is what the container is to others that share its ports.
 func (a *attachment) member() netd.Member {
-	return netd.Member{Share: a.result.Service.share(), Turn: a.turn()}
+	share := a.result.Service.share()
+	if slices.ContainsFunc(a.result.Endpoints, func(e Endpoint) bool { return e.Mapped }) {
+		share = "" // a driver leads a port to one container
+	}
+	return netd.Member{Share: share, Turn: a.turn()}
 }
 
 // Ready says whether a container that shares ports takes its turn. One that

@@ -1,0 +1,195 @@
+package network
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	nettypes "github.com/moby/moby/api/types/network"
+)
+
+// TestCNIPorts: the real plugin portmap leads published ports, while the network
+// is the container's way out; the engine holds them.
+func TestCNIPorts(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/cni/portmap"); err != nil {
+		t.Skip("no CNI plugins on this machine")
+	}
+	if _, err := exec.LookPath("iptables"); err != nil {
+		t.Skip("the plugin portmap needs iptables")
+	}
+	conf, leases := t.TempDir(), t.TempDir()
+	write := func(name, link, subnet, more string) {
+		text := `{"cniVersion": "1.0.0", "name": "` + name + `", "plugins": [{
+			"type": "bridge", "bridge": "` + link + `", "isGateway": true, "isDefaultGateway": true, "ipMasq": false,
+			"ipam": {"type": "host-local", "dataDir": "` + leases + `", "ranges": [[{"subnet": "` + subnet + `"}]]}}` + more + `]}`
+		if err := os.WriteFile(filepath.Join(conf, name+".conflist"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("mapped", "cnitest0", "10.89.0.0/24", `, {"type": "portmap", "capabilities": {"portMappings": true}}`)
+	write("bare", "cnitest1", "10.90.0.0/24", "")
+	w := newWorld(t, func(o *Options) { o.CNI.Conf = conf })
+	rules := func() string {
+		return sh(t, "iptables -t nat -S | grep -- '--dport' || true")
+	}
+	defer sh(t, `for l in cnitest0 cnitest1; do ip link del $l 2>/dev/null || true; done
+		for t in nat filter mangle raw; do nft delete table ip $t 2>/dev/null || true; nft delete table ip6 $t 2>/dev/null || true; done`)
+	for name, driver := range map[string]string{"mapped": "mapped", "bare": "bare"} {
+		w.create(nettypes.CreateRequest{Name: name, Driver: DriverCNI, Options: map[string]string{optConf: driver}})
+	}
+	with := func(network string, ports ...PortSpec) Desired {
+		d := on(network)
+		d.Ports = ports
+		return d
+	}
+	a := w.join("a", with("mapped", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)))
+	a.serve(80, "a")
+	if got := strings.Join(bindings(a.r), " "); !strings.Contains(got, "0.0.0.0:8080->80/tcp") || strings.Contains(got, ":0->") {
+		t.Errorf("bindings %s", got)
+	}
+	if got := rules(); !strings.Contains(got, "--dport 8080") {
+		t.Errorf("the plugin leads %q", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+	w.want(nil, "tcp", "127.0.0.1:8080", "a 10.89.0.1")
+	w.want(nil, "tcp", "[::1]:8080", "a 10.89.0.1") // berth-netd
+
+	// Nobody else can have it.
+	_, _, err := w.m.Attach(t.Context(), with2("b", "mapped", tcp("", 8080, 80)))
+	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated {
+		t.Errorf("a port of another: %v", err)
+	}
+	if _, _, err := w.m.Attach(t.Context(), with2("b", "bare", tcp("", 8081, 80))); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "capability portMappings") {
+		t.Errorf("no plugin for ports: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(leases, "bare", "10.*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+
+	// Other ports, of what runs.
+	r, err := w.m.Republish(t.Context(), "a", a.ns, []PortSpec{tcp("", 8085, 80)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.r = r
+	if got := rules(); !strings.Contains(got, "--dport 8085") || strings.Contains(got, "--dport 8080") {
+		t.Errorf("after a change, the plugin leads %q", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
+
+	// Another network takes over, over the end of an engine, and gives it back.
+	ports := []PortSpec{tcp("", 8085, 80)}
+	if r, err = w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork, GwPriority: 1}, ports); err != nil {
+		t.Fatal(err)
+	}
+	if got := rules(); got != "" {
+		t.Errorf("on another network, the plugin still leads %q", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
+	w.crash()
+	w.start()
+	if err := w.m.Adopt(t.Context(), "a", a.ns, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, DefaultNetwork, ports); err != nil {
+		t.Fatal(err)
+	}
+	if got := rules(); !strings.Contains(got, "--dport 8085") || len(r.Endpoints) != 1 || !r.Endpoints[0].External {
+		t.Errorf("back again, the plugin leads %q: %+v", got, r.Endpoints)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
+	if err := w.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := rules(); got != "" {
+		t.Errorf("the plugin still leads %q", got)
+	}
+	for _, dir := range []string{"cni", "cni-ports"} {
+		if left, err := filepath.Glob(filepath.Join(w.o.DataRoot, "network", dir, "results/*")); err != nil || len(left) > 0 {
+			t.Errorf("results left: %v, %v", left, err)
+		}
+	}
+
+	// A network that leads no ports cannot become the way out of who has some.
+	c := w.attach("c", ports...)
+	c.serve(80, "c")
+	there := settled(t)
+	if _, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "bare", GwPriority: 1}, ports); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("ports that would lead nowhere: %v", err)
+	}
+	w.sameAs(there)
+	w.want(w.outside, "tcp", hostOutside+":8085", "c "+neighbour)
+}
+
+func with2(id, network string, ports ...PortSpec) Desired {
+	d := on(network)
+	d.ID, d.Ports = id, ports
+	return d
+}
+
+// TestRepoint: a container whose first network with a way out is joined while it
+// runs gets its ports then, and loses them with it.
+func TestRepoint(t *testing.T) {
+	w := newWorld(t)
+	w.create(nettypes.CreateRequest{Name: "in", Internal: true, IPAM: subnets("10.77.1.0/24")})
+	w.create(nettypes.CreateRequest{Name: "routed", IPAM: subnets("10.77.2.0/24"), Options: map[string]string{optGateway4: "routed"}})
+	ports := []PortSpec{tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)}
+	a := w.join("a", with2("", "in", ports...))
+	a.serve(80, "a")
+	if len(a.r.Ports) != 0 {
+		t.Errorf("published on an internal network: %v", bindings(a.r))
+	}
+	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork}, ports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(bindings(r), " "); !strings.Contains(got, "0.0.0.0:8080->80/tcp") {
+		t.Errorf("bindings %s", got)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+
+	// Where it is routed, the host has no port.
+	if r, err = w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "routed", GwPriority: 1}, ports); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.outside, "tcp", hostOutside+":8080")
+	in(t, w.outside, "ip route add 10.77.2.0/24 via "+hostOutside)
+	w.want(w.outside, "tcp", addressOn(r, "routed")+":80", "a "+neighbour)
+	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, "routed", ports); err != nil {
+		t.Fatal(err)
+	}
+	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
+
+	// A port that somebody took meanwhile: nothing has changed.
+	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, DefaultNetwork, ports); err != nil || len(r.Ports) != 0 {
+		t.Fatalf("%v, %v", bindings(r), err)
+	}
+	w.refused(w.outside, "tcp", hostOutside+":8080")
+	w.attach("b", ports[0])
+	there := settled(t)
+	_, err = w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork}, ports)
+	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated {
+		t.Errorf("a port of another: %v", err)
+	}
+	w.sameAs(there)
+	if got := in(t, a.ns, "ip -br link; ip route"); strings.Contains(got, "eth1") || strings.Contains(got, "default") {
+		t.Errorf("inside: %s", got)
+	}
+}
+
+func addressOn(r Result, network string) string {
+	for _, e := range r.Endpoints {
+		if e.Network == network {
+			return e.IPv4.Addr().String()
+		}
+	}
+	return netip.Addr{}.String()
+}
