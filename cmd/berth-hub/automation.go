@@ -14,24 +14,27 @@ import (
 	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/outbound"
+	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 )
 
 // automationOptions are the flags of what the Hub does by itself.
 type automationOptions struct {
 	allowOutbound, engines []string
-	secretsKey             string
+	secretsKey, gitCA      string
 	gcEvery, gcGrace       time.Duration
 }
 
 func (o *automationOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allowOutbound, "allow-private-outbound", nil, "network or address, not public, that webhooks, mirrors and builds may call (repeatable)")
 	f.StringArrayVar(&o.engines, "build-engine", nil, "engine for automated builds (repeatable): NAME=unix:///PATH or NAME=tcp://HOST:PORT, then ,registry=HOST:PORT as it reaches this Hub, ,parallel=N, ,ca=FILE, ,cert=FILE, ,key=FILE")
+	f.StringVar(&o.gitCA, "git-ca", "", "file of the authorities (PEM) that the certificates of Git servers are checked against; the default is the system's")
 	f.StringVar(&o.secretsKey, "secrets-key", "", "file of the key that seals secrets in the database, the same for all nodes; the default is secrets.key below --data")
 	f.DurationVar(&o.gcEvery, "gc-interval", 24*time.Hour, "how often blobs that nothing refers to are removed; 0 is never")
 	f.DurationVar(&o.gcGrace, "gc-grace", time.Hour, "how long a push may take between two of its requests without losing blobs")
@@ -39,6 +42,7 @@ func (o *automationOptions) flags(f *pflag.FlagSet) {
 
 // automation is what the Hub does by itself, and its interface for programs.
 type automation struct {
+	key       *seal.Key
 	webhooks  *webhook.Service
 	gate      *gc.Gate
 	collector *gc.Collector
@@ -73,15 +77,19 @@ func (h *hub) automate(o serveOptions) error {
 		}
 		engines = append(engines, e)
 	}
+	h.key = key
 	h.gate = gc.NewGate(h.db, o.gcGrace, nil)
-	h.webhooks = webhook.New(webhook.Options{DB: h.db, Key: key, Policy: policy})
+	h.webhooks = webhook.New(webhook.Options{DB: h.db, Catalog: h.catalog, Key: key, Policy: policy})
 	h.retention = retention.New(retention.Options{DB: h.db, Catalog: h.catalog, Gate: h.gate})
-	if h.mirrors, err = mirror.New(mirror.Options{DB: h.db, Key: key, Policy: policy, Dir: filepath.Join(o.data, "mirror")}); err != nil {
+	if h.mirrors, err = mirror.New(mirror.Options{DB: h.db, Catalog: h.catalog, Key: key, Policy: policy, Dir: filepath.Join(o.data, "mirror")}); err != nil {
 		return err
 	}
 	h.builds, err = autobuild.New(autobuild.Options{
-		DB: h.db, Key: key, Policy: policy, Dir: filepath.Join(o.data, "git"), Engines: engines, Name: h.nameOf,
+		DB: h.db, Catalog: h.catalog, Key: key, Policy: policy, Dir: filepath.Join(o.data, "git"), GitCA: o.gitCA, Engines: engines,
 		Credentials: robots{h}, Ended: h.built,
+		Index: func(ctx context.Context, repository string, parts []registry.Part, tags []string) (digest.Digest, error) {
+			return h.registry.Index(ctx, account.System("autobuild"), repository, parts, tags)
+		},
 	})
 	if err != nil {
 		return err
@@ -94,9 +102,9 @@ func (h *hub) automate(o serveOptions) error {
 // connect finishes what automate began, with the registry.
 func (h *hub) connect(o serveOptions) {
 	h.retention.Registry = h.registry
-	h.collector = gc.New(gc.Options{DB: h.db, Gate: h.gate, Driver: h.registry.Driver(), Every: o.gcEvery})
+	h.collector = gc.New(gc.Options{DB: h.db, Catalog: h.catalog, Gate: h.gate, Driver: h.registry.Driver(), Every: o.gcEvery})
 	h.api = api.New(api.Options{
-		DB: h.db, Accounts: h.accounts, Catalog: h.catalog, Identify: h.tokens.Identify, Webhooks: h.webhooks,
+		Accounts: h.accounts, Catalog: h.catalog, Identify: h.tokens.Identify, Webhooks: h.webhooks,
 		Retention: h.retention, Builds: h.builds, Mirrors: h.mirrors, GC: h.collector,
 	})
 	h.runners = append(h.runners, h.webhooks.Run, h.retention.Run, h.mirrors.Run, h.builds.Run, h.collector.Run)
@@ -150,7 +158,7 @@ func (h *hub) built(ctx context.Context, repository string, b autobuild.Build) {
 		var name string
 		if name, err = h.nameOf(ctx, repository); err == nil {
 			err = h.webhooks.Emit(ctx, all, webhook.Event{
-				Event: webhook.Build, Time: b.Ended, Repository: name, Digest: b.Digest, Actor: b.Actor,
+				Event: webhook.Build, Time: b.Ended, Repository: name, Digest: b.Digest.String(), Actor: b.Actor,
 				Build: &webhook.BuildResult{ID: b.ID, State: b.State, Commit: b.Commit, Ref: b.Ref, Tags: b.Tags, Error: b.Error},
 			})
 		}

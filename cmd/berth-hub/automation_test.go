@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/oci"
 	"github.com/opencontainers/go-digest"
@@ -219,9 +221,31 @@ func TestAutomation(t *testing.T) {
 	for _, name := range []string{"ann/new", "ann/app"} {
 		p.want(t, http.StatusOK, "ann", http.MethodGet, "/v2/"+name+"/manifests/"+digestOf, "", nil)
 	}
-	p.want(t, http.StatusOK, "ann", http.MethodPost, "/api/v1/gc", `{"dry_run":true}`, nil)
-	p.want(t, http.StatusOK, "ann", http.MethodPost, "/api/v1/gc", `{}`, nil)
+	p.collect(t, `{"dry_run":true}`)
+	p.collect(t, `{}`)
 	p.want(t, http.StatusOK, "ann", http.MethodGet, "/v2/ann/new/blobs/"+second.Blobs[0].Descriptor.Digest.String(), "", nil)
+}
+
+// collect has garbage collected and waits until it is.
+func (p people) collect(t *testing.T, how string) {
+	t.Helper()
+	var text string
+	p.want(t, http.StatusAccepted, "ann", http.MethodPost, "/api/v1/gc", how, &text)
+	for {
+		var r gc.Report
+		if err := json.Unmarshal([]byte(text), &r); err != nil || r.Error != "" {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if !r.Ended.IsZero() {
+			return
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("it never ended")
+		case <-time.After(5 * time.Millisecond):
+		}
+		p.want(t, http.StatusOK, "ann", http.MethodGet, "/api/v1/gc/"+r.ID, "", &text)
+	}
 }
 
 // TestAutomationIsForWhoMay: others get the answer for what is not there, and

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -55,8 +54,7 @@ func (h *hub) check(ctx context.Context) error {
 // only lets the machine itself and administrators of the Hub through.
 func (h *hub) only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		host, _, err := net.SplitHostPort(req.RemoteAddr)
-		if err == nil && net.ParseIP(host).IsLoopback() {
+		if h.proxies.Local(req) {
 			next.ServeHTTP(w, req)
 			return
 		}

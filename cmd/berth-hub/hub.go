@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"sync/atomic"
 
 	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/seed"
@@ -60,6 +58,7 @@ type hub struct {
 	site   *site.Site
 	looks  http.Handler // pages and search
 	ending atomic.Bool  // no longer ready
+	frontDoor
 
 	closers []func() error
 	runners []func(ctx context.Context) error
@@ -68,6 +67,9 @@ type hub struct {
 // open makes the parts of the Hub and connects them.
 func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
 	h := &hub{meters: newMeters(), log: slog.Default()}
+	if h.frontDoor, err = o.frontDoor(o.publicURL); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -161,7 +163,7 @@ func (h *hub) handler() http.Handler {
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.Handle("GET /metrics", h.only(h.meters.handler()))
 	mux.Handle("/", h.looks)
-	return h.meters.count(mux)
+	return h.enter(mux)
 }
 
 // run starts what works in the background. The channel gives one error, or nil
@@ -205,18 +207,6 @@ func (h *hub) close() (err error) {
 		err = errors.Join(err, h.closers[i]())
 	}
 	return err
-}
-
-// withRemote remembers where each request comes from, for the audit log and the
-// limits of sign-ins.
-func withRemote(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		remote, _, err := net.SplitHostPort(req.RemoteAddr)
-		if err != nil {
-			remote = req.RemoteAddr
-		}
-		next.ServeHTTP(w, req.WithContext(audit.WithRemote(req.Context(), remote)))
-	})
 }
 
 func checkPublicURL(text string) error {

@@ -26,7 +26,7 @@ func (h *hub) pages(ctx context.Context, o serveOptions) (http.Handler, error) {
 	}
 	h.closers = append(h.closers, reader.Close)
 	options := site.Options{
-		Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: h.db, Log: h.log,
+		Accounts: h.accounts, Catalog: h.catalog, Contents: reader, Key: h.key, Log: h.log,
 		Webhooks: h.webhooks, Builds: h.builds, Retention: h.retention, GC: h.collector, Mirrors: h.mirrors,
 	}
 	if o.publicURL != "" {

@@ -21,6 +21,7 @@ const drain = 10 * time.Second
 type serveOptions struct {
 	dataOptions
 	automationOptions
+	frontOptions
 	listen, storage, publicURL, accessLog, tlsCert, tlsKey string
 	insecure, noSeed, accounts, insecureOpen, signUp       bool
 }
@@ -36,6 +37,7 @@ func serveCommand() *cobra.Command {
 	f := c.Flags()
 	o.dataOptions.flags(f)
 	o.automationOptions.flags(f)
+	o.frontOptions.flags(f)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5000", "address and port; port 0 picks a free one")
 	f.StringVar(&o.storage, "storage", "", "where images are kept: a directory, or s3://BUCKET[/PREFIX]?region=…&endpoint=…&path-style=true, with credentials from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); the default is registry below --data")
 	f.StringVar(&o.publicURL, "public-url", "", "how clients reach the Hub, as https://hub.example.com; needed behind a proxy that ends TLS")
@@ -73,14 +75,14 @@ func serve(ctx context.Context, o serveOptions, stdout io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
-	handler, closeLog, err := withAccessLog(o.accessLog, stdout, withRemote(h.handler()))
+	handler, closeLog, err := withAccessLog(o.accessLog, stdout, h.handler())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
 
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: h.from(handler), ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
 	server.RegisterOnShutdown(h.api.Stop) // logs that are followed have no end of their own

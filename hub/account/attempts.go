@@ -3,9 +3,9 @@ package account
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"time"
 
+	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
 )
@@ -17,6 +17,9 @@ type Limited struct{ Until time.Time }
 func (e *Limited) Error() string {
 	return fmt.Sprintf("too many attempts: try again after %s", e.Until.UTC().Format(time.RFC3339))
 }
+
+// RetryAt is Until, for the answer's Retry-After.
+func (e *Limited) RetryAt() time.Time { return e.Until }
 
 // Unwrap gives the kind.
 func (e *Limited) Unwrap() error { return errdefs.ErrResourceExhausted }
@@ -36,7 +39,7 @@ type limit struct {
 // against all, so that a stranger cannot easily lock its owner out; an address
 // is locked that tries many accounts.
 func limits(name, remote string) []limit {
-	from := network(remote)
+	from := audit.Network(remote)
 	return []limit{
 		{"pair " + name + " " + from, 5, 30 * time.Second, time.Hour},
 		{"name " + name, 50, 15 * time.Minute, 15 * time.Minute},
@@ -46,21 +49,7 @@ func limits(name, remote string) []limit {
 
 // fromLimit bounds an address alone: for secrets that nobody guesses.
 func fromLimit(remote string) []limit {
-	return []limit{{"from " + network(remote), 100, 15 * time.Minute, 15 * time.Minute}}
-}
-
-// network is the address itself, or the /64 of an IPv6 address, of which a
-// client has all.
-func network(remote string) string {
-	addr, err := netip.ParseAddr(remote)
-	if err != nil || addr.Is4() || addr.Is4In6() {
-		return remote
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return remote
-	}
-	return prefix.String()
+	return []limit{{"from " + audit.Network(remote), 100, 15 * time.Minute, 15 * time.Minute}}
 }
 
 // admit returns Limited when one of the keys is locked.

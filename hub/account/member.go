@@ -35,7 +35,7 @@ func (s *Service) belongs(ctx context.Context, by Principal, organisation string
 			return id, err
 		}
 	}
-	return s.owned(ctx, s.db, by, organisation)
+	return Owned(ctx, s.db, by, organisation)
 }
 
 // SetMember takes a user into an organisation or changes their role there.
@@ -71,7 +71,7 @@ func (s *Service) RemoveMember(ctx context.Context, by Principal, organisation, 
 		err := tx.QueryRow(ctx, "SELECT n.id FROM namespaces n JOIN members m ON m.organisation = n.id WHERE n.name = ? AND m.user_id = ?", organisation, by.ID).Scan(&id)
 		leaving := err == nil && by.Kind == KindUser && by.Name == user && by.Allows(ScopeAccount)
 		if !leaving {
-			if id, err = s.owned(ctx, tx, by, organisation); err != nil {
+			if id, err = Owned(ctx, tx, by, organisation); err != nil {
 				return err
 			}
 		}

@@ -90,15 +90,15 @@ func (s *Service) DeleteOrganisation(ctx context.Context, by Principal, name str
 // Owns reports whether somebody may administer a namespace, now: a user their
 // own, owners their organisation, administrators of the Hub each.
 func (s *Service) Owns(ctx context.Context, by Principal, namespace string) (bool, error) {
-	_, err := s.owned(ctx, s.db, by, namespace)
+	_, err := Owned(ctx, s.db, by, namespace)
 	if errdefs.IsPermissionDenied(err) || errdefs.IsNotFound(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// owned returns the id of a namespace that somebody may administer.
-func (s *Service) owned(ctx context.Context, q store.Querier, by Principal, namespace string) (id string, err error) {
+// Owned returns the id of a namespace for who may administer it.
+func Owned(ctx context.Context, q store.Querier, by Principal, namespace string) (id string, err error) {
 	err = q.QueryRow(ctx, "SELECT id FROM namespaces WHERE name = ?", namespace).Scan(&id)
 	if errdefs.IsNotFound(err) {
 		return "", notFound("user or organisation", namespace)
@@ -123,7 +123,7 @@ func (s *Service) owned(ctx context.Context, q store.Querier, by Principal, name
 // owning is what owners do within their namespace.
 func (s *Service) owning(ctx context.Context, by Principal, action, namespace, target string, f func(tx *store.Tx, id string) error) error {
 	return s.do(ctx, act{by: by, action: action, namespace: namespace, target: target}, func(tx *store.Tx) error {
-		id, err := s.owned(ctx, tx, by, namespace)
+		id, err := Owned(ctx, tx, by, namespace)
 		if err != nil {
 			return err
 		}
@@ -137,10 +137,10 @@ func (s *Service) Audit(ctx context.Context, by Principal, f audit.Filter) ([]au
 	var err error
 	switch {
 	case f.Namespace != "":
-		_, err = s.owned(ctx, s.db, by, f.Namespace)
+		_, err = Owned(ctx, s.db, by, f.Namespace)
 	case f.Actor != "" && f.Actor == by.ID && by.Allows(ScopeAccount):
 	default:
-		err = needAdmin(ctx, s.db, by)
+		err = NeedAdmin(ctx, s.db, by)
 	}
 	if err != nil {
 		return nil, err

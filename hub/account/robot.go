@@ -64,7 +64,7 @@ func (s *Service) CreateRobot(ctx context.Context, by Principal, namespace strin
 
 // Robots lists a namespace's robots, for those who own it.
 func (s *Service) Robots(ctx context.Context, by Principal, namespace string) ([]Robot, error) {
-	id, err := s.owned(ctx, s.db, by, namespace)
+	id, err := Owned(ctx, s.db, by, namespace)
 	if err != nil {
 		return nil, err
 	}

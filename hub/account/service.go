@@ -121,8 +121,8 @@ func notFound(what, name string) error {
 	return fmt.Errorf("%w: there is no %s %q", errdefs.ErrNotFound, what, name)
 }
 
-// needAdmin refuses everybody but administrators of the Hub and the Hub itself.
-func needAdmin(ctx context.Context, q store.Querier, by Principal) error {
+// NeedAdmin refuses everybody but administrators of the Hub and the Hub itself.
+func NeedAdmin(ctx context.Context, q store.Querier, by Principal) error {
 	if ok, err := IsAdmin(ctx, q, by); err != nil || ok {
 		return err
 	}

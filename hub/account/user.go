@@ -53,7 +53,7 @@ func (s *Service) User(ctx context.Context, name string) (User, error) {
 
 // Users lists accounts by name, for administrators, from the one after a name.
 func (s *Service) Users(ctx context.Context, by Principal, after string, limit int) ([]User, error) {
-	if err := needAdmin(ctx, s.db, by); err != nil {
+	if err := NeedAdmin(ctx, s.db, by); err != nil {
 		return nil, err
 	}
 	rows, err := s.db.Query(ctx, userColumns+" WHERE n.name > ? ORDER BY n.name LIMIT ?", after, bound(limit))
@@ -71,7 +71,7 @@ func bound(limit int) int {
 // CreateUser makes an account, for administrators.
 func (s *Service) CreateUser(ctx context.Context, by Principal, n NewUser) (User, error) {
 	return s.create(ctx, act{by: by, action: "user.create", namespace: n.Name, target: n.Name}, n, func(tx *store.Tx) error {
-		return needAdmin(ctx, tx, by)
+		return NeedAdmin(ctx, tx, by)
 	})
 }
 
@@ -82,7 +82,7 @@ func (s *Service) SignUp(ctx context.Context, n NewUser) (User, error) {
 		return User{}, denied("accounts are made by the Hub's administrators")
 	}
 	n.Admin = false
-	from := []limit{{"sign-up " + network(audit.Remote(ctx)), 10, time.Hour, time.Hour}}
+	from := []limit{{"sign-up " + audit.Network(audit.Remote(ctx)), 10, time.Hour, time.Hour}}
 	if err := s.admit(ctx, from); err != nil {
 		return User{}, err
 	}
@@ -235,6 +235,9 @@ func deleteNamespace(ctx context.Context, tx *store.Tx, id, name string) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM grants WHERE subject = ?", id); err != nil {
 		return err
 	}
+	if _, err := tx.Exec(ctx, "DELETE FROM webhooks WHERE owner = ?", id); err != nil {
+		return err
+	}
 	_, err := tx.Exec(ctx, "DELETE FROM namespaces WHERE id = ?", id)
 	return err
 }
@@ -243,7 +246,7 @@ func deleteNamespace(ctx context.Context, tx *store.Tx, id, name string) error {
 // remains.
 func (s *Service) administer(ctx context.Context, by Principal, action, name, detail string, f func(tx *store.Tx, id string) error) error {
 	return s.do(ctx, act{by: by, action: action, namespace: name, target: name, detail: detail}, func(tx *store.Tx) error {
-		if err := needAdmin(ctx, tx, by); err != nil {
+		if err := NeedAdmin(ctx, tx, by); err != nil {
 			return err
 		}
 		u, err := scanUser(tx.QueryRow(ctx, userColumns+" WHERE n.name = ?", name))

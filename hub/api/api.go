@@ -3,8 +3,8 @@
 // the Hub serves (/git/). It calls the same services as the pages.
 //
 // Who asks is said by the Authorization header alone, never by a cookie, so that
-// a browser cannot be made to ask. Each call is authorised, done, and written to
-// the audit log, in this order and in one place. A repository's calls are below
+// a browser cannot be made to ask. What they may is decided, and what they did
+// written to the audit log, by the services. A repository's calls are below
 // /api/v1/repositories/NAMESPACE/NAME/-/, a namespace's below
 // /api/v1/namespaces/NAMESPACE/-/. Fields that are not known are refused.
 package api
@@ -17,18 +17,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/retention"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
@@ -39,7 +36,6 @@ const maxBody = 1 << 20
 
 // Options name the services.
 type Options struct {
-	DB        *store.DB
 	Accounts  *account.Service
 	Catalog   *catalog.Service
 	Identify  func(ctx context.Context, authorization string) (token.Identity, error)
@@ -72,6 +68,7 @@ func New(o Options) *API {
 	a.mux.HandleFunc("/api/v1/repositories/", a.repositories)
 	a.mux.HandleFunc("/api/v1/namespaces/", a.namespaces)
 	a.mux.HandleFunc("/api/v1/", a.hub)
+	a.mux.HandleFunc("/api/v1/repositories", a.hub) // the list; without this it would lead on
 	a.mux.HandleFunc("POST /hooks/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if err := a.Builds.ServeHook(w, r, r.PathValue("id")); err != nil {
 			a.fail(w, r, err)
@@ -97,27 +94,25 @@ type call struct {
 	w    http.ResponseWriter
 	r    *http.Request
 	by   account.Principal
-	repo catalog.Repository // of a repository's calls
-	// owner is the id of the repository or namespace whose webhooks are meant,
-	// named what a webhook's ping says.
-	owner, named string
-	args         []string // what the route's stars matched
+	at   catalog.Place // what the path is below
+	args []string      // what the route's stars matched
 }
+
+func (c *call) ctx() context.Context { return c.r.Context() }
 
 // route is one kind of call.
 type route struct {
 	// pattern is METHOD and path, in which * is any one part.
 	pattern string
-	// least is the role that a repository's call needs.
-	least catalog.Role
-	// action is written to the audit log; reading is not.
-	action string
 	// do answers; nil is 204, and a call that wrote its answer itself returns done.
 	do func(c *call) (any, error)
 }
 
 // done is the answer of a call that wrote it itself.
 type done struct{}
+
+// accepted is the answer of what goes on after it.
+type accepted struct{ value any }
 
 // find matches a method and path against routes. known says whether the path
 // is there for another method.
@@ -146,9 +141,8 @@ next:
 	return route{}, nil, known
 }
 
-// dispatch answers a call by one of routes; may is what authorises it and fills
-// in whom it is about.
-func (a *API) dispatch(w http.ResponseWriter, r *http.Request, routes []route, path string, may func(c *call, rt route) (audit.Entry, error)) {
+// dispatch answers a call by one of routes.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request, routes []route, at catalog.Place, path string) {
 	rt, args, known := find(routes, r.Method, path)
 	if rt.do == nil {
 		status, text := http.StatusNotFound, "there is no such call"
@@ -159,84 +153,62 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request, routes []route, p
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	c := &call{API: a, w: w, r: r, args: args}
-	result, err := a.run(c, rt, may)
-	_, written := result.(done)
-	switch {
-	case err != nil && !written:
+	c := &call{API: a, w: w, r: r, args: args, at: at}
+	err := c.identify()
+	var result any
+	if err == nil {
+		result, err = rt.do(c)
+	}
+	if err != nil {
 		a.fail(w, r, err)
-	case written:
-	case result == nil:
+		return
+	}
+	switch result := result.(type) {
+	case done:
+	case accepted:
+		answer(w, http.StatusAccepted, result.value)
+	case nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		answer(w, http.StatusOK, result)
 	}
 }
 
-func (a *API) run(c *call, rt route, may func(c *call, rt route) (audit.Entry, error)) (result any, err error) {
-	ctx := c.r.Context()
-	if !a.Catalog.Open() {
-		identity, err := a.Identify(ctx, c.r.Header.Get("Authorization"))
-		if err != nil {
-			return nil, err
-		}
-		if identity.Bounded { // a registry's token is for its repositories' content
-			return nil, fmt.Errorf("use an access token or a password here: %w", errdefs.ErrUnauthenticated)
-		}
-		c.by = identity.Principal
+// identify finds out who asks. On an open Hub that is nobody, who may do
+// everything.
+func (c *call) identify() error {
+	if c.Catalog.Open() {
+		return nil
 	}
-	entry, err := may(c, rt)
-	if err == nil {
-		result, err = rt.do(c)
+	identity, err := c.Identify(c.ctx(), c.r.Header.Get("Authorization"))
+	if err != nil {
+		return err
 	}
-	if rt.action == "" || err != nil && !errdefs.IsPermissionDenied(err) {
-		return result, err
+	if identity.Bounded { // a registry's token is for its repositories' content
+		return fmt.Errorf("use an access token or a password here: %w", errdefs.ErrUnauthenticated)
 	}
-	entry.Action = rt.action
-	return result, account.Audited(ctx, a.DB, c.by, entry, func(*store.Tx) error { return err })
+	c.by = identity.Principal
+	return nil
 }
 
 func (a *API) repositories(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/v1/repositories/"), "/-/")
-	a.dispatch(w, r, repositoryRoutes, rest, func(c *call, rt route) (audit.Entry, error) {
-		repo, role, err := a.Catalog.Find(r.Context(), c.by, name)
-		e := audit.Entry{Namespace: catalog.NamespaceOf(name), Target: name}
-		if err != nil {
-			return e, err
-		}
-		c.repo, c.owner, c.named = repo, repo.ID, repo.Name
-		if role < rt.least {
-			return e, fmt.Errorf("this needs the role %s in %s: %w", rt.least, name, errdefs.ErrPermissionDenied)
-		}
-		return e, nil
-	})
+	if name == "" {
+		name = "-" // no repository's name, nor the Hub's
+	}
+	a.dispatch(w, r, repositoryRoutes, catalog.Place{Repository: name}, rest)
 }
 
 func (a *API) namespaces(w http.ResponseWriter, r *http.Request) {
 	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/"), "/-/")
-	a.dispatch(w, r, webhookRoutes, rest, func(c *call, _ route) (audit.Entry, error) {
-		e := audit.Entry{Namespace: name, Target: name}
-		n, err := a.Accounts.Namespace(r.Context(), name)
-		if err != nil {
-			return e, err
-		}
-		c.owner, c.named = n.ID, n.Name
-		return e, a.need(a.Accounts.Owns(r.Context(), c.by, name))
-	})
+	if name == "" {
+		name = "-"
+	}
+	a.dispatch(w, r, namespaceRoutes, catalog.Place{Namespace: name}, rest)
 }
 
 func (a *API) hub(w http.ResponseWriter, r *http.Request) {
-	a.dispatch(w, r, hubRoutes, strings.TrimPrefix(r.URL.Path, "/api/v1/"), func(c *call, _ route) (audit.Entry, error) {
-		return audit.Entry{Target: strings.Join(c.args, " ")}, a.need(account.IsAdmin(r.Context(), a.DB, c.by))
-	})
-}
-
-// need refuses who may not; where the Hub is open, everybody may.
-func (a *API) need(may bool, err error) error {
-	if err == nil && !may && !a.Catalog.Open() {
-		err = fmt.Errorf("you may not do this: %w", errdefs.ErrPermissionDenied)
-	}
-	return err
+	a.dispatch(w, r, hubRoutes, catalog.Place{}, strings.TrimPrefix(r.URL.Path, "/api/v1/"))
 }
 
 // read decodes the body.
@@ -265,35 +237,14 @@ func answer(w http.ResponseWriter, status int, v any) {
 
 // fail answers an error with the status of its kind.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusInternalServerError
-	var limited *account.Limited
-	switch {
-	case errors.As(err, &limited):
-		status = http.StatusTooManyRequests
-		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Until(limited.Until).Seconds(), 0))+1))
-	case errdefs.IsNotFound(err):
-		status = http.StatusNotFound
-	case errdefs.IsInvalidArgument(err):
-		status = http.StatusBadRequest
-	case errdefs.IsUnauthorized(err):
-		status = http.StatusUnauthorized
+	code, text := status.Of(err), err.Error()
+	status.Retry(w.Header(), err)
+	switch code {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Berth Hub"`)
-	case errdefs.IsPermissionDenied(err):
-		status = http.StatusForbidden
-	case errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
-		status = http.StatusConflict
-	case errdefs.IsResourceExhausted(err):
-		status = http.StatusTooManyRequests
-	case errdefs.IsNotImplemented(err):
-		status = http.StatusNotImplemented
-	}
-	text := err.Error()
-	if status == http.StatusInternalServerError {
-		if r.Context().Err() != nil {
-			return
-		}
+	case http.StatusInternalServerError:
 		a.Log.ErrorContext(r.Context(), "api", "path", r.URL.Path, "error", err)
 		text = "the Hub failed; its log says why"
 	}
-	answer(w, status, map[string]string{"error": text})
+	answer(w, code, map[string]string{"error": text})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // open is the API of a Hub without accounts.
-func open(t *testing.T) *API {
+func open(t *testing.T) (*API, *store.DB) {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
@@ -33,22 +33,22 @@ func open(t *testing.T) *API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mirrors, err := mirror.New(mirror.Options{DB: db, Key: key, Dir: filepath.Join(dir, "mirror")})
+	names := catalog.New(db, catalog.Options{Open: true})
+	mirrors, err := mirror.New(mirror.Options{DB: db, Catalog: names, Key: key, Dir: filepath.Join(dir, "mirror")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := catalog.New(db, catalog.Options{Open: true})
 	if _, err := names.Create(t.Context(), account.System("test"), "a/b", true); err != nil {
 		t.Fatal(err)
 	}
 	return New(Options{
-		DB: db, Accounts: account.New(db, account.Options{}), Catalog: names, Mirrors: mirrors,
+		Accounts: account.New(db, account.Options{}), Catalog: names, Mirrors: mirrors,
 		Retention: retention.New(retention.Options{DB: db, Catalog: names, Gate: gc.NewGate(db, 0, nil)}),
-	})
+	}), db
 }
 
 func TestCalls(t *testing.T) {
-	a := open(t)
+	a, db := open(t)
 	for _, test := range []struct {
 		method, path, body, origin string
 		status                     int
@@ -61,7 +61,7 @@ func TestCalls(t *testing.T) {
 		{"POST", "/api/v1/mirrors", `{"upstream":"docker.io","prefx":"x"}`, "", 400},
 		{"POST", "/api/v1/mirrors", `{"upstream":"docker.io"} {}`, "", 400},
 		{"POST", "/api/v1/mirrors", "", "", 400},
-		{"POST", "/api/v1/mirrors", `{"upstream":"` + strings.Repeat("x", maxBody) + `"}`, "", 400},
+		{"POST", "/api/v1/mirrors", `{"upstream":"` + strings.Repeat("x", maxBody) + `"}`, "", 413},
 		{"GET", "/api/v1/mirrors/none", "", "", 404},
 		{"PATCH", "/api/v1/mirrors", "", "", 405},
 		{"GET", "/api/v1/mirrors/", "", "", 404},
@@ -70,6 +70,9 @@ func TestCalls(t *testing.T) {
 		{"GET", "/api/v1/repositories/a/b/-/retention", "", "", 200},
 		{"GET", "/api/v1/repositories/a/none/-/retention", "", "", 404},
 		{"GET", "/api/v1/repositories/a/b/retention", "", "", 404},
+		{"GET", "/api/v1/repositories/a/b", "", "", 200},
+		{"GET", "/api/v1/repositories/", "", "", 404},
+		{"GET", "/api/v1/namespaces/", "", "", 404},
 		{"GET", "/api/v1/repositories/-/retention", "", "", 404},
 		{"GET", "/git/a", "", "", 404},
 	} {
@@ -85,7 +88,7 @@ func TestCalls(t *testing.T) {
 		}
 	}
 	var actions int
-	if err := a.DB.QueryRow(t.Context(), "SELECT count(*) FROM audit WHERE action IN ('mirror.create', 'retention.set')").Scan(&actions); err != nil || actions != 2 {
+	if err := db.QueryRow(t.Context(), "SELECT count(*) FROM audit WHERE action IN ('mirror.create', 'retention.set')").Scan(&actions); err != nil || actions != 2 {
 		t.Errorf("%d entries in the audit log, %v", actions, err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/containerd/errdefs"
 )
 
@@ -23,14 +22,7 @@ func (a *API) git(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	repo, role, err := a.Catalog.Find(r.Context(), by, name)
-	if err == nil && role < catalog.Write {
-		err = fmt.Errorf("this needs the role %s in %s: %w", catalog.Write, name, errdefs.ErrPermissionDenied)
-	}
-	if err == nil {
-		err = a.Builds.ServeGit(w, r, repo.ID, rest, by.Name)
-	}
-	if err != nil {
+	if err := a.Builds.ServeGit(w, r, by, name, rest); err != nil {
 		a.fail(w, r, err)
 	}
 }

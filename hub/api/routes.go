@@ -6,66 +6,57 @@ import (
 	"slices"
 
 	"github.com/berth-engine/berth/hub/autobuild"
-	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/webhook"
-	"github.com/containerd/errdefs"
 )
 
 // webhookRoutes are for repositories and namespaces.
 var webhookRoutes = []route{
-	{"GET webhooks", catalog.Admin, "", func(c *call) (any, error) { return c.Webhooks.List(c.r.Context(), c.owner) }},
-	{"POST webhooks", catalog.Admin, "webhook.create", createHook},
-	{"GET webhooks/*", catalog.Admin, "", func(c *call) (any, error) { return c.Webhooks.Get(c.r.Context(), c.owner, c.args[0]) }},
-	{"PUT webhooks/*", catalog.Admin, "webhook.update", updateHook},
-	{"DELETE webhooks/*", catalog.Admin, "webhook.delete", func(c *call) (any, error) {
-		return nil, c.Webhooks.Remove(c.r.Context(), c.owner, c.args[0])
+	{"GET webhooks", func(c *call) (any, error) { return c.Webhooks.List(c.ctx(), c.by, c.at) }},
+	{"POST webhooks", createHook},
+	{"GET webhooks/*", func(c *call) (any, error) { return c.Webhooks.Get(c.ctx(), c.by, c.at, c.args[0]) }},
+	{"PUT webhooks/*", updateHook},
+	{"DELETE webhooks/*", func(c *call) (any, error) { return nil, c.Webhooks.Remove(c.ctx(), c.by, c.at, c.args[0]) }},
+	{"POST webhooks/*/ping", func(c *call) (any, error) { return c.Webhooks.Ping(c.ctx(), c.by, c.at, c.args[0]) }},
+	{"GET webhooks/*/deliveries", func(c *call) (any, error) {
+		return c.Webhooks.Deliveries(c.ctx(), c.by, c.at, c.args[0], c.r.URL.Query().Get("before"))
 	}},
-	{"POST webhooks/*/ping", catalog.Admin, "webhook.ping", func(c *call) (any, error) {
-		return c.Webhooks.Ping(c.r.Context(), c.owner, c.args[0], c.named, c.by.Name)
+	{"GET webhooks/*/deliveries/*", func(c *call) (any, error) {
+		return c.Webhooks.Delivery(c.ctx(), c.by, c.at, c.args[0], c.args[1])
 	}},
-	{"GET webhooks/*/deliveries", catalog.Admin, "", func(c *call) (any, error) {
-		return c.Webhooks.Deliveries(c.r.Context(), c.owner, c.args[0], c.r.URL.Query().Get("before"))
-	}},
-	{"GET webhooks/*/deliveries/*", catalog.Admin, "", func(c *call) (any, error) {
-		return c.Webhooks.Delivery(c.r.Context(), c.owner, c.args[0], c.args[1])
-	}},
-	{"POST webhooks/*/deliveries/*/redeliver", catalog.Admin, "webhook.redeliver", func(c *call) (any, error) {
-		return c.Webhooks.Redeliver(c.r.Context(), c.owner, c.args[0], c.args[1])
+	{"POST webhooks/*/deliveries/*/redeliver", func(c *call) (any, error) {
+		return c.Webhooks.Redeliver(c.ctx(), c.by, c.at, c.args[0], c.args[1])
 	}},
 }
 
-var repositoryRoutes = slices.Concat(webhookRoutes, []route{
-	{"GET retention", catalog.Write, "", func(c *call) (any, error) { return c.Retention.Get(c.r.Context(), c.repo.ID) }},
-	{"PUT retention", catalog.Admin, "retention.set", setRetention},
-	{"POST retention/plan", catalog.Write, "", planRetention},
-	{"POST retention/apply", catalog.Admin, "retention.apply", func(c *call) (any, error) { return c.Retention.Apply(c.r.Context(), c.repo) }},
-	{"GET builds", catalog.Write, "", func(c *call) (any, error) { return c.Builds.Builds(c.r.Context(), c.repo.ID) }},
-	{"GET builds/source", catalog.Write, "", func(c *call) (any, error) { return c.Builds.Source(c.r.Context(), c.repo.ID) }},
-	{"PUT builds/source", catalog.Admin, "build.source", setSource},
-	{"DELETE builds/source", catalog.Admin, "build.source.delete", func(c *call) (any, error) { return nil, c.Builds.RemoveSource(c.r.Context(), c.repo.ID) }},
-	{"GET builds/*", catalog.Write, "", func(c *call) (any, error) { return c.Builds.Build(c.r.Context(), c.repo.ID, c.args[0]) }},
-	{"GET builds/*/log", catalog.Write, "", buildLog},
-	{"POST builds/*/cancel", catalog.Write, "build.cancel", func(c *call) (any, error) { return nil, c.Builds.Cancel(c.r.Context(), c.repo.ID, c.args[0]) }},
-	{"POST builds/*/rebuild", catalog.Write, "build.rebuild", func(c *call) (any, error) {
-		return c.Builds.Rebuild(c.r.Context(), c.repo.ID, c.args[0], c.by.Name)
-	}},
-	{"GET tags/*/history", catalog.Read, "", func(c *call) (any, error) { return c.Catalog.History(c.r.Context(), c.repo, c.args[0], 0) }},
-	// The catalogue writes these two to the audit log itself.
-	{"POST tags/*/restore", catalog.Write, "", restore},
-	{"POST rename", catalog.Admin, "", rename},
+var repositoryRoutes = slices.Concat(catalogRoutes, grantRoutes, webhookRoutes, []route{
+	{"GET retention", func(c *call) (any, error) { return c.Retention.Get(c.ctx(), c.by, c.at.Repository) }},
+	{"PUT retention", setRetention},
+	{"POST retention/plan", planRetention},
+	{"POST retention/apply", func(c *call) (any, error) { return c.Retention.Apply(c.ctx(), c.by, c.at.Repository) }},
+	{"GET builds", func(c *call) (any, error) { return c.Builds.Builds(c.ctx(), c.by, c.at.Repository) }},
+	{"GET builds/source", func(c *call) (any, error) { return c.Builds.Source(c.ctx(), c.by, c.at.Repository) }},
+	{"PUT builds/source", setSource},
+	{"DELETE builds/source", func(c *call) (any, error) { return nil, c.Builds.RemoveSource(c.ctx(), c.by, c.at.Repository) }},
+	{"GET builds/*", func(c *call) (any, error) { return c.Builds.Build(c.ctx(), c.by, c.at.Repository, c.args[0]) }},
+	{"GET builds/*/log", buildLog},
+	{"POST builds/*/cancel", func(c *call) (any, error) { return nil, c.Builds.Cancel(c.ctx(), c.by, c.at.Repository, c.args[0]) }},
+	{"POST builds/*/rebuild", func(c *call) (any, error) { return c.Builds.Rebuild(c.ctx(), c.by, c.at.Repository, c.args[0]) }},
 })
 
-var hubRoutes = []route{
-	{"GET gc", 0, "", func(c *call) (any, error) { return c.GC.Reports(c.r.Context()) }},
-	{"POST gc", 0, "gc", collect},
-	{"GET mirrors", 0, "", func(c *call) (any, error) { return c.Mirrors.List(c.r.Context()) }},
-	{"POST mirrors", 0, "mirror.create", createMirror},
-	{"GET mirrors/*", 0, "", func(c *call) (any, error) { return c.Mirrors.Get(c.r.Context(), c.args[0]) }},
-	{"PUT mirrors/*", 0, "mirror.update", updateMirror},
-	{"DELETE mirrors/*", 0, "mirror.delete", func(c *call) (any, error) { return nil, c.Mirrors.Remove(c.r.Context(), c.args[0]) }},
-}
+var namespaceRoutes = slices.Concat(spaceRoutes, grantRoutes, webhookRoutes)
+
+var hubRoutes = slices.Concat(accountRoutes, []route{
+	{"GET gc", func(c *call) (any, error) { return c.GC.Reports(c.ctx(), c.by) }},
+	{"GET gc/*", func(c *call) (any, error) { return c.GC.Get(c.ctx(), c.by, c.args[0]) }},
+	{"POST gc", collect},
+	{"GET mirrors", func(c *call) (any, error) { return c.Mirrors.List(c.ctx(), c.by) }},
+	{"POST mirrors", createMirror},
+	{"GET mirrors/*", func(c *call) (any, error) { return c.Mirrors.Get(c.ctx(), c.by, c.args[0]) }},
+	{"PUT mirrors/*", updateMirror},
+	{"DELETE mirrors/*", func(c *call) (any, error) { return nil, c.Mirrors.Remove(c.ctx(), c.by, c.args[0]) }},
+})
 
 // withSecret is an answer that shows a secret, this once.
 type withSecret[T any] struct {
@@ -78,7 +69,7 @@ func createHook(c *call) (any, error) {
 	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	h, secret, err := c.Webhooks.Create(c.r.Context(), c.owner, spec)
+	h, secret, err := c.Webhooks.Create(c.ctx(), c.by, c.at, spec)
 	return withSecret[webhook.Hook]{h, secret}, err
 }
 
@@ -87,7 +78,7 @@ func updateHook(c *call) (any, error) {
 	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	return c.Webhooks.Update(c.r.Context(), c.owner, c.args[0], spec)
+	return c.Webhooks.Update(c.ctx(), c.by, c.at, c.args[0], spec)
 }
 
 func setRetention(c *call) (any, error) {
@@ -95,7 +86,7 @@ func setRetention(c *call) (any, error) {
 	if err := c.read(&p); err != nil {
 		return nil, err
 	}
-	return nil, c.Retention.Set(c.r.Context(), c.repo.ID, p)
+	return nil, c.Retention.Set(c.ctx(), c.by, c.at.Repository, p)
 }
 
 func planRetention(c *call) (any, error) {
@@ -103,7 +94,7 @@ func planRetention(c *call) (any, error) {
 	if err := c.read(&p); err != nil {
 		return nil, err
 	}
-	return c.Retention.Plan(c.r.Context(), c.repo, p)
+	return c.Retention.Plan(c.ctx(), c.by, c.at.Repository, p)
 }
 
 func setSource(c *call) (any, error) {
@@ -111,13 +102,13 @@ func setSource(c *call) (any, error) {
 	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	src, secret, err := c.Builds.SetSource(c.r.Context(), c.repo.ID, spec)
+	src, secret, err := c.Builds.SetSource(c.ctx(), c.by, c.at.Repository, spec)
 	return withSecret[autobuild.Source]{src, secret}, err
 }
 
 // buildLog streams; once it has begun, an error can only break it off.
 func buildLog(c *call) (any, error) {
-	if _, err := c.Builds.Build(c.r.Context(), c.repo.ID, c.args[0]); err != nil {
+	if _, err := c.Builds.Build(c.ctx(), c.by, c.at.Repository, c.args[0]); err != nil {
 		return nil, err
 	}
 	h := c.w.Header()
@@ -125,7 +116,7 @@ func buildLog(c *call) (any, error) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	out := http.NewResponseController(c.w)
-	ctx, cancel := context.WithCancel(c.r.Context())
+	ctx, cancel := context.WithCancel(c.ctx())
 	defer cancel()
 	go func() {
 		select {
@@ -135,37 +126,12 @@ func buildLog(c *call) (any, error) {
 		}
 	}()
 	follow := c.r.URL.Query().Get("follow") == "1"
-	err := c.Builds.WriteLog(ctx, c.repo.ID, c.args[0], follow, c.w, out.Flush)
+	err := c.Builds.WriteLog(ctx, c.by, c.at.Repository, c.args[0], follow, c.w, out.Flush)
 	if err != nil && ctx.Err() == nil {
-		c.Log.ErrorContext(c.r.Context(), "api: build log", "build", c.args[0], "error", err)
+		c.Log.ErrorContext(c.ctx(), "api: build log", "build", c.args[0], "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return done{}, nil
-}
-
-func restore(c *call) (any, error) {
-	var to struct {
-		Digest string `json:"digest"`
-	}
-	if err := c.read(&to); err != nil {
-		return nil, err
-	}
-	change, err := c.Catalog.Retag(c.r.Context(), c.by, c.repo.Name, c.args[0], to.Digest, catalog.Restore)
-	if err != nil {
-		return nil, err
-	}
-	c.Webhooks.Poke()
-	return map[string]string{"tag": change.Tag, "digest": change.Digest, "previous": change.Previous}, nil
-}
-
-func rename(c *call) (any, error) {
-	var to struct {
-		To string `json:"to"`
-	}
-	if err := c.read(&to); err != nil {
-		return nil, err
-	}
-	return nil, c.Catalog.Rename(c.r.Context(), c.by, c.repo.Name, to.To)
 }
 
 func collect(c *call) (any, error) {
@@ -175,45 +141,22 @@ func collect(c *call) (any, error) {
 	if err := c.read(&how); err != nil {
 		return nil, err
 	}
-	return c.GC.Collect(c.r.Context(), how.DryRun)
+	r, err := c.GC.Begin(c.ctx(), c.by, how.DryRun)
+	return accepted{r}, err
 }
 
 func createMirror(c *call) (any, error) {
-	spec, err := c.mirror("")
-	if err != nil {
+	var spec mirror.Spec
+	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	return c.Mirrors.Create(c.r.Context(), spec)
+	return c.Mirrors.Create(c.ctx(), c.by, spec)
 }
 
 func updateMirror(c *call) (any, error) {
-	spec, err := c.mirror(c.args[0])
-	if err != nil {
+	var spec mirror.Spec
+	if err := c.read(&spec); err != nil {
 		return nil, err
 	}
-	return c.Mirrors.Update(c.r.Context(), c.args[0], spec)
-}
-
-// mirror reads a mirror's specification. Its prefix must not be somebody's
-// name: their repositories would be hidden behind the upstream's.
-func (c *call) mirror(id string) (spec mirror.Spec, err error) {
-	if err := c.read(&spec); err != nil {
-		return spec, err
-	}
-	if spec.Prefix == "" {
-		return spec, nil
-	}
-	_, err = c.Accounts.Namespace(c.r.Context(), spec.Prefix)
-	switch {
-	case errdefs.IsNotFound(err):
-		return spec, nil
-	case err != nil:
-		return spec, err
-	}
-	if id != "" {
-		if m, err := c.Mirrors.Get(c.r.Context(), id); err == nil && m.Prefix == spec.Prefix {
-			return spec, nil // the name was taken later; the mirror goes on
-		}
-	}
-	return spec, errdefs.ErrFailedPrecondition.WithMessage("the namespace " + spec.Prefix + " belongs to somebody: choose another prefix")
+	return c.Mirrors.Update(c.ctx(), c.by, c.args[0], spec)
 }

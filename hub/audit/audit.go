@@ -6,6 +6,7 @@ package audit
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/berth-engine/berth/hub/store"
@@ -45,6 +46,20 @@ func WithRemote(ctx context.Context, remote string) context.Context {
 func Remote(ctx context.Context) string {
 	remote, _ := ctx.Value(remoteKey{}).(string)
 	return remote
+}
+
+// Network is whom an address counts as, where tries and requests are counted: the
+// address itself, or the /64 of an IPv6 address, of which a client has all.
+func Network(remote string) string {
+	addr, err := netip.ParseAddr(remote)
+	if err != nil || addr.Unmap().Is4() {
+		return remote
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return remote
+	}
+	return prefix.String()
 }
 
 // Add writes an entry in the caller's transaction. Id, time and address are

@@ -24,10 +24,16 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
+	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // Kinds of sources.
@@ -46,8 +52,10 @@ type Source struct {
 	Engine  string    `json:"engine"`
 	Rules   []Rule    `json:"rules"`
 	Created time.Time `json:"created"`
+	// Username is who a Remote one is fetched as, "" is nobody.
+	Username string `json:"username,omitempty"`
 
-	repository, secret string
+	repository, secret, password string // the last two sealed
 }
 
 // Rule says what is built of a push. Exactly one of Branch and Tag is given.
@@ -62,6 +70,9 @@ type Rule struct {
 	// {sha} (12 digits of the commit). None means {ref}, and latest for main or master.
 	Tags []string          `json:"tags,omitempty"`
 	Args map[string]string `json:"args,omitempty"` // build arguments
+	// Platforms are what the image is for, as linux/arm64; none means the
+	// engine's own. Of several, each is built, and the tags lead to all.
+	Platforms []string `json:"platforms,omitempty"`
 }
 
 // Engine is one that builds.
@@ -89,13 +100,18 @@ type Credentials interface {
 // Options configure a Service.
 type Options struct {
 	DB      *store.DB
+	Catalog *catalog.Service
 	Key     *seal.Key
 	Policy  outbound.Policy
 	Dir     string // of the Git repositories
-	Engines []Engine
-	// Name gives a repository's name by its id.
-	Name        func(ctx context.Context, id string) (string, error)
+	// GitCA is a file of the authorities (PEM) that Git servers' certificates are
+	// checked against; "" is the system's.
+	GitCA       string
+	Engines     []Engine
 	Credentials Credentials
+	// Index makes an image for several platforms of its parts, which were pushed,
+	// and has tags lead to it (registry.Registry.Index).
+	Index func(ctx context.Context, repository string, parts []registry.Part, tags []string) (digest.Digest, error)
 	// Ended is told of each build that ended; nil tells nobody.
 	Ended func(ctx context.Context, repository string, b Build)
 	Log   *slog.Logger // nil means slog.Default
@@ -120,7 +136,7 @@ func New(o Options) (*Service, error) {
 	for i := range o.Engines {
 		o.Engines[i].Parallel = max(o.Engines[i].Parallel, 1)
 	}
-	g, err := newGit(o.Dir, o.Policy)
+	g, err := newGit(o.Dir, o.GitCA, o.Policy)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +154,10 @@ type Spec struct {
 	Rules  []Rule `json:"rules"`
 	// Secret signs the hook's calls; empty makes one, or leaves what is there.
 	Secret string `json:"secret,omitempty"`
+	// Username and Password fetch a Remote one that is private, over https. A
+	// Password that is empty leaves what is there, while Username and URL stay.
+	Username string `json:"username,omitempty"`
+	Password string `json:"password,omitempty"`
 }
 
 const maxRules = 20
@@ -153,15 +173,19 @@ func (s *Service) check(spec *Spec) error {
 	}
 	switch spec.Kind {
 	case Hosted:
-		if spec.URL != "" {
-			return bad("a Git repository of the Hub has no url")
+		if spec.URL+spec.Username+spec.Password != "" {
+			return bad("a Git repository of the Hub has no url, username and password")
 		}
 		if err := s.git.there(); err != nil {
 			return err
 		}
 	case Remote:
-		if _, err := s.Policy.ParseURL(spec.URL); err != nil {
+		u, err := s.Policy.ParseURL(spec.URL)
+		if err != nil {
 			return err
+		}
+		if u.Scheme != "https" && spec.Username+spec.Password != "" {
+			return bad("%s: a name and password are sent over https alone", spec.URL)
 		}
 		if err := s.git.there(); err != nil {
 			return err
@@ -181,8 +205,11 @@ func (s *Service) check(spec *Spec) error {
 	if len(spec.Rules) == 0 || len(spec.Rules) > maxRules {
 		return bad("%d rules: there must be one to %d", len(spec.Rules), maxRules)
 	}
-	if len(spec.Secret) > 256 {
-		return bad("the secret has more than 256 bytes")
+	if len(spec.Secret) > 256 || len(spec.Username) > 256 || len(spec.Password) > 4096 || strings.ContainsAny(spec.Username+spec.Password, "\r\n\x00") {
+		return bad("the secret and the username have at most 256 bytes, the password 4096, of one line")
+	}
+	if spec.Password != "" && spec.Username == "" {
+		return bad("a password needs a username; where tokens have none, give any")
 	}
 	for i, r := range spec.Rules {
 		if err := r.check(); err != nil {
@@ -213,8 +240,11 @@ func (r Rule) check() error {
 			return fmt.Errorf("%q is no path within the repository", p)
 		}
 	}
-	if len(r.Tags) > 10 || len(r.Args) > 50 {
-		return errors.New("at most 10 tags and 50 arguments")
+	if len(r.Tags) > 10 || len(r.Args) > 50 || len(r.Platforms) > 10 {
+		return errors.New("at most 10 tags, 50 arguments and 10 platforms")
+	}
+	if _, err := r.platforms(); err != nil {
+		return err
 	}
 	for _, t := range r.Tags {
 		// Filled in, it begins with what it begins with here.
@@ -223,6 +253,26 @@ func (r Rule) check() error {
 		}
 	}
 	return nil
+}
+
+// platforms are the rule's, each once.
+func (r Rule) platforms() ([]ocispec.Platform, error) {
+	var list []ocispec.Platform
+	seen := map[string]bool{}
+	for _, text := range r.Platforms {
+		p, err := platforms.Parse(text)
+		if err != nil || !strings.Contains(text, "/") {
+			return nil, fmt.Errorf("%q is no platform such as linux/arm64", text)
+		}
+		p = platforms.Normalize(p)
+		if name := platforms.Format(p); seen[name] {
+			return nil, fmt.Errorf("the platform %s is there twice", name)
+		} else {
+			seen[name] = true
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 // matches reports whether a rule is for a ref.
@@ -263,69 +313,127 @@ func (r Rule) tags(ref, sha string) []string {
 	return slices.Compact(tags)
 }
 
-// SetSource configures a repository's builds. The secret is returned when it is
-// new.
-func (s *Service) SetSource(ctx context.Context, repository string, spec Spec) (src Source, secret string, err error) {
-	if err := s.check(&spec); err != nil {
-		return Source{}, "", err
-	}
-	old, err := s.Source(ctx, repository)
-	if err != nil && !errdefs.IsNotFound(err) {
-		return Source{}, "", err
-	}
-	secret = spec.Secret
-	hook, sealed, created := old.Hook, old.secret, old.Created
-	if hook == "" {
-		hook, created = store.NewID(), time.Now()
-		if secret == "" {
-			secret = store.NewID() + store.NewID()
-		}
-	}
-	if secret != "" {
-		sealed = s.Key.Seal(purpose(repository), secret)
-	}
+// SetSource configures a repository's builds, for who administers it. The secret
+// is returned when it is new.
+func (s *Service) SetSource(ctx context.Context, by account.Principal, repository string, spec Spec) (src Source, secret string, err error) {
+	invalid := s.check(&spec)
 	rules, err := json.Marshal(spec.Rules)
 	if err != nil {
 		return Source{}, "", err
 	}
-	if spec.Kind == Hosted {
-		if err := s.git.create(ctx, repository); err != nil {
-			return Source{}, "", err
+	d := deed(repository, catalog.Admin, "build.source")
+	d.Detail = spec.Kind
+	err = s.Catalog.Act(ctx, by, d, func(tx *store.Tx, found catalog.Found) error {
+		if invalid != nil { // said only to who may
+			return invalid
 		}
-	}
-	_, err = s.DB.Exec(ctx, `INSERT INTO build_sources (repository, kind, url, hook, secret, engine, rules, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (repository) DO UPDATE SET kind = excluded.kind, url = excluded.url, secret = excluded.secret, engine = excluded.engine, rules = excluded.rules`,
-		repository, spec.Kind, spec.URL, hook, sealed, spec.Engine, string(rules), created.Unix())
+		old, err := source(ctx, tx, found.ID)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		next := Source{Kind: spec.Kind, URL: spec.URL, Engine: spec.Engine, Hook: old.Hook, Created: old.Created, secret: old.secret, repository: found.ID}
+		if secret = spec.Secret; next.Hook == "" {
+			next.Hook, next.Created = store.NewID(), time.Now()
+			if secret == "" {
+				secret = store.NewID() + store.NewID()
+			}
+		}
+		if secret != "" {
+			next.secret = s.Key.Seal(purpose(found.ID), secret)
+		}
+		if err := s.login(&next, old, spec); err != nil {
+			return err
+		}
+		if spec.Kind == Hosted {
+			if err := s.git.create(ctx, found.ID); err != nil { // what is there already stays
+				return err
+			}
+		}
+		if err := next.save(ctx, tx, string(rules)); err != nil {
+			return err
+		}
+		src, err = source(ctx, tx, found.ID)
+		return err
+	})
 	if err != nil {
 		return Source{}, "", err
 	}
-	src, err = s.Source(ctx, repository)
-	return src, secret, err
+	return src, secret, nil
 }
 
-// RemoveSource ends a repository's builds; those that ran are remembered. A
-// hosted Git repository goes, too.
-func (s *Service) RemoveSource(ctx context.Context, repository string) error {
-	n, err := s.DB.Exec(ctx, "DELETE FROM build_sources WHERE repository = ?", repository)
-	if err == nil && n == 0 {
-		err = fmt.Errorf("the repository has no automated builds: %w", errdefs.ErrNotFound)
+// deed is what somebody does with a repository's builds.
+func deed(repository string, least catalog.Role, action string) catalog.Deed {
+	return catalog.Deed{Place: catalog.Place{Repository: repository}, Least: least, Action: action}
+}
+
+// login seals what a source elsewhere is fetched with. The password may be left
+// out of a change that sends it nowhere else.
+func (s *Service) login(next *Source, old Source, spec Spec) error {
+	switch next.Username = spec.Username; {
+	case spec.Password != "":
+		next.password = s.Key.Seal(loginPurpose(next.repository), spec.Password)
+	case spec.Username == "":
+	case spec.Username == old.Username && spec.URL == old.URL && spec.Kind == old.Kind:
+		next.password = old.password
+	default:
+		return fmt.Errorf("the password is needed again when the address or the name changes: %w", errdefs.ErrInvalidArgument)
 	}
+	return nil
+}
+
+func (src Source) save(ctx context.Context, tx *store.Tx, rules string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO build_sources (repository, kind, url, hook, secret, engine, rules, created, username, password) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (repository) DO UPDATE SET kind = excluded.kind, url = excluded.url, secret = excluded.secret, engine = excluded.engine,
+		rules = excluded.rules, username = excluded.username, password = excluded.password`,
+		src.repository, src.Kind, src.URL, src.Hook, src.secret, src.Engine, rules, src.Created.Unix(), src.Username, src.password)
+	return err
+}
+
+// RemoveSource ends a repository's builds, for who administers it; those that
+// ran are remembered. A hosted Git repository goes, too.
+func (s *Service) RemoveSource(ctx context.Context, by account.Principal, repository string) error {
+	var id string
+	err := s.Catalog.Act(ctx, by, deed(repository, catalog.Admin, "build.source.delete"), func(tx *store.Tx, found catalog.Found) error {
+		id = found.ID
+		n, err := tx.Exec(ctx, "DELETE FROM build_sources WHERE repository = ?", id)
+		if err == nil && n == 0 {
+			err = errNoSource
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "DELETE FROM build_refs WHERE repository = ?", id)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := s.DB.Exec(ctx, "DELETE FROM build_refs WHERE repository = ?", repository); err != nil {
-		return err
-	}
-	return s.git.remove(repository)
+	return s.git.remove(id)
 }
 
-const selectSource = "SELECT repository, kind, url, hook, secret, engine, rules, created FROM build_sources"
+var errNoSource = fmt.Errorf("the repository has no automated builds: %w", errdefs.ErrNotFound)
 
-// Source returns how a repository is built.
-func (s *Service) Source(ctx context.Context, repository string) (Source, error) {
-	src, err := scanSource(s.DB.QueryRow(ctx, selectSource+" WHERE repository = ?", repository))
+const selectSource = "SELECT repository, kind, url, hook, secret, engine, rules, created, username, password FROM build_sources"
+
+// Source returns how a repository is built, for who may push to it.
+func (s *Service) Source(ctx context.Context, by account.Principal, repository string) (Source, error) {
+	found, err := s.reader(ctx, by, repository)
+	if err != nil {
+		return Source{}, err
+	}
+	return source(ctx, s.DB, found.ID)
+}
+
+// reader lets those read of builds who may push: logs may hold what is not for
+// everybody.
+func (s *Service) reader(ctx context.Context, by account.Principal, repository string) (catalog.Found, error) {
+	return s.Catalog.May(ctx, s.DB, by, catalog.Place{Repository: repository}, catalog.Write)
+}
+
+func source(ctx context.Context, q store.Querier, id string) (Source, error) {
+	src, err := scanSource(q.QueryRow(ctx, selectSource+" WHERE repository = ?", id))
 	if errdefs.IsNotFound(err) {
-		err = fmt.Errorf("the repository has no automated builds: %w", errdefs.ErrNotFound)
+		err = errNoSource
 	}
 	return src, err
 }
@@ -334,7 +442,7 @@ func scanSource(row store.Scanner) (Source, error) {
 	var src Source
 	var rules string
 	var created int64
-	if err := row.Scan(&src.repository, &src.Kind, &src.URL, &src.Hook, &src.secret, &src.Engine, &rules, &created); err != nil {
+	if err := row.Scan(&src.repository, &src.Kind, &src.URL, &src.Hook, &src.secret, &src.Engine, &rules, &created, &src.Username, &src.password); err != nil {
 		return Source{}, err
 	}
 	src.Created = time.Unix(created, 0).UTC()
@@ -342,6 +450,8 @@ func scanSource(row store.Scanner) (Source, error) {
 }
 
 func purpose(repository string) string { return "build hook " + repository }
+
+func loginPurpose(repository string) string { return "build source " + repository }
 
 // ParseEngine reads --build-engine:
 // NAME=HOST[,registry=HOST:PORT][,parallel=N][,ca=FILE][,cert=FILE,key=FILE].

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -24,11 +25,15 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
+	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/seal"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 )
 
 // engine answers as much of Docker's API as a build needs.
@@ -137,11 +142,14 @@ func (r *robots) left() int {
 	return len(r.open)
 }
 
+var tester = account.System("test")
+
 type world struct {
 	*Service
 	engine *engine
 	robots *robots
-	repo   string
+	repo   string // its name
+	id     string
 	ended  chan Build
 	git    string // URL
 	hooks  string
@@ -157,7 +165,8 @@ func newWorld(t *testing.T, change func(*Options)) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo, err := catalog.New(db, catalog.Options{Open: true}).Create(t.Context(), account.System("test"), "ann/app", true)
+	names := catalog.New(db, catalog.Options{Open: true})
+	repo, err := names.Create(t.Context(), tester, "ann/app", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,13 +174,19 @@ func newWorld(t *testing.T, change func(*Options)) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := world{engine: newEngine(t), robots: &robots{open: map[string]string{}}, repo: repo.ID, ended: make(chan Build, 100)}
+	w := world{engine: newEngine(t), robots: &robots{open: map[string]string{}}, repo: repo.Name, id: repo.ID, ended: make(chan Build, 100)}
 	o := Options{
-		DB: db, Key: key, Dir: filepath.Join(dir, "git"), Credentials: w.robots,
+		DB: db, Catalog: names, Key: key, Dir: filepath.Join(dir, "git"), Credentials: w.robots,
 		Policy:  outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 		Engines: []Engine{{Name: "one", Host: "tcp://" + w.engine.Listener.Addr().String(), Registry: "hub.example"}},
-		Name:    func(context.Context, string) (string, error) { return "ann/app", nil },
 		Ended:   func(_ context.Context, _ string, b Build) { w.ended <- b },
+		Index: func(_ context.Context, repository string, parts []registry.Part, tags []string) (digest.Digest, error) {
+			var list []string
+			for _, p := range parts {
+				list = append(list, platforms.Format(p.Platform)+"="+p.Digest.String())
+			}
+			return digest.Digest(fmt.Sprintf("index of %s in %s as %s", strings.Join(list, " "), repository, strings.Join(tags, " "))), nil
+		},
 	}
 	if change != nil {
 		change(&o)
@@ -182,17 +197,12 @@ func newWorld(t *testing.T, change func(*Options)) world {
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var err error
 		if rest, ok := strings.CutPrefix(r.URL.Path, "/git/ann/app.git/"); ok {
-			err = w.ServeGit(rw, r, repo.ID, rest, "ann")
+			err = w.ServeGit(rw, r, account.Principal{Name: "ann"}, repo.Name, rest)
 		} else {
 			err = w.ServeHook(rw, r, strings.TrimPrefix(r.URL.Path, "/hooks/"))
 		}
-		switch {
-		case errdefs.IsUnauthorized(err):
-			rw.WriteHeader(http.StatusUnauthorized)
-		case errdefs.IsNotFound(err):
-			rw.WriteHeader(http.StatusNotFound)
-		case err != nil:
-			rw.WriteHeader(http.StatusBadRequest)
+		if err != nil {
+			rw.WriteHeader(status.Of(err))
 		}
 	}))
 	w.git, w.hooks = front.URL+"/git/ann/app.git", front.URL+"/hooks/"
@@ -259,7 +269,7 @@ func commit(t *testing.T, dir string, files map[string]string) string {
 func (w world) log(t *testing.T, id string) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := w.WriteLog(t.Context(), w.repo, id, false, &b, func() error { return nil }); err != nil {
+	if err := w.WriteLog(t.Context(), tester, w.repo, id, false, &b, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -268,7 +278,7 @@ func (w world) log(t *testing.T, id string) string {
 // TestPushBuilds: pushes to a hosted repository are built as the rules say.
 func TestPushBuilds(t *testing.T) {
 	w := newWorld(t, nil)
-	_, secret, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Hosted, Rules: []Rule{
+	_, secret, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{
 		{Branch: "main", Context: "app", Args: map[string]string{"A": "b"}},
 		{Tag: "v*", Dockerfile: "app/Dockerfile", Tags: []string{"{ref}", "at-{sha}"}},
 	}})
@@ -312,14 +322,14 @@ func TestPushBuilds(t *testing.T) {
 	if b = <-w.ended; b.State != Failed || b.Error != "it does not build" {
 		t.Errorf("%+v", b)
 	}
-	again, err := w.Rebuild(t.Context(), w.repo, b.ID, "bob")
+	again, err := w.Rebuild(t.Context(), account.Principal{Kind: account.KindUser, Name: "bob"}, w.repo, b.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if b = <-w.ended; b.ID != again.ID || b.Actor != "bob" || b.State != Failed {
 		t.Errorf("%+v", b)
 	}
-	if list, err := w.Builds(t.Context(), w.repo); err != nil || len(list) != 4 {
+	if list, err := w.Builds(t.Context(), tester, w.repo); err != nil || len(list) != 4 {
 		t.Errorf("%d builds, %v", len(list), err)
 	}
 }
@@ -333,7 +343,7 @@ func TestHook(t *testing.T) {
 	})
 	defer elsewhere.Close()
 	w := newWorld(t, nil)
-	src, secret, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Remote, URL: elsewhere.URL + "/.git", Rules: []Rule{{Branch: "*"}}})
+	src, secret, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Remote, URL: elsewhere.URL + "/.git", Rules: []Rule{{Branch: "*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +372,7 @@ func TestHook(t *testing.T) {
 		"no JSON":        call(src.Hook, secret, "x") - http.StatusBadRequest,
 		"an option":      call(src.Hook, secret, `{"ref":"--upload-pack=x y","after":"`+sha+`"}`) - http.StatusBadRequest,
 		"no commit":      call(src.Hook, secret, `{"ref":"refs/heads/main","after":"HEAD"}`) - http.StatusBadRequest,
-		"huge":           call(src.Hook, secret, `{"x":"`+strings.Repeat("x", maxHook)+`"}`) - http.StatusBadRequest,
+		"huge":           call(src.Hook, secret, `{"x":"`+strings.Repeat("x", maxHook)+`"}`) - http.StatusRequestEntityTooLarge,
 		"ping":           call(src.Hook, secret, "{}", "X-GitHub-Event", "ping") - http.StatusNoContent,
 		"deleted":        call(src.Hook, secret, `{"ref":"refs/heads/x","after":"`+strings.Repeat("0", 40)+`"}`) - http.StatusNoContent,
 		"right":          call(src.Hook, secret, push) - http.StatusAccepted,
@@ -387,12 +397,126 @@ func TestHook(t *testing.T) {
 	}
 }
 
+// TestPlatforms: an image for several platforms is built for each, and its tags
+// lead to all; the parts' own tags go.
+func TestPlatforms(t *testing.T) {
+	w := newWorld(t, nil)
+	_, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main", Tags: []string{"v1"}, Platforms: []string{"linux/amd64", "linux/arm64/v8"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	dir, _ := work(t, map[string]string{"Dockerfile": "FROM scratch"})
+	runGit(t, dir, "push", "--quiet", w.git, "HEAD:main")
+	b := <-w.ended
+	if b.State != Succeeded || b.Digest != "index of linux/amd64=sha256:dd linux/arm64=sha256:dd in ann/app as v1" {
+		t.Errorf("%+v\n%s", b, w.log(t, b.ID))
+	}
+	w.engine.mu.Lock()
+	defer w.engine.mu.Unlock()
+	if len(w.engine.pushes) != 2 || !strings.Contains(w.engine.pushes[0], catalog.Transient+strings.ToLower(b.ID)) && !strings.Contains(w.engine.pushes[0], catalog.Transient+b.ID) ||
+		!strings.Contains(w.engine.query, "platform=linux%2Farm64") {
+		t.Errorf("pushed %q, built with %s", w.engine.pushes, w.engine.query)
+	}
+	for name, list := range map[string][]string{"unknown": {"linux"}, "nonsense": {"linux/a b"}, "twice": {"linux/arm64", "linux/arm64/v8"}, "many": make([]string, 11)} {
+		if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main", Platforms: list}}}); !errors.Is(err, errdefs.ErrInvalidArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestPrivate: a private repository elsewhere is fetched with the source's name
+// and token, which nobody else sees.
+func TestPrivate(t *testing.T) {
+	dir, sha := work(t, map[string]string{"Dockerfile": "FROM scratch"})
+	served := &cgi.Handler{
+		Path: "/usr/lib/git-core/git-http-backend",
+		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
+	}
+	stranger := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			t.Error("a stranger got the credentials")
+		}
+		served.ServeHTTP(w, r)
+	}))
+	defer stranger.Close()
+	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, token, _ := r.BasicAuth(); name != "ann" || token != "t0ken" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, "/away/") {
+			http.Redirect(w, r, stranger.URL+strings.TrimPrefix(r.URL.Path, "/away"), http.StatusFound)
+			return
+		}
+		served.ServeHTTP(w, r)
+	}))
+	defer elsewhere.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: elsewhere.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(o *Options) { o.GitCA = ca })
+	w.run(t)
+	rules := []Rule{{Branch: "*"}}
+	build := func(spec Spec) Build {
+		t.Helper()
+		spec.Kind, spec.Rules = Remote, rules
+		src, _, err := w.SetSource(t.Context(), tester, w.repo, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.DB.Tx(t.Context(), func(tx *store.Tx) error {
+			_, err := enqueue(t.Context(), tx, src, "refs/heads/main", sha, "test")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.poke()
+		b := <-w.ended
+		if text := w.log(t, b.ID) + b.Error; strings.Contains(text, "t0ken") || strings.Contains(text, "YW5uOnQwa2Vu") {
+			t.Errorf("the token is in %q", text)
+		}
+		return b
+	}
+	private := elsewhere.URL + "/.git"
+	if b := build(Spec{URL: private}); b.State != Failed || !strings.Contains(b.Error, "private") {
+		t.Errorf("without a token: %+v", b)
+	}
+	if b := build(Spec{URL: private, Username: "ann", Password: "wrong"}); b.State != Failed || !strings.Contains(b.Error, "does not take") {
+		t.Errorf("with a wrong one: %+v", b)
+	}
+	if b := build(Spec{URL: private, Username: "ann", Password: "t0ken"}); b.State != Succeeded || b.Commit != sha {
+		t.Errorf("with the token: %+v\n%s", b, w.log(t, b.ID))
+	}
+	if b := build(Spec{URL: private, Username: "ann"}); b.State != Succeeded {
+		t.Errorf("with the token that is there: %+v", b)
+	}
+	if b := build(Spec{URL: elsewhere.URL + "/away/.git", Username: "ann", Password: "t0ken"}); b.State != Failed {
+		t.Errorf("a redirect was followed: %+v", b)
+	}
+	var sealed string
+	if err := w.DB.QueryRow(t.Context(), "SELECT password FROM build_sources").Scan(&sealed); err != nil || sealed == "" || strings.Contains(sealed, "t0ken") {
+		t.Errorf("the database has %q, %v", sealed, err)
+	}
+	for name, spec := range map[string]Spec{
+		"by http": {URL: "http://127.0.0.1/x", Username: "ann", Password: "x"}, "moved": {URL: private, Username: "ann"},
+		"another name": {URL: elsewhere.URL + "/away/.git", Username: "bob"}, "no name": {URL: private, Password: "x"}, "lines": {URL: private, Username: "a\nb", Password: "x"},
+	} {
+		spec.Kind, spec.Rules = Remote, rules
+		if _, _, err := w.SetSource(t.Context(), tester, w.repo, spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestCancelAndLimit: an engine runs no more builds at once than it may; those
 // that wait and those that run can be given up.
 func TestCancelAndLimit(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Engines[0].Parallel = 2 })
 	w.engine.hold = make(chan struct{})
-	if _, _, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "*"}}}); err != nil {
+	if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "*"}}}); err != nil {
 		t.Fatal(err)
 	}
 	w.run(t)
@@ -400,7 +524,7 @@ func TestCancelAndLimit(t *testing.T) {
 	runGit(t, dir, "push", "--quiet", w.git, "HEAD:a", "HEAD:b", "HEAD:c", "HEAD:d")
 	<-w.engine.begun
 	<-w.engine.begun
-	list, err := w.Builds(t.Context(), w.repo)
+	list, err := w.Builds(t.Context(), tester, w.repo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,11 +538,11 @@ func TestCancelAndLimit(t *testing.T) {
 	followed := make(chan string, 1)
 	go func() {
 		var text strings.Builder
-		err := w.WriteLog(context.WithoutCancel(t.Context()), w.repo, count[Running][0].ID, true, &text, func() error { return nil })
+		err := w.WriteLog(context.WithoutCancel(t.Context()), tester, w.repo, count[Running][0].ID, true, &text, func() error { return nil })
 		followed <- fmt.Sprint(text.String(), err)
 	}()
 	for _, b := range []Build{count[Queued][0], count[Running][0]} {
-		if err := w.Cancel(t.Context(), w.repo, b.ID); err != nil {
+		if err := w.Cancel(t.Context(), tester, w.repo, b.ID); err != nil {
 			t.Error(err)
 		}
 	}
@@ -434,10 +558,10 @@ func TestCancelAndLimit(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 	}
-	if b, err := w.Build(t.Context(), w.repo, count[Queued][0].ID); err != nil || b.State != Cancelled || w.engine.most != 2 {
+	if b, err := w.Build(t.Context(), tester, w.repo, count[Queued][0].ID); err != nil || b.State != Cancelled || w.engine.most != 2 {
 		t.Errorf("%+v, %v; %d at once", b, err, w.engine.most)
 	}
-	if err := w.Cancel(t.Context(), w.repo, list[0].ID); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+	if err := w.Cancel(t.Context(), tester, w.repo, list[0].ID); !errors.Is(err, errdefs.ErrFailedPrecondition) {
 		t.Errorf("cancel of what ended: %v", err)
 	}
 }
@@ -447,7 +571,7 @@ func TestCancelAndLimit(t *testing.T) {
 func TestSurvives(t *testing.T) {
 	w := newWorld(t, nil)
 	w.engine.hold = make(chan struct{})
-	if _, _, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main"}}}); err != nil {
+	if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main"}}}); err != nil {
 		t.Fatal(err)
 	}
 	stop := w.run(t)
@@ -455,7 +579,7 @@ func TestSurvives(t *testing.T) {
 	runGit(t, dir, "push", "--quiet", w.git, "HEAD:main")
 	<-w.engine.begun
 	stop()
-	list, err := w.Builds(t.Context(), w.repo)
+	list, err := w.Builds(t.Context(), tester, w.repo)
 	if err != nil || len(list) != 1 || list[0].State != Running {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -478,12 +602,12 @@ func TestSurvives(t *testing.T) {
 	}
 	// Pushed, and the Hub was killed before it looked.
 	sha = commit(t, dir, map[string]string{"x": "1"})
-	runGit(t, dir, "push", "--quiet", "file://"+w.Service.git.path(w.repo), "HEAD:main")
+	runGit(t, dir, "push", "--quiet", "file://"+w.Service.git.path(w.id), "HEAD:main")
 	w.run(t)
 	if b := <-w.ended; b.State != Succeeded || b.Commit != sha {
 		t.Errorf("%+v", b)
 	}
-	if b, err := w.Build(t.Context(), w.repo, list[0].ID); err != nil || b.State != Failed || !strings.Contains(b.Error, "twice") {
+	if b, err := w.Build(t.Context(), tester, w.repo, list[0].ID); err != nil || b.State != Failed || !strings.Contains(b.Error, "twice") {
 		t.Errorf("%+v, %v", b, err)
 	}
 	// A repository that is removed takes its Git repository along.
@@ -493,7 +617,7 @@ func TestSurvives(t *testing.T) {
 	if err := w.sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(w.Service.git.path(w.repo)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(w.Service.git.path(w.id)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its Git repository: %v", err)
 	}
 }
@@ -511,15 +635,15 @@ func TestBadSources(t *testing.T) {
 		"image tag":  {Kind: Hosted, Rules: []Rule{{Branch: "a", Tags: []string{"a b"}}}},
 		"other name": {Kind: Hosted, Rules: []Rule{{Branch: "a", Tags: []string{"x/y:{ref}"}}}},
 	} {
-		if _, _, err := w.SetSource(t.Context(), w.repo, spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		if _, _, err := w.SetSource(t.Context(), tester, w.repo, spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Remote, URL: "http://10.0.0.1/x", Rules: good}); !errors.Is(err, errdefs.ErrPermissionDenied) {
+	if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Remote, URL: "http://10.0.0.1/x", Rules: good}); !errors.Is(err, errdefs.ErrPermissionDenied) {
 		t.Errorf("inside: %v", err)
 	}
 	w.Engines = nil
-	if _, _, err := w.SetSource(t.Context(), w.repo, Spec{Kind: Hosted, Rules: good}); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+	if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: good}); !errors.Is(err, errdefs.ErrFailedPrecondition) {
 		t.Errorf("no engine: %v", err)
 	}
 	for text, want := range map[string]string{

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 )
 
 // States of a build.
@@ -22,19 +25,19 @@ const (
 
 // Build is one build of one commit.
 type Build struct {
-	ID      string    `json:"id"`
-	Ref     string    `json:"ref"`
-	Commit  string    `json:"commit"`
-	Rule    Rule      `json:"rule"`
-	Tags    []string  `json:"tags"`
-	Engine  string    `json:"engine"`
-	Actor   string    `json:"actor"`
-	State   string    `json:"state"`
-	Created time.Time `json:"created"`
-	Started time.Time `json:"started,omitzero"`
-	Ended   time.Time `json:"ended,omitzero"`
-	Digest  string    `json:"digest,omitempty"`
-	Error   string    `json:"error,omitempty"`
+	ID      string        `json:"id"`
+	Ref     string        `json:"ref"`
+	Commit  string        `json:"commit"`
+	Rule    Rule          `json:"rule"`
+	Tags    []string      `json:"tags"`
+	Engine  string        `json:"engine"`
+	Actor   string        `json:"actor"`
+	State   string        `json:"state"`
+	Created time.Time     `json:"created"`
+	Started time.Time     `json:"started,omitzero"`
+	Ended   time.Time     `json:"ended,omitzero"`
+	Digest  digest.Digest `json:"digest,omitempty"`
+	Error   string        `json:"error,omitempty"`
 
 	repository, robot string
 	tries             int
@@ -112,62 +115,87 @@ func scanBuild(row store.Scanner) (Build, error) {
 	return b, nil
 }
 
-// Builds lists a repository's newest builds, 100 at most.
-func (s *Service) Builds(ctx context.Context, repository string) ([]Build, error) {
-	rows, err := s.DB.Query(ctx, selectBuild+" WHERE repository = ? ORDER BY created DESC, id DESC LIMIT 100", repository)
+// Builds lists a repository's newest builds, 100 at most, for who may push to it.
+func (s *Service) Builds(ctx context.Context, by account.Principal, repository string) ([]Build, error) {
+	found, err := s.reader(ctx, by, repository)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Query(ctx, selectBuild+" WHERE repository = ? ORDER BY created DESC, id DESC LIMIT 100", found.ID)
 	return store.Collect(rows, err, scanBuild)
 }
 
-// Build finds one.
-func (s *Service) Build(ctx context.Context, repository, id string) (Build, error) {
-	b, err := scanBuild(s.DB.QueryRow(ctx, selectBuild+" WHERE repository = ? AND id = ?", repository, id))
+// Build finds one, for who may push.
+func (s *Service) Build(ctx context.Context, by account.Principal, repository, id string) (Build, error) {
+	found, err := s.reader(ctx, by, repository)
+	if err != nil {
+		return Build{}, err
+	}
+	return find(ctx, s.DB, found.ID, id)
+}
+
+func find(ctx context.Context, q store.Querier, repository, id string) (Build, error) {
+	b, err := scanBuild(q.QueryRow(ctx, selectBuild+" WHERE repository = ? AND id = ?", repository, id))
 	if errdefs.IsNotFound(err) {
 		err = fmt.Errorf("there is no build %q: %w", id, errdefs.ErrNotFound)
 	}
 	return b, err
 }
 
-// Rebuild builds a build's commit once more.
-func (s *Service) Rebuild(ctx context.Context, repository, id, actor string) (Build, error) {
-	old, err := s.Build(ctx, repository, id)
+// Rebuild builds a build's commit once more, for who may push.
+func (s *Service) Rebuild(ctx context.Context, by account.Principal, repository, id string) (b Build, err error) {
+	d := deed(repository, catalog.Write, "build.rebuild")
+	d.Detail = id
+	err = s.Catalog.Act(ctx, by, d, func(tx *store.Tx, found catalog.Found) error {
+		old, err := find(ctx, tx, found.ID, id)
+		if err != nil {
+			return err
+		}
+		src, err := source(ctx, tx, found.ID)
+		if err != nil {
+			return err
+		}
+		rule, err := json.Marshal(old.Rule)
+		if err != nil {
+			return err
+		}
+		again := store.NewID()
+		if err := insert(ctx, tx, again, src, old.Ref, old.Commit, string(rule), by.Name); err != nil {
+			return err
+		}
+		b, err = find(ctx, tx, found.ID, again)
+		return err
+	})
 	if err != nil {
-		return Build{}, err
-	}
-	src, err := s.Source(ctx, repository)
-	if err != nil {
-		return Build{}, err
-	}
-	rule, err := json.Marshal(old.Rule)
-	if err != nil {
-		return Build{}, err
-	}
-	again := store.NewID()
-	if err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		return insert(ctx, tx, again, src, old.Ref, old.Commit, string(rule), actor)
-	}); err != nil {
 		return Build{}, err
 	}
 	s.poke()
-	return s.Build(ctx, repository, again)
+	return b, nil
 }
 
 // errCancelled is why a build ends that somebody gave up.
 var errCancelled = errors.New("cancelled")
 
-// Cancel gives a build up. One that runs ends as soon as its engine has.
-func (s *Service) Cancel(ctx context.Context, repository, id string) error {
-	b, err := s.Build(ctx, repository, id)
+// Cancel gives a build up, for who may push. One that runs ends as soon as its
+// engine has.
+func (s *Service) Cancel(ctx context.Context, by account.Principal, repository, id string) error {
+	d := deed(repository, catalog.Write, "build.cancel")
+	d.Detail = id
+	err := s.Catalog.Act(ctx, by, d, func(tx *store.Tx, found catalog.Found) error {
+		b, err := find(ctx, tx, found.ID, id)
+		if err != nil {
+			return err
+		}
+		if b.Over() {
+			return fmt.Errorf("the build has ended: it %s: %w", b.State, errdefs.ErrFailedPrecondition)
+		}
+		n, err := tx.Exec(ctx, "UPDATE builds SET state = ?, ended = ?, error = 'cancelled' WHERE id = ? AND state = ?", Cancelled, time.Now().Unix(), id, Queued)
+		if err == nil && n == 0 {
+			_, err = tx.Exec(ctx, "UPDATE builds SET cancel = 1 WHERE id = ?", id)
+		}
+		return err
+	})
 	if err != nil {
-		return err
-	}
-	if b.Over() {
-		return fmt.Errorf("the build has ended: it %s: %w", b.State, errdefs.ErrFailedPrecondition)
-	}
-	n, err := s.DB.Exec(ctx, "UPDATE builds SET state = ?, ended = ?, error = 'cancelled' WHERE id = ? AND state = ?", Cancelled, time.Now().Unix(), id, Queued)
-	if err != nil || n == 1 {
-		return err
-	}
-	if _, err := s.DB.Exec(ctx, "UPDATE builds SET cancel = 1 WHERE id = ?", id); err != nil {
 		return err
 	}
 	s.mu.Lock()

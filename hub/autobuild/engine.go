@@ -11,46 +11,112 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/registry"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/jsonstream"
-	"github.com/moby/moby/api/types/registry"
+	registrytypes "github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // build does the work of one build: context, image, push.
 func (s *Service) build(ctx context.Context, e Engine, b *Build, log *buildLog) error {
-	name, err := s.Name(ctx, b.repository)
+	repository, err := s.Catalog.ByID(ctx, b.repository)
 	if err != nil {
 		return err
 	}
+	name := repository.Name
 	dir, err := s.checkout(ctx, b, log)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir.temporary)
 	b.Tags = b.Rule.tags(b.Ref, b.Commit)
+	wanted, err := b.Rule.platforms()
+	if err != nil {
+		return err
+	}
 	engine, err := connect(e)
 	if err != nil {
 		return err
 	}
 	defer engine.Close()
-	var refs []string
-	for _, t := range b.Tags {
-		refs = append(refs, e.Registry+"/"+name+":"+t)
-	}
+	w := job{Service: s, engine: engine, to: e.Registry + "/" + name, name: name, b: b, log: log, dir: dir.path}
 	log.printf("building %s of %s (%s) in the engine %s", b.Commit, b.Ref, strings.Join(b.Tags, ", "), e.Name)
-	defer removeImages(ctx, engine, refs)
-	if err := s.image(ctx, engine, b, dir.path, refs, log); err != nil {
-		return err
+	if len(wanted) > 1 {
+		return w.several(ctx, repository, wanted)
 	}
-	return s.push(ctx, engine, b, name, refs, log)
+	b.Digest, err = w.one(ctx, b.Tags, wanted)
+	return err
 }
+
+// job is one build while it is done.
+type job struct {
+	*Service
+	engine   *client.Client
+	to, name string // the repository's name for the engine, and here
+	b        *Build
+	log      *buildLog
+	dir      string // of the commit's Git repository
+}
+
+// one builds for one platform ([] is the engine's own) and pushes that under tags.
+func (w job) one(ctx context.Context, tags []string, platform []ocispec.Platform) (digest.Digest, error) {
+	var refs []string
+	for _, t := range tags {
+		refs = append(refs, w.to+":"+t)
+	}
+	defer removeImages(ctx, w.engine, refs)
+	if err := w.image(ctx, refs, platform); err != nil {
+		return "", err
+	}
+	return w.push(ctx, refs)
+}
+
+// several builds for each platform and makes one image of them. A part is pushed
+// under a tag of its own, since engines push nothing without one; the tag goes
+// when the image is there.
+func (w job) several(ctx context.Context, repository catalog.Repository, wanted []ocispec.Platform) (err error) {
+	system := account.System("autobuild")
+	var parts []registry.Part
+	defer func() {
+		// Also of a build that was cancelled.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		for i := range wanted {
+			_, e := w.Catalog.Untag(bounded, system, repository, w.part(i))
+			if e != nil && !errdefs.IsNotFound(e) {
+				err = errors.Join(err, e)
+			}
+		}
+	}()
+	for i, p := range wanted {
+		w.log.printf("for %s", platforms.Format(p))
+		d, err := w.one(ctx, []string{w.part(i)}, []ocispec.Platform{p})
+		if err != nil {
+			return fmt.Errorf("for %s: %w", platforms.Format(p), err)
+		}
+		parts = append(parts, registry.Part{Platform: p, Digest: d})
+	}
+	w.b.Digest, err = w.Index(ctx, w.name, parts, w.b.Tags)
+	if err == nil {
+		w.log.printf("made %s of %d platforms", w.b.Digest, len(parts))
+	}
+	return err
+}
+
+func (w job) part(i int) string { return fmt.Sprintf("%s%s-%d", catalog.Transient, w.b.ID, i) }
 
 // place is where a commit can be read; temporary is removed afterwards.
 type place struct{ path, temporary string }
 
 // checkout finds the commit: here, or fetched from elsewhere.
 func (s *Service) checkout(ctx context.Context, b *Build, log *buildLog) (place, error) {
-	src, err := s.Source(ctx, b.repository)
+	src, err := source(ctx, s.DB, b.repository)
 	if err != nil {
 		return place{}, err
 	}
@@ -58,7 +124,13 @@ func (s *Service) checkout(ctx context.Context, b *Build, log *buildLog) (place,
 		return place{path: s.git.path(b.repository)}, nil
 	}
 	log.printf("fetching %s of %s", b.Ref, src.URL)
-	dir, sha, err := s.git.fetch(ctx, src.URL, b.Ref, log)
+	from := remote{url: src.URL, username: src.Username}
+	if src.password != "" {
+		if from.password, err = s.Key.Open(loginPurpose(b.repository), src.password); err != nil {
+			return place{}, err
+		}
+	}
+	dir, sha, err := s.git.fetch(ctx, from, b.Ref, log)
 	if err != nil {
 		return place{}, err
 	}
@@ -78,24 +150,24 @@ func connect(e Engine) (*client.Client, error) {
 }
 
 // image builds. The context is written by git while the engine reads it.
-func (s *Service) image(ctx context.Context, engine *client.Client, b *Build, dir string, refs []string, log *buildLog) error {
-	r, w := io.Pipe()
+func (w job) image(ctx context.Context, refs []string, platform []ocispec.Platform) error {
+	r, out := io.Pipe()
 	archived := make(chan error, 1)
 	go func() {
-		err := s.git.archive(ctx, dir, b.Commit, b.Rule.Context, w)
-		w.CloseWithError(err)
+		err := w.git.archive(ctx, w.dir, w.b.Commit, w.b.Rule.Context, out)
+		out.CloseWithError(err)
 		archived <- err
 	}()
 	o := client.ImageBuildOptions{
-		Tags: refs, Dockerfile: b.Rule.Dockerfile, Remove: true, ForceRemove: true, BuildArgs: map[string]*string{},
-		Labels: map[string]string{"org.opencontainers.image.revision": b.Commit},
+		Tags: refs, Dockerfile: w.b.Rule.Dockerfile, Remove: true, ForceRemove: true, BuildArgs: map[string]*string{}, Platforms: platform,
+		Labels: map[string]string{"org.opencontainers.image.revision": w.b.Commit},
 	}
-	for k, v := range b.Rule.Args {
+	for k, v := range w.b.Rule.Args {
 		o.BuildArgs[k] = &v
 	}
-	result, err := engine.ImageBuild(ctx, r, o)
+	result, err := w.engine.ImageBuild(ctx, r, o)
 	if err == nil {
-		err = errors.Join(follow(result.Body, log, nil), result.Body.Close())
+		err = errors.Join(follow(result.Body, w.log, nil), result.Body.Close())
 	}
 	r.CloseWithError(errors.New("the engine does not want more"))
 	if e := <-archived; e != nil && err != nil {
@@ -129,47 +201,47 @@ func follow(r io.Reader, log *buildLog, aux func(json.RawMessage)) error {
 }
 
 // push pushes the image's tags with a login of its own.
-func (s *Service) push(ctx context.Context, engine *client.Client, b *Build, name string, refs []string, log *buildLog) (err error) {
-	id, login, secret, err := s.Credentials.Open(ctx, name, b.ID, time.Now().Add(maxTime))
+func (w job) push(ctx context.Context, refs []string) (pushed digest.Digest, err error) {
+	id, login, secret, err := w.Credentials.Open(ctx, w.name, w.b.ID, time.Now().Add(maxTime))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if id != "" {
 		defer func() {
 			// Also of a build that was cancelled.
 			bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			err = errors.Join(err, s.Credentials.Close(bounded, id))
+			err = errors.Join(err, w.Credentials.Close(bounded, id))
 		}()
-		if _, err := s.DB.Exec(ctx, "UPDATE builds SET robot = ? WHERE id = ?", id, b.ID); err != nil {
-			return err
+		if _, err := w.DB.Exec(ctx, "UPDATE builds SET robot = ? WHERE id = ?", id, w.b.ID); err != nil {
+			return "", err
 		}
 	}
 	host, _, _ := strings.Cut(refs[0], "/")
-	credentials, err := json.Marshal(registry.AuthConfig{Username: login, Password: secret, ServerAddress: host})
+	credentials, err := json.Marshal(registrytypes.AuthConfig{Username: login, Password: secret, ServerAddress: host})
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, ref := range refs {
-		log.printf("pushing %s", ref)
-		progress, err := engine.ImagePush(ctx, ref, client.ImagePushOptions{RegistryAuth: base64.URLEncoding.EncodeToString(credentials)})
+		w.log.printf("pushing %s", ref)
+		progress, err := w.engine.ImagePush(ctx, ref, client.ImagePushOptions{RegistryAuth: base64.URLEncoding.EncodeToString(credentials)})
 		if err != nil {
-			return err
+			return "", err
 		}
-		err = follow(progress, log, func(raw json.RawMessage) {
-			var pushed struct {
-				Digest string `json:"Digest"`
+		err = follow(progress, w.log, func(raw json.RawMessage) {
+			var said struct {
+				Digest digest.Digest `json:"Digest"`
 			}
-			if json.Unmarshal(raw, &pushed) == nil && pushed.Digest != "" {
-				b.Digest = pushed.Digest
+			if json.Unmarshal(raw, &said) == nil && said.Digest != "" {
+				pushed = said.Digest
 			}
 		})
 		if err := errors.Join(err, progress.Close()); err != nil {
-			return err
+			return "", err
 		}
 	}
-	log.printf("pushed %s", b.Digest)
-	return nil
+	w.log.printf("pushed %s", pushed)
+	return pushed, nil
 }
 
 // removeImages takes the tags away from the engine; its build cache stays.

@@ -3,9 +3,12 @@ package autobuild
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,9 +33,24 @@ const (
 type git struct {
 	dir, program string
 	policy       outbound.Policy
+	// ca is a file of the authorities that servers' certificates are checked
+	// against; "" is the system's.
+	ca string
 }
 
-func newGit(dir string, policy outbound.Policy) (*git, error) {
+func newGit(dir, ca string, policy outbound.Policy) (*git, error) {
+	if ca != "" {
+		text, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("the authorities of Git servers: %w", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("%s has no certificate in PEM: %w", ca, errdefs.ErrInvalidArgument)
+		}
+		if ca, err = filepath.Abs(ca); err != nil { // git runs elsewhere
+			return nil, err
+		}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -40,7 +58,7 @@ func newGit(dir string, policy outbound.Policy) (*git, error) {
 	if err != nil && !errors.Is(err, exec.ErrNotFound) {
 		return nil, err
 	}
-	return &git{dir: dir, program: program, policy: policy}, nil
+	return &git{dir: dir, ca: ca, program: program, policy: policy}, nil
 }
 
 func (g *git) there() error {
@@ -147,9 +165,32 @@ func (g *git) archive(ctx context.Context, dir, sha, folder string, w io.Writer)
 	return nil
 }
 
+// remote is a repository elsewhere, and who it is fetched as ("" is nobody).
+type remote struct{ url, username, password string }
+
+// as makes a call of git sign in to the repository, and to nothing else: the
+// header is for its origin alone, and redirects are not followed. The password
+// is in the environment, which is for the Hub's own user to see, not among the
+// arguments, which are for everybody.
+func (r remote) as(c *exec.Cmd) error {
+	if r.username == "" {
+		c.Env = append(c.Env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.followRedirects", "GIT_CONFIG_VALUE_0=initial")
+		return nil
+	}
+	u, err := url.Parse(r.url)
+	if err != nil || u.Scheme != "https" {
+		return fmt.Errorf("%s: a name and password are sent over https alone: %w", r.url, errdefs.ErrInvalidArgument)
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(r.username + ":" + r.password))
+	c.Env = append(c.Env, "GIT_CONFIG_COUNT=2",
+		"GIT_CONFIG_KEY_0=http.followRedirects", "GIT_CONFIG_VALUE_0=false",
+		"GIT_CONFIG_KEY_1=http."+(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"}).String()+".extraHeader", "GIT_CONFIG_VALUE_1=Authorization: Basic "+basic)
+	return nil
+}
+
 // fetch brings one ref of a repository elsewhere into a new folder, through the
 // outbound policy, and returns the commit. The caller removes the folder.
-func (g *git) fetch(ctx context.Context, url, ref string, log io.Writer) (dir, sha string, err error) {
+func (g *git) fetch(ctx context.Context, from remote, ref string, log io.Writer) (dir, sha string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	dir, err = os.MkdirTemp(g.dir, ".fetch-*")
@@ -170,13 +211,31 @@ func (g *git) fetch(ctx context.Context, url, ref string, log io.Writer) (dir, s
 		return dir, "", err
 	}
 	defer proxy.Close()
-	c := g.command(ctx, dir, "-c", "http.proxy="+proxy.URL, "-c", "http.followRedirects=initial", "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60",
-		"fetch", "--depth=1", "--no-tags", "--no-recurse-submodules", "--end-of-options", url, "+"+ref+":refs/build")
+	c := g.command(ctx, dir, "-c", "http.proxy="+proxy.URL, "-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60",
+		"fetch", "--depth=1", "--no-tags", "--no-recurse-submodules", "--end-of-options", from.url, "+"+ref+":refs/build")
+	if err := from.as(c); err != nil {
+		return dir, "", err
+	}
+	if g.ca != "" {
+		c.Env = append(c.Env, "GIT_SSL_CAINFO="+g.ca)
+	}
 	said := &limited{most: maxGitSays}
 	c.Stderr = io.MultiWriter(said, log)
 	if err := c.Run(); err != nil {
-		return dir, "", fmt.Errorf("git fetch of %s: %w: %s", ref, err, strings.TrimSpace(said.String()))
+		return dir, "", fmt.Errorf("git fetch of %s: %w: %s", ref, err, refusal(strings.TrimSpace(said.String()), from))
 	}
 	out, err := g.run(ctx, dir, "rev-parse", "--verify", "--end-of-options", "refs/build^{commit}")
 	return dir, strings.TrimSpace(out), err
+}
+
+// refusal says what git means when a server wants (other) credentials: it would
+// ask for them, and there is nobody to ask.
+func refusal(said string, from remote) string {
+	switch {
+	case !strings.Contains(said, "could not read Username") && !strings.Contains(said, "Authentication failed"):
+		return said
+	case from.username == "":
+		return said + " (the repository is private: give the source a name and a token)"
+	}
+	return said + " (the server does not take the source's name and token)"
 }

@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
@@ -33,7 +35,7 @@ func (s *Service) ServeHook(w http.ResponseWriter, r *http.Request, id string) e
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHook))
 	if err != nil {
-		return fmt.Errorf("the body has more than %d bytes, or did not arrive: %w", maxHook, errdefs.ErrInvalidArgument)
+		return fmt.Errorf("read the body: %w: %w", errdefs.ErrInvalidArgument, err)
 	}
 	secret, err := s.Key.Open(purpose(src.repository), src.secret)
 	if err != nil {
@@ -79,17 +81,21 @@ func (s *Service) ServeHook(w http.ResponseWriter, r *http.Request, id string) e
 // gitProtocol is what a client may ask of Git's protocol by its header.
 var gitProtocol = regexp.MustCompile(`^version=[0-9](:[a-z0-9=-]+)*$`)
 
-// ServeGit answers Git's smart HTTP protocol for a hosted repository; rest is
-// the path after it. Whether the client may is decided by then: only who may
-// push images gets here.
-func (s *Service) ServeGit(w http.ResponseWriter, r *http.Request, repository, rest, actor string) error {
-	if err := s.git.there(); err != nil {
-		return err
-	}
-	src, err := s.Source(r.Context(), repository)
+// ServeGit answers Git's smart HTTP protocol for a hosted repository, for who may
+// push images there; rest is the path after it.
+func (s *Service) ServeGit(w http.ResponseWriter, r *http.Request, by account.Principal, name, rest string) error {
+	found, err := s.reader(r.Context(), by, name)
 	if err != nil {
 		return err
 	}
+	if err := s.git.there(); err != nil {
+		return err
+	}
+	src, err := source(r.Context(), s.DB, found.ID)
+	if err != nil {
+		return err
+	}
+	repository := found.ID
 	if src.Kind != Hosted {
 		return fmt.Errorf("the repository is built from Git elsewhere: %w", errdefs.ErrNotFound)
 	}
@@ -110,14 +116,22 @@ func (s *Service) ServeGit(w http.ResponseWriter, r *http.Request, repository, r
 			return fmt.Errorf("content type %q: %w", r.Header.Get("Content-Type"), errdefs.ErrInvalidArgument)
 		}
 		w.Header().Set("Content-Type", "application/x-"+rest+"-result")
-		err := s.pack(w, r, repository, strings.TrimPrefix(rest, "git-"))
-		if rest == "git-receive-pack" {
-			// Also of a client that went away: its push may be there.
-			err = errors.Join(err, s.sync(context.WithoutCancel(r.Context()), src, actor))
+		if rest == "git-upload-pack" {
+			return s.pack(w, r, repository, "upload-pack")
 		}
-		return err
+		return s.receive(w, r, by, name, src)
 	}
 	return fmt.Errorf("this is a Git repository: clone it: %w", errdefs.ErrNotFound)
+}
+
+// receive takes a push in, which is in the audit log before it is there.
+func (s *Service) receive(w http.ResponseWriter, r *http.Request, by account.Principal, name string, src Source) error {
+	if err := s.Catalog.Act(r.Context(), by, deed(name, catalog.Write, "git.push"), func(*store.Tx, catalog.Found) error { return nil }); err != nil {
+		return err
+	}
+	err := s.pack(w, r, src.repository, "receive-pack")
+	// Also of a client that went away: its push may be there.
+	return errors.Join(err, s.sync(context.WithoutCancel(r.Context()), src, by.Name))
 }
 
 // pack runs one of git's servers for one request.

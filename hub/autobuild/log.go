@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/store"
 )
 
@@ -125,9 +126,9 @@ func (s *Service) tell(id string) {
 	}
 }
 
-// WriteLog writes a build's log to w; with follow, until the build has ended. After
-// each part it calls flush.
-func (s *Service) WriteLog(ctx context.Context, repository, id string, follow bool, w io.Writer, flush func() error) error {
+// WriteLog writes a build's log to w, for who may push; with follow, until the
+// build has ended, or they may no longer. After each part it calls flush.
+func (s *Service) WriteLog(ctx context.Context, by account.Principal, repository, id string, follow bool, w io.Writer, flush func() error) error {
 	news := make(chan struct{}, 1)
 	s.mu.Lock()
 	s.waiting[news] = id
@@ -138,7 +139,7 @@ func (s *Service) WriteLog(ctx context.Context, repository, id string, follow bo
 		delete(s.waiting, news)
 	}()
 	for at := int64(0); ; {
-		b, err := s.Build(ctx, repository, id) // before its log, whose end is then there, too
+		b, err := s.Build(ctx, by, repository, id) // before its log, whose end is then there, too
 		if err != nil {
 			return err
 		}

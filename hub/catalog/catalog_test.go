@@ -222,6 +222,23 @@ func testTags(t *testing.T, w *world) {
 	_, err = w.Retag(ctx, w.bert, "ann/app", "latest", "one", Restore)
 	is(t, "another's", err, errdefs.ErrNotFound)
 	w.clock = w.clock.Add(time.Second)
+	// Who may not is refused here, whoever called.
+	_, err = w.Deleted(ctx, w.bert, r, "one")
+	is(t, "a stranger deletes", err, errdefs.ErrNotFound)
+	_, err = w.Untag(ctx, w.bert, r, "latest")
+	is(t, "a stranger untags", err, errdefs.ErrNotFound)
+	if err := w.Give(ctx, w.ann, Grant{Namespace: "ann", Repository: "ann/app", Kind: "user", Subject: "bert", Role: Write}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Untag(ctx, w.bert, r, "latest")
+	is(t, "a writer untags", err, errdefs.ErrPermissionDenied)
+	_, err = w.Deleted(ctx, w.bert, r, "one")
+	is(t, "a writer deletes", err, errdefs.ErrPermissionDenied)
+	if err := w.Take(ctx, w.ann, Grant{Namespace: "ann", Repository: "ann/app", Kind: "user", Subject: "bert", Role: Write}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Pushed(ctx, w.bert, r, Manifest{Digest: "three"}, "latest")
+	is(t, "who may no longer push", err, errdefs.ErrNotFound)
 	if changes, err := w.Deleted(ctx, w.ann, r, "one"); err != nil || len(changes) != 3 {
 		t.Errorf("%+v, %v", changes, err)
 	}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/berth-engine/berth/hub/account"
@@ -17,6 +18,13 @@ const (
 	Delete  = "delete"
 	Restore = "restore"
 )
+
+// Transient begins the names of tags that the Hub makes and removes while it
+// works, such as those of an image's parts. Nothing is told of them, and they
+// have no history; users cannot make them.
+const Transient = "_berth-"
+
+func (c Change) transient() bool { return strings.HasPrefix(c.Tag, Transient) }
 
 // Change is a change of a tag or, without one, of a manifest.
 type Change struct {
@@ -74,7 +82,8 @@ func (s *Service) Retag(ctx context.Context, by account.Principal, name, tag, di
 	})
 }
 
-// Untag removes a tag; its manifest stays, by digest.
+// Untag removes a tag, for who has the role admin; its manifest stays, by
+// digest.
 func (s *Service) Untag(ctx context.Context, by account.Principal, r Repository, tag string) (Change, error) {
 	return s.change(ctx, Change{Action: Delete, Repository: r, Tag: tag, By: by}, nil)
 }
@@ -85,8 +94,8 @@ func (s *Service) UntagFrom(ctx context.Context, by account.Principal, r Reposit
 	return s.change(ctx, Change{Action: Delete, Repository: r, Tag: tag, Previous: digest, By: by}, nil)
 }
 
-// Deleted forgets a manifest and the tags that lead to it. The registry calls
-// it before it removes the manifest.
+// Deleted forgets a manifest and the tags that lead to it, for who has the role
+// admin. The registry calls it before it removes the manifest.
 func (s *Service) Deleted(ctx context.Context, by account.Principal, r Repository, digest string) (changes []Change, err error) {
 	tags, err := s.TagsOf(ctx, r, digest)
 	if err != nil {
@@ -107,8 +116,11 @@ func (s *Service) Deleted(ctx context.Context, by account.Principal, r Repositor
 	return append(changes, c), err
 }
 
+// least is the role that each action needs.
+var least = map[string]Role{Push: Write, Restore: Write, Delete: Admin}
+
 // change runs one change with its hooks, the tag's history and the audit log in
-// one transaction.
+// one transaction, for who has the role that it needs.
 func (s *Service) change(ctx context.Context, c Change, first func(tx *store.Tx) error) (Change, error) {
 	target := c.Repository.Name
 	switch {
@@ -124,6 +136,13 @@ func (s *Service) change(ctx context.Context, c Change, first func(tx *store.Tx)
 	given := c
 	err := account.Audited(ctx, s.db, c.By, e, func(tx *store.Tx) error {
 		c = given
+		r, err := byID(ctx, tx, c.Repository.ID) // as it is now
+		if err != nil {
+			return err
+		}
+		if err := s.needIn(ctx, tx, c.By, r, c.Repository.Name, least[c.Action]); err != nil {
+			return err
+		}
 		if c.Tag != "" {
 			err := tx.QueryRow(ctx, "SELECT digest FROM tags WHERE repository = ? AND name = ?", c.Repository.ID, c.Tag).Scan(&c.Previous)
 			switch {
@@ -135,8 +154,13 @@ func (s *Service) change(ctx context.Context, c Change, first func(tx *store.Tx)
 				return fmt.Errorf("%w: the tag %q leads elsewhere by now", errdefs.ErrNotFound, c.Tag)
 			}
 		}
-		if err := s.tell(ctx, tx, c); err != nil {
-			return err
+		if c.transient() && c.By.Kind == account.KindUser {
+			return fmt.Errorf("%w: tags that begin with %s are the Hub's own", errdefs.ErrInvalidArgument, Transient)
+		}
+		if !c.transient() {
+			if err := s.tell(ctx, tx, c); err != nil {
+				return err
+			}
 		}
 		if first != nil {
 			if err := first(tx); err != nil {
@@ -148,7 +172,7 @@ func (s *Service) change(ctx context.Context, c Change, first func(tx *store.Tx)
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "UPDATE repositories SET updated = ? WHERE id = ?", c.Time.Unix(), c.Repository.ID)
+		_, err = tx.Exec(ctx, "UPDATE repositories SET updated = ? WHERE id = ?", c.Time.Unix(), c.Repository.ID)
 		return err
 	})
 	return c, err
@@ -163,7 +187,7 @@ func (s *Service) moveTag(ctx context.Context, tx *store.Tx, c Change) (err erro
 			size = excluded.size, pushed = excluded.pushed, pusher = excluded.pusher`,
 			c.Repository.ID, c.Tag, c.Digest, c.MediaType, c.Size, c.Time.Unix(), c.By.Name)
 	}
-	if err != nil || c.Digest == c.Previous {
+	if err != nil || c.Digest == c.Previous || c.transient() {
 		return err // the same again is no history
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO tag_history (id, repository, tag, digest, previous, media_type, size, action, time, kind, actor, name, sequence)

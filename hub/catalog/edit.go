@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
 )
@@ -63,10 +62,10 @@ func (s *Service) Remove(ctx context.Context, by account.Principal, name string)
 // it, for pulls, until it is taken. A transfer ends the grants, since teams and
 // robots are the old namespace's.
 func (s *Service) Rename(ctx context.Context, by account.Principal, from, to string) error {
-	if err := ValidName(to); err != nil {
-		return err
-	}
 	return s.edit(ctx, by, "repository.rename", from, to, Admin, func(tx *store.Tx, r Repository) error {
+		if err := ValidName(to); err != nil { // said only to who may
+			return err
+		}
 		if r.Name != from {
 			return fmt.Errorf("%w: %s is called %s by now", errdefs.ErrFailedPrecondition, from, r.Name)
 		}
@@ -113,12 +112,7 @@ func move(ctx context.Context, tx *store.Tx, r Repository, to, owner string) err
 }
 
 func (s *Service) edit(ctx context.Context, by account.Principal, action, name, detail string, least Role, f func(tx *store.Tx, r Repository) error) error {
-	e := audit.Entry{Action: action, Namespace: NamespaceOf(name), Target: name, Detail: detail}
-	return account.Audited(ctx, s.db, by, e, func(tx *store.Tx) error {
-		r, err := s.need(ctx, tx, by, name, least)
-		if err != nil {
-			return err
-		}
-		return f(tx, r)
+	return s.Act(ctx, by, Deed{Place: Place{Repository: name}, Least: least, Action: action, Detail: detail}, func(tx *store.Tx, at Found) error {
+		return f(tx, at.Repository)
 	})
 }

@@ -35,10 +35,7 @@ func (s *Service) place(ctx context.Context, q store.Querier, by account.Princip
 		}
 		return r.namespaceID, r.ID, err
 	}
-	if err := q.QueryRow(ctx, "SELECT id FROM namespaces WHERE name = ?", namespace).Scan(&namespaceID); err != nil {
-		if errdefs.IsNotFound(err) {
-			return "", "", fmt.Errorf("%w: there is no user or organisation %q", errdefs.ErrNotFound, namespace)
-		}
+	if namespaceID, err = findNamespace(ctx, q, namespace); err != nil {
 		return "", "", err
 	}
 	role, err := s.roleIn(ctx, q, by, Repository{namespaceID: namespaceID})

@@ -134,14 +134,19 @@ func (s *Service) need(ctx context.Context, q store.Querier, by account.Principa
 	if err != nil {
 		return Repository{}, err
 	}
+	return r, s.needIn(ctx, q, by, r, name, least)
+}
+
+// needIn is need in a repository that was found by a name.
+func (s *Service) needIn(ctx context.Context, q store.Querier, by account.Principal, r Repository, name string, least Role) error {
 	role, err := s.roleIn(ctx, q, by, r)
 	switch {
 	case err != nil:
-		return Repository{}, err
+		return err
 	case role < Read:
-		return Repository{}, unknown(name)
+		return unknown(name)
 	case role < least:
-		return Repository{}, fmt.Errorf("%w: this needs the role %s in %s, and yours is %s", errdefs.ErrPermissionDenied, least, r.Name, role)
+		return fmt.Errorf("%w: this needs the role %s in %s, and yours is %s", errdefs.ErrPermissionDenied, least, r.Name, role)
 	}
-	return r, nil
+	return nil
 }

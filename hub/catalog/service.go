@@ -151,7 +151,11 @@ func (s *Service) Find(ctx context.Context, by account.Principal, name string) (
 
 // ByID returns a repository by its id, whoever asks: for the Hub's own work.
 func (s *Service) ByID(ctx context.Context, id string) (Repository, error) {
-	r, err := scan(s.db.QueryRow(ctx, columns+" WHERE r.id = ?", id))
+	return byID(ctx, s.db, id)
+}
+
+func byID(ctx context.Context, q store.Querier, id string) (Repository, error) {
+	r, err := scan(q.QueryRow(ctx, columns+" WHERE r.id = ?", id))
 	if errdefs.IsNotFound(err) {
 		return Repository{}, unknown(id)
 	}

@@ -20,13 +20,13 @@ package gc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path"
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
@@ -34,8 +34,9 @@ import (
 
 // Options configure a Collector.
 type Options struct {
-	DB   *store.DB
-	Gate *Gate
+	DB      *store.DB
+	Catalog *catalog.Service
+	Gate    *Gate
 	// Driver is the registry's storage.
 	Driver driver.StorageDriver
 	// Every is how often Run collects; 0 means never by itself.
@@ -45,10 +46,12 @@ type Options struct {
 }
 
 // Collector collects. One collection runs at a time on a node; collections of
-// several nodes do not harm each other.
+// several nodes do not harm each other. Run it.
 type Collector struct {
 	Options
 	running sync.Mutex
+	wanted  chan Report // by Begin
+	made    time.Time
 }
 
 // New makes a Collector.
@@ -56,14 +59,14 @@ func New(o Options) *Collector {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Collector{Options: o}
+	return &Collector{Options: o, wanted: make(chan Report, 1), made: o.Gate.now()}
 }
 
 // Report is what a collection removed, or would remove.
 type Report struct {
 	ID      string    `json:"id"`
 	Started time.Time `json:"started"`
-	Ended   time.Time `json:"ended"`
+	Ended   time.Time `json:"ended,omitzero"` // zero while it runs
 	DryRun  bool      `json:"dry_run,omitempty"`
 	Blobs   int       `json:"blobs"`
 	Bytes   int64     `json:"bytes"` // of those blobs
@@ -74,24 +77,6 @@ type Report struct {
 	// theirs cannot be read.
 	Unreadable []string `json:"unreadable,omitempty"`
 	Error      string   `json:"error,omitempty"`
-}
-
-// Collect collects once. With dry it only says what it would remove.
-func (c *Collector) Collect(ctx context.Context, dry bool) (Report, error) {
-	c.running.Lock()
-	defer c.running.Unlock()
-	started := c.Gate.now()
-	r := Report{ID: store.NewID(), Started: started.UTC().Truncate(time.Second), DryRun: dry}
-	err := c.collect(ctx, started.Add(-c.Gate.grace), &r)
-	r.Ended = c.Gate.now().UTC().Truncate(time.Second)
-	if err != nil {
-		r.Error = err.Error()
-	}
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	_, saved := c.DB.Exec(bounded, "INSERT INTO gc_runs (id, started, ended, dry, blobs, bytes, links, spared, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		r.ID, r.Started.Unix(), r.Ended.Unix(), store.Bool(dry), r.Blobs, r.Bytes, r.Links, r.Spared, r.Error)
-	return r, errors.Join(err, saved)
 }
 
 func (c *Collector) collect(ctx context.Context, cutoff time.Time, r *Report) error {

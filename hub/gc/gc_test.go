@@ -23,6 +23,7 @@ import (
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/oci"
 	"github.com/berth-engine/berth/test/postgres"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -81,7 +82,7 @@ func newHub(t *testing.T) hub {
 			t.Error(err)
 		}
 	})
-	return hub{root: root, clock: c, gate: gate, url: s.URL, catalog: names, collector: New(Options{DB: db, Gate: gate, Driver: r.Driver()})}
+	return hub{root: root, clock: c, gate: gate, url: s.URL, catalog: names, collector: New(Options{DB: db, Catalog: names, Gate: gate, Driver: r.Driver()})}
 }
 
 func image(t testing.TB, contents ...string) oci.Image {
@@ -204,7 +205,7 @@ func TestCollect(t *testing.T) {
 	if err := whole(t, h.url, "a/gone", "1", gone); err != nil {
 		t.Error(err)
 	}
-	if list, err := h.collector.Reports(t.Context()); err != nil || len(list) != 3 || list[0].Blobs != 3 && list[1].Blobs != 3 {
+	if list, err := h.collector.Reports(t.Context(), account.System("test")); err != nil || len(list) != 3 || list[0].Blobs != 3 && list[1].Blobs != 3 {
 		t.Errorf("reports %+v, %v", list, err)
 	}
 }
@@ -450,4 +451,65 @@ func TestPostgres(t *testing.T) {
 		"Stress":            func(t *testing.T) { stress(t, 3) },
 		"RemovedRepository": TestRemovedRepository,
 	})
+}
+
+// TestBegin: a collection in the background is one at a time, for who may, and
+// one whose Hub was killed is said to have ended.
+func TestBegin(t *testing.T) {
+	h := newHub(t)
+	admin := account.System("test")
+	r, err := h.collector.Begin(t.Context(), admin, true)
+	if err != nil || !r.Ended.IsZero() {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if _, err := h.collector.Begin(t.Context(), admin, false); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("a second one: %v", err)
+	}
+	closed := New(Options{DB: h.collector.DB, Catalog: catalog.New(h.collector.DB, catalog.Options{}), Gate: h.gate, Driver: h.collector.Driver})
+	if _, err := closed.Begin(t.Context(), account.Principal{}, true); !errdefs.IsPermissionDenied(err) {
+		t.Errorf("by a stranger: %v", err)
+	}
+	ended := func(id string) Report {
+		t.Helper()
+		for {
+			r, err := h.collector.Get(t.Context(), admin, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !r.Ended.IsZero() {
+				return r
+			}
+			select {
+			case <-t.Context().Done():
+				t.Fatal("it never ended")
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- h.collector.Run(ctx) }()
+	if r := ended(r.ID); r.Error != "" || !r.DryRun {
+		t.Errorf("%+v", r)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
+	// Nobody runs it: the Hub was killed, and another one takes over.
+	r, err = h.collector.Begin(t.Context(), admin, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.clock.pass(2 * time.Minute)
+	again, err := h.collector.Begin(t.Context(), admin, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := ended(r.ID); r.Error == "" || again.ID == r.ID {
+		t.Errorf("what was abandoned: %+v", r)
+	}
+	if _, err := h.collector.Get(t.Context(), admin, "x"); !errdefs.IsNotFound(err) {
+		t.Errorf("no collection: %v", err)
+	}
 }

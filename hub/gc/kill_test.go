@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/store"
@@ -40,13 +41,14 @@ func open(ctx context.Context, dir string, grace time.Duration, now func() time.
 		return nil, nil, err
 	}
 	gate := NewGate(db, grace, now)
+	names := catalog.New(db, catalog.Options{Open: true})
 	r, err := registry.New(ctx, registry.Options{
-		Storage: registry.Filesystem(filepath.Join(dir, "registry")), Catalog: catalog.New(db, catalog.Options{Open: true}), Relies: gate.Touch,
+		Storage: registry.Filesystem(filepath.Join(dir, "registry")), Catalog: names, Relies: gate.Touch,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return r, New(Options{DB: db, Gate: gate, Driver: r.Driver()}), nil
+	return r, New(Options{DB: db, Catalog: names, Gate: gate, Driver: r.Driver()}), nil
 }
 
 // serveAndCollect runs until it is killed. Its grace period is short, so that
@@ -212,7 +214,7 @@ func (p *pushed) end(t *testing.T, dir string) {
 	if len(must) > 0 {
 		t.Errorf("%d blobs are missing of %d images", len(must), len(p.whole))
 	}
-	list, err := c.Reports(t.Context())
+	list, err := c.Reports(t.Context(), account.System("test"))
 	removed := 0
 	for _, r := range list {
 		removed += r.Blobs

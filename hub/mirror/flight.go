@@ -15,11 +15,15 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+// unknownSize is the size of what an upstream sends without a Content-Length.
+const unknownSize = -1
+
 // flight is one download that any number of clients read along. The file has
 // two names' worth of life: part- until it is whole and right, then its digest.
 type flight struct {
-	file  *os.File // for reading, by all
-	total int64
+	file    *os.File // for reading, by all
+	started bool     // file is there, and total is what the upstream said
+	total   int64    // unknownSize when it did not say, until all is here
 
 	mu      sync.Mutex
 	more    *sync.Cond
@@ -53,7 +57,7 @@ func (s *Service) open(ctx context.Context, m Mirror, repository string, d diges
 	u.mu.Lock()
 	f := u.flights[key]
 	if f == nil || !f.join() {
-		f = &flight{total: -1, readers: 1}
+		f = &flight{total: unknownSize, readers: 1}
 		f.more = sync.NewCond(&f.mu)
 		life, cancel := context.WithCancel(u.life)
 		f.cancel = cancel
@@ -85,7 +89,7 @@ func (s *Service) download(ctx context.Context, u *upstream, f *flight, reposito
 	}
 	defer resp.Body.Close()
 	size := resp.ContentLength
-	if size < 0 || size > u.mirror.Capacity {
+	if size > u.mirror.Capacity {
 		return fmt.Errorf("the upstream registry announces a blob of %d bytes, of %d that may be kept: %w", size, u.mirror.Capacity, errdefs.ErrUnavailable)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -103,9 +107,18 @@ func (s *Service) download(ctx context.Context, u *upstream, f *flight, reposito
 	}
 	f.begin(in, size)
 	sum := d.Algorithm().Hash()
-	n, err := io.Copy(&progress{out: out, sum: sum, flight: f}, io.LimitReader(resp.Body, size+1))
-	if err != nil {
+	most := size
+	if size < 0 {
+		size, most = unknownSize, u.mirror.Capacity
+	}
+	n, err := io.Copy(&progress{out: out, sum: sum, flight: f}, io.LimitReader(resp.Body, most+1))
+	switch {
+	case err != nil:
 		return fmt.Errorf("the upstream registry: %w", unavailable(err))
+	case n > most && size == unknownSize:
+		return fmt.Errorf("the upstream registry sends more than the %d bytes that may be kept: %w", most, errdefs.ErrUnavailable)
+	case size == unknownSize:
+		size = n
 	}
 	if n != size || digest.NewDigest(d.Algorithm(), sum) != d {
 		return fmt.Errorf("the upstream registry sent something else than %s: %w", d, errdefs.ErrUnavailable)
@@ -135,7 +148,7 @@ func (p *progress) Write(b []byte) (int, error) {
 func (f *flight) begin(file *os.File, total int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.file, f.total = file, total
+	f.file, f.total, f.started = file, max(total, unknownSize), true
 	f.more.Broadcast()
 }
 
@@ -166,11 +179,11 @@ func (f *flight) join() bool {
 	return true
 }
 
-// begun waits until the size is known.
+// begun waits until the content begins to come.
 func (f *flight) begun(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.total < 0 && !f.done && ctx.Err() == nil {
+	for !f.started && !f.done && ctx.Err() == nil {
 		f.more.Wait()
 	}
 	if f.err != nil {
@@ -193,9 +206,12 @@ func (r *reader) Read(p []byte) (int, error) {
 	f.mu.Lock()
 	for {
 		// The last byte is held back until the digest is known to be right.
-		ready := min(f.written, f.total-1)
+		ready := f.written - 1
+		if f.total >= 0 {
+			ready = min(f.written, f.total-1)
+		}
 		if f.done && f.err == nil {
-			ready = f.total
+			ready = f.written
 		}
 		switch {
 		case r.ctx.Err() != nil:
@@ -204,7 +220,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		case f.err != nil:
 			f.mu.Unlock()
 			return 0, f.err
-		case r.at >= f.total && f.done:
+		case r.at >= f.written && f.done:
 			f.mu.Unlock()
 			return 0, io.EOF
 		case r.at < ready:

@@ -2,14 +2,14 @@ package mirror
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -21,6 +21,9 @@ func split(path string) (name, kind, reference string, ok bool) {
 	if !ok {
 		return "", "", "", false
 	}
+	if name, listed := strings.CutSuffix(rest, "/tags/list"); listed && name != "" {
+		return name, "tags", "list", true
+	}
 	for _, kind := range []string{"manifests", "blobs"} {
 		if i := strings.LastIndex(rest, "/"+kind+"/"); i > 0 {
 			name, reference = rest[:i], rest[i+len(kind)+2:]
@@ -31,7 +34,7 @@ func split(path string) (name, kind, reference string, ok bool) {
 }
 
 // NameOf is the repository that a path of the distribution protocol reads a
-// manifest or blob of, or "".
+// manifest, a blob or the tags of, or "".
 func NameOf(path string) string {
 	name, _, _, ok := split(path)
 	if !ok {
@@ -45,14 +48,17 @@ func NameOf(path string) string {
 func (s *Service) Serve(w http.ResponseWriter, r *http.Request, m Mirror, repository string) {
 	_, kind, reference, ok := split(r.URL.Path)
 	if !ok || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		token.Fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this repository shows another registry's: only manifests and blobs can be read")
+		token.Fail(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "this repository shows another registry's: only manifests, blobs and tags can be read")
 		return
 	}
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	var err error
-	if kind == "manifests" {
+	switch kind {
+	case "manifests":
 		err = s.serveManifest(w, r, m, repository, reference)
-	} else {
+	case "tags":
+		err = s.serveTags(w, r, m, repository)
+	default:
 		err = s.serveBlob(w, r, m, repository, reference)
 	}
 	if err != nil {
@@ -93,7 +99,9 @@ func (s *Service) serveBlob(w http.ResponseWriter, r *http.Request, m Mirror, re
 		}
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Docker-Content-Digest", d.String())
-		h.Set("Content-Length", strconv.FormatInt(size, 10))
+		if size >= 0 { // a client that knows the size from the manifest needs no more
+			h.Set("Content-Length", strconv.FormatInt(size, 10))
+		}
 		return nil
 	}
 	content, err := s.open(r.Context(), m, repository, d)
@@ -104,8 +112,16 @@ func (s *Service) serveBlob(w http.ResponseWriter, r *http.Request, m Mirror, re
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Docker-Content-Digest", d.String())
 	h.Set("Etag", `"`+d.String()+`"`)
+	f, flying := content.(*reader)
+	if flying && f.flight.total == unknownSize {
+		// Without a size there are no ranges, and the answer comes in chunks.
+		if _, err := io.Copy(w, content); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}
 	http.ServeContent(w, r, "", time.Time{}, content)
-	if f, ok := content.(*reader); ok {
+	if flying {
 		f.flight.mu.Lock()
 		defer f.flight.mu.Unlock()
 		if f.flight.err != nil {
@@ -115,7 +131,7 @@ func (s *Service) serveBlob(w http.ResponseWriter, r *http.Request, m Mirror, re
 	return nil
 }
 
-// size is a blob's, in bytes.
+// size is a blob's, in bytes; unknownSize when the upstream does not say.
 func (s *Service) size(ctx context.Context, m Mirror, repository string, d digest.Digest) (int64, error) {
 	if info, err := os.Stat(s.blobPath(m, d)); err == nil {
 		return info.Size(), nil
@@ -130,24 +146,22 @@ func (s *Service) size(ctx context.Context, m Mirror, repository string, d diges
 	}
 	defer resp.Body.Close()
 	if resp.ContentLength < 0 {
-		return 0, fmt.Errorf("the upstream registry does not say how long %s is: %w", d, errdefs.ErrUnavailable)
+		return unknownSize, nil
 	}
 	return resp.ContentLength, nil
 }
 
 // fail answers an error with the status of its kind.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, kind string, err error) {
-	var busy Busy
+	status.Retry(w.Header(), err)
 	switch {
 	case r.Context().Err() != nil:
-	case errors.As(err, &busy):
-		w.Header().Set("Retry-After", strconv.Itoa(int(max(time.Until(busy.Until).Seconds(), 0))+1))
-		token.Fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", busy.Error())
+	case errdefs.IsResourceExhausted(err):
+		token.Fail(w, status.Of(err), "TOOMANYREQUESTS", err.Error())
+	case errdefs.IsInvalidArgument(err):
+		token.Fail(w, status.Of(err), "PAGINATION_NUMBER_INVALID", err.Error())
 	case errdefs.IsNotFound(err):
-		code := "MANIFEST_UNKNOWN"
-		if kind == "blobs" {
-			code = "BLOB_UNKNOWN"
-		}
+		code := map[string]string{"blobs": "BLOB_UNKNOWN", "tags": "NAME_UNKNOWN", "manifests": "MANIFEST_UNKNOWN"}[kind]
 		token.Fail(w, http.StatusNotFound, code, "the upstream registry does not have it, or not for this Hub")
 	default:
 		s.Log.Error("mirror", "path", r.URL.Path, "error", err)

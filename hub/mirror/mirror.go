@@ -22,12 +22,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
@@ -70,9 +73,10 @@ type Spec struct {
 
 // Options configure a Service.
 type Options struct {
-	DB     *store.DB
-	Key    *seal.Key
-	Policy outbound.Policy
+	DB      *store.DB
+	Catalog *catalog.Service
+	Key     *seal.Key
+	Policy  outbound.Policy
 	// Dir is where content is kept, on this node.
 	Dir string
 	Log *slog.Logger // nil means slog.Default
@@ -175,38 +179,85 @@ func (s *Service) check(spec *Spec) error {
 	return nil
 }
 
-// Create configures a mirror.
-func (s *Service) Create(ctx context.Context, spec Spec) (Mirror, error) {
-	if err := s.check(&spec); err != nil {
-		return Mirror{}, err
-	}
-	return s.save(ctx, store.NewID(), spec, true)
+// deed is what an administrator does with a mirror.
+func deed(action, id string, detail ...string) catalog.Deed {
+	return catalog.Deed{Action: action, Target: "mirror " + id, Detail: strings.Join(detail, " ")}
 }
 
-// Update changes a mirror; what it keeps stays while the upstream does.
-func (s *Service) Update(ctx context.Context, id string, spec Spec) (Mirror, error) {
-	old, err := s.Get(ctx, id)
-	if err != nil {
-		return Mirror{}, err
-	}
-	if err := s.check(&spec); err != nil {
-		return Mirror{}, err
-	}
-	if spec.Password == "" && spec.Username == old.Username && spec.Username != "" {
-		if spec.Upstream != old.Upstream || !subset(spec.AuthHosts, old.AuthHosts) {
-			return Mirror{}, fmt.Errorf("the password is needed again when the upstream or its token servers change: %w", errdefs.ErrInvalidArgument)
+// Create configures a mirror, for who administers the Hub.
+func (s *Service) Create(ctx context.Context, by account.Principal, spec Spec) (m Mirror, err error) {
+	invalid := s.check(&spec)
+	id := store.NewID()
+	err = s.Catalog.Act(ctx, by, deed("mirror.create", id, spec.Prefix, spec.Upstream), func(tx *store.Tx, _ catalog.Found) error {
+		if invalid != nil { // said only to who may
+			return invalid
 		}
-		if spec.Password, err = s.Key.Open(purpose(id), old.password); err != nil {
-			return Mirror{}, err
+		if err := free(ctx, tx, spec.Prefix); err != nil {
+			return err
 		}
+		m, err = s.save(ctx, tx, id, spec, true)
+		return err
+	})
+	return m, err
+}
+
+// free refuses a prefix that is somebody's name: their repositories would be
+// hidden behind the upstream's.
+func free(ctx context.Context, tx *store.Tx, prefix string) error {
+	if prefix == "" {
+		return nil
 	}
-	m, err := s.save(ctx, id, spec, false)
+	var n int64
+	err := tx.QueryRow(ctx, "SELECT count(*) FROM namespaces WHERE name = ?", prefix).Scan(&n)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("the namespace %s belongs to somebody: choose another prefix: %w", prefix, errdefs.ErrFailedPrecondition)
+	}
+	return err
+}
+
+// Update changes a mirror, for who administers the Hub; what it keeps stays
+// while the upstream does.
+func (s *Service) Update(ctx context.Context, by account.Principal, id string, spec Spec) (m Mirror, err error) {
+	invalid := s.check(&spec)
+	var moved bool
+	err = s.Catalog.Act(ctx, by, deed("mirror.update", id, spec.Prefix, spec.Upstream), func(tx *store.Tx, _ catalog.Found) error {
+		if invalid != nil {
+			return invalid
+		}
+		old, err := get(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		spec := spec
+		if spec.Prefix != old.Prefix { // a name that was taken later is no reason to end the mirror
+			if err := free(ctx, tx, spec.Prefix); err != nil {
+				return err
+			}
+		}
+		if spec.Password == "" && spec.Username == old.Username && spec.Username != "" {
+			if spec.Upstream != old.Upstream || !subset(spec.AuthHosts, old.AuthHosts) {
+				return fmt.Errorf("the password is needed again when the upstream or its token servers change: %w", errdefs.ErrInvalidArgument)
+			}
+			if spec.Password, err = s.Key.Open(purpose(id), old.password); err != nil {
+				return err
+			}
+		}
+		if moved = spec.Upstream != old.Upstream; moved {
+			for _, table := range []string{"mirror_manifests", "mirror_tags"} {
+				if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE mirror = ?", id); err != nil {
+					return err
+				}
+			}
+		}
+		m, err = s.save(ctx, tx, id, spec, false)
+		return err
+	})
 	if err != nil {
 		return Mirror{}, err
 	}
 	s.drop(id)
-	if spec.Upstream != old.Upstream {
-		err = s.forget(ctx, id)
+	if moved {
+		err = os.RemoveAll(filepath.Join(s.Dir, id))
 	}
 	return m, err
 }
@@ -215,7 +266,7 @@ func subset(list, of []string) bool {
 	return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
 }
 
-func (s *Service) save(ctx context.Context, id string, spec Spec, create bool) (Mirror, error) {
+func (s *Service) save(ctx context.Context, tx *store.Tx, id string, spec Spec, create bool) (Mirror, error) {
 	hosts, err := json.Marshal(spec.AuthHosts)
 	if err != nil {
 		return Mirror{}, err
@@ -230,21 +281,24 @@ func (s *Service) save(ctx context.Context, id string, spec Spec, create bool) (
 		values = append(values, time.Now().Unix())
 		query = "INSERT INTO mirrors (prefix, upstream, username, password, auth_hosts, public, fresh, capacity, created, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	}
-	if _, err := s.DB.Exec(ctx, query, append(values, id)...); err != nil {
+	if _, err := tx.Exec(ctx, query, append(values, id)...); err != nil {
 		if errdefs.IsAlreadyExists(err) {
 			err = fmt.Errorf("there is a mirror for %q already: %w", spec.Prefix, errdefs.ErrAlreadyExists)
 		}
 		return Mirror{}, err
 	}
-	return s.Get(ctx, id)
+	return get(ctx, tx, id)
 }
 
-// Remove ends a mirror and removes what it kept.
-func (s *Service) Remove(ctx context.Context, id string) error {
-	n, err := s.DB.Exec(ctx, "DELETE FROM mirrors WHERE id = ?", id)
-	if err == nil && n == 0 {
-		err = unknown(id)
-	}
+// Remove ends a mirror and removes what it kept, for who administers the Hub.
+func (s *Service) Remove(ctx context.Context, by account.Principal, id string) error {
+	err := s.Catalog.Act(ctx, by, deed("mirror.delete", id), func(tx *store.Tx, _ catalog.Found) error {
+		n, err := tx.Exec(ctx, "DELETE FROM mirrors WHERE id = ?", id)
+		if err == nil && n == 0 {
+			err = unknown(id)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -252,23 +306,25 @@ func (s *Service) Remove(ctx context.Context, id string) error {
 	return os.RemoveAll(filepath.Join(s.Dir, id))
 }
 
-// forget removes what a mirror kept.
-func (s *Service) forget(ctx context.Context, id string) error {
-	if _, err := s.DB.Exec(ctx, "DELETE FROM mirror_manifests WHERE mirror = ?", id); err != nil {
-		return err
+// List returns all mirrors, for who administers the Hub.
+func (s *Service) List(ctx context.Context, by account.Principal) ([]Mirror, error) {
+	if _, err := s.Catalog.May(ctx, s.DB, by, catalog.Place{}, catalog.Admin); err != nil {
+		return nil, err
 	}
-	return os.RemoveAll(filepath.Join(s.Dir, id))
-}
-
-// List returns all mirrors.
-func (s *Service) List(ctx context.Context) ([]Mirror, error) {
 	rows, err := s.DB.Query(ctx, selectMirror+" ORDER BY prefix")
 	return store.Collect(rows, err, scan)
 }
 
-// Get finds a mirror by its id.
-func (s *Service) Get(ctx context.Context, id string) (Mirror, error) {
-	m, err := scan(s.DB.QueryRow(ctx, selectMirror+" WHERE id = ?", id))
+// Get finds a mirror by its id, for who administers the Hub.
+func (s *Service) Get(ctx context.Context, by account.Principal, id string) (Mirror, error) {
+	if _, err := s.Catalog.May(ctx, s.DB, by, catalog.Place{}, catalog.Admin); err != nil {
+		return Mirror{}, err
+	}
+	return get(ctx, s.DB, id)
+}
+
+func get(ctx context.Context, q store.Querier, id string) (Mirror, error) {
+	m, err := scan(q.QueryRow(ctx, selectMirror+" WHERE id = ?", id))
 	if errdefs.IsNotFound(err) {
 		err = unknown(id)
 	}
@@ -323,7 +379,10 @@ func (s *Service) upstream(m Mirror) (*upstream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.upstreams[m.ID]; u != nil {
-		return u, nil
+		if reflect.DeepEqual(u.mirror, m) {
+			return u, nil
+		}
+		u.close() // another node changed it
 	}
 	password := ""
 	if m.password != "" {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
@@ -25,6 +27,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
+
+var tester = account.System("test")
 
 const indexType = "application/vnd.oci.image.index.v1+json"
 
@@ -115,7 +119,7 @@ func front(t *testing.T, o *origin, change func(*Spec)) world {
 	roots := x509.NewCertPool()
 	roots.AddCert(o.Certificate())
 	s, err := New(Options{
-		DB: db, Key: key, Dir: filepath.Join(dir, "mirror"), RootCAs: roots,
+		DB: db, Catalog: catalog.New(db, catalog.Options{}), Key: key, Dir: filepath.Join(dir, "mirror"), RootCAs: roots,
 		Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
 	})
 	if err != nil {
@@ -125,7 +129,7 @@ func front(t *testing.T, o *origin, change func(*Spec)) world {
 	if change != nil {
 		change(&spec)
 	}
-	m, err := s.Create(t.Context(), spec)
+	m, err := s.Create(t.Context(), tester, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +289,7 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("the named token server got %q", l)
 	}
 	// Basic over the upstream itself works; a change of the upstream wants the password anew.
-	if _, err := w.Update(t.Context(), w.m.ID, Spec{Prefix: "up", Upstream: "https://elsewhere.example", Username: "ann"}); !errors.Is(err, errdefs.ErrInvalidArgument) {
+	if _, err := w.Update(t.Context(), tester, w.m.ID, Spec{Prefix: "up", Upstream: "https://elsewhere.example", Username: "ann"}); !errors.Is(err, errdefs.ErrInvalidArgument) {
 		t.Errorf("another upstream with the old password: %v", err)
 	}
 	var sealed string
@@ -449,7 +453,7 @@ func TestEvict(t *testing.T) {
 	if _, err := os.Stat(w.blobPath(w.m, digest.FromBytes(last))); err != nil {
 		t.Error(err)
 	}
-	if err := w.Remove(t.Context(), w.m.ID); err != nil {
+	if err := w.Remove(t.Context(), tester, w.m.ID); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Join(w.Dir, w.m.ID)); !errors.Is(err, os.ErrNotExist) {
@@ -460,7 +464,7 @@ func TestEvict(t *testing.T) {
 func TestMatch(t *testing.T) {
 	o := newOrigin(t)
 	w := front(t, o, nil)
-	if _, err := w.Create(t.Context(), Spec{Upstream: "docker.io"}); err != nil {
+	if _, err := w.Create(t.Context(), tester, Spec{Upstream: "docker.io"}); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"up/a/b": o.URL + " a/b", "library/x": "https://registry-1.docker.io library/x", "x": "https://registry-1.docker.io library/x", "up": "https://registry-1.docker.io library/up"} {
@@ -474,14 +478,14 @@ func TestMatch(t *testing.T) {
 		"host": {Prefix: "x", Upstream: "https://x.example", AuthHosts: []string{"x/../y"}}, "plain": {Prefix: "x", Upstream: "http://x.example", Username: "a"},
 		"negative": {Prefix: "x", Upstream: "https://x.example", Capacity: -1}, "none": {Prefix: "x"},
 	} {
-		if _, err := w.Create(t.Context(), spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		if _, err := w.Create(t.Context(), tester, spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.Create(t.Context(), Spec{Prefix: "up", Upstream: "https://x.example"}); !errors.Is(err, errdefs.ErrAlreadyExists) {
+	if _, err := w.Create(t.Context(), tester, Spec{Prefix: "up", Upstream: "https://x.example"}); !errors.Is(err, errdefs.ErrAlreadyExists) {
 		t.Errorf("a second one: %v", err)
 	}
-	if _, err := w.Create(t.Context(), Spec{Prefix: "x", Upstream: "https://10.0.0.1"}); !errors.Is(err, errdefs.ErrPermissionDenied) {
+	if _, err := w.Create(t.Context(), tester, Spec{Prefix: "x", Upstream: "https://10.0.0.1"}); !errors.Is(err, errdefs.ErrPermissionDenied) {
 		t.Errorf("inside: %v", err)
 	}
 }

@@ -75,10 +75,13 @@ func (b Busy) Error() string {
 	return "the upstream registry asks for patience until " + b.Until.UTC().Format(time.RFC3339)
 }
 
+// RetryAt is Until, for the answer's Retry-After.
+func (b Busy) RetryAt() time.Time { return b.Until }
+
 // Unwrap gives its kind.
 func (Busy) Unwrap() error { return errdefs.ErrResourceExhausted }
 
-// get asks for a path of a repository, with a token when one is wanted, and
+// get asks for a path (with its query) of a repository, with a token when one is wanted, and
 // follows redirects without it. The caller closes the body of the answer, whose
 // status is 200.
 func (u *upstream) get(ctx context.Context, method, repository, path string, accept []string) (*http.Response, error) {
@@ -88,7 +91,9 @@ func (u *upstream) get(ctx context.Context, method, repository, path string, acc
 	if time.Now().Before(until) {
 		return nil, Busy{until}
 	}
+	path, query, _ := strings.Cut(path, "?")
 	target := u.base.JoinPath("v2", repository, path)
+	target.RawQuery = query
 	resp, err := u.try(ctx, method, target, repository, accept)
 	if err != nil {
 		return nil, err

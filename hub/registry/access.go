@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/distribution/v3/registry/auth"
@@ -127,11 +126,10 @@ func (c *challenge) SetHeaders(req *http.Request, w http.ResponseWriter) {
 		token.Fail(w, status, code, message)
 		c.rq.writer.complete = true
 	}
-	var limited *account.Limited
 	switch {
-	case errors.As(c.rq.err, &limited):
-		w.Header().Set("Retry-After", strconv.Itoa(60))
-		done(http.StatusTooManyRequests, "TOOMANYREQUESTS", limited.Error())
+	case errdefs.IsResourceExhausted(c.rq.err):
+		status.Retry(w.Header(), c.rq.err)
+		done(http.StatusTooManyRequests, "TOOMANYREQUESTS", c.rq.err.Error())
 	case c.failure != nil:
 		c.r.o.Log.ErrorContext(req.Context(), "registry: rights", "error", c.failure)
 		done(http.StatusInternalServerError, "UNKNOWN", "the Hub failed; its log says why")

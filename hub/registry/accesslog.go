@@ -3,10 +3,11 @@ package registry
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/berth-engine/berth/hub/audit"
 )
 
 // Access is one line of the access log. The query is left out: it carries the
@@ -34,8 +35,8 @@ func AccessLog(w io.Writer, next http.Handler) http.Handler {
 		body := &countedBody{ReadCloser: req.Body}
 		req.Body = body
 		defer func() {
-			remote, _, err := net.SplitHostPort(req.RemoteAddr)
-			if err != nil {
+			remote := audit.Remote(req.Context())
+			if remote == "" {
 				remote = req.RemoteAddr
 			}
 			mu.Lock()

@@ -141,6 +141,36 @@ func TestRefused(t *testing.T) {
 
 // TestBlobsBelongToTheirRepository: a name does not open another's content, and
 // what was deleted is gone (CVE-2024-39897, CVE-2026-35172).
+// TestOtherAlgorithms: what is not kept by its own digest is refused, and says why.
+func TestOtherAlgorithms(t *testing.T) {
+	s := serve(t, t.TempDir())
+	sum := "sha512:" + strings.Repeat("0", 128)
+	for call, want := range map[string]int{
+		"POST /v2/a/b/blobs/uploads/?digest=" + sum:           http.StatusBadRequest,
+		"POST /v2/a/b/blobs/uploads/?digest-algorithm=sha512": http.StatusBadRequest,
+		"POST /v2/a/b/blobs/uploads/?digest-algorithm=sha256": http.StatusAccepted,
+		"PUT /v2/a/b/blobs/uploads/x?digest=" + sum:           http.StatusBadRequest,
+		"PUT /v2/a/b/manifests/" + sum:                        http.StatusBadRequest,
+		"GET /v2/a/b/manifests/" + sum:                        http.StatusNotFound,
+		"GET /v2/a/b/blobs/" + sum:                            http.StatusNotFound,
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != want || want == http.StatusBadRequest && !strings.Contains(string(body), "by sha256 alone, not by sha512") {
+			t.Errorf("%s: %s %s, %v", call, resp.Status, body, err)
+		}
+	}
+}
+
 func TestBlobsBelongToTheirRepository(t *testing.T) {
 	s := serve(t, t.TempDir())
 	i := image(t, "private")

@@ -54,8 +54,8 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request, rq *request) 
 		token.Fail(w, http.StatusBadRequest, "NAME_INVALID", "a repository's name has at most 255 characters")
 		return
 	}
-	if d := req.URL.Query().Get("digest"); d != "" && !strings.HasPrefix(d, "sha256:") {
-		token.Fail(w, http.StatusBadRequest, "DIGEST_INVALID", "content is stored by sha256 alone")
+	if other := otherAlgorithm(req); other != "" {
+		token.Fail(w, http.StatusBadRequest, "DIGEST_INVALID", "this registry keeps content by sha256 alone, not by "+other+": push it with its sha256 digest")
 		return
 	}
 	req = req.WithContext(context.WithValue(req.Context(), requestKey{}, rq))
@@ -64,6 +64,30 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request, rq *request) 
 		return
 	}
 	r.app.ServeHTTP(rq.writer, req)
+}
+
+// otherAlgorithm is the digest algorithm, other than sha256, by which a request
+// wants to store content, or "". Without this, distribution would say of a
+// manifest that its content is not what its digest says.
+func otherAlgorithm(req *http.Request) string {
+	if req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodDelete {
+		return ""
+	}
+	query := req.URL.Query()
+	_, reference, manifest := strings.Cut(req.URL.Path, "/manifests/")
+	for _, by := range []string{query.Get("digest"), reference} {
+		algorithm, _, ok := strings.Cut(by, ":")
+		if by == reference && (!manifest || !ok) {
+			continue // a tag
+		}
+		if algorithm != "" && algorithm != "sha256" {
+			return algorithm
+		}
+	}
+	if algorithm := query.Get("digest-algorithm"); algorithm != "" && algorithm != "sha256" {
+		return algorithm
+	}
+	return ""
 }
 
 // parts are what follows a repository's name in a path.

@@ -26,9 +26,24 @@ type Result struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// Apply does what a repository's policy says, and writes down what that was.
-func (s *Service) Apply(ctx context.Context, r catalog.Repository) (Result, error) {
-	st, err := s.Get(ctx, r.ID)
+// Apply does what a repository's policy says, for who administers it, and writes
+// down what that was.
+func (s *Service) Apply(ctx context.Context, by account.Principal, repository string) (Result, error) {
+	d := catalog.Deed{Place: catalog.Place{Repository: repository}, Least: catalog.Admin, Action: "retention.apply"}
+	var r catalog.Repository
+	// What it removes is written by retention itself, one by one.
+	err := s.Catalog.Act(ctx, by, d, func(_ *store.Tx, found catalog.Found) error {
+		r = found.Repository
+		return nil
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return s.run(ctx, r)
+}
+
+func (s *Service) run(ctx context.Context, r catalog.Repository) (Result, error) {
+	st, err := get(ctx, s.DB, r.ID)
 	if err != nil {
 		return Result{}, err
 	}
@@ -46,7 +61,7 @@ func (s *Service) Apply(ctx context.Context, r catalog.Repository) (Result, erro
 }
 
 func (s *Service) apply(ctx context.Context, r catalog.Repository, p Policy, result *Result) error {
-	plan, err := s.Plan(ctx, r, p)
+	plan, err := s.plan(ctx, r, p)
 	if err != nil {
 		return err
 	}
@@ -168,7 +183,7 @@ func (s *Service) all(ctx context.Context) error {
 			continue
 		}
 		if err == nil {
-			_, err = s.Apply(ctx, r)
+			_, err = s.run(ctx, r)
 		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", r.Name, err))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/store"
@@ -28,11 +29,20 @@ type Plan struct {
 	Manifests []Decision `json:"manifests"`
 }
 
-// Plan says what a policy would do with a repository; nothing changes.
-func (s *Service) Plan(ctx context.Context, r catalog.Repository, p Policy) (Plan, error) {
+// Plan says what a policy would do with a repository, for who may push to it;
+// nothing changes.
+func (s *Service) Plan(ctx context.Context, by account.Principal, repository string, p Policy) (Plan, error) {
+	found, err := s.Catalog.May(ctx, s.DB, by, catalog.Place{Repository: repository}, catalog.Write)
+	if err != nil {
+		return Plan{}, err
+	}
 	if err := p.check(); err != nil {
 		return Plan{}, err
 	}
+	return s.plan(ctx, found.Repository, p)
+}
+
+func (s *Service) plan(ctx context.Context, r catalog.Repository, p Policy) (Plan, error) {
 	tags, err := s.Catalog.Tags(ctx, r, "", 0)
 	if err != nil {
 		return Plan{}, err

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/registry"
@@ -139,9 +140,14 @@ type Status struct {
 	Result  *Result   `json:"result,omitempty"`
 }
 
-// Get returns a repository's policy; without one, it keeps all.
-func (s *Service) Get(ctx context.Context, repository string) (Status, error) {
-	return get(ctx, s.DB, repository)
+// Get returns a repository's policy, for who may push to it; without one, it
+// keeps all.
+func (s *Service) Get(ctx context.Context, by account.Principal, repository string) (Status, error) {
+	found, err := s.Catalog.May(ctx, s.DB, by, catalog.Place{Repository: repository}, catalog.Write)
+	if err != nil {
+		return Status{}, err
+	}
+	return get(ctx, s.DB, found.ID)
 }
 
 func get(ctx context.Context, q store.Querier, repository string) (st Status, err error) {
@@ -164,18 +170,22 @@ func get(ctx context.Context, q store.Querier, repository string) (st Status, er
 	return st, json.Unmarshal([]byte(policy), &st.Policy)
 }
 
-// Set replaces a repository's policy. It is first applied within a day.
-func (s *Service) Set(ctx context.Context, repository string, p Policy) error {
-	if err := p.check(); err != nil {
-		return err
-	}
+// Set replaces a repository's policy, for who administers it. It is first applied
+// within a day.
+func (s *Service) Set(ctx context.Context, by account.Principal, repository string, p Policy) error {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	_, err = s.DB.Exec(ctx, `INSERT INTO retention_policies (repository, policy, updated, ran, result) VALUES (?, ?, ?, 0, '')
-		ON CONFLICT (repository) DO UPDATE SET policy = excluded.policy, updated = excluded.updated`, repository, string(text), s.Now().Unix())
-	return err
+	d := catalog.Deed{Place: catalog.Place{Repository: repository}, Least: catalog.Admin, Action: "retention.set", Detail: fmt.Sprintf("%d rules", len(p.Rules))}
+	return s.Catalog.Act(ctx, by, d, func(tx *store.Tx, found catalog.Found) error {
+		if err := p.check(); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO retention_policies (repository, policy, updated, ran, result) VALUES (?, ?, ?, 0, '')
+			ON CONFLICT (repository) DO UPDATE SET policy = excluded.policy, updated = excluded.updated`, found.ID, string(text), s.Now().Unix())
+		return err
+	})
 }
 
 // Hook refuses changes of tags that are immutable. It belongs to

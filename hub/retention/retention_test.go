@@ -25,6 +25,8 @@ import (
 
 const day = 24 * time.Hour
 
+var tester = account.System("test")
+
 type world struct {
 	*Service
 	url  string
@@ -179,14 +181,14 @@ func TestApply(t *testing.T) {
 	}
 	r := w.repository(t)
 	policy := Policy{Rules: []Rule{{Tags: "v*", KeepLast: 1}}, UntaggedDays: 7}
-	plan, err := w.Plan(t.Context(), r, policy)
+	plan, err := w.Plan(t.Context(), tester, r.Name, policy)
 	if err != nil || len(plan.Tags) != 3 || plan.Tags[0].Keep || plan.Tags[1].Keep || !plan.Tags[2].Keep || len(plan.Manifests) != 0 {
 		t.Errorf("%+v, %v", plan, err)
 	}
 	if got := w.tags(t); got != "v1 v2 v3" {
 		t.Errorf("after a dry run: %s", got)
 	}
-	if err := w.Set(t.Context(), r.ID, policy); err != nil {
+	if err := w.Set(t.Context(), tester, r.Name, policy); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.all(t.Context()); err != nil || w.tags(t) != "v1 v2 v3" {
@@ -199,7 +201,7 @@ func TestApply(t *testing.T) {
 	if got := w.tags(t); got != "v3" {
 		t.Errorf("left %s", got)
 	}
-	if st, err := w.Get(t.Context(), r.ID); err != nil || st.Result == nil || st.Result.Tags != 2 || st.Result.Manifests != 0 || st.Ran.IsZero() {
+	if st, err := w.Get(t.Context(), tester, r.Name); err != nil || st.Result == nil || st.Result.Tags != 2 || st.Result.Manifests != 0 || st.Ran.IsZero() {
 		t.Errorf("%+v, %v", st, err)
 	}
 	v1 := images["v1"].Root().Descriptor.Digest.String()
@@ -211,7 +213,7 @@ func TestApply(t *testing.T) {
 	}
 	// v2's manifest goes when it was without a tag for a week; v1's has one.
 	w.pass(8 * day)
-	if result, err := w.Apply(t.Context(), r); err != nil || result != (Result{Manifests: 1}) {
+	if result, err := w.Apply(t.Context(), tester, r.Name); err != nil || result != (Result{Manifests: 1}) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	if w.status(t, "back") != http.StatusOK || w.status(t, images["v2"].Root().Descriptor.Digest.String()) != http.StatusNotFound {
@@ -233,7 +235,7 @@ func TestImmutable(t *testing.T) {
 		}
 	}
 	r := w.repository(t)
-	if err := w.Set(t.Context(), r.ID, Policy{Immutable: []string{"v*"}, Rules: []Rule{{KeepDays: 1}}}); err != nil {
+	if err := w.Set(t.Context(), tester, r.Name, Policy{Immutable: []string{"v*"}, Rules: []Rule{{KeepDays: 1}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.push(t, image(t, "2"), "v1"); err == nil || !strings.Contains(err.Error(), "403") || !strings.Contains(err.Error(), "immutable") {
@@ -262,7 +264,7 @@ func TestImmutable(t *testing.T) {
 		}
 	}
 	w.pass(10 * day)
-	if _, err := w.Apply(t.Context(), r); err != nil || w.tags(t) != "v1 v2" {
+	if _, err := w.Apply(t.Context(), tester, r.Name); err != nil || w.tags(t) != "v1 v2" {
 		t.Errorf("left %s, %v", w.tags(t), err)
 	}
 }
@@ -286,7 +288,7 @@ func TestUntagged(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.repository(t)
-	if err := w.Set(t.Context(), r.ID, Policy{UntaggedDays: 1}); err != nil {
+	if err := w.Set(t.Context(), tester, r.Name, Policy{UntaggedDays: 1}); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(2 * day)
@@ -294,11 +296,11 @@ func TestUntagged(t *testing.T) {
 	if err := w.Gate.Touch(t.Context(), old); err != nil { // as a push of it does
 		t.Fatal(err)
 	}
-	if result, err := w.Apply(t.Context(), r); err != nil || result != (Result{Spared: 1}) {
+	if result, err := w.Apply(t.Context(), tester, r.Name); err != nil || result != (Result{Spared: 1}) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	w.pass(2 * time.Hour)
-	if result, err := w.Apply(t.Context(), r); err != nil || result != (Result{Manifests: 1}) {
+	if result, err := w.Apply(t.Context(), tester, r.Name); err != nil || result != (Result{Manifests: 1}) {
 		t.Errorf("%+v, %v", result, err)
 	}
 	for reference, want := range map[string]int{"multi": 200, part.Root().Descriptor.Digest.String(): 200, "x": 200, old.String(): 404} {
@@ -310,12 +312,15 @@ func TestUntagged(t *testing.T) {
 
 func TestBadPolicies(t *testing.T) {
 	w := newWorld(t)
+	if _, err := w.Catalog.Create(t.Context(), tester, "a/b", true); err != nil {
+		t.Fatal(err)
+	}
 	for name, p := range map[string]Policy{
 		"keeps nothing": {Rules: []Rule{{}}}, "pattern": {Rules: []Rule{{Tags: "[", KeepLast: 1}}}, "except": {Rules: []Rule{{Except: []string{""}, KeepLast: 1}}},
 		"negative": {Rules: []Rule{{KeepLast: -1, KeepDays: 2}}}, "days": {UntaggedDays: -1}, "huge": {Rules: []Rule{{KeepDays: 1 << 40}}},
 		"immutable": {Immutable: []string{"["}}, "many": {Rules: make([]Rule, 51)},
 	} {
-		if err := w.Set(t.Context(), "x", p); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		if err := w.Set(t.Context(), tester, "a/b", p); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 )
 
@@ -69,28 +70,34 @@ func Handler(o Options) http.Handler {
 	})
 	mux.HandleFunc("GET /v1/search", func(w http.ResponseWriter, r *http.Request) {
 		var who account.Principal
+		var err error
 		if o.Who != nil {
-			var err error
-			if who, err = o.Who(r); err != nil {
-				w.Header().Set("WWW-Authenticate", `Basic realm="Berth Hub"`)
-				answer(w, http.StatusUnauthorized, problem{err.Error()})
-				return
-			}
+			who, err = o.Who(r)
 		}
-		results, err := find(r, o.Catalog, who)
-		switch {
-		case err == nil:
-			answer(w, http.StatusOK, results)
-		case errdefs.IsInvalidArgument(err):
-			answer(w, http.StatusBadRequest, problem{err.Error()})
-		case errdefs.IsPermissionDenied(err):
-			answer(w, http.StatusForbidden, problem{err.Error()})
-		default:
-			o.Log.Error("search failed", "error", err)
-			answer(w, http.StatusInternalServerError, problem{"the search failed"})
+		var results Results
+		if err == nil {
+			results, err = find(r, o.Catalog, who)
 		}
+		if err != nil {
+			fail(w, o.Log, err)
+			return
+		}
+		answer(w, http.StatusOK, results)
 	})
 	return mux
+}
+
+func fail(w http.ResponseWriter, log *slog.Logger, err error) {
+	code, text := status.Of(err), err.Error()
+	status.Retry(w.Header(), err)
+	switch code {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", `Basic realm="Berth Hub"`)
+	case http.StatusInternalServerError:
+		log.Error("search failed", "error", err)
+		text = "the search failed"
+	}
+	answer(w, code, problem{text})
 }
 
 type problem struct {

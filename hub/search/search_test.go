@@ -2,7 +2,6 @@ package search
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -65,7 +64,7 @@ func TestSearch(t *testing.T) {
 		case "grace":
 			return grace.Principal(), nil
 		}
-		return account.Principal{}, errors.New("the name or the password is wrong")
+		return account.Principal{}, account.ErrBadCredentials
 	}})
 	get := func(path, who string) (int, registry.SearchResults) {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)

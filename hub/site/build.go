@@ -48,11 +48,11 @@ func (v *visit) builds() error {
 	if err != nil {
 		return err
 	}
-	list, err := v.Builds.Builds(v.ctx(), repo.ID)
+	list, err := v.Builds.Builds(v.ctx(), v.by, repo.Name)
 	if err != nil {
 		return err
 	}
-	_, err = v.Builds.Source(v.ctx(), repo.ID)
+	_, err = v.Builds.Source(v.ctx(), v.by, repo.Name)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
@@ -75,7 +75,7 @@ func (v *visit) oneBuild() (repoView, autobuild.Build, error) {
 	if err != nil {
 		return repo, autobuild.Build{}, err
 	}
-	b, err := v.Builds.Build(v.ctx(), repo.ID, v.r.PathValue("build"))
+	b, err := v.Builds.Build(v.ctx(), v.by, repo.Name, v.r.PathValue("build"))
 	return repo, b, err
 }
 
@@ -85,7 +85,7 @@ func (v *visit) build() error {
 		return err
 	}
 	var text bytes.Buffer
-	if err := v.Builds.WriteLog(v.ctx(), repo.ID, b.ID, false, &text, func() error { return nil }); err != nil {
+	if err := v.Builds.WriteLog(v.ctx(), v.by, repo.Name, b.ID, false, &text, func() error { return nil }); err != nil {
 		return err
 	}
 	body := buildBody{Repo: repo, Build: b, Log: strings.ToValidUTF8(text.String(), "�")}
@@ -111,7 +111,7 @@ func (v *visit) buildLog() error {
 	}
 	v.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	v.w.Header().Set("Cache-Control", "no-store")
-	return v.gone(v.Builds.WriteLog(v.ctx(), repo.ID, b.ID, false, v.w, func() error { return nil }))
+	return v.gone(v.Builds.WriteLog(v.ctx(), v.by, repo.Name, b.ID, false, v.w, func() error { return nil }))
 }
 
 // gone drops an error after the answer has begun: it cannot be answered any more.
@@ -149,7 +149,7 @@ func (v *visit) buildStream() error {
 	lines := &events{w: v.w}
 	_, err = io.WriteString(v.w, "event: start\ndata:\n\n")
 	if err == nil {
-		err = v.Builds.WriteLog(ctx, repo.ID, b.ID, true, lines, control.Flush)
+		err = v.Builds.WriteLog(ctx, v.by, repo.Name, b.ID, true, lines, control.Flush)
 	}
 	if err == nil {
 		err = lines.end()
@@ -203,10 +203,7 @@ func (e *events) end() error {
 func (v *visit) cancelBuild() error {
 	repo, b, err := v.oneBuild()
 	if err == nil {
-		err = v.Builds.Cancel(v.ctx(), repo.ID, b.ID)
-	}
-	if err == nil {
-		err = v.audited(repo, "build.cancel", repo.Name, b.ID)
+		err = v.Builds.Cancel(v.ctx(), v.by, repo.Name, b.ID)
 	}
 	if err != nil {
 		return err
@@ -219,10 +216,7 @@ func (v *visit) buildAgain() error {
 	if err != nil {
 		return err
 	}
-	again, err := v.Builds.Rebuild(v.ctx(), repo.ID, b.ID, v.by.Name)
-	if err == nil {
-		err = v.audited(repo, "build.again", repo.Name, again.ID)
-	}
+	again, err := v.Builds.Rebuild(v.ctx(), v.by, repo.Name, b.ID)
 	if err != nil {
 		return err
 	}

@@ -95,8 +95,8 @@ func TestBuildSettings(t *testing.T) {
 	h := fill(t)
 	b, at := h.signedIn("ada"), "/r/ada/web/-/settings/builds"
 	rule := []string{
-		"on", "branch", "pattern", "main", "context", "", "file", "", "tags", "latest {sha}", "parameters", "A=1\r\nB=x=y\r\n",
-		"on", "tag", "pattern", "", "context", "", "file", "", "tags", "", "parameters", "",
+		"on", "branch", "pattern", "main", "context", "", "file", "", "tags", "latest {sha}", "platforms", "", "parameters", "A=1\r\nB=x=y\r\n",
+		"on", "tag", "pattern", "", "context", "", "file", "", "tags", "", "platforms", "", "parameters", "",
 	}
 	resp, body := b.submit(at, append([]string{"kind", "git", "url", "https://git.example.org/web.git", "engine", "builder"}, rule...)...)
 	if resp.StatusCode != http.StatusOK || !strings.Contains(text(body), "Secret of the hook") {
@@ -114,8 +114,8 @@ func TestBuildSettings(t *testing.T) {
 	checkMarkup(t, at, body)
 	for what, bad := range map[string][]string{
 		"address":  append([]string{"kind", "git", "url", "http://169.254.169.254/x.git", "engine", "builder"}, rule...),
-		"argument": {"kind", "hub", "engine", "builder", "on", "branch", "pattern", "main", "context", "", "file", "", "tags", "", "parameters", "no value"},
-		"rule":     {"kind", "hub", "engine", "builder", "on", "moon", "pattern", "main", "context", "", "file", "", "tags", "", "parameters", ""},
+		"argument": {"kind", "hub", "engine", "builder", "on", "branch", "pattern", "main", "context", "", "file", "", "tags", "", "platforms", "", "parameters", "no value"},
+		"rule":     {"kind", "hub", "engine", "builder", "on", "moon", "pattern", "main", "context", "", "file", "", "tags", "", "platforms", "", "parameters", ""},
 		"columns":  {"kind", "hub", "engine", "builder", "on", "branch", "pattern", "main"},
 	} {
 		if resp, body := b.submit(at, bad...); resp.StatusCode != http.StatusBadRequest {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -48,7 +49,7 @@ func (v *visit) compare() error {
 	}
 	if asked {
 		done, err := v.compareInto(&body, digests)
-		if done || err != nil && status(err) == 500 {
+		if done || err != nil && status.Of(err) == 500 {
 			return err
 		}
 		if err != nil {

@@ -1,43 +1,16 @@
 package site
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
-	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 )
 
 // errNoPage is for addresses that lead nowhere, and answers the same as what
 // somebody may not know of.
 var errNoPage = fmt.Errorf("no page: %w", errdefs.ErrNotFound)
-
-// status is the one place where an error's kind becomes a status of a page.
-func status(err error) int {
-	if _, ok := errors.AsType[*account.Limited](err); ok {
-		return http.StatusTooManyRequests
-	}
-	switch {
-	case errdefs.IsNotFound(err):
-		return http.StatusNotFound
-	case errdefs.IsInvalidArgument(err), errdefs.IsOutOfRange(err), errdefs.IsFailedPrecondition(err):
-		return http.StatusBadRequest
-	case errdefs.IsUnauthorized(err):
-		return http.StatusUnauthorized
-	case errdefs.IsPermissionDenied(err):
-		return http.StatusForbidden
-	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err):
-		return http.StatusConflict
-	case errdefs.IsResourceExhausted(err):
-		return http.StatusRequestEntityTooLarge
-	case errdefs.IsUnavailable(err):
-		return http.StatusServiceUnavailable
-	case errdefs.IsNotImplemented(err):
-		return http.StatusNotImplemented
-	}
-	return http.StatusInternalServerError
-}
 
 type errorBody struct {
 	Status        int
@@ -48,7 +21,8 @@ type errorBody struct {
 // like what is not there. Failures of the Hub itself go to the log, not to
 // strangers.
 func (v *visit) fail(err error) {
-	code := status(err)
+	code := status.Of(err)
+	status.Retry(v.w.Header(), err)
 	body := errorBody{Status: code, Heading: "That did not work", Text: err.Error()}
 	switch code {
 	case http.StatusNotFound:
@@ -70,7 +44,7 @@ func (v *visit) fail(err error) {
 // problem is what a form says of an error that is the user's; ok is false for
 // others, which are for an error page.
 func problem(err error) (text string, ok bool) {
-	switch code := status(err); code {
+	switch code := status.Of(err); code {
 	case http.StatusInternalServerError, http.StatusNotFound, http.StatusForbidden:
 		return "", false
 	default:
@@ -84,7 +58,8 @@ func (v *visit) again(err error, show func(problem string) error) error {
 	if !ok {
 		return err
 	}
-	v.w = &withStatus{v.w, status(err)}
+	status.Retry(v.w.Header(), err)
+	v.w = &withStatus{v.w, status.Of(err)}
 	return show(text)
 }
 

@@ -2,12 +2,12 @@ package site
 
 import (
 	"archive/tar"
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
@@ -41,15 +42,16 @@ import (
 // hub is a Hub without a registry in front: images are put into its storage and
 // told to its catalogue, as the registry does.
 type hub struct {
-	t        *testing.T
-	accounts *account.Service
-	catalog  *catalog.Service
-	storage  distribution.Namespace
-	site     *Site
-	server   *httptest.Server
-	hooks    *webhook.Service
-	db       *store.DB
-	admin    account.Principal
+	collector *gc.Collector
+	t         *testing.T
+	accounts  *account.Service
+	catalog   *catalog.Service
+	storage   distribution.Namespace
+	site      *Site
+	server    *httptest.Server
+	hooks     *webhook.Service
+	db        *store.DB
+	admin     account.Principal
 }
 
 const password = "correct horse battery staple"
@@ -83,27 +85,26 @@ func newHub(t *testing.T) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.hooks = webhook.New(webhook.Options{DB: db, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
+	h.hooks = webhook.New(webhook.Options{DB: db, Catalog: h.catalog, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
 	h.db = db
-	mirrors, err := mirror.New(mirror.Options{DB: db, Key: key, Dir: t.TempDir()})
+	mirrors, err := mirror.New(mirror.Options{DB: db, Catalog: h.catalog, Key: key, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	collector := gc.New(gc.Options{DB: db, Gate: gc.NewGate(db, time.Hour, nil), Driver: driver})
+	h.collector = gc.New(gc.Options{DB: db, Catalog: h.catalog, Gate: gc.NewGate(db, time.Hour, nil), Driver: driver})
 	builds, err := autobuild.New(autobuild.Options{
-		DB: db, Key: key, Dir: t.TempDir(), Engines: []autobuild.Engine{{Name: "builder", Host: "unix:///nowhere", Registry: "hub.example", Parallel: 1}},
-		Name: func(ctx context.Context, id string) (string, error) {
-			r, err := h.catalog.ByID(ctx, id)
-			return r.Name, err
-		},
+		DB: db, Catalog: h.catalog, Key: key, Dir: t.TempDir(), Engines: []autobuild.Engine{{Name: "builder", Host: "unix:///nowhere", Registry: "hub.example", Parallel: 1}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, DB: db, Webhooks: h.hooks, Builds: builds, Retention: retention.New(retention.Options{DB: db, Catalog: h.catalog}), GC: collector, Mirrors: mirrors, Host: "hub.example"}); err != nil {
+	if h.site, err = New(Options{Accounts: h.accounts, Catalog: h.catalog, Contents: reader, Webhooks: h.hooks, Builds: builds, Retention: retention.New(retention.Options{DB: db, Catalog: h.catalog}), GC: h.collector, Mirrors: mirrors, Host: "hub.example"}); err != nil {
 		t.Fatal(err)
 	}
-	h.server = httptest.NewServer(h.site)
+	h.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		remote, _, _ := strings.Cut(r.RemoteAddr, ":")
+		h.site.ServeHTTP(w, r.WithContext(audit.WithRemote(r.Context(), remote)))
+	}))
 	t.Cleanup(h.server.Close)
 	token, err := h.accounts.FirstRun(t.Context(), false)
 	if err != nil {

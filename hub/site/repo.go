@@ -48,7 +48,7 @@ func (s *Site) repoRoutes(mux *http.ServeMux) {
 	mux.Handle("POST /settings/access/remove", s.acting((*visit).revoke))
 	at := func(pattern string, h func(*visit) error) { mux.Handle(pattern, s.acting(h)) }
 	if s.has("webhooks") {
-		s.hookRoutes(at)
+		hookRoutes("/settings/webhooks", at)
 	}
 	if s.has("retention") {
 		s.retentionRoutes(at)

@@ -43,7 +43,7 @@ func (v *visit) showRetention(typed *retention.Policy, preview bool, problem str
 		return err
 	}
 	body := retentionBody{Repo: repo, Problem: problem}
-	if body.Status, err = v.Retention.Get(v.ctx(), repo.ID); err != nil {
+	if body.Status, err = v.Retention.Get(v.ctx(), v.by, repo.Name); err != nil {
 		return err
 	}
 	policy := body.Status.Policy
@@ -59,7 +59,7 @@ func (v *visit) showRetention(typed *retention.Policy, preview bool, problem str
 		body.Rules[i].N = i + 1
 	}
 	if preview {
-		plan, err := v.Retention.Plan(v.ctx(), repo.Repository, policy)
+		plan, err := v.Retention.Plan(v.ctx(), v.by, repo.Name, policy)
 		if err != nil {
 			return v.again(err, func(text string) error { return v.showRetention(typed, false, text) })
 		}
@@ -79,7 +79,7 @@ func (v *visit) policy() (retention.Policy, error) {
 	f := v.r.PostForm
 	p := retention.Policy{Immutable: strings.Fields(f.Get("immutable"))}
 	var err error
-	if p.UntaggedDays, err = days("untagged", f.Get("untagged")); err != nil {
+	if p.UntaggedDays, err = numeral("untagged", f.Get("untagged")); err != nil {
 		return p, err
 	}
 	for i, tags := range f["tags"] {
@@ -90,7 +90,7 @@ func (v *visit) policy() (retention.Policy, error) {
 		}
 		r := retention.Rule{Tags: strings.TrimSpace(tags), Except: strings.Fields(f["except"][i])}
 		for name, into := range map[string]*int{"last": &r.KeepLast, "days": &r.KeepDays, "pulled": &r.KeepPulledDays} {
-			if *into, err = days(name, f[name][i]); err != nil {
+			if *into, err = numeral(name, f[name][i]); err != nil {
 				return p, err
 			}
 		}
@@ -103,7 +103,8 @@ func (v *visit) policy() (retention.Policy, error) {
 	return p, nil
 }
 
-func days(name, text string) (int, error) {
+// numeral reads a field that holds a number or, for 0, nothing.
+func numeral(name, text string) (int, error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return 0, nil
 	}
@@ -126,11 +127,8 @@ func (v *visit) setRetention() error {
 	if v.r.PostForm.Get("do") == "preview" {
 		return v.showRetention(&p, true, "")
 	}
-	if err := v.Retention.Set(v.ctx(), repo.ID, p); err != nil {
+	if err := v.Retention.Set(v.ctx(), v.by, repo.Name, p); err != nil {
 		return v.again(err, func(text string) error { return v.showRetention(&p, false, text) })
-	}
-	if err := v.audited(repo, "retention.set", repo.Name, fmt.Sprintf("%d rules", len(p.Rules))); err != nil {
-		return err
 	}
 	return v.done(v.settingsPath(repo, "retention"), "The policy is saved. It is applied once a day.")
 }
@@ -140,13 +138,10 @@ func (v *visit) applyRetention() error {
 	if err != nil {
 		return err
 	}
-	result, err := v.Retention.Apply(v.ctx(), repo.Repository)
+	result, err := v.Retention.Apply(v.ctx(), v.by, repo.Name)
 	if err != nil {
 		return v.again(err, func(text string) error { return v.showRetention(nil, false, text) })
 	}
 	said := fmt.Sprintf("removed %d tags and %d manifests", result.Tags, result.Manifests)
-	if err := v.audited(repo, "retention.apply", repo.Name, said); err != nil {
-		return err
-	}
 	return v.done(v.settingsPath(repo, "retention"), "The policy was applied: it "+said+".")
 }

@@ -71,6 +71,9 @@ func (s *Site) spaceRoutes(mux *http.ServeMux) {
 	at("GET robots", (*visit).robots)
 	at("POST robots", (*visit).createRobot)
 	at("POST robots/{robot}/{action}", (*visit).changeRobot)
+	if s.has("webhooks") {
+		hookRoutes("webhooks", at)
+	}
 	at("GET audit", (*visit).spaceAudit)
 	at("GET settings", (*visit).spaceSettings)
 	at("POST settings", (*visit).setSpace)
@@ -84,6 +87,8 @@ func (s *Site) adminRoutes(mux *http.ServeMux) {
 		mux.Handle("GET /admin/storage", s.signedIn((*visit).storage))
 		mux.Handle("POST /admin/storage/collect", s.signedIn((*visit).collect))
 		mux.Handle("POST /admin/mirrors", s.signedIn((*visit).createMirror))
+		mux.Handle("GET /admin/mirrors/{mirror}", s.signedIn((*visit).mirror))
+		mux.Handle("POST /admin/mirrors/{mirror}", s.signedIn((*visit).updateMirror))
 		mux.Handle("POST /admin/mirrors/{mirror}/remove", s.signedIn((*visit).removeMirror))
 	}
 	mux.Handle("POST /admin/users", s.signedIn((*visit).adminCreate))

@@ -42,7 +42,7 @@ type pendingSignIn struct {
 	Until          time.Time
 }
 
-const pendingPurpose = "sign-in"
+const pendingPurpose = "sign-in form"
 
 func (v *visit) signInCode() error {
 	var p pendingSignIn

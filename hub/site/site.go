@@ -18,7 +18,6 @@ import (
 	"sync"
 
 	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/autobuild"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
@@ -26,7 +25,6 @@ import (
 	"github.com/berth-engine/berth/hub/mirror"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
-	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/web"
 )
@@ -37,7 +35,6 @@ type Options struct {
 	Accounts *account.Service
 	Catalog  *catalog.Service
 	Contents *contents.Reader
-	DB       *store.DB // for the audit log of what the services below do
 	Webhooks *webhook.Service
 	Builds   *autobuild.Service
 	// Retention keeps repositories' policies.
@@ -50,8 +47,9 @@ type Options struct {
 	// Secure says that browsers reach the Hub by https although it does not speak
 	// TLS itself: a proxy does.
 	Secure bool
-	// Remote tells from where a request comes; nil takes its connection.
-	Remote func(*http.Request) string
+	// Key seals what a browser keeps between password and code of a sign-in; nil
+	// makes one that this process alone has.
+	Key *seal.Key
 	// Log is told of failures that are the Hub's own; nil means slog.Default.
 	Log *slog.Logger
 }
@@ -73,10 +71,7 @@ func New(o Options) (*Site, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	if o.Remote == nil {
-		o.Remote = func(r *http.Request) string { return host(r.RemoteAddr) }
-	}
-	s := &Site{Options: o, stopped: make(chan struct{})}
+	s := &Site{Options: o, pending: o.Key, stopped: make(chan struct{})}
 	var err error
 	if s.assets, err = web.Assets(); err != nil {
 		return nil, err
@@ -84,12 +79,14 @@ func New(o Options) (*Site, error) {
 	if s.pages, err = web.Templates(s.funcs()); err != nil {
 		return nil, err
 	}
-	var key [32]byte
-	if _, err := rand.Read(key[:]); err != nil {
-		return nil, fmt.Errorf("key of sign-ins: %w", err)
-	}
-	if s.pending, err = seal.New(key); err != nil {
-		return nil, err
+	if s.pending == nil {
+		var key [32]byte
+		if _, err := rand.Read(key[:]); err != nil {
+			return nil, fmt.Errorf("key of sign-ins: %w", err)
+		}
+		if s.pending, err = seal.New(key); err != nil {
+			return nil, err
+		}
 	}
 	mux := http.NewServeMux()
 	s.repo = http.NewServeMux()
@@ -104,10 +101,8 @@ func New(o Options) (*Site, error) {
 // builds that run.
 func (s *Site) Stop() { s.stop.Do(func() { close(s.stopped) }) }
 
-// ServeHTTP answers a browser.
-func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.handler.ServeHTTP(w, r.WithContext(audit.WithRemote(r.Context(), s.Remote(r))))
-}
+// ServeHTTP answers a browser, which comes from where audit.Remote says.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // has tells whether a part of the Hub is there to be shown.
 func (s *Site) has(part string) bool {

@@ -26,6 +26,7 @@ type ruleRow struct {
 	On, Pattern      string // branch or tag
 	Context, File    string
 	Tags, Parameters string
+	Platforms        string
 }
 
 func (v *visit) source() error { return v.showSource("", "") }
@@ -39,7 +40,7 @@ func (v *visit) showSource(secret, problem string) error {
 	if v.https() {
 		body.Scheme = "https"
 	}
-	body.Source, err = v.Builds.Source(v.ctx(), repo.ID)
+	body.Source, err = v.Builds.Source(v.ctx(), v.by, repo.Name)
 	if errdefs.IsNotFound(err) {
 		body.There, err = false, nil
 	}
@@ -50,7 +51,7 @@ func (v *visit) showSource(secret, problem string) error {
 		body.Engines = append(body.Engines, e.Name)
 	}
 	for _, r := range body.Source.Rules {
-		row := ruleRow{On: "branch", Pattern: r.Branch, Context: r.Context, File: r.Dockerfile, Tags: strings.Join(r.Tags, " ")}
+		row := ruleRow{On: "branch", Pattern: r.Branch, Context: r.Context, File: r.Dockerfile, Tags: strings.Join(r.Tags, " "), Platforms: strings.Join(r.Platforms, " ")}
 		if r.Tag != "" {
 			row.On, row.Pattern = "tag", r.Tag
 		}
@@ -74,9 +75,9 @@ func (v *visit) showSource(secret, problem string) error {
 func (v *visit) rules() ([]autobuild.Rule, error) {
 	f := v.r.PostForm
 	on, patterns := f["on"], f["pattern"]
-	for _, name := range []string{"context", "file", "tags", "parameters", "on"} {
+	for _, name := range []string{"context", "file", "tags", "parameters", "platforms", "on"} {
 		if len(f[name]) != len(patterns) {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("each rule has on, pattern, context, file, tags and parameters")
+			return nil, errdefs.ErrInvalidArgument.WithMessage("each rule has on, pattern, context, file, tags, platforms and parameters")
 		}
 	}
 	var list []autobuild.Rule
@@ -84,7 +85,7 @@ func (v *visit) rules() ([]autobuild.Rule, error) {
 		if strings.TrimSpace(pattern) == "" {
 			continue
 		}
-		r := autobuild.Rule{Context: f["context"][i], Dockerfile: f["file"][i], Tags: strings.Fields(f["tags"][i])}
+		r := autobuild.Rule{Context: f["context"][i], Dockerfile: f["file"][i], Tags: strings.Fields(f["tags"][i]), Platforms: strings.Fields(f["platforms"][i])}
 		switch on[i] {
 		case "branch":
 			r.Branch = strings.TrimSpace(pattern)
@@ -118,19 +119,18 @@ func (v *visit) setSource() error {
 		return err
 	}
 	f := v.r.PostForm
-	spec := autobuild.Spec{Kind: f.Get("kind"), URL: f.Get("url"), Engine: f.Get("engine"), Secret: f.Get("secret")}
-	if spec.Kind == autobuild.Hosted {
-		spec.URL = ""
+	spec := autobuild.Spec{
+		Kind: f.Get("kind"), URL: f.Get("url"), Engine: f.Get("engine"), Secret: f.Get("secret"), Username: f.Get("username"), Password: f.Get("password"),
+	}
+	if spec.Kind == autobuild.Hosted { // the form has these fields all the same
+		spec.URL, spec.Username, spec.Password = "", "", ""
 	}
 	var secret string
 	if spec.Rules, err = v.rules(); err == nil {
-		_, secret, err = v.Builds.SetSource(v.ctx(), repo.ID, spec)
+		_, secret, err = v.Builds.SetSource(v.ctx(), v.by, repo.Name, spec)
 	}
 	if err != nil {
 		return v.again(refusedURL(err), func(text string) error { return v.showSource("", text) })
-	}
-	if err := v.audited(repo, "build.source", repo.Name, spec.Kind+" "+spec.URL); err != nil {
-		return err
 	}
 	if secret != "" {
 		return v.showSource(secret, "")
@@ -143,11 +143,7 @@ func (v *visit) removeSource() error {
 	if err != nil {
 		return err
 	}
-	err = v.Builds.RemoveSource(v.ctx(), repo.ID)
-	if err == nil {
-		err = v.audited(repo, "build.source.remove", repo.Name, "")
-	}
-	if err != nil {
+	if err := v.Builds.RemoveSource(v.ctx(), v.by, repo.Name); err != nil {
 		return v.again(err, func(text string) error { return v.showSource("", text) })
 	}
 	return v.done(v.settingsPath(repo, "builds"), "Pushes no longer start builds.")

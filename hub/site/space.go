@@ -4,6 +4,7 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 )
 
@@ -33,7 +34,7 @@ func (v *visit) namespace() (spaceBody, error) {
 		// Who belongs to it may see its members; others are told it is not there.
 		if _, err := v.Accounts.Members(v.ctx(), v.by, n.Name); err == nil {
 			b.Member = true
-		} else if status(err) == 500 {
+		} else if status.Of(err) == 500 {
 			return b, err
 		}
 	}

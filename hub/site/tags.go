@@ -13,6 +13,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/contents"
 	"github.com/berth-engine/berth/hub/readme"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 )
@@ -139,7 +140,7 @@ func (v *visit) tags() error {
 
 // unreadable says why a manifest cannot be shown without failing the whole page.
 func unreadable(err error) string {
-	if status(err) == 500 {
+	if status.Of(err) == 500 {
 		return "This manifest cannot be read now."
 	}
 	return err.Error()

@@ -1,6 +1,9 @@
 package site
 
-import "github.com/berth-engine/berth/hub/account"
+import (
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/status"
+)
 
 type membersBody struct {
 	Space   spaceBody
@@ -36,7 +39,7 @@ func (v *visit) setMember() error {
 // orNotFound is again, for forms in which a name may not exist: the form then
 // says so, provided that its page exists for who asks.
 func (v *visit) orNotFound(err error, missing string, show func(string) error) error {
-	if status(err) == 404 {
+	if status.Of(err) == 404 {
 		return show(missing)
 	}
 	return v.again(err, show)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -175,11 +174,4 @@ func (v *visit) setTheme() error {
 		v.setCookie(themeCookie, theme, int((365 * 24 * time.Hour).Seconds()))
 	}
 	return v.done(local(v.r.PostFormValue("back")), "")
-}
-
-func host(address string) string {
-	if h, _, err := net.SplitHostPort(address); err == nil {
-		return h
-	}
-	return address
 }

@@ -5,36 +5,60 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/berth-engine/berth/hub/account"
-	"github.com/berth-engine/berth/hub/audit"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
 )
 
-func (s *Site) hookRoutes(at func(pattern string, h func(*visit) error)) {
-	at("GET /settings/webhooks", (*visit).webhooks)
-	at("POST /settings/webhooks", (*visit).createHook)
-	at("GET /settings/webhooks/{hook}", (*visit).webhook)
-	at("POST /settings/webhooks/{hook}", (*visit).updateHook)
-	at("POST /settings/webhooks/{hook}/ping", (*visit).pingHook)
-	at("POST /settings/webhooks/{hook}/delete", (*visit).deleteHook)
-	at("GET /settings/webhooks/{hook}/{delivery}", (*visit).delivery)
-	at("POST /settings/webhooks/{hook}/{delivery}/again", (*visit).redeliver)
+// hookRoutes are for repositories and for namespaces, whose address of webhooks
+// is prefix.
+func hookRoutes(prefix string, at func(pattern string, h func(*visit) error)) {
+	at("GET "+prefix, (*visit).webhooks)
+	at("POST "+prefix, (*visit).createHook)
+	at("GET "+prefix+"/{hook}", (*visit).webhook)
+	at("POST "+prefix+"/{hook}", (*visit).updateHook)
+	at("POST "+prefix+"/{hook}/ping", (*visit).pingHook)
+	at("POST "+prefix+"/{hook}/delete", (*visit).deleteHook)
+	at("GET "+prefix+"/{hook}/{delivery}", (*visit).delivery)
+	at("POST "+prefix+"/{hook}/{delivery}/again", (*visit).redeliver)
 }
 
-// audited writes down what somebody did through a service that keeps no log of
-// its own.
-func (v *visit) audited(repo repoView, action, target, detail string) error {
-	return v.logged(audit.Entry{Action: action, Namespace: repo.Namespace, Target: target, Detail: detail})
+// hooked is what webhooks belong to: one of both.
+type hooked struct {
+	Repo  *repoView
+	Space *spaceBody
+	Base  string // the address of its webhooks' page
 }
 
-func (v *visit) logged(e audit.Entry) error {
-	return account.Audited(v.ctx(), v.DB, v.by, e, func(*store.Tx) error { return nil })
+// hooked is what the address names, for who may administer it.
+func (v *visit) hooked() (h hooked, err error) {
+	if v.r.PathValue("space") != "" {
+		space, err := v.namespace()
+		if err == nil && !space.Owner && !v.Catalog.Open() {
+			err = errNoPage
+		}
+		return hooked{Space: &space, Base: "/u/" + space.Name + "/-/webhooks"}, err
+	}
+	repo, err := v.administered()
+	return hooked{Repo: &repo, Base: v.settingsPath(repo, "webhooks")}, err
+}
+
+func (h hooked) place() catalog.Place {
+	if h.Space != nil {
+		return catalog.Place{Namespace: h.Space.Name}
+	}
+	return catalog.Place{Repository: h.Repo.Name}
+}
+
+func (h hooked) page(body any) Page {
+	if h.Space != nil {
+		return h.Space.page("webhooks", body)
+	}
+	return h.Repo.page("settings", "webhooks", body)
 }
 
 type hooksBody struct {
-	Repo    repoView
+	hooked
 	Hooks   []webhook.Hook
 	Events  []eventChoice
 	Secret  string
@@ -60,14 +84,14 @@ func eventChoices(chosen []string) []eventChoice {
 func (v *visit) webhooks() error { return v.showHooks(hooksBody{}) }
 
 func (v *visit) showHooks(b hooksBody) (err error) {
-	if b.Repo, err = v.administered(); err != nil {
+	if b.hooked, err = v.hooked(); err != nil {
 		return err
 	}
-	if b.Hooks, err = v.Webhooks.List(v.ctx(), b.Repo.ID); err != nil {
+	if b.Hooks, err = v.Webhooks.List(v.ctx(), v.by, b.place()); err != nil {
 		return err
 	}
 	b.Events = eventChoices([]string{webhook.Push})
-	return v.show("webhooks", b.Repo.page("settings", "webhooks", b))
+	return v.show("webhooks", b.page(b))
 }
 
 func (v *visit) spec() webhook.Spec {
@@ -76,16 +100,13 @@ func (v *visit) spec() webhook.Spec {
 }
 
 func (v *visit) createHook() error {
-	repo, err := v.administered()
+	at, err := v.hooked()
 	if err != nil {
 		return err
 	}
-	hook, secret, err := v.Webhooks.Create(v.ctx(), repo.ID, v.spec())
+	hook, secret, err := v.Webhooks.Create(v.ctx(), v.by, at.place(), v.spec())
 	if err != nil {
 		return v.again(refusedURL(err), func(text string) error { return v.showHooks(hooksBody{URL: v.spec().URL, Problem: text}) })
-	}
-	if err := v.audited(repo, "webhook.create", repo.Name, hook.URL); err != nil {
-		return err
 	}
 	return v.showHooks(hooksBody{Secret: secret, URL: hook.URL})
 }
@@ -99,7 +120,7 @@ func refusedURL(err error) error {
 }
 
 type hookBody struct {
-	Repo       repoView
+	hooked
 	Hook       webhook.Hook
 	Events     []eventChoice
 	Deliveries []webhook.Delivery
@@ -107,90 +128,81 @@ type hookBody struct {
 	Problem    string
 }
 
-// hook is the webhook that the address names, and its repository.
-func (v *visit) hook() (repo repoView, hook webhook.Hook, err error) {
-	if repo, err = v.administered(); err == nil {
-		hook, err = v.Webhooks.Get(v.ctx(), repo.ID, v.r.PathValue("hook"))
+// hook is the webhook that the address names, and what it belongs to.
+func (v *visit) hook() (at hooked, hook webhook.Hook, err error) {
+	if at, err = v.hooked(); err == nil {
+		hook, err = v.Webhooks.Get(v.ctx(), v.by, at.place(), v.r.PathValue("hook"))
 	}
-	return repo, hook, err
+	return at, hook, err
 }
 
 func (v *visit) webhook() error { return v.showHook("") }
 
 func (v *visit) showHook(problem string) error {
-	repo, hook, err := v.hook()
+	at, hook, err := v.hook()
 	if err != nil {
 		return err
 	}
-	list, err := v.Webhooks.Deliveries(v.ctx(), repo.ID, hook.ID, v.r.FormValue("before"))
+	list, err := v.Webhooks.Deliveries(v.ctx(), v.by, at.place(), hook.ID, v.r.FormValue("before"))
 	if err != nil {
 		return err
 	}
-	body := hookBody{Repo: repo, Hook: hook, Events: eventChoices(hook.Events), Deliveries: list, Problem: problem}
+	body := hookBody{hooked: at, Hook: hook, Events: eventChoices(hook.Events), Deliveries: list, Problem: problem}
 	if len(list) == 100 {
 		body.Older = "?before=" + list[99].ID
 	}
-	return v.show("webhook", repo.page("settings", "webhooks", body))
+	return v.show("webhook", at.page(body))
 }
 
-func (v *visit) hookPath(repo repoView) string {
-	return v.settingsPath(repo, "webhooks/"+v.r.PathValue("hook"))
-}
+func (v *visit) hookPath(at hooked) string { return at.Base + "/" + v.r.PathValue("hook") }
 
 func (v *visit) updateHook() error {
-	repo, err := v.administered()
+	at, err := v.hooked()
 	if err != nil {
 		return err
 	}
-	hook, err := v.Webhooks.Update(v.ctx(), repo.ID, v.r.PathValue("hook"), v.spec())
-	if err != nil {
+	if _, err := v.Webhooks.Update(v.ctx(), v.by, at.place(), v.r.PathValue("hook"), v.spec()); err != nil {
 		return v.again(refusedURL(err), v.showHook)
 	}
-	if err := v.audited(repo, "webhook.update", repo.Name, hook.URL); err != nil {
-		return err
-	}
-	return v.done(v.hookPath(repo), "The webhook is saved.")
+	return v.done(v.hookPath(at), "The webhook is saved.")
 }
 
 func (v *visit) pingHook() error {
-	repo, err := v.administered()
+	at, err := v.hooked()
 	if err != nil {
 		return err
 	}
-	d, err := v.Webhooks.Ping(v.ctx(), repo.ID, v.r.PathValue("hook"), repo.Name, v.by.Name)
+	d, err := v.Webhooks.Ping(v.ctx(), v.by, at.place(), v.r.PathValue("hook"))
 	if err != nil {
 		return v.again(err, v.showHook)
 	}
-	return v.done(v.hookPath(repo)+"/"+d.ID, "A ping is on its way.")
+	return v.done(v.hookPath(at)+"/"+d.ID, "A ping is on its way.")
 }
 
 func (v *visit) deleteHook() error {
-	repo, hook, err := v.hook()
+	at, err := v.hooked()
 	if err == nil {
-		err = v.Webhooks.Remove(v.ctx(), repo.ID, hook.ID)
-	}
-	if err == nil {
-		err = v.audited(repo, "webhook.delete", repo.Name, hook.URL)
+		err = v.Webhooks.Remove(v.ctx(), v.by, at.place(), v.r.PathValue("hook"))
 	}
 	if err != nil {
 		return err
 	}
-	return v.done(v.settingsPath(repo, "webhooks"), "The webhook is removed.")
+	return v.done(at.Base, "The webhook is removed.")
 }
 
 type deliveryBody struct {
-	Repo     repoView
+	hooked
 	Hook     webhook.Hook
 	Delivery webhook.Delivery
 	JSON     string
 }
 
 func (v *visit) delivery() error {
-	repo, hook, err := v.hook()
+	at, hook, err := v.hook()
 	if err != nil {
 		return err
 	}
-	d, err := v.Webhooks.Delivery(v.ctx(), repo.ID, hook.ID, v.r.PathValue("delivery"))
+	d, err := v.Webhooks.Delivery(v.ctx(), v.by, at.place(), hook.ID, v.r.PathValue("delivery"))
 	if err != nil {
 		return err
 	}
@@ -198,7 +210,7 @@ func (v *visit) delivery() error {
 	if err := json.Indent(&text, d.Body, "", "  "); err != nil {
 		return fmt.Errorf("delivery %s: %w", d.ID, err)
 	}
-	page := repo.page("settings", "webhooks", deliveryBody{repo, hook, d, text.String()})
+	page := at.page(deliveryBody{at, hook, d, text.String()})
 	if d.State == webhook.Pending {
 		page.Refresh = 3
 	}
@@ -206,16 +218,13 @@ func (v *visit) delivery() error {
 }
 
 func (v *visit) redeliver() error {
-	repo, err := v.administered()
+	at, err := v.hooked()
 	if err != nil {
 		return err
 	}
-	d, err := v.Webhooks.Redeliver(v.ctx(), repo.ID, v.r.PathValue("hook"), v.r.PathValue("delivery"))
-	if err == nil {
-		err = v.audited(repo, "webhook.redeliver", repo.Name, d.Redelivers)
-	}
+	d, err := v.Webhooks.Redeliver(v.ctx(), v.by, at.place(), v.r.PathValue("hook"), v.r.PathValue("delivery"))
 	if err != nil {
-		return err
+		return v.again(err, v.showHook)
 	}
-	return v.done(v.hookPath(repo)+"/"+d.ID, "It is delivered once more.")
+	return v.done(v.hookPath(at)+"/"+d.ID, "It is delivered once more.")
 }

@@ -2,38 +2,24 @@ package token
 
 import (
 	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/go-jose/go-jose/v4"
 )
-
-// size is how long each half of an ES256 signature is (RFC 7518, 3.4).
-const size = 32
 
 // maxToken bounds what is decoded of a stranger's token.
 const maxToken = 16 << 10
-
-// header is all that a token's header may say. A key, a certificate or an
-// address of one in it would be the bearer's choice of who vouches for them
-// (CVE-2025-24976): such a header is refused, not ignored.
-type header struct {
-	Algorithm string `json:"alg"`
-	Key       string `json:"kid"`
-	Type      string `json:"typ"`
-}
 
 var errToken = fmt.Errorf("%w: the token is not one of this Hub, or it has expired", errdefs.ErrUnauthenticated)
 
 // sign makes a token of claims.
 func sign(kid string, key *ecdsa.PrivateKey, claims any) (string, error) {
-	head, err := json.Marshal(header{Algorithm: "ES256", Key: kid, Type: "JWT"})
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: kid}}, new(jose.SignerOptions).WithType("JWT"))
 	if err != nil {
 		return "", err
 	}
@@ -41,49 +27,44 @@ func sign(kid string, key *ecdsa.PrivateKey, claims any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text := base64.RawURLEncoding.EncodeToString(head) + "." + base64.RawURLEncoding.EncodeToString(body)
-	sum := sha256.Sum256([]byte(text))
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+	signed, err := signer.Sign(body)
 	if err != nil {
 		return "", err
 	}
-	signature := make([]byte, 2*size)
-	r.FillBytes(signature[:size])
-	s.FillBytes(signature[size:])
-	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	return signed.CompactSerialize()
 }
 
 // verify checks a token's signature by the key that find knows under its kid,
 // and only then decodes the claims.
 func verify(token string, find func(kid string) (*ecdsa.PublicKey, error), claims any) error {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 || len(token) > maxToken {
+	if len(token) > maxToken {
 		return errToken
 	}
-	var raw [3][]byte
-	for i, part := range parts {
-		var err error
-		if raw[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
-			return errToken
-		}
-	}
-	var head header
-	if err := exactly(raw[0], &head); err != nil || head.Algorithm != "ES256" || head.Type != "JWT" || len(raw[2]) != 2*size {
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil || len(signed.Signatures) != 1 || !plain(signed.Signatures[0].Protected) {
 		return errToken
 	}
-	key, err := find(head.Key)
+	key, err := find(signed.Signatures[0].Protected.KeyID)
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-	r, s := new(big.Int).SetBytes(raw[2][:size]), new(big.Int).SetBytes(raw[2][size:])
-	if !ecdsa.Verify(key, sum[:], r, s) {
+	body, err := signed.Verify(key)
+	if err != nil {
 		return errToken
 	}
-	if err := exactly(raw[1], claims); err != nil {
+	if err := exactly(body, claims); err != nil {
 		return errors.Join(errToken, err)
 	}
 	return nil
+}
+
+// plain reports whether a token's header says no more than alg, kid and typ. A
+// key, a certificate or an address of one in it would be the bearer's choice of
+// who vouches for them (CVE-2025-24976): such a header is refused, not ignored.
+func plain(h jose.Header) bool {
+	_, err := h.Certificates(x509.VerifyOptions{Roots: x509.NewCertPool()})
+	return errors.Is(err, jose.ErrMissingX5cHeader) && h.JSONWebKey == nil && h.Nonce == "" &&
+		len(h.ExtraHeaders) == 1 && h.ExtraHeaders[jose.HeaderType] == "JWT"
 }
 
 // exactly decodes JSON that has no fields but those of v.

@@ -2,16 +2,15 @@ package token
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/containerd/errdefs"
 )
 
@@ -76,20 +75,19 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 func (s *Service) refuse(w http.ResponseWriter, req *http.Request, err error) {
-	var limited *account.Limited
-	switch {
-	case errors.As(err, &limited):
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(limited.Until.Sub(s.now()).Seconds())+1)))
-		Fail(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", err.Error())
-	case errdefs.IsUnauthorized(err):
+	code, name, text := status.Of(err), "UNSUPPORTED", err.Error()
+	status.Retry(w.Header(), err)
+	switch code {
+	case http.StatusTooManyRequests:
+		name = "TOOMANYREQUESTS"
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Berth Hub"`)
-		Fail(w, http.StatusUnauthorized, "UNAUTHORIZED", err.Error())
-	case errdefs.IsInvalidArgument(err):
-		Fail(w, http.StatusBadRequest, "UNSUPPORTED", err.Error())
-	default:
+		name = "UNAUTHORIZED"
+	case http.StatusInternalServerError:
 		slog.ErrorContext(req.Context(), "token", "error", err)
-		Fail(w, http.StatusInternalServerError, "UNKNOWN", "the Hub failed; its log says why")
+		name, text = "UNKNOWN", "the Hub failed; its log says why"
 	}
+	Fail(w, code, name, text)
 }
 
 // Fail answers with an error in the registry's form.

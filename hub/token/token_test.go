@@ -229,7 +229,7 @@ func TestServer(t *testing.T) {
 		{"POST", "/token", "grant_type=password&username=ann&password=correct+horse&scope=repository:ann/x:pull", form, 200},
 		{"POST", "/token", "grant_type=password&username=ann&password=wrong", form, 401},
 		{"POST", "/token", "grant_type=refresh_token&refresh_token=x", form, 400},
-		{"POST", "/token", "x=" + strings.Repeat("x", maxForm), form, 400},
+		{"POST", "/token", "x=" + strings.Repeat("x", maxForm), form, 413},
 		{"PUT", "/token", "", nil, 405},
 	} {
 		if status, body := ask(c.method, c.target, c.body, c.set); status != c.want {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
 )
@@ -103,24 +105,34 @@ func (s *Service) EmitTx(ctx context.Context, tx *store.Tx, owners []string, e E
 }
 
 // Ping tries a webhook with an event of its own kind.
-func (s *Service) Ping(ctx context.Context, owner, id, repository, actor string) (Delivery, error) {
-	h, err := get(ctx, s.DB, owner, id)
-	if err != nil {
-		return Delivery{}, err
-	}
-	if !h.Active {
-		return Delivery{}, paused(id)
-	}
-	var delivery string
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
-		delivery, err = enqueue(ctx, tx, id, Event{Event: Ping, Time: now(), Repository: repository, Actor: actor})
+func (s *Service) Ping(ctx context.Context, by account.Principal, at catalog.Place, id string) (d Delivery, err error) {
+	err = s.again(ctx, by, at, "webhook.ping", id, func(tx *store.Tx) (string, error) {
+		return enqueue(ctx, tx, id, Event{Event: Ping, Time: now(), Repository: at.Name(), Actor: by.Name})
+	}, &d)
+	return d, err
+}
+
+// again writes a delivery that somebody asked for.
+func (s *Service) again(ctx context.Context, by account.Principal, at catalog.Place, action, hook string, write func(tx *store.Tx) (string, error), d *Delivery) error {
+	err := s.Catalog.Act(ctx, by, deed(at, action, nil), func(tx *store.Tx, found catalog.Found) error {
+		h, err := get(ctx, tx, found.ID, hook)
+		if err != nil {
+			return err
+		}
+		if !h.Active {
+			return paused(hook)
+		}
+		id, err := write(tx)
+		if err != nil {
+			return err
+		}
+		*d, err = delivery(ctx, tx, hook, id)
 		return err
 	})
-	if err != nil {
-		return Delivery{}, err
+	if err == nil {
+		s.Poke()
 	}
-	s.Poke()
-	return s.Delivery(ctx, owner, id, delivery)
+	return err
 }
 
 func paused(id string) error {
@@ -145,34 +157,24 @@ func insert(ctx context.Context, tx *store.Tx, id, hook, event, body, again stri
 }
 
 // Redeliver sends a delivery's body once more, unchanged but for the id.
-func (s *Service) Redeliver(ctx context.Context, owner, hook, id string) (Delivery, error) {
-	h, err := get(ctx, s.DB, owner, hook)
-	if err != nil {
-		return Delivery{}, err
-	}
-	if !h.Active {
-		return Delivery{}, paused(hook)
-	}
-	old, err := s.Delivery(ctx, owner, hook, id)
-	if err != nil {
-		return Delivery{}, err
-	}
-	var e Event
-	if err := json.Unmarshal(old.Body, &e); err != nil {
-		return Delivery{}, err
-	}
-	e.Delivery = store.NewID()
-	body, err := json.Marshal(e)
-	if err != nil {
-		return Delivery{}, err
-	}
-	if err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		return insert(ctx, tx, e.Delivery, hook, old.Event, string(body), id)
-	}); err != nil {
-		return Delivery{}, err
-	}
-	s.Poke()
-	return s.Delivery(ctx, owner, hook, e.Delivery)
+func (s *Service) Redeliver(ctx context.Context, by account.Principal, at catalog.Place, hook, id string) (d Delivery, err error) {
+	err = s.again(ctx, by, at, "webhook.redeliver", hook, func(tx *store.Tx) (string, error) {
+		old, err := delivery(ctx, tx, hook, id)
+		if err != nil {
+			return "", err
+		}
+		var e Event
+		if err := json.Unmarshal(old.Body, &e); err != nil {
+			return "", err
+		}
+		e.Delivery = store.NewID()
+		body, err := json.Marshal(e)
+		if err != nil {
+			return "", err
+		}
+		return e.Delivery, insert(ctx, tx, e.Delivery, hook, old.Event, string(body), id)
+	}, &d)
+	return d, err
 }
 
 const selectDelivery = "SELECT d.id, d.event, d.state, d.created, d.attempts, d.next, d.again, d.body FROM webhook_deliveries d"
@@ -194,15 +196,15 @@ func scanDelivery(row store.Scanner) (Delivery, error) {
 
 // Deliveries lists the newest deliveries of a webhook, 100 at most, without
 // bodies and logs. before is the id of the last one of the page before.
-func (s *Service) Deliveries(ctx context.Context, owner, hook, before string) ([]Delivery, error) {
-	if _, err := get(ctx, s.DB, owner, hook); err != nil {
+func (s *Service) Deliveries(ctx context.Context, by account.Principal, at catalog.Place, hook, before string) ([]Delivery, error) {
+	if _, err := s.Get(ctx, by, at, hook); err != nil {
 		return nil, err
 	}
 	where, args := " WHERE d.webhook = ?", []any{hook}
 	if before != "" {
-		last, err := scanDelivery(s.DB.QueryRow(ctx, selectDelivery+" WHERE d.webhook = ? AND d.id = ?", hook, before))
+		last, err := delivery(ctx, s.DB, hook, before)
 		if err != nil {
-			return nil, fmt.Errorf("delivery %q: %w", before, err)
+			return nil, err
 		}
 		where += " AND (d.created < ? OR d.created = ? AND d.id < ?)"
 		args = append(args, last.Created.Unix(), last.Created.Unix(), before)
@@ -216,15 +218,19 @@ func (s *Service) Deliveries(ctx context.Context, owner, hook, before string) ([
 }
 
 // Delivery returns one with its body and log.
-func (s *Service) Delivery(ctx context.Context, owner, hook, id string) (Delivery, error) {
-	if _, err := get(ctx, s.DB, owner, hook); err != nil {
+func (s *Service) Delivery(ctx context.Context, by account.Principal, at catalog.Place, hook, id string) (Delivery, error) {
+	if _, err := s.Get(ctx, by, at, hook); err != nil {
 		return Delivery{}, err
 	}
-	d, err := scanDelivery(s.DB.QueryRow(ctx, selectDelivery+" WHERE d.webhook = ? AND d.id = ?", hook, id))
+	return delivery(ctx, s.DB, hook, id)
+}
+
+func delivery(ctx context.Context, q store.Querier, hook, id string) (Delivery, error) {
+	d, err := scanDelivery(q.QueryRow(ctx, selectDelivery+" WHERE d.webhook = ? AND d.id = ?", hook, id))
 	if err != nil {
 		return Delivery{}, fmt.Errorf("delivery %q: %w", id, err)
 	}
-	rows, err := s.DB.Query(ctx, "SELECT number, started, millis, status, answer, error FROM webhook_attempts WHERE delivery = ? ORDER BY number", id)
+	rows, err := q.Query(ctx, "SELECT number, started, millis, status, answer, error FROM webhook_attempts WHERE delivery = ? ORDER BY number", id)
 	d.Log, err = store.Collect(rows, err, func(row store.Scanner) (a Attempt, err error) {
 		var started int64
 		err = row.Scan(&a.Number, &started, &a.Millis, &a.Status, &a.Answer, &a.Error)

@@ -12,9 +12,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
@@ -59,9 +62,10 @@ type Spec struct {
 
 // Options configure a Service.
 type Options struct {
-	DB     *store.DB
-	Key    *seal.Key
-	Policy outbound.Policy
+	DB      *store.DB
+	Catalog *catalog.Service
+	Key     *seal.Key
+	Policy  outbound.Policy
 	// Log is told what cannot be told to anybody else; nil means slog.Default.
 	Log *slog.Logger
 	// Pauses are how long a failed delivery waits before each further attempt;
@@ -69,7 +73,9 @@ type Options struct {
 	Pauses []time.Duration
 }
 
-// Service keeps webhooks and delivers. Run it.
+// Service keeps webhooks and delivers. Run it. A webhook belongs to a repository,
+// or to a namespace and is told of all of its repositories; who administers
+// that place may see and change it, and nobody else learns that it is there.
 type Service struct {
 	Options
 	wake chan struct{}
@@ -88,99 +94,129 @@ func New(o Options) *Service {
 	return &Service{Options: o, wake: make(chan struct{}, 1)}
 }
 
-func (s *Service) check(spec *Spec) error {
-	if _, err := s.Policy.ParseURL(spec.URL); err != nil {
-		return err
+func (s *Service) check(spec *Spec) (*url.URL, error) {
+	u, err := s.Policy.ParseURL(spec.URL)
+	if err != nil {
+		return nil, err
 	}
 	if len(spec.Events) == 0 {
 		spec.Events = []string{Push}
 	}
 	for _, e := range spec.Events {
 		if !slices.Contains(events, e) {
-			return fmt.Errorf("event %q: there are %v: %w", e, events, errdefs.ErrInvalidArgument)
+			return nil, fmt.Errorf("event %q: there are %v: %w", e, events, errdefs.ErrInvalidArgument)
 		}
 	}
 	slices.Sort(spec.Events)
 	spec.Events = slices.Compact(spec.Events)
 	if len(spec.Secret) > 256 {
-		return fmt.Errorf("the secret has more than 256 bytes: %w", errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("the secret has more than 256 bytes: %w", errdefs.ErrInvalidArgument)
 	}
-	return nil
+	return u, nil
 }
 
-// Create makes a webhook of an owner and returns its secret, too.
-func (s *Service) Create(ctx context.Context, owner string, spec Spec) (Hook, string, error) {
-	if err := s.check(&spec); err != nil {
-		return Hook{}, "", err
+// deed is what somebody does with a webhook. Its address may hold a secret, so
+// that only its host is written down.
+func deed(at catalog.Place, action string, u *url.URL) catalog.Deed {
+	d := catalog.Deed{Place: at, Least: catalog.Admin, Action: action}
+	if u != nil {
+		d.Detail = u.Scheme + "://" + u.Host
 	}
+	return d
+}
+
+// Create makes a webhook at a place and returns its secret, too.
+func (s *Service) Create(ctx context.Context, by account.Principal, at catalog.Place, spec Spec) (Hook, string, error) {
+	u, invalid := s.check(&spec)
 	if spec.Secret == "" {
 		spec.Secret = store.NewID() + store.NewID()
 	}
-	h := Hook{ID: store.NewID(), Owner: owner, URL: spec.URL, Events: spec.Events, Active: !spec.Paused, Created: now()}
+	h := Hook{ID: store.NewID(), URL: spec.URL, Events: spec.Events, Active: !spec.Paused, Created: now()}
 	list, err := json.Marshal(h.Events)
 	if err != nil {
 		return Hook{}, "", err
 	}
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err = s.Catalog.Act(ctx, by, deed(at, "webhook.create", u), func(tx *store.Tx, found catalog.Found) error {
+		if invalid != nil { // said only to who may
+			return invalid
+		}
+		h.Owner = found.ID
 		var n int
-		if err := tx.QueryRow(ctx, "SELECT count(*) FROM webhooks WHERE owner = ?", owner).Scan(&n); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM webhooks WHERE owner = ?", h.Owner).Scan(&n); err != nil {
 			return err
 		}
 		if n >= maxHooks {
 			return fmt.Errorf("there are %d webhooks already, which is the limit: %w", n, errdefs.ErrResourceExhausted)
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO webhooks (id, owner, url, events, secret, active, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			h.ID, owner, h.URL, string(list), s.Key.Seal(purpose(h.ID), spec.Secret), store.Bool(h.Active), h.Created.Unix())
+			h.ID, h.Owner, h.URL, string(list), s.Key.Seal(purpose(h.ID), spec.Secret), store.Bool(h.Active), h.Created.Unix())
 		return err
 	})
-	return h, spec.Secret, err
+	if err != nil {
+		return Hook{}, "", err
+	}
+	return h, spec.Secret, nil
 }
 
 // Update replaces what a user decides.
-func (s *Service) Update(ctx context.Context, owner, id string, spec Spec) (Hook, error) {
-	if err := s.check(&spec); err != nil {
-		return Hook{}, err
-	}
+func (s *Service) Update(ctx context.Context, by account.Principal, at catalog.Place, id string, spec Spec) (h Hook, err error) {
+	u, invalid := s.check(&spec)
 	list, err := json.Marshal(spec.Events)
 	if err != nil {
 		return Hook{}, err
 	}
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
-		h, err := get(ctx, tx, owner, id)
+	err = s.Catalog.Act(ctx, by, deed(at, "webhook.update", u), func(tx *store.Tx, found catalog.Found) error {
+		if invalid != nil {
+			return invalid
+		}
+		old, err := get(ctx, tx, found.ID, id)
 		if err != nil {
 			return err
 		}
 		if spec.Secret != "" {
-			h.secret = s.Key.Seal(purpose(id), spec.Secret)
+			old.secret = s.Key.Seal(purpose(id), spec.Secret)
 		}
-		_, err = tx.Exec(ctx, "UPDATE webhooks SET url = ?, events = ?, active = ?, secret = ? WHERE id = ?",
-			spec.URL, string(list), store.Bool(!spec.Paused), h.secret, id)
+		if _, err = tx.Exec(ctx, "UPDATE webhooks SET url = ?, events = ?, active = ?, secret = ? WHERE id = ?",
+			spec.URL, string(list), store.Bool(!spec.Paused), old.secret, id); err != nil {
+			return err
+		}
+		h, err = get(ctx, tx, found.ID, id)
 		return err
 	})
 	if err != nil {
 		return Hook{}, err
 	}
 	s.Poke()
-	return get(ctx, s.DB, owner, id)
+	return h, nil
 }
 
 // Remove forgets a webhook with its deliveries.
-func (s *Service) Remove(ctx context.Context, owner, id string) error {
-	n, err := s.DB.Exec(ctx, "DELETE FROM webhooks WHERE id = ? AND owner = ?", id, owner)
-	if err == nil && n == 0 {
-		err = unknown(id)
+func (s *Service) Remove(ctx context.Context, by account.Principal, at catalog.Place, id string) error {
+	return s.Catalog.Act(ctx, by, deed(at, "webhook.delete", nil), func(tx *store.Tx, found catalog.Found) error {
+		n, err := tx.Exec(ctx, "DELETE FROM webhooks WHERE id = ? AND owner = ?", id, found.ID)
+		if err == nil && n == 0 {
+			err = unknown(id)
+		}
+		return err
+	})
+}
+
+// Get finds a webhook of a place.
+func (s *Service) Get(ctx context.Context, by account.Principal, at catalog.Place, id string) (Hook, error) {
+	found, err := s.Catalog.May(ctx, s.DB, by, at, catalog.Admin)
+	if err != nil {
+		return Hook{}, err
 	}
-	return err
+	return get(ctx, s.DB, found.ID, id)
 }
 
-// Get finds a webhook of an owner.
-func (s *Service) Get(ctx context.Context, owner, id string) (Hook, error) {
-	return get(ctx, s.DB, owner, id)
-}
-
-// List returns an owner's webhooks, oldest first.
-func (s *Service) List(ctx context.Context, owner string) ([]Hook, error) {
-	rows, err := s.DB.Query(ctx, selectHook+" WHERE owner = ? ORDER BY created, id", owner)
+// List returns a place's webhooks, oldest first.
+func (s *Service) List(ctx context.Context, by account.Principal, at catalog.Place) ([]Hook, error) {
+	found, err := s.Catalog.May(ctx, s.DB, by, at, catalog.Admin)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Query(ctx, selectHook+" WHERE owner = ? ORDER BY created, id", found.ID)
 	return store.Collect(rows, err, scan)
 }
 

@@ -15,12 +15,32 @@ import (
 	"testing"
 	"time"
 
+	"github.com/berth-engine/berth/hub/account"
+	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
+
+// tester acts at one place, and not at the other.
+var (
+	tester = account.System("test")
+	here   = catalog.Place{Repository: "a/here"}
+	there  = catalog.Place{Repository: "a/there"}
+)
+
+// id is a place's.
+func id(t *testing.T, s *Service, at catalog.Place) string {
+	t.Helper()
+	found, err := s.Catalog.May(t.Context(), s.DB, tester, at, catalog.Admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.ID
+}
 
 // bench is a Service on a database of its own, whose receivers are on loopback.
 func bench(t *testing.T, change func(*Options)) *Service {
@@ -38,8 +58,14 @@ func bench(t *testing.T, change func(*Options)) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names := catalog.New(db, catalog.Options{})
+	for _, at := range []catalog.Place{here, there} {
+		if _, err := names.Create(t.Context(), tester, at.Repository, false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	o := Options{
-		DB: db, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		DB: db, Catalog: names, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 		Pauses: make([]time.Duration, 3),
 	}
 	if change != nil {
@@ -91,7 +117,7 @@ type call struct {
 func await(t *testing.T, s *Service, hook, id string) Delivery {
 	t.Helper()
 	for {
-		d, err := s.Delivery(t.Context(), "o", hook, id)
+		d, err := s.Delivery(t.Context(), tester, here, hook, id)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +134,7 @@ func await(t *testing.T, s *Service, hook, id string) Delivery {
 
 func only(t *testing.T, s *Service, hook string) Delivery {
 	t.Helper()
-	list, err := s.Deliveries(t.Context(), "o", hook, "")
+	list, err := s.Deliveries(t.Context(), tester, here, hook, "")
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d deliveries, %v", len(list), err)
 	}
@@ -118,7 +144,7 @@ func only(t *testing.T, s *Service, hook string) Delivery {
 func TestDelivered(t *testing.T) {
 	s := bench(t, nil)
 	url, calls := receiver(t, func(_ int, w http.ResponseWriter) { _, _ = io.WriteString(w, "thanks\x00\xff") })
-	h, secret, err := s.Create(t.Context(), "o", Spec{URL: url + "/in?x=1"})
+	h, secret, err := s.Create(t.Context(), tester, here, Spec{URL: url + "/in?x=1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,15 +154,16 @@ func TestDelivered(t *testing.T) {
 	}
 	// Not wanted, or not of this owner: nothing is written.
 	for _, e := range []struct {
-		owner, event string
-	}{{"o", Delete}, {"other", Push}} {
-		if err := s.Emit(t.Context(), []string{e.owner}, Event{Event: e.event}); err != nil {
+		owner catalog.Place
+		event string
+	}{{here, Delete}, {there, Push}} {
+		if err := s.Emit(t.Context(), []string{id(t, s, e.owner)}, Event{Event: e.event}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	run(t, s)
 	sent := Event{Event: Push, Time: now(), Repository: "a/b", Tag: "1", Digest: "sha256:x", Actor: "ann"}
-	if err := s.Emit(t.Context(), []string{"other", "o"}, sent); err != nil {
+	if err := s.Emit(t.Context(), []string{id(t, s, there), id(t, s, here)}, sent); err != nil {
 		t.Fatal(err)
 	}
 	c := <-calls
@@ -156,7 +183,7 @@ func TestDelivered(t *testing.T) {
 		t.Errorf("logged %+v", d)
 	}
 
-	again, err := s.Redeliver(t.Context(), "o", h.ID, d.ID)
+	again, err := s.Redeliver(t.Context(), tester, here, h.ID, d.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +194,7 @@ func TestDelivered(t *testing.T) {
 	if got.Delivery != again.ID || got.Tag != "1" || again.Redelivers != d.ID || !Verify(secret, c.body, c.header.Get(SignatureHeader)) {
 		t.Errorf("again: %+v as %+v", got, again)
 	}
-	if _, err := s.Ping(t.Context(), "o", h.ID, "a/b", "ann"); err != nil {
+	if _, err := s.Ping(t.Context(), tester, here, h.ID); err != nil {
 		t.Fatal(err)
 	}
 	if c = <-calls; c.header.Get("X-Berth-Event") != Ping {
@@ -191,11 +218,11 @@ func TestTriedAgain(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	h, _, err := s.Create(t.Context(), "o", Spec{URL: url})
+	h, _, err := s.Create(t.Context(), tester, here, Spec{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Emit(t.Context(), []string{"o"}, Event{Event: Push}); err != nil {
+	if err := s.Emit(t.Context(), []string{id(t, s, here)}, Event{Event: Push}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, s)
@@ -214,10 +241,10 @@ func TestTriedAgain(t *testing.T) {
 	default:
 	}
 	// Nobody listens: it fails for good.
-	if _, err := s.Update(t.Context(), "o", h.ID, Spec{URL: "http://127.0.0.1:1/"}); err != nil {
+	if _, err := s.Update(t.Context(), tester, here, h.ID, Spec{URL: "http://127.0.0.1:1/"}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Redeliver(t.Context(), "o", h.ID, d.ID)
+	again, err := s.Redeliver(t.Context(), tester, here, h.ID, d.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,12 +259,12 @@ func TestTriedAgain(t *testing.T) {
 func TestSurvives(t *testing.T) {
 	s := bench(t, nil)
 	url, calls := receiver(t, func(int, http.ResponseWriter) {})
-	h, _, err := s.Create(t.Context(), "o", Spec{URL: url})
+	h, _, err := s.Create(t.Context(), tester, here, Spec{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	run(t, s)()
-	if err := s.Emit(t.Context(), []string{"o"}, Event{Event: Push, Tag: "late"}); err != nil {
+	if err := s.Emit(t.Context(), []string{id(t, s, here)}, Event{Event: Push, Tag: "late"}); err != nil {
 		t.Fatal(err)
 	}
 	d := only(t, s, h.ID)
@@ -257,10 +284,10 @@ func TestSurvives(t *testing.T) {
 func TestNotPublic(t *testing.T) {
 	s := bench(t, func(o *Options) { o.Policy = outbound.Policy{}; o.Pauses = []time.Duration{} })
 	url, calls := receiver(t, func(int, http.ResponseWriter) {})
-	if _, _, err := s.Create(t.Context(), "o", Spec{URL: url}); !errors.Is(err, errdefs.ErrPermissionDenied) {
+	if _, _, err := s.Create(t.Context(), tester, here, Spec{URL: url}); !errors.Is(err, errdefs.ErrPermissionDenied) {
 		t.Errorf("%s: %v", url, err)
 	}
-	h, _, err := s.Create(t.Context(), "o", Spec{URL: "http://hook.example/"})
+	h, _, err := s.Create(t.Context(), tester, here, Spec{URL: "http://hook.example/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +295,7 @@ func TestNotPublic(t *testing.T) {
 	if _, err := s.DB.Exec(t.Context(), "UPDATE webhooks SET url = ?", url); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Emit(t.Context(), []string{"o"}, Event{Event: Push}); err != nil {
+	if err := s.Emit(t.Context(), []string{id(t, s, here)}, Event{Event: Push}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, s)
@@ -284,40 +311,43 @@ func TestBadHooks(t *testing.T) {
 		"no url": {}, "scheme": {URL: "gopher://x"}, "event": {URL: "https://x.example", Events: []string{"pull"}},
 		"secret": {URL: "https://x.example", Secret: strings.Repeat("x", 257)},
 	} {
-		if _, _, err := s.Create(t.Context(), "o", spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		if _, _, err := s.Create(t.Context(), tester, here, spec); !errors.Is(err, errdefs.ErrInvalidArgument) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for range maxHooks {
-		if _, _, err := s.Create(t.Context(), "o", Spec{URL: "https://x.example", Paused: true}); err != nil {
+		if _, _, err := s.Create(t.Context(), tester, here, Spec{URL: "https://x.example", Paused: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := s.Create(t.Context(), "o", Spec{URL: "https://x.example"}); !errors.Is(err, errdefs.ErrResourceExhausted) {
+	if _, _, err := s.Create(t.Context(), tester, here, Spec{URL: "https://x.example"}); !errors.Is(err, errdefs.ErrResourceExhausted) {
 		t.Errorf("one too many: %v", err)
 	}
-	hooks, err := s.List(t.Context(), "o")
+	hooks, err := s.List(t.Context(), tester, here)
 	if err != nil || len(hooks) != maxHooks {
 		t.Fatalf("%d, %v", len(hooks), err)
 	}
 	id := hooks[0].ID
-	if _, err := s.Ping(t.Context(), "o", id, "", ""); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+	if _, err := s.Ping(t.Context(), tester, here, id); !errors.Is(err, errdefs.ErrFailedPrecondition) {
 		t.Errorf("ping of a paused one: %v", err)
 	}
 	// Another owner's is not there.
 	for name, do := range map[string]func() error{
-		"get":        func() error { _, err := s.Get(t.Context(), "other", id); return err },
-		"update":     func() error { _, err := s.Update(t.Context(), "other", id, Spec{URL: "https://x.example"}); return err },
-		"remove":     func() error { return s.Remove(t.Context(), "other", id) },
-		"ping":       func() error { _, err := s.Ping(t.Context(), "other", id, "", ""); return err },
-		"deliveries": func() error { _, err := s.Deliveries(t.Context(), "other", id, ""); return err },
-		"delivery":   func() error { _, err := s.Delivery(t.Context(), "o", id, "x"); return err },
+		"get": func() error { _, err := s.Get(t.Context(), tester, there, id); return err },
+		"update": func() error {
+			_, err := s.Update(t.Context(), tester, there, id, Spec{URL: "https://x.example"})
+			return err
+		},
+		"remove":     func() error { return s.Remove(t.Context(), tester, there, id) },
+		"ping":       func() error { _, err := s.Ping(t.Context(), tester, there, id); return err },
+		"deliveries": func() error { _, err := s.Deliveries(t.Context(), tester, there, id, ""); return err },
+		"delivery":   func() error { _, err := s.Delivery(t.Context(), tester, here, id, "x"); return err },
 	} {
 		if err := do(); !errors.Is(err, errdefs.ErrNotFound) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := s.Remove(t.Context(), "o", id); err != nil {
+	if err := s.Remove(t.Context(), tester, here, id); err != nil {
 		t.Error(err)
 	}
 }
@@ -333,4 +363,62 @@ func TestPostgres(t *testing.T) {
 		"Survives":   TestSurvives,
 		"BadHooks":   TestBadHooks,
 	})
+}
+
+// TestWhoMay: who does not administer a place neither sees nor changes its
+// webhooks, and a namespace's go with it.
+func TestWhoMay(t *testing.T) {
+	s := bench(t, nil)
+	accounts := account.New(s.DB, account.Options{})
+	user := func(name string) account.Principal {
+		u, err := accounts.CreateUser(t.Context(), tester, account.NewUser{Name: name, Password: "correct horse battery"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Principal()
+	}
+	ann, bob := user("ann"), user("bob")
+	if _, err := accounts.CreateOrganisation(t.Context(), ann, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	acme := catalog.Place{Namespace: "acme"}
+	h, _, err := s.Create(t.Context(), ann, acme, Spec{URL: "https://hooks.example/T0/secret?x=y"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"list":   func() error { _, err := s.List(t.Context(), bob, acme); return err }(),
+		"create": func() error { _, _, err := s.Create(t.Context(), bob, acme, Spec{URL: "nonsense"}); return err }(),
+		"update": func() error { _, err := s.Update(t.Context(), bob, acme, h.ID, Spec{}); return err }(),
+		"remove": s.Remove(t.Context(), bob, acme, h.ID),
+		"ping":   func() error { _, err := s.Ping(t.Context(), bob, acme, h.ID); return err }(),
+		"nobody": s.Remove(t.Context(), account.Principal{}, acme, h.ID),
+	} {
+		if !errors.Is(err, errdefs.ErrPermissionDenied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := s.List(t.Context(), bob, here); !errors.Is(err, errdefs.ErrNotFound) {
+		t.Errorf("of a private repository: %v", err)
+	}
+	entries, err := accounts.Audit(t.Context(), ann, audit.Filter{Namespace: "acme"})
+	refused := 0
+	for _, e := range entries {
+		if strings.Contains(e.Detail, "secret") || strings.Contains(e.Target, "secret") {
+			t.Errorf("the address is in the log: %+v", e)
+		}
+		if e.Result == audit.Refused {
+			refused++
+		}
+	}
+	if err != nil || refused != 5 {
+		t.Errorf("%d refusals are written down, %v: %+v", refused, err, entries)
+	}
+	if err := accounts.DeleteOrganisation(t.Context(), ann, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := s.DB.QueryRow(t.Context(), "SELECT count(*) FROM webhooks WHERE id = ?", h.ID).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d webhooks of nobody, %v", left, err)
+	}
 }
