@@ -109,13 +109,13 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 		return err
 	}
 	m.onUndo(m.c.remove)
-	// The stage starts, which takes it a while, and the limits are set meanwhile.
-	steps := []func() error{m.describe, m.prepare, m.makeGroup, m.fork, m.setLimits, m.begin, m.created}
+	// The stage starts, which takes it a while, and the rest is done meanwhile.
+	steps := []func() error{m.describe, m.makeGroup, m.forkAhead, m.prepare, m.fork, m.setLimits, m.begin, m.created}
 	if r.Systemd {
-		steps = []func() error{m.describe, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
+		steps = []func() error{m.describe, m.forkAhead, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
 	}
 	if m.revive != nil {
-		steps = append(steps[:2], m.makeGroup, m.setLimits, m.revive)
+		steps = []func() error{m.describe, m.prepare, m.makeGroup, m.setLimits, m.revive}
 		if r.Systemd {
 			steps = []func() error{m.describe, m.prepare, m.revive}
 		}
@@ -249,10 +249,37 @@ func (m *making) limits() *specs.LinuxResources {
 	return r
 }
 
+// forkAhead forks a stage of the usual kind before it is known which kind is
+// needed, unless the config plainly says another.
+func (m *making) forkAhead() error {
+	own := slices.Contains(m.b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace})
+	if !own || usesUser(m.b.spec) {
+		return nil
+	}
+	return m.forkAs(&stage.Usual)
+}
+
+func usesUser(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
+}
+
+// fork makes process 1, if the one that was forked ahead does not serve.
 func (m *making) fork() error {
+	if m.process != nil {
+		if m.process.Fits(m.plan) {
+			return nil
+		}
+		m.process.Abandon()
+	}
+	return m.forkAs(m.plan)
+}
+
+func (m *making) forkAs(plan *stage.Plan) error {
 	var err error
-	if m.exe, err = m.c.root.sealed(m.o.Program); err != nil {
-		return fmt.Errorf("the program of process 1: %w", err)
+	if m.exe == nil {
+		if m.exe, err = m.c.root.sealed(m.o.Program); err != nil {
+			return fmt.Errorf("the program of process 1: %w", err)
+		}
 	}
 	var dir *os.File
 	if m.group != nil {
@@ -260,7 +287,7 @@ func (m *making) fork() error {
 			defer dir.Close()
 		}
 	}
-	if m.process, err = stage.Fork(m.exe, m.plan, dir, m.o.Preserve...); err != nil {
+	if m.process, err = stage.Fork(m.exe, plan, dir, m.o.Preserve...); err != nil {
 		return err
 	}
 	m.onUndo(func() error { m.process.Abandon(); return nil })
