@@ -49,7 +49,7 @@ func (s sparse[T]) MarshalJSON() ([]byte, error) {
 		if f.IsZero() || m.omitEmpty && empty(f) {
 			continue
 		}
-		value, err := json.Marshal(f.Interface())
+		value, err := encodeMember(f.Interface())
 		if err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ type PortSpec struct {
 type Result struct {
 	Name      string              `json:"name,omitempty"` // the container's
 	Endpoints []Endpoint          `json:"endpoints,omitempty"`
-	Ports     []PortBinding       `json:"ports,omitempty"`
+	Ports     Bindings            `json:"ports,omitempty"`
 	Servers   []netip.Addr        `json:"servers,omitempty"` // as in Desired
 	Links     map[string][]string `json:"links,omitempty"`
 	Service   Service             `json:"service,omitzero"`  // as in Desired

@@ -180,6 +180,12 @@ func spread(all []*attachment) []nft.Port {
 		turn netd.Turn
 		rule nft.Port
 	}
+	if len(all) == 1 { // nobody shares anything: it may have ten thousand
+		if all[0].turn() != netd.Drained {
+			return all[0].rules
+		}
+		return slices.DeleteFunc(slices.Clone(all[0].rules), func(p nft.Port) bool { return !p.Routed })
+	}
 	var out []nft.Port
 	var order []nft.Port
 	seats := map[nft.Port][]seat{} // by port of the host
@@ -229,6 +235,9 @@ func (m *Manager) turnTo(before, after []nft.Port) error {
 
 // minus is what of a is not in b.
 func minus(a, b []nft.Port) []nft.Port {
+	if len(a) == 0 || len(b) == 0 {
+		return a
+	}
 	have := make(map[nft.Port]bool, len(b))
 	for _, p := range b {
 		have[p] = true

@@ -288,6 +288,11 @@ func (b *Bridge) Remove() error {
 	if !b.ours {
 		return nil
 	}
+	// A link that goes with routes has the kernel look through those of all links
+	// (fib_flush); an address takes its own along.
+	if b.address.IsValid() {
+		_ = b.conn.DelAddr(b.link.Index, b.address) // it may be gone already
+	}
 	return b.conn.Delete(b.link.Index)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -117,47 +118,83 @@ func manyPorts(ctx context.Context, o options, own *own, r *report) error {
 	return nil
 }
 
-// manyNetworks makes as many networks as are wanted, and removes them.
+// some is of how many creates and removals, at each end, the latencies are kept.
+const some = 50
+
+// manyNetworks makes as many networks as are wanted, and removes them, each time
+// with what the daemon spends on it: how long one takes is also up to who else
+// wants the disk and the kernel's one lock of links.
 func manyNetworks(ctx context.Context, o options, own *own, r *report) error {
 	n := o.limits.networks
-	const some = 50
-	make1 := func(i int) (float64, error) {
-		return timed(func() error {
-			_, err := own.client.NetworkCreate(ctx, fmt.Sprint("net", i), client.NetworkCreateOptions{})
-			return err
-		})
+	create := func(i int) error {
+		_, err := own.client.NetworkCreate(ctx, fmt.Sprint("net", i), client.NetworkCreateOptions{})
+		return err
 	}
-	first := benchCase{name: fmt.Sprintf("create a network, the first %d", some), unit: "ms"}
-	last := benchCase{name: fmt.Sprintf("create a network, the last %d of %d", some, n), unit: "ms"}
-	for i := range n {
-		ms, err := make1(i)
-		if err != nil {
-			return err
+	remove := func(i int) error {
+		_, err := own.client.NetworkRemove(ctx, fmt.Sprint("net", i), client.NetworkRemoveOptions{})
+		return err
+	}
+	made := func(from, to int) error {
+		var most float64
+		for i := from; i < to; i++ {
+			ms, err := timed(func() error { return create(i) })
+			if err != nil {
+				return err
+			}
+			if most = max(most, ms); i%1000 == 999 {
+				fmt.Fprintf(os.Stderr, "bench: %d networks, the slowest in %.0f ms\n", i+1, most)
+				most = 0
+			}
 		}
-		if i < some {
-			r.add(first, own.name, ms)
-		} else if i >= n-some {
-			r.add(last, own.name, ms)
-		}
-		if i%1000 == 999 {
-			fmt.Fprintf(os.Stderr, "bench: %d networks, the last in %.1f ms\n", i+1, ms)
-		}
+		return nil
+	}
+	edge := min(some, n/2)
+	if err := spending(r, own, fmt.Sprintf("create a network, the first %d", edge), edge, create); err != nil {
+		return err
+	}
+	if err := made(edge, n-edge); err != nil {
+		return err
+	}
+	last := func(i int) error { return create(n - edge + i) }
+	if err := spending(r, own, fmt.Sprintf("create a network, the last %d of %d", edge, n), edge, last); err != nil {
+		return err
 	}
 	r.addRSS(fmt.Sprintf("memory of the daemon with %d networks (RSS)", n), own)
-	gone := benchCase{name: fmt.Sprintf("remove a network, of %d", n), unit: "ms"}
-	for i := range n {
-		ms, err := timed(func() error {
-			_, err := own.client.NetworkRemove(ctx, fmt.Sprint("net", i), client.NetworkRemoveOptions{})
+	// What comes in the place of one that goes, in the middle of all.
+	swap := func(i int) error { return errors.Join(remove(n/2+i), create(n/2+i)) }
+	if err := spending(r, own, fmt.Sprintf("remove a network of %d and create another", n), edge, swap); err != nil {
+		return err
+	}
+	if err := spending(r, own, fmt.Sprintf("remove a network, the first of %d", n), edge, remove); err != nil {
+		return err
+	}
+	for i := edge; i < n-edge; i++ {
+		if err := remove(i); err != nil {
 			return err
-		})
+		}
+	}
+	return spending(r, own, fmt.Sprintf("remove a network, the last of %d", n), edge, func(i int) error { return remove(n - edge + i) })
+}
+
+// spending does something times, and adds how long each took, and the
+// processors' time that the daemon spent on one, its own and the kernel's.
+func spending(r *report, own *own, name string, times int, do func(i int) error) error {
+	before, err := cpu(own.daemon.Pid())
+	if err != nil {
+		return err
+	}
+	for i := range times {
+		ms, err := timed(func() error { return do(i) })
 		if err != nil {
 			return err
 		}
-		if i < some {
-			r.add(gone, own.name, ms)
-		}
+		r.add(benchCase{name: name, unit: "ms"}, own.name, ms)
 	}
-	return nil
+	after, err := cpu(own.daemon.Pid())
+	if err == nil {
+		r.add(benchCase{name: name + ", time of processors", unit: "ms"}, own.name, (after-before)*1000/float64(times))
+	}
+	return err
 }
 
 // churn has containers join and leave networks all at once, through the API,
