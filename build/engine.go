@@ -55,6 +55,7 @@ type Options struct {
 	Capabilities []string          // that the kernel knows
 	AppArmor     *apparmor.Profile // of steps that are not insecure; nil: none
 	CDISpecDirs  []string          // of the devices that steps may ask for; nil: CDI's own
+	HostGateway  string            // the address that host-gateway means in --add-host; "": none
 	GC           GC                // of the cache
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
@@ -199,6 +200,9 @@ func (e *Engine) make() (_ *parts, err error) {
 	return &parts{sessions: sessions, controller: controller, worker: w, server: server, stop: stop}, nil
 }
 
+// gatewayLabel is where clients of Docker's builder look up what host-gateway means.
+const gatewayLabel = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
+
 // worker is BuildKit's view of the image store and the sandbox.
 func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	devices, err := deviceManager(e.o.CDISpecDirs)
@@ -229,9 +233,13 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		return nil, err
 	}
 	content := ctdsnapshot.NewContentStore(images.Content, images.Namespace)
+	labels := map[string]string{"org.mobyproject.buildkit.worker.executor": "berth", "org.mobyproject.buildkit.worker.snapshotter": image.Driver}
+	if e.o.HostGateway != "" {
+		labels[gatewayLabel] = e.o.HostGateway
+	}
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID: id, Root: e.o.Root,
-		Labels:          map[string]string{"org.mobyproject.buildkit.worker.executor": "berth", "org.mobyproject.buildkit.worker.snapshotter": image.Driver},
+		Labels:          labels,
 		Platforms:       []platforms.Platform{platforms.Normalize(platforms.DefaultSpec())},
 		BuildkitVersion: client.BuildkitVersion{Package: "github.com/moby/buildkit", Version: buildkitVersion()},
 		Executor:        run,

@@ -50,10 +50,15 @@ type Export struct {
 	Attrs map[string]string
 }
 
-// attrs are the request in the words of the Dockerfile frontend.
-func (r *Request) attrs() (map[string]string, []string, error) {
+// attrs are the request in the words of the Dockerfile frontend. gateway is as in
+// hostList.
+func (r *Request) attrs(gateway string) (map[string]string, []string, error) {
 	if r.Squash {
 		return nil, nil, fmt.Errorf("squashing the layers of an image is not supported: use a stage of its own (FROM scratch, COPY --from=…): %w", errdefs.ErrNotImplemented)
+	}
+	hosts, err := hostList(r.ExtraHosts, gateway)
+	if err != nil {
+		return nil, nil, err
 	}
 	a := map[string]string{"image-resolve-mode": "local"}
 	if r.Pull {
@@ -61,7 +66,7 @@ func (r *Request) attrs() (map[string]string, []string, error) {
 	}
 	for key, value := range map[string]string{
 		"filename": r.Dockerfile, "target": r.Target, "platform": r.Platform, "cgroup-parent": r.Parent,
-		"cache-from": strings.Join(r.CacheFrom, ","), "add-hosts": hostList(r.ExtraHosts), "ulimit": ulimitList(r.Ulimits),
+		"cache-from": strings.Join(r.CacheFrom, ","), "add-hosts": hosts, "ulimit": ulimitList(r.Ulimits),
 	} {
 		if value != "" {
 			a[key] = value
@@ -109,19 +114,6 @@ func limit(a map[string]string, r *container.Resources) {
 			a[key] = value
 		}
 	}
-}
-
-// hostList writes "name:address" as the frontend reads it.
-func hostList(list []string) string {
-	var out []string
-	for _, h := range list {
-		name, addr, ok := strings.Cut(h, ":")
-		if !ok {
-			name, addr, _ = strings.Cut(h, "=")
-		}
-		out = append(out, name+"="+addr)
-	}
-	return strings.Join(out, ",")
 }
 
 func ulimitList(list []*container.Ulimit) string {

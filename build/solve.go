@@ -28,7 +28,7 @@ const remoteSession = "client-session"
 // if none was asked for. Errors: InvalidArgument or NotImplemented for what cannot
 // be asked for, *StepError for a step that failed, and what BuildKit says.
 func (e *Engine) Build(ctx context.Context, r *Request, progress Progress) (string, error) {
-	attrs, granted, err := r.attrs()
+	attrs, granted, err := r.attrs(e.o.HostGateway)
 	if err != nil {
 		return "", err
 	}

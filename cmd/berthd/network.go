@@ -19,3 +19,15 @@ func defaultNetwork(c *config.Config) network.HomeOptions {
 		NoICC: !c.ICC, NoMasquerade: !c.Masquerade, Binding: addr(c.PublishIP),
 	}
 }
+
+// hostGateway is the address by which containers reach the host; "" if there is
+// none.
+func hostGateway(c *config.Config, networks *network.Manager) string {
+	if ip := c.GatewayIP(); ip != "" {
+		return ip
+	}
+	if gateway := networks.Default().Gateway; gateway.IsValid() {
+		return gateway.String()
+	}
+	return ""
+}
