@@ -15,6 +15,8 @@ import (
 	"github.com/moby/buildkit/identity"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 // contexts is the folder below Root for contexts that came as a tar.
@@ -139,7 +141,7 @@ func (e *Engine) unpack(ctx context.Context, r io.Reader) (dir string, err error
 	if dir, err = os.MkdirTemp(base, ""); err != nil {
 		return "", err
 	}
-	if err := untar(ctx, dir, r); err != nil {
+	if err := untar(ctx, dir, r, oci.DefaultBounds); err != nil {
 		return "", errors.Join(fmt.Errorf("build context: %w", err), os.RemoveAll(dir))
 	}
 	return dir, nil

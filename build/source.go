@@ -25,14 +25,14 @@ import (
 )
 
 // untar writes a tar, compressed or not, into dir. A link in it leads nowhere
-// outside.
-func untar(ctx context.Context, dir string, r io.Reader) error {
-	plain, err := oci.Decompress(r)
+// outside; what exceeds the bounds is InvalidArgument.
+func untar(ctx context.Context, dir string, r io.Reader, bounds oci.Bounds) error {
+	plain, err := bounds.Decompress(r)
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
-	_, err = archive.Apply(ctx, dir, plain, archive.WithNoSameOwner(), archive.WithConvertWhiteout(plainFile))
+	_, err = archive.Apply(ctx, dir, plain, archive.WithNoSameOwner(), archive.WithConvertWhiteout(plainFile), archive.WithFilter(bounds.Counter()))
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 	}

@@ -43,7 +43,7 @@ func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (diges
 
 // copyTar unpacks a stream and makes sure that it may be a tar.
 func copyTar(w io.Writer, r io.Reader) error {
-	plain, err := oci.Decompress(r)
+	plain, err := oci.DefaultBounds.Decompress(r)
 	if err != nil {
 		return err
 	}

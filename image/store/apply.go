@@ -1,7 +1,6 @@
 package store
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -20,6 +19,8 @@ import (
 	"github.com/klauspost/pgzip"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 // Applier unpacks layers. Unlike containerd's own it mounts nothing, not even
@@ -28,20 +29,8 @@ import (
 // whiteouts.
 type Applier struct {
 	content content.Provider
-	bounds  bounds
+	bounds  oci.Bounds
 }
-
-// bounds are what a layer may be at most, so that a small one does not fill the
-// disk, or all of its inodes, before anybody notices.
-type bounds struct {
-	entries int64 // of the tar
-	ratio   int64 // bytes of the tar for one of the blob, once it has more than least
-	least   int64
-}
-
-// defaultBounds: images that people use have layers of some hundred thousand
-// entries; gzip cannot do more than 1,032 to one, and zstd does for what is empty.
-var defaultBounds = bounds{entries: 4_000_000, ratio: 2_000, least: 1 << 30}
 
 var _ diff.Applier = (*Applier)(nil)
 
@@ -82,8 +71,8 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 
 	digester := digest.Canonical.Digester()
 	unpacked := &reporting{r: io.TeeReader(plain, digester.Hash())}
-	unpacked.check = func(n int64) error { return a.bounds.bytes(n, read.n.Load()) }
-	applyOpts := []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithFilter(a.bounds.counter())}
+	unpacked.check = func(n int64) error { return a.bounds.Bytes(n, read.n.Load()) }
+	applyOpts := []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithFilter(a.bounds.Counter())}
 	if len(parents) > 0 {
 		applyOpts = append(applyOpts, archive.WithParents(parents))
 	}
@@ -94,24 +83,6 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 		return none, err
 	}
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: unpacked.n.Load(), Digest: digester.Digest()}, nil
-}
-
-func (b bounds) bytes(unpacked, packed int64) error {
-	if unpacked > b.least && unpacked/b.ratio > packed {
-		return fmt.Errorf("more than %d bytes are packed in %d: that is no layer of files: %w", unpacked, packed, errdefs.ErrInvalidArgument)
-	}
-	return nil
-}
-
-// counter counts the entries of a tar.
-func (b bounds) counter() archive.Filter {
-	n := int64(0)
-	return func(*tar.Header) (bool, error) {
-		if n++; n > b.entries {
-			return false, fmt.Errorf("a layer has more than %d entries: %w", b.entries, errdefs.ErrInvalidArgument)
-		}
-		return true, nil
-	}
 }
 
 // CheckLayerType refuses layers that Apply cannot unpack.
@@ -193,5 +164,5 @@ func (r *reporting) Read(p []byte) (int, error) {
 
 // NewApplier makes an Applier that reads layers from content.
 func NewApplier(content content.Provider) *Applier {
-	return &Applier{content: content, bounds: defaultBounds}
+	return &Applier{content: content, bounds: oci.DefaultBounds}
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 func open(t *testing.T) *DB {
@@ -259,10 +261,10 @@ func TestHalfIngests(t *testing.T) {
 // while it is unpacked.
 func TestBombs(t *testing.T) {
 	db := open(t)
-	if db.Applier.bounds != defaultBounds {
+	if db.Applier.bounds != oci.DefaultBounds {
 		t.Fatalf("bounds: %+v", db.Applier.bounds)
 	}
-	db.Applier.bounds = bounds{entries: 100, ratio: 2_000, least: 1 << 20}
+	db.Applier.bounds = oci.Bounds{Entries: 100, Ratio: 2_000, Least: 1 << 20}
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -290,8 +292,8 @@ func TestBombs(t *testing.T) {
 		"as many as may be": {layer(100, 1), ""},
 		"entries":           {layer(101, 1), "more than 100 entries"},
 		"small":             {enc.EncodeAll(layer(1, 1<<19), nil), ""},
-		"bytes":             {enc.EncodeAll(layer(1, 32<<20), nil), "that is no layer of files"},
-		"without a file":    {enc.EncodeAll(append(layer(1, 1), make([]byte, 32<<20)...), nil), "that is no layer of files"},
+		"bytes":             {enc.EncodeAll(layer(1, 32<<20), nil), "that is no archive of files"},
+		"without a file":    {enc.EncodeAll(append(layer(1, 1), make([]byte, 32<<20)...), nil), "that is no archive of files"},
 		"not compressed":    {layer(1, 32<<20), ""},
 	} {
 		_, err := apply(t, db, c.blob, t.TempDir())

@@ -1,0 +1,63 @@
+package build
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/berth-engine/berth/oci"
+)
+
+// TestContextBombs: a context that becomes a great many bytes or entries is refused
+// while it is unpacked.
+func TestContextBombs(t *testing.T) {
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := func(entries int, size int64) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for i := range entries {
+			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write(make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	bounds := oci.Bounds{Entries: 100, Ratio: 2_000, Least: 1 << 20}
+	for name, c := range map[string]struct {
+		context []byte
+		want    string
+	}{
+		"as many as may be": {archive(100, 1), ""},
+		"entries":           {archive(101, 1), "more than 100 entries"},
+		"small":             {enc.EncodeAll(archive(1, 1<<19), nil), ""},
+		"bytes":             {enc.EncodeAll(archive(1, 32<<20), nil), "that is no archive of files"},
+		"not compressed":    {archive(1, 32<<20), ""},
+	} {
+		dir := t.TempDir()
+		err := untar(t.Context(), dir, bytes.NewReader(c.context), bounds)
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !errdefs.IsInvalidArgument(err)):
+			t.Errorf("%s: want an error with %q, got %v", name, c.want, err)
+		}
+		if list, err := os.ReadDir(dir); err != nil || c.want == "" && len(list) == 0 {
+			t.Errorf("%s: nothing was unpacked: %v", name, err)
+		}
+	}
+}
