@@ -11,6 +11,8 @@ import (
 
 	kflate "github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/berth-engine/berth/image/remake/deflate"
 )
 
 // Recipe says how a tar becomes a blob.
@@ -27,6 +29,8 @@ const (
 	klauspost = "klauspost" // github.com/klauspost/compress/flate
 	parallel  = "pgzip"     // github.com/klauspost/pgzip: Berth, Podman, Buildah
 	zstandard = "zstd"      // github.com/klauspost/compress/zstd
+	zlib      = "zlib"      // zlib: Python, Java, Bazel, Git
+	gnu       = "gnu"       // GNU gzip: tar -z, Debian's and Alpine's root file systems
 )
 
 // candidates lists how a blob that starts so may have been made, most likely first.
@@ -49,6 +53,11 @@ func candidates(start []byte) []Recipe {
 	var list []Recipe
 	for _, level := range []int{-1, 9, 1} { // what tools offer: default, best, fast
 		for _, kind := range []string{standard, parallel, klauspost} {
+			list = append(list, Recipe{Kind: kind, Level: level, Head: head})
+		}
+	}
+	for _, level := range []int{6, 9, 1, 5, 7, 8, 4, 3, 2} {
+		for _, kind := range []string{zlib, gnu} {
 			list = append(list, Recipe{Kind: kind, Level: level, Head: head})
 		}
 	}
@@ -115,6 +124,13 @@ func (r Recipe) packer(w io.Writer, procs int) (io.WriteCloser, error) {
 		return &member{WriteCloser: f, out: w, crc: crc32.NewIEEE()}, err
 	case klauspost:
 		f, err := kflate.NewWriter(w, r.Level)
+		return &member{WriteCloser: f, out: w, crc: crc32.NewIEEE()}, err
+	case zlib, gnu:
+		dialect := deflate.Zlib
+		if r.Kind == gnu {
+			dialect = deflate.GNU
+		}
+		f, err := deflate.NewWriter(w, dialect, r.Level)
 		return &member{WriteCloser: f, out: w, crc: crc32.NewIEEE()}, err
 	}
 	return nil, fmt.Errorf("record of a layer: unknown compressor %q", r.Kind)

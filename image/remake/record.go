@@ -14,7 +14,7 @@ import (
 
 // Version names what the compressors here write. It changes when one is added, so
 // that layers which could not be remade before are tried again.
-const Version = "1"
+const Version = "2"
 
 // Header is what a record says of its blob.
 type Header struct {

@@ -106,11 +106,20 @@ func compressors(t *testing.T) map[string]func(io.Writer) io.WriteCloser {
 		"klauspost 9": func(w io.Writer) io.WriteCloser { return must(kgzip.NewWriterLevel(w, 9)) },
 		"pgzip":       func(w io.Writer) io.WriteCloser { return pgzip.NewWriter(w) },
 		"pgzip 1":     func(w io.Writer) io.WriteCloser { return must(pgzip.NewWriterLevel(w, 1)) },
+		"zlib":        func(w io.Writer) io.WriteCloser { return must(packed(zlib, 6).packer(w, 1)) },
+		"zlib 9":      func(w io.Writer) io.WriteCloser { return must(packed(zlib, 9).packer(w, 1)) },
+		"gnu":         func(w io.Writer) io.WriteCloser { return must(packed(gnu, 6).packer(w, 1)) },
+		"gnu 1":       func(w io.Writer) io.WriteCloser { return must(packed(gnu, 1).packer(w, 1)) },
 		"zstd":        func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) },
 		"zstd fastest": func(w io.Writer) io.WriteCloser {
 			return must(zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest)))
 		},
 	}
+}
+
+// packed is what package deflate is compared with programs for.
+func packed(kind string, level int) Recipe {
+	return Recipe{Kind: kind, Level: level, Head: []byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3}}
 }
 
 // TestRemake: what each compressor made comes back, byte for byte, in whatever
