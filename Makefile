@@ -22,7 +22,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp man install deb check clean setup
+.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -131,6 +131,10 @@ bench-compare: build ## this tree beside another commit, interleaved, as root (R
 
 bench-limits: build ## what must hold with many containers and much output, as root
 	bin/bench -commit $$(git rev-parse --short HEAD) -limits $(BENCHARGS)
+
+bench-images: build ## how images are moved, and what they take, beside Debian's Docker and skopeo, as root
+	@tools/setup bench
+	bin/bench -commit $$(git rev-parse --short HEAD) -images -n 5 $(BENCHARGS)
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

@@ -9,6 +9,7 @@
 //	bench -compare FOLDER [-ref NAME] [-threshold 1.05] [-n 40] (make bench-compare REF=COMMIT)
 //	bench -budget test/bench/budget.txt [-update]
 //	bench -builds [-n 10] [-out docs/benchmarks/w.json]
+//	bench -images [-size 500] [-n 5] [-only pull|load|save|push|disk] [-out docs/benchmarks/i.json]
 //	bench -limits [-only fleet|health|logs|attach|net…] [-bytes N] [-out docs/benchmarks/z.json]
 //	bench -render docs/benchmarks > docs/benchmarks.md
 package main
@@ -42,6 +43,8 @@ func main() {
 	flag.StringVar(&o.compare.ref, "ref", "ref", "-compare: what the other commit is called")
 	flag.Float64Var(&o.compare.threshold, "threshold", 1.05, "-compare: fail if a case takes more than this times the other's, with confidence")
 	flag.BoolVar(&o.builds, "builds", false, "measure builds, beside a private dockerd")
+	flag.BoolVar(&o.images.on, "images", false, "measure how images are moved, beside a private dockerd and skopeo")
+	flag.Int64Var(&o.images.mb, "size", 500, "-images: MB of the image, unpacked")
 	flag.BoolVar(&o.limits.on, "limits", false, "measure what must hold with many containers and much output, and no peers")
 	flag.IntVar(&o.limits.stopped, "stopped", 1000, "-limits: containers that do not run")
 	flag.IntVar(&o.limits.running, "running", 300, "-limits: containers that do")
@@ -75,6 +78,9 @@ func main() {
 		if o.limits.on {
 			return runLimits(ctx, o)
 		}
+		if o.images.on {
+			return runImages(ctx, o)
+		}
 		if o.builds {
 			return runBuilds(ctx, o)
 		}
@@ -106,6 +112,7 @@ type options struct {
 	runtimes, private, budget       string
 	update                          bool
 	builds                          bool
+	images                          imageOptions
 	limits                          limitOptions
 	compare                         compareOptions
 }

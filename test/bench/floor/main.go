@@ -13,6 +13,12 @@
 // processes' namespaces.
 //
 //	floor -probe PID,PID,… [-for 10s]
+//
+// With -unpack it does what an image asks, whose layers are gzip files in a folder,
+// named by their SHA-256: it prints the wall and the processor time in milliseconds
+// in which they are read, verified, inflated and written to files.
+//
+//	floor -unpack LAYERS -into DIR
 package main
 
 import (
@@ -32,7 +38,16 @@ func main() {
 	n := flag.Int("n", 1, "how many times")
 	pids := flag.String("probe", "", "instead, run true each second in the namespaces of these processes, comma separated")
 	d := flag.Duration("for", 10*time.Second, "how long to do so")
+	layers := flag.String("unpack", "", "instead, unpack the layers in this folder")
+	into := flag.String("into", "", "-unpack: folder to write to")
 	flag.Parse()
+	if *layers != "" {
+		if err := unpack(*layers, *into); err != nil {
+			fmt.Fprintln(os.Stderr, "floor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *pids != "" {
 		if err := probe(*pids, *d); err != nil {
 			fmt.Fprintln(os.Stderr, "floor:", err)
