@@ -15,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	hubregistry "github.com/berth-engine/berth/hub/registry"
+	"github.com/berth-engine/berth/test/engine"
 )
 
 const bitsDockerfile = `FROM busybox
@@ -29,10 +30,7 @@ COPY last /last
 // what is done again: by the build its steps, and by the Hub, in its own log, the
 // bytes that it received and served.
 func TestOnlyTheBits(t *testing.T) {
-	d := newDaemon(t)
-	if err := d.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d := started(t)
 	ctx := filepath.Join(d.Dir, "context")
 	write := func(name string, data []byte) {
 		t.Helper()
@@ -69,9 +67,9 @@ func TestOnlyTheBits(t *testing.T) {
 	one := manifest(t, "bits/app", "1")
 
 	write("app", []byte("another line\n"))
-	before := accesses(t)
+	before := len(accesses(t))
 	ran, cached := build("2")
-	if asked := accesses(t)[len(before):]; len(asked) > 0 {
+	if asked := accesses(t)[before:]; len(asked) > 0 {
 		t.Errorf("the base is here, and the registry was asked: %v", asked)
 	}
 	wantRan := []string{"[4/6] COPY app /app", "[5/6] RUN wc -c </app >/size", "[6/6] COPY last /last"}
@@ -83,20 +81,28 @@ func TestOnlyTheBits(t *testing.T) {
 			t.Errorf("%s was not taken from the cache, but %q", step, cached)
 		}
 	}
-	before = accesses(t)
-	must(t, d, "berth", "push", "-q", name+"2")
-	pushed := accesses(t)[len(before):]
-	two := manifest(t, "bits/app", "2")
+	two := pushTheBits(t, d, "bits/app", one)
 	for i := range 3 {
 		if one.Layers[i].Digest != two.Layers[i].Digest {
 			t.Errorf("layer %d was made again", i)
 		}
 	}
+	other := started(t)
+	pullTheBits(t, other, "bits/app", one, two)
+	must(t, other, "berth", "run", "--rm", name+"2", "grep", "another", "/app")
+}
+
+// pushTheBits pushes an image as 2 to the Hub, which has an earlier one: the Hub
+// must receive the layers that are new, and the config, and nothing else.
+func pushTheBits(t *testing.T, d *engine.Daemon, repository string, one ocispec.Manifest) ocispec.Manifest {
+	t.Helper()
+	before := len(accesses(t))
+	must(t, d, "berth", "push", "-q", hub.Addr+"/"+repository+":2")
+	pushed := accesses(t)[before:]
+	two := manifest(t, repository, "2")
 	want := two.Config.Size
-	for _, l := range two.Layers[3:] {
-		if !hasLayer(one, l) { // the last COPY's may be the same bytes
-			want += l.Size
-		}
+	for _, l := range newLayers(one, two) {
+		want += l.Size
 	}
 	var received int64
 	for _, a := range pushed {
@@ -105,31 +111,26 @@ func TestOnlyTheBits(t *testing.T) {
 		}
 	}
 	if received != want {
-		t.Errorf("the push moved %d bytes of blobs, want %d", received, want)
+		t.Errorf("%s: the push moved %d bytes of blobs, want %d", repository, received, want)
 	}
-	pullTheBits(t, name, one, two)
+	return two
 }
 
-// pullTheBits has another engine pull both images, one after the other.
-func pullTheBits(t *testing.T, name string, one, two ocispec.Manifest) {
+// pullTheBits has an engine pull both images, one after the other: of the second
+// the Hub must send what is new, and nothing else.
+func pullTheBits(t *testing.T, d *engine.Daemon, repository string, one, two ocispec.Manifest) {
 	t.Helper()
-	d := newDaemon(t)
-	if err := d.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	must(t, d, "berth", "pull", "-q", name+"1")
-	before := accesses(t)
-	must(t, d, "berth", "pull", "-q", name+"2")
+	must(t, d, "berth", "pull", "-q", hub.Addr+"/"+repository+":1")
+	before := len(accesses(t))
+	must(t, d, "berth", "pull", "-q", hub.Addr+"/"+repository+":2")
 	want := two.Config.Size
 	served := map[digest.Digest]bool{two.Config.Digest: true}
-	for _, l := range two.Layers {
-		if !hasLayer(one, l) {
-			want += l.Size
-			served[l.Digest] = true
-		}
+	for _, l := range newLayers(one, two) {
+		want += l.Size
+		served[l.Digest] = true
 	}
 	var sent int64
-	for _, a := range accesses(t)[len(before):] {
+	for _, a := range accesses(t)[before:] {
 		_, blob, ok := strings.Cut(a.Path, "/blobs/")
 		if !ok || a.Method != http.MethodGet {
 			continue
@@ -140,9 +141,19 @@ func pullTheBits(t *testing.T, name string, one, two ocispec.Manifest) {
 		}
 	}
 	if sent != want {
-		t.Errorf("the pull moved %d bytes of blobs, want %d", sent, want)
+		t.Errorf("%s: the pull moved %d bytes of blobs, want %d", repository, sent, want)
 	}
-	must(t, d, "berth", "run", "--rm", name+"2", "grep", "another", "/app")
+}
+
+// newLayers are those of the second image that the first does not have; one of
+// equal bytes is the same.
+func newLayers(one, two ocispec.Manifest) (list []ocispec.Descriptor) {
+	for _, l := range two.Layers {
+		if !hasLayer(one, l) {
+			list = append(list, l)
+		}
+	}
+	return list
 }
 
 func hasLayer(m ocispec.Manifest, l ocispec.Descriptor) bool {

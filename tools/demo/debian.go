@@ -37,21 +37,13 @@ func (s *stage) debian(ctx context.Context) error {
 
 func debianRootfs(ctx context.Context, s *stage) (string, error) {
 	path := filepath.Join(cache, "debian-12.tar")
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
 	begin := time.Now()
-	fmt.Fprintln(s.out, "$ mmdebstrap --variant=minbase bookworm")
-	cmd := exec.CommandContext(ctx, "mmdebstrap", "--quiet", "--variant=minbase", "--format=tar",
-		"--customize-hook=rm -rf \"$1\"/usr/share/doc/* \"$1\"/usr/share/locale/* \"$1\"/usr/share/man/*",
-		"bookworm", path+".new")
+	fmt.Fprintln(s.out, "$ tools/debian "+path)
+	cmd := exec.CommandContext(ctx, "tools/debian", path)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("mmdebstrap: %w", err)
+		return "", fmt.Errorf("tools/debian: %w", err)
 	}
-	fmt.Fprintf(s.out, "Debian's base system, fetched in %s\n", time.Since(begin).Round(time.Second))
-	return path, os.Rename(path+".new", path)
+	fmt.Fprintf(s.out, "Debian's base system is here after %s\n", time.Since(begin).Round(time.Second))
+	return path, nil
 }
