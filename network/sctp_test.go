@@ -2,63 +2,149 @@ package network
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
-	"golang.org/x/sys/unix"
+	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/socket"
+	"github.com/berth-engine/berth/test/sctp"
 )
 
-// sctp opens an SCTP socket of one association.
-func sctp() (int, error) { return unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP) }
-
-// TestSCTP: a published port of SCTP leads to the container; where the kernel
-// has no SCTP, that is said, and nothing is left.
-func TestSCTP(t *testing.T) {
-	w := newWorld(t)
-	before := settled(t)
-	port := PortSpec{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}
-	fd, err := sctp()
+// serveSCTP answers every association with name and what it was sent.
+func (c *container) serveSCTP(address, name string) {
+	c.w.t.Helper()
+	var l net.Listener
+	err := ns.WithNetNS(c.ns, func() (err error) {
+		l, err = socket.ListenSCTP(c.w.t.Context(), netip.MustParseAddrPort(address))
+		return err
+	})
 	if err != nil {
-		_, _, err := w.m.Attach(t.Context(), Desired{ID: "a", Ports: []PortSpec{port}})
-		if p, ok := errors.AsType[*PortError](err); !ok || !strings.Contains(p.Error(), socket.ErrNoSCTP.Error()) || !strings.Contains(p.Error(), "8080/sctp") {
-			t.Errorf("without SCTP: %v", err)
-		}
-		w.sameAs(before)
-		return
+		c.w.t.Fatal(err)
 	}
-	defer unix.Close(fd)
-	a := w.attach("a", port, tcp("", 8080, 80))
-	var listener int
-	if err := ns.WithNetNS(a.ns, func() (err error) {
-		if listener, err = sctp(); err != nil {
-			return err
-		}
-		return errors.Join(unix.Bind(listener, &unix.SockaddrInet4{Port: 80}), unix.Listen(listener, 4))
-	}); err != nil {
-		t.Fatal(err)
+	c.w.t.Cleanup(func() { l.Close() })
+	go sctp.Answer(l, name)
+}
+
+// callSCTP says hello from a namespace (nil: the host's).
+func callSCTP(f *os.File, address string, wait time.Duration) (answer string, err error) {
+	if f == nil {
+		return sctp.Call(address, "hello", wait)
 	}
-	defer unix.Close(listener)
-	go func() {
-		c, _, err := unix.Accept(listener)
-		if err == nil {
-			_, _ = unix.Write(c, []byte("hello"))
-			_ = unix.Close(c)
-		}
-	}()
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 8080, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(os.NewSyscallError("connect", err))
+	err = ns.WithNetNS(f, func() (err error) {
+		answer, err = sctp.Call(address, "hello", wait)
+		return err
+	})
+	return answer, err
+}
+
+func (w *world) wantSCTP(f *os.File, address, answer string) {
+	w.t.Helper()
+	if got, err := callSCTP(f, address, long); err != nil || got != answer {
+		w.t.Errorf("%s: %q, %v; want %q", address, got, err, answer)
 	}
-	buf := make([]byte, 16)
-	if n, err := unix.Read(fd, buf); err != nil || string(buf[:n]) != "hello" {
-		t.Errorf("%q, %v", buf[:max(n, 0)], err)
+}
+
+func (w *world) refusedSCTP(f *os.File, address string) {
+	w.t.Helper()
+	if got, err := callSCTP(f, address, short); err == nil && got != "" {
+		w.t.Errorf("%s is reachable: %q", address, got)
 	}
-	if _, _, err := w.m.Attach(t.Context(), Desired{ID: "b", Ports: []PortSpec{port}}); err == nil || !strings.Contains(err.Error(), "port is already allocated") {
+}
+
+// TestSCTP: a published port of SCTP leads to the container from wherever one of
+// TCP does but from the other family of addresses.
+func TestSCTP(t *testing.T) {
+	if !sctp.Available() {
+		t.Skip("this kernel has no SCTP")
+	}
+	w := newWorld(t)
+	port := PortSpec{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}
+	local := PortSpec{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 8081, ContainerPort: 80, Proto: "sctp"}
+	a, b := w.attach("a", port, local, tcp("", 8080, 80)), w.attach("b")
+	a.serveSCTP("0.0.0.0:80", "a")
+	a.serve(80, "tcp")
+	if got := strings.Join(bindings(a.r), " "); got != "0.0.0.0:8080->80/sctp 0.0.0.0:8080->80/tcp 127.0.0.1:8081->80/sctp :::8080->80/sctp :::8080->80/tcp" {
+		t.Errorf("bindings %s", got)
+	}
+	gateway := a.r.Endpoints[0].Gateway.String()
+	everywhere := func() {
+		t.Helper()
+		w.wantSCTP(nil, "127.0.0.1:8080", "a hello")
+		w.wantSCTP(nil, "127.0.0.1:8081", "a hello")
+		w.wantSCTP(nil, gateway+":8080", "a hello")
+		w.wantSCTP(nil, hostOutside+":8080", "a hello")
+		w.wantSCTP(b.ns, gateway+":8080", "a hello")
+		w.wantSCTP(b.ns, hostOutside+":8080", "a hello")
+		w.wantSCTP(b.ns, a.ip()+":80", "a hello")
+		w.wantSCTP(a.ns, gateway+":8080", "a hello")
+		w.wantSCTP(w.outside, hostOutside+":8080", "a hello")
+		w.refusedSCTP(w.outside, hostOutside+":8081")
+		w.refusedSCTP(w.outside, a.ip()+":80")
+	}
+	everywhere()
+	w.want(nil, "tcp", "127.0.0.1:8080", "tcp "+gateway)
+	// berth-netd has the socket but nowhere to lead it: whoever connects by IPv6
+	// is not left waiting.
+	if got, err := callSCTP(nil, "[::1]:8080", long); got != "" {
+		t.Errorf("IPv6 to IPv4: %q, %v", got, err)
+	}
+	if _, _, err := w.m.Attach(t.Context(), Desired{ID: "c", Ports: []PortSpec{port}}); err == nil || !strings.Contains(err.Error(), "port is already allocated") {
 		t.Errorf("twice: %v", err)
 	}
+
+	// The host cannot take the port, and a container that is gone has it no more.
+	if l, err := socket.ListenSCTP(t.Context(), netip.MustParseAddrPort("0.0.0.0:8080")); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a published port can be bound: %v", err)
+		if err == nil {
+			l.Close()
+		}
+	}
+	if err := w.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	w.refusedSCTP(w.outside, hostOutside+":8080")
+	w.refusedSCTP(nil, "127.0.0.1:8080")
+	c := w.attach("c", port)
+	c.serveSCTP("0.0.0.0:80", "c")
+	w.wantSCTP(nil, "127.0.0.1:8080", "c hello")
+	w.wantSCTP(w.outside, hostOutside+":8080", "c hello")
+}
+
+// TestSCTPSix: each family of addresses leads to the container's of the same.
+func TestSCTPSix(t *testing.T) {
+	if !sctp.Available() {
+		t.Skip("this kernel has no SCTP")
+	}
+	w := newWorld(t)
+	yes := true
+	w.create(nettypes.CreateRequest{Name: "six", EnableIPv6: &yes})
+	a := w.join("a", Desired{Networks: on("six").Networks, Ports: []PortSpec{{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}}})
+	a.serveSCTP("0.0.0.0:80", "four")
+	a.serveSCTP("[::]:80", "six")
+	w.wantSCTP(nil, "127.0.0.1:8080", "four hello")
+	w.wantSCTP(nil, "["+a.r.Endpoints[0].Gateway6.String()+"]:8080", "six hello")
+	w.wantSCTP(w.outside, hostOutside+":8080", "four hello")
+}
+
+// TestNoSCTP: where the kernel has none, that is said, and nothing is left.
+func TestNoSCTP(t *testing.T) {
+	if sctp.Available() {
+		t.Skip("this kernel has SCTP")
+	}
+	w := newWorld(t)
+	before := settled(t)
+	_, _, err := w.m.Attach(t.Context(), Desired{ID: "a", Ports: []PortSpec{{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}}})
+	if p, ok := errors.AsType[*PortError](err); !ok || !strings.Contains(p.Error(), socket.ErrNoSCTP.Error()) || !strings.Contains(p.Error(), "8080/sctp") {
+		t.Errorf("without SCTP: %v", err)
+	}
+	w.sameAs(before)
 }
 
 // TestSCTPPolicy: what berth-netd would have to pass on cannot be published.
