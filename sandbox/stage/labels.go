@@ -35,7 +35,7 @@ func (s *setup) labels() error {
 }
 
 // apparmor sets the profile that comes with execve. On a host without AppArmor
-// everything is unconfined; a profile that is not loaded is an error (ENOENT).
+// everything is unconfined; a profile that is not loaded is an error.
 func (s *setup) apparmor(profile string) error {
 	const dir = "thread-self/attr/apparmor"
 	if !s.proc.Exists(dir) {
@@ -44,7 +44,11 @@ func (s *setup) apparmor(profile string) error {
 		}
 		return errors.New("this host has no AppArmor")
 	}
-	return s.proc.Write(dir+"/exec", "exec "+profile)
+	err := s.proc.Write(dir+"/exec", "exec "+profile)
+	if errors.Is(err, unix.ENOENT) { // which clients take for a program that is not there
+		return errors.New("it is not loaded; apparmor_parser -r loads one")
+	}
+	return err
 }
 
 // openProc makes a procfs instance that no container can reach, once.
