@@ -43,9 +43,11 @@ func condition(name string) (bool, error) {
 // $HUB is the shared Hub's address, reached as docker.io; $OTHER is an OCI runtime
 // beside runc.
 func TestScripts(t *testing.T) {
+	deadline, _ := t.Deadline() // a program that hangs is ended before, and what it said is told
 	testscript.RunT(story{t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Deadline:            deadline,
 		Setup:               setUp,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

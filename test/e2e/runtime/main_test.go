@@ -70,9 +70,11 @@ func TestStories(t *testing.T) {
 	}
 	bb := filepath.Join(t.TempDir(), "busybox.tar")
 	makeTar(t, bb)
+	deadline, _ := t.Deadline() // a program that hangs is ended before, and what it said is told
 	testscript.RunT(story.T{T: t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Deadline:            deadline,
 		Setup: func(env *testscript.Env) error {
 			s := env.T().(story.T).T
 			before := state(s)

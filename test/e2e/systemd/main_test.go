@@ -51,9 +51,11 @@ func TestService(t *testing.T) {
 	if err := engine.PushBusybox(t.Context(), hub); err != nil {
 		t.Fatal(err)
 	}
+	deadline, _ := t.Deadline() // a program that hangs is ended before, and what it said is told
 	testscript.RunT(story.T{T: t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Deadline:            deadline,
 		Setup: func(env *testscript.Env) error {
 			s := env.T().(story.T).T
 			before := state(s)
