@@ -1,6 +1,9 @@
 package api
 
-import "github.com/moby/moby/api/types/image"
+import (
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/image"
+)
 
 // Removal is the answer to GET /removal/…: what the removal or prune of the
 // same parameters would take away now. Nothing is changed by asking.
@@ -9,6 +12,7 @@ type Removal struct {
 	Images     []image.DeleteResponse `json:",omitempty"`
 	Volumes    []string               `json:",omitempty"`
 	Networks   []string               `json:",omitempty"`
+	BuildCache []build.CacheRecord    `json:",omitempty"`
 	// SpaceReclaimed is how many bytes would be free. 0 where it is not known.
 	SpaceReclaimed uint64
 }

@@ -12,8 +12,11 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/util/disk"
 	"github.com/moby/moby/api/types/build"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/berth-engine/berth/build/sweep"
 )
 
 // PruneOptions say what of the cache to remove.
@@ -23,7 +26,7 @@ type PruneOptions struct {
 	MaxUsed  int64 // bytes that may stay at most; 0: no limit
 	MinFree  int64 // bytes that should be free on the disk after it
 	Unused   time.Duration
-	Filters  []string // BuildKit's: "id==x", "type==exec.cachemount"
+	Filters  []string // BuildKit's: "id==x", "type==exec.cachemount"; all have to match
 }
 
 // Records lists what the cache holds, latest use first.
@@ -39,6 +42,13 @@ func (e *Engine) Records(ctx context.Context) ([]build.CacheRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build cache: %w", err)
 	}
+	out := shownRecords(list)
+	slices.SortStableFunc(out, func(a, b build.CacheRecord) int { return lastUse(b).Compare(lastUse(a)) })
+	return out, nil
+}
+
+// shownRecords are records as the Engine API has them.
+func shownRecords(list []*client.UsageInfo) []build.CacheRecord {
 	out := []build.CacheRecord{}
 	for _, r := range list {
 		out = append(out, build.CacheRecord{
@@ -46,8 +56,7 @@ func (e *Engine) Records(ctx context.Context) ([]build.CacheRecord, error) {
 			InUse: r.InUse, Shared: r.Shared, Size: r.Size, CreatedAt: r.CreatedAt, LastUsedAt: r.LastUsedAt, UsageCount: r.UsageCount,
 		})
 	}
-	slices.SortStableFunc(out, func(a, b build.CacheRecord) int { return lastUse(b).Compare(lastUse(a)) })
-	return out, nil
+	return out
 }
 
 // unused tells that nothing was ever built here.
@@ -75,7 +84,7 @@ func (e *Engine) Prune(ctx context.Context, o PruneOptions) (ids []string, bytes
 	}
 	stream := &pruneStream{ctx: ctx}
 	err = p.controller.Prune(&controlapi.PruneRequest{
-		Filter: o.Filters, All: o.All, KeepDuration: int64(o.Unused),
+		Filter: together(o.Filters), All: o.All, KeepDuration: int64(o.Unused),
 		ReservedSpace: o.Reserved, MaxUsedSpace: o.MaxUsed, MinFreeSpace: o.MinFree,
 	}, stream)
 	if err != nil {
@@ -86,6 +95,33 @@ func (e *Engine) Prune(ctx context.Context, o PruneOptions) (ids []string, bytes
 		bytes += r.Size
 	}
 	return ids, bytes, nil
+}
+
+// WouldPrune lists what Prune would remove.
+func (e *Engine) WouldPrune(ctx context.Context, o PruneOptions) ([]build.CacheRecord, error) {
+	if e.unused() {
+		return []build.CacheRecord{}, nil
+	}
+	p, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	all, err := p.worker.DiskUsage(ctx, client.DiskUsageInfo{})
+	if err != nil {
+		return nil, fmt.Errorf("build cache: %w", err)
+	}
+	stat, err := disk.GetDiskStat(e.o.Root)
+	if err != nil {
+		return nil, fmt.Errorf("free space for the build cache: %w", err)
+	}
+	list, err := sweep.Foretell(all, client.PruneInfo{
+		Filter: together(o.Filters), All: o.All, KeepDuration: o.Unused,
+		ReservedSpace: o.Reserved, MaxUsedSpace: o.MaxUsed, MinFreeSpace: o.MinFree,
+	}, stat.Free, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return shownRecords(list), nil
 }
 
 // PruneFilter turns a filter of the Engine API into BuildKit's.

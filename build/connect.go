@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -12,8 +11,6 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/moby/buildkit/util/grpcerrors"
 )
@@ -42,28 +39,17 @@ func (e *Engine) Session(ctx context.Context, conn net.Conn, header http.Header)
 // Serve speaks BuildKit's API, which is gRPC over HTTP/2, on a connection until
 // its end.
 func (e *Engine) Serve(ctx context.Context, conn net.Conn) error {
-	var handler *grpc.Server
 	p, err := e.open()
-	switch {
-	case errors.Is(err, errRemapped):
-		handler = refuser // clients show what an answer says, and not why there is none
-	case err != nil:
+	if err != nil {
 		return err
-	default:
-		handler = p.server
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	quiet := &http.Server{ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute} // clients that leave are no news
 	//nolint:staticcheck // http.Server serves no connection that it has not accepted
-	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: handler, BaseConfig: quiet})
+	(&http2.Server{}).ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: p.server, BaseConfig: quiet})
 	return nil
 }
-
-// refuser answers every call with the reason why nothing can be built.
-var refuser = grpc.NewServer(grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
-	return status.Error(codes.Unimplemented, errRemapped.Error())
-}))
 
 // buildkitVersion is that of the module that is embedded.
 func buildkitVersion() string {

@@ -58,7 +58,7 @@ func (d *differ) Compare(ctx context.Context, lower, upper []ctdmount.Mount, opt
 func (d *differ) layer(ctx context.Context, lower []ctdmount.Mount, dir, ref string) (desc ocispec.Descriptor, err error) {
 	var below *os.File
 	if len(lower) > 0 {
-		if below, err = executor.OpenTree(lower, true); err != nil {
+		if below, err = executor.OpenTree(lower, true, nil); err != nil {
 			return desc, err
 		}
 		defer below.Close()

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/containerd/v2/plugins/diff/walking"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	bkmeta "github.com/moby/buildkit/cache/metadata"
 	"github.com/moby/buildkit/cache/remotecache"
@@ -60,10 +59,8 @@ type Options struct {
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
 	Entitlements []string
-	// Remapped: containers run in a user namespace. Steps of builds cannot yet, so
-	// that there are none.
-	Remapped bool
-	Log      *slog.Logger // nil: discarded
+	Remap        *executor.Remap // nil: steps have the host's ids
+	Log          *slog.Logger    // nil: discarded
 }
 
 // Engine builds images. Its methods may be used at any time by anybody.
@@ -86,9 +83,6 @@ type parts struct {
 }
 
 var errClosed = errors.New("the builder is closed")
-
-// errRemapped says what to do instead.
-var errRemapped = fmt.Errorf("build: with userns-remap, nothing can be built yet: build with an engine without it, and pull or load the image here: %w", errdefs.ErrNotImplemented)
 
 // New makes an Engine. Nothing is opened before the first use.
 func New(o Options) *Engine {
@@ -116,8 +110,6 @@ func (e *Engine) open() (*parts, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
-	case e.o.Remapped:
-		return nil, errRemapped
 	case e.closed:
 		return nil, errClosed
 	case e.parts != nil:
@@ -211,7 +203,7 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	}
 	run, err := executor.New(executor.Options{
 		Root: filepath.Join(e.o.Root, "steps"), Sandboxes: e.o.Sandboxes, Networks: e.o.Networks,
-		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, AppArmor: e.o.AppArmor, Devices: devices, Log: e.o.Log,
+		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, AppArmor: e.o.AppArmor, Devices: devices, Remap: e.o.Remap, Log: e.o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -237,13 +229,17 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	if e.o.HostGateway != "" {
 		labels[gatewayLabel] = e.o.HostGateway
 	}
+	snapshots := ctdsnapshot.NewSnapshotter(image.Driver, images.Snapshots, images.Namespace, nil)
+	if e.o.Remap != nil {
+		snapshots = executor.Snapshots{Snapshotter: snapshots}
+	}
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID: id, Root: e.o.Root,
 		Labels:          labels,
 		Platforms:       []platforms.Platform{platforms.Normalize(platforms.DefaultSpec())},
 		BuildkitVersion: client.BuildkitVersion{Package: "github.com/moby/buildkit", Version: buildkitVersion()},
 		Executor:        run,
-		Snapshotter:     ctdsnapshot.NewSnapshotter(image.Driver, images.Snapshots, images.Namespace, nil),
+		Snapshotter:     snapshots,
 		ContentStore:    content,
 		Applier:         store.NewApplier(content),
 		Differ:          &differ{content: content, other: walking.NewWalkingDiff(content)},

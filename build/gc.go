@@ -67,7 +67,8 @@ func (g GC) policy(root string) ([]client.PruneInfo, error) {
 	return out, nil
 }
 
-// ruleFilters separates the age from what else selects.
+// ruleFilters separates the age from what else selects; all that is said has to
+// hold, as in Docker, where BuildKit takes any of a list.
 func ruleFilters(list []string) (filters []string, unused time.Duration, err error) {
 	for _, f := range list {
 		key, value, _ := strings.Cut(f, "=")
@@ -83,5 +84,13 @@ func ruleFilters(list []string) (filters []string, unused time.Duration, err err
 		}
 		filters = append(filters, one)
 	}
-	return filters, unused, nil
+	return together(filters), unused, nil
+}
+
+// together is one filter that is true if all are.
+func together(filters []string) []string {
+	if len(filters) == 0 {
+		return nil
+	}
+	return []string{strings.Join(filters, ",")}
 }

@@ -34,7 +34,7 @@ func TestGCPolicy(t *testing.T) {
 	}
 	r := got[0]
 	if !r.All || r.KeepDuration != 48*time.Hour || r.ReservedSpace != 7 || r.MaxUsedSpace != (bkconfig.DiskSpace{Percentage: 50}).AsBytes(stat) ||
-		!slices.Equal(r.Filter, []string{`type~="^regular$"`, "inuse"}) {
+		!slices.Equal(r.Filter, []string{`type~="^regular$",inuse`}) {
 		t.Errorf("%+v", r)
 	}
 	for filter, want := range map[string]string{"unused-for=long": "invalid duration", "colour=red": "invalid filter", `id=a"b`: "invalid filter"} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/berth-engine/berth/cli/contexts"
 	"github.com/berth-engine/berth/cli/format"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 )
 
@@ -135,13 +136,21 @@ func newContextUse(s *Session) *cobra.Command {
 }
 
 func newContextRm(s *Session) *cobra.Command {
-	var force bool
+	var force, dry bool
 	cmd := &cobra.Command{
 		Use: "rm CONTEXT [CONTEXT...]", Aliases: []string{"remove"}, Short: "Remove one or more contexts",
 		Args: someArgs, ValidArgsFunction: s.completeContexts(-1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var errs []error
 			for _, name := range args {
+				if err := s.mayRemoveContext(name, force); err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				if dry {
+					fmt.Fprintln(s.IO.Out, "Would remove context:", name)
+					continue
+				}
 				if err := s.removeContext(name, force); err != nil {
 					errs = append(errs, err)
 					continue
@@ -151,19 +160,27 @@ func newContextRm(s *Session) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
+	dryRunFlag(cmd.Flags(), &dry)
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "Force the removal of a context in use")
 	return cmd
 }
 
-func (s *Session) removeContext(name string, force bool) error {
+// mayRemoveContext says why a context cannot be removed.
+func (s *Session) mayRemoveContext(name string, force bool) error {
 	if name == contexts.Default {
 		return errors.New(`context "default" cannot be removed`)
 	}
-	inUse := s.settings().CurrentContext == name
-	if (inUse || s.currentContext() == name) && !force {
+	if inUse := s.currentContext() == name || s.settings().CurrentContext == name; inUse && !force {
 		return fmt.Errorf("context %q is in use, set -f flag to force remove", name)
 	}
-	if inUse {
+	if _, err := s.contexts().Get(name); cerrdefs.IsNotFound(err) && !force {
+		return err
+	}
+	return nil
+}
+
+func (s *Session) removeContext(name string, force bool) error {
+	if s.settings().CurrentContext == name {
 		if err := s.settings().Use(""); err != nil {
 			return err
 		}

@@ -37,6 +37,8 @@ func TestContexts(t *testing.T) {
 		{args: "context ls --format {{.Name}}={{.Current}}", out: "default=false\nhere=true\n"},
 		{args: "context inspect", out: `"Description": "mine"`},
 		{args: "context inspect --format {{.Endpoints.docker.Host}} here", out: host + "\n"},
+		{args: "context rm --dry-run here", code: 1, err: `context "here" is in use, set -f flag to force remove`},
+		{args: "context rm --dry-run -f here", out: "Would remove context: here\n"},
 		{args: "context rm here", code: 1, err: `context "here" is in use, set -f flag to force remove`},
 		{args: "context export here " + export, err: "Written file"},
 		{args: "context import again " + export, out: "again\n"},

@@ -57,6 +57,9 @@ func (s *Session) showRemoval(r api.Removal) {
 	for _, v := range r.Volumes {
 		fmt.Fprintln(s.IO.Out, "Would remove volume:", v)
 	}
+	for _, c := range r.BuildCache {
+		fmt.Fprintf(s.IO.Out, "Would remove build cache: %s (%s, %s)\n", c.ID, c.Type, units.HumanSize(float64(c.Size)))
+	}
 }
 
 // showReclaimable prints what would go, and how much space that has.

@@ -13,7 +13,7 @@ import (
 )
 
 func newMigrate(s *Session) *cobra.Command {
-	var from string
+	var from, containerd string
 	cmd := &cobra.Command{
 		Use:   "migrate --from-docker DIR",
 		Short: "Take over images, volumes and containers of a stopped Docker engine",
@@ -25,20 +25,28 @@ func newMigrate(s *Session) *cobra.Command {
 			if from == "" {
 				return errors.New("say where from: --from-docker DIR")
 			}
-			dir, err := filepath.Abs(from)
-			if err != nil {
-				return err
+			query := url.Values{}
+			for name, dir := range map[string]string{"path": from, "containerd": containerd} {
+				if dir == "" {
+					continue
+				}
+				abs, err := filepath.Abs(dir)
+				if err != nil {
+					return err
+				}
+				query.Set(name, abs)
 			}
-			return s.migrate(cmd.Context(), dir)
+			return s.migrate(cmd.Context(), query)
 		},
 	}
+	cmd.Flags().StringVar(&containerd, "containerd", "", "Root of the containerd that kept images for it (default: in DIR, or beside it)")
 	cmd.Flags().StringVar(&from, "from-docker", "", "Data-root of the Docker engine")
 	return cmd
 }
 
-func (s *Session) migrate(ctx context.Context, dir string) error {
+func (s *Session) migrate(ctx context.Context, query url.Values) error {
 	var m api.Migration
-	if err := s.call(ctx, http.MethodPost, "/migrate/docker", url.Values{"path": {dir}}, nil, &m); err != nil {
+	if err := s.call(ctx, http.MethodPost, "/migrate/docker", query, nil, &m); err != nil {
 		return err
 	}
 	failed := 0

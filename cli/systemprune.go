@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -103,7 +104,17 @@ func (s *Session) systemPruneDry(ctx context.Context, o systemPruneFlags) error 
 	if err != nil {
 		return err
 	}
-	s.showReclaimable(append(list, images)...)
+	text, err := json.Marshal(o.filter.Values)
+	if err != nil {
+		return err
+	}
+	query := onFlags(map[string]bool{"all": o.all})
+	query.Set("filters", string(text))
+	cache, err := s.wouldRemove(ctx, "build-cache", query)
+	if err != nil {
+		return err
+	}
+	s.showReclaimable(append(list, images, cache)...)
 	fmt.Fprintln(s.IO.Out, "What only these containers use would go as well; it is not counted.")
 	return nil
 }

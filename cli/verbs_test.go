@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/api"
+	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
@@ -70,6 +71,7 @@ func TestVerbs(t *testing.T) {
 		"DELETE /images/none":         fail(404, "No such image: none"),
 		"POST /images/i1/tag":         status(201),
 		"GET /plugins":                answer([]map[string]any{{"Id": "p1", "Name": "p1", "Enabled": true, "Config": map[string]any{"Description": "plugin at /x"}}}),
+		"GET /removal/build-cache":    answer(api.Removal{BuildCache: []build.CacheRecord{{ID: "b1", Type: "regular", Size: 7000}}, SpaceReclaimed: 7000}),
 		"GET /removal/networks":       answer(api.Removal{Networks: []string{"n1"}}),
 		"GET /removal/volumes/v1":     answer(api.Removal{Volumes: []string{"v1"}}),
 		"GET /removal/volumes/none":   fail(404, "get none: no such volume"),
@@ -210,7 +212,7 @@ func TestVerbs(t *testing.T) {
 		{args: "image prune -a --dry-run", out: "Would remove image: sha256:1\nTotal space that would be reclaimed: 2kB\n", call: "GET /removal/images?filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%7D"},
 		{args: "image prune -f", out: "Deleted Images:\nuntagged: i1:latest\ndeleted: sha256:1\n\nTotal reclaimed space: 2kB\n", call: "POST /images/prune?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%7D"},
 		{args: "image prune", code: 1, out: "WARNING! This will remove all dangling images.\nAre you sure you want to continue? [y/N] ", errs: "image prune has been cancelled"},
-		{args: "system prune --dry-run -a --volumes", out: "Would remove container: 0123456789ab one\nWould remove network: n1\nWould remove volume: v1\nWould remove image: sha256:1\nTotal space that would be reclaimed: 3.505kB\nWhat only these containers use would go as well; it is not counted.\n"},
+		{args: "system prune --dry-run -a --volumes", out: "Would remove container: 0123456789ab one\nWould remove network: n1\nWould remove volume: v1\nWould remove image: sha256:1\nWould remove build cache: b1 (regular, 7kB)\nTotal space that would be reclaimed: 10.51kB\nWhat only these containers use would go as well; it is not counted.\n", call: "GET /removal/build-cache?all=1&filters=null"},
 		{args: "system prune --volumes --filter until=1h", code: 1, errs: `ERROR: The "until" filter is not supported with "--volumes"`},
 		{args: "system prune --filter label=a", code: 1, out: "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - all dangling images\n  - unused build cache\n\n  Items to be pruned will be filtered with:\n  - label=a\n\nAre you sure you want to continue? [y/N] ", errs: "system prune has been cancelled"},
 		{args: "system prune -f", out: "Deleted Containers:\na\nb\n\nDeleted Networks:\nn1\n\nDeleted Images:\nuntagged: i1:latest\ndeleted: sha256:1\n\nTotal reclaimed space: 3.5kB\n"},
@@ -226,6 +228,9 @@ func TestVerbs(t *testing.T) {
 		{args: "volume snapshot v1", out: "now\n", call: "POST /volumes/v1/snapshots"},
 		{args: "volume snapshot -l v1", out: "SNAPSHOT   CREATED\nnow        2026-01-02 03:04:05\n"},
 		{args: "volume snapshot --rm v1 now", call: "DELETE /volumes/v1/snapshots?snapshot=now"},
+		{args: "volume snapshot --rm --dry-run v1 now", out: "Would remove snapshot: now of volume v1\n"},
+		{args: "volume snapshot --rm --dry-run v1 then", code: 1, errs: "volume v1 has no snapshot \"then\"\n"},
+		{args: "volume snapshot --dry-run v1 now", code: 1, errs: "--dry-run goes with --rm\n"},
 		{args: "volume snapshot --rm v1", code: 1, errs: "--rm needs the name of a snapshot\n"},
 		{args: "volume restore v1 now", call: "POST /volumes/v1/restore?snapshot=now"},
 		{args: "volume restore none now", code: 1, errs: "Error response from daemon: get none: no such volume\n"},

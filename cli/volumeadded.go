@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 
 	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/cli/format"
@@ -57,7 +59,7 @@ func newVolumeCp(s *Session) *cobra.Command {
 }
 
 func newVolumeSnapshot(s *Session) *cobra.Command {
-	var list, remove bool
+	var list, remove, dry bool
 	cmd := &cobra.Command{
 		Use:   "snapshot [OPTIONS] VOLUME [SNAPSHOT]",
 		Short: "Keep the files of a volume as they are now",
@@ -67,16 +69,20 @@ func newVolumeSnapshot(s *Session) *cobra.Command {
 			query := url.Values{"snapshot": args[1:]}
 			path := volumePath(args[0], "snapshots")
 			switch {
+			case dry && !remove:
+				return errors.New("--dry-run goes with --rm")
 			case list && remove:
 				return errors.New("conflicting options: cannot specify both --list and --rm")
 			case list:
-				var found []api.VolumeSnapshot
-				if err := s.call(cmd.Context(), http.MethodGet, path, nil, nil, &found); err != nil {
+				found, err := s.snapshots(cmd.Context(), args[0])
+				if err != nil {
 					return err
 				}
 				return format.List(s.IO.Out, format.SnapshotTable, format.SnapshotHeader, format.Snapshots(found))
 			case remove && len(args) < 2:
 				return errors.New("--rm needs the name of a snapshot")
+			case dry:
+				return s.wouldRemoveSnapshot(cmd.Context(), args[0], args[1])
 			case remove:
 				return s.call(cmd.Context(), http.MethodDelete, path, query, nil, nil)
 			}
@@ -94,7 +100,25 @@ func newVolumeSnapshot(s *Session) *cobra.Command {
 	}
 	cmd.Flags().BoolVarP(&list, "list", "l", false, "List the snapshots of the volume")
 	cmd.Flags().BoolVar(&remove, "rm", false, "Remove the snapshot")
+	dryRunFlag(cmd.Flags(), &dry)
 	return cmd
+}
+
+func (s *Session) snapshots(ctx context.Context, volume string) (found []api.VolumeSnapshot, err error) {
+	err = s.call(ctx, http.MethodGet, volumePath(volume, "snapshots"), nil, nil, &found)
+	return found, err
+}
+
+func (s *Session) wouldRemoveSnapshot(ctx context.Context, volume, snapshot string) error {
+	found, err := s.snapshots(ctx, volume)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(found, func(v api.VolumeSnapshot) bool { return v.Name == snapshot }) {
+		return fmt.Errorf("volume %s has no snapshot %q", volume, snapshot)
+	}
+	fmt.Fprintf(s.IO.Out, "Would remove snapshot: %s of volume %s\n", snapshot, volume)
+	return nil
 }
 
 func newVolumeRestore(s *Session) *cobra.Command {

@@ -51,7 +51,7 @@ func (s *Service) writeEtc(r *Record, res *network.Result) error {
 		}
 		err := os.Chmod(path, 0o644)
 		if remap := s.remapOf(r); remap != nil && err == nil {
-			uid, gid := remap.toHost(0, 0)
+			uid, gid := remap.ToHost(0, 0)
 			err = os.Lchown(path, uid, gid)
 		}
 		if err != nil {

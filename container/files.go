@@ -114,7 +114,7 @@ func (s *Service) Extract(ctx context.Context, ref, path string, r io.Reader, o 
 	if err := writable(rec, dir); err != nil {
 		return err
 	}
-	uo := archive.UnpackOptions{NoOverwriteDirNonDir: o.NoOverwriteDirNonDir, IDs: s.remapOf(rec).toHost}
+	uo := archive.UnpackOptions{NoOverwriteDirNonDir: o.NoOverwriteDirNonDir, IDs: s.remapOf(rec).ToHost}
 	if o.CopyUIDGID && rec.Config.User != "" {
 		u, err := spec.ResolveUser(root, rec.Config.User, nil)
 		if err != nil {

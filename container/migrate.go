@@ -7,18 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	ctarchive "github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/moby/moby/api/types/container"
 	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/api"
-	"github.com/berth-engine/berth/container/archive"
 	"github.com/berth-engine/berth/container/dockerroot"
-	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/file"
-	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -26,9 +22,12 @@ import (
 // a Docker engine that does not run. Nothing is changed there. What cannot be
 // taken over is in the answer with the reason, and the rest goes on; what is
 // here by the same name already is left alone.
-func (s *Service) MigrateDocker(ctx context.Context, dir string) (_ api.Migration, err error) {
+//
+// containerdRoot is where the containerd that Docker used keeps its things; ""
+// where it usually is.
+func (s *Service) MigrateDocker(ctx context.Context, dir, containerdRoot string) (_ api.Migration, err error) {
 	out := api.Migration{Images: []api.Migrated{}, Volumes: []api.Migrated{}, Containers: []api.Migrated{}}
-	root, err := dockerroot.Open(dir)
+	root, err := dockerroot.Open(dir, containerdRoot)
 	if err != nil {
 		return out, err
 	}
@@ -40,9 +39,12 @@ func (s *Service) MigrateDocker(ctx context.Context, dir string) (_ api.Migratio
 	for i := range volumes {
 		out.Volumes = append(out.Volumes, migrated(volumes[i].Name, "", s.migrateVolume(ctx, &volumes[i])))
 	}
-	images, err := root.Images()
+	images, failed, err := root.Images(ctx)
 	if err != nil {
-		out.Images = append(out.Images, migrated(dir, "", err))
+		return out, err
+	}
+	for name, err := range failed {
+		out.Images = append(out.Images, migrated(name, "", err))
 	}
 	made := map[string]string{} // ours, by Docker's ID
 	for i := range images {
@@ -91,76 +93,20 @@ func (s *Service) migrateVolume(ctx context.Context, v *dockerroot.Volume) error
 	return err
 }
 
-// migrateImage makes the image of its layers again. Its ID is another: Docker's
-// is the digest of a configuration that names the tars of the layers, and those
-// are not kept.
-func (s *Service) migrateImage(ctx context.Context, i *dockerroot.Image) (name, id string, err error) {
-	name = i.ID
-	names := slices.DeleteFunc(slices.Clone(i.Names), func(n string) bool {
-		_, err := s.images.Resolve(ctx, n, nil)
-		return err == nil // the one that is here stays
-	})
-	if len(names) == 0 && len(i.Names) > 0 {
-		img, err := s.images.Resolve(ctx, i.Names[0], nil)
-		if err != nil {
-			return i.Names[0], "", err
-		}
-		return i.Names[0], img.ID.String(), conflict("an image of this name is here already")
-	}
-	o := image.AssembleOptions{Config: i.Config}
-	if len(names) > 0 {
-		name, o.Name = names[0], names[0]
-	}
-	for n := range i.Layers {
-		below := slices.Clone(i.Layers[:n])
-		slices.Reverse(below) // overlayfs wants the topmost first
-		upper := i.Layers[n]
-		o.Layers = append(o.Layers, func(ctx context.Context, w io.Writer) (int, error) { return s.packLayer(ctx, w, upper, below) })
-	}
-	made, err := s.images.Assemble(ctx, o)
-	if err != nil {
-		return name, "", err
-	}
-	for _, n := range names[min(1, len(names)):] {
-		if err := s.images.Tag(ctx, made.String(), n); err != nil {
-			return name, made.String(), err
-		}
-	}
-	return name, made.String(), nil
-}
-
-// packLayer writes a directory that overlayfs has made over others as a layer.
-func (s *Service) packLayer(ctx context.Context, w io.Writer, upper string, below []string) (int, error) {
-	top, err := os.Open(upper)
-	if err != nil {
-		return 0, err
-	}
-	defer top.Close()
-	if len(below) == 0 {
-		return archive.WholeLayer(ctx, w, top)
-	}
-	merged, err := mount.Overlay(mount.Layers{Lower: below})
-	if err != nil {
-		return 0, err
-	}
-	defer merged.Close()
-	lower, err := mount.OpenInRoot(merged, "/", os.O_RDONLY, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer lower.Close()
-	return archive.Layer(ctx, w, top, lower, nil)
-}
-
 // migrateContainer makes a container anew, not started, with what it had
 // written.
 func (s *Service) migrateContainer(ctx context.Context, c *dockerroot.Container, images map[string]string) (note string, err error) {
 	config := *c.Config
-	if img, err := s.images.Resolve(ctx, config.Image, nil); err != nil || img.ID.String() != images[c.Image] {
-		if images[c.Image] == "" {
+	id := images[c.Image]
+	if id == "" {
+		img, err := s.images.Resolve(ctx, c.Image, nil)
+		if err != nil {
 			return "", fmt.Errorf("its image %s was not taken over", c.Image)
 		}
-		config.Image = images[c.Image] // the name means another image by now
+		id = img.ID.String()
+	}
+	if img, err := s.images.Resolve(ctx, config.Image, nil); err != nil || img.ID.String() != id {
+		config.Image = id // the name means another image by now
 	}
 	request := &container.CreateRequest{Config: &config, HostConfig: c.HostConfig}
 	if len(c.Networks) > 0 && c.HostConfig.NetworkMode.IsUserDefined() {
@@ -170,8 +116,8 @@ func (s *Service) migrateContainer(ctx context.Context, c *dockerroot.Container,
 	if err != nil {
 		return "", err
 	}
-	if c.Upper != "" {
-		if err := s.migrateFiles(ctx, made.ID, c.Upper); err != nil {
+	if c.Written.Dir != "" {
+		if err := s.migrateFiles(ctx, made.ID, c); err != nil {
 			return "", errors.Join(err, s.Remove(context.WithoutCancel(ctx), made.ID, RemoveOptions{}))
 		}
 	}
@@ -183,7 +129,7 @@ func (s *Service) migrateContainer(ctx context.Context, c *dockerroot.Container,
 
 // migrateFiles gives a container that was never started the files that it had
 // written elsewhere, and the marks of those that it had removed.
-func (s *Service) migrateFiles(ctx context.Context, id, upper string) error {
+func (s *Service) migrateFiles(ctx context.Context, id string, c *dockerroot.Container) error {
 	e, err := s.findLocked(ctx, id)
 	if err != nil {
 		return err
@@ -202,7 +148,12 @@ func (s *Service) migrateFiles(ctx context.Context, id, upper string) error {
 	packed := make(chan struct{})
 	go func() {
 		defer close(packed)
-		_, err := s.packLayer(ctx, w, upper, layers.Lower)
+		var err error
+		if c.Written.Whole {
+			err = ctarchive.WriteDiff(ctx, w, c.Began, c.Written.Dir)
+		} else {
+			_, err = s.packLayer(ctx, w, c.Written.Dir, layers.Lower)
+		}
 		_ = w.CloseWithError(err) // never fails
 	}()
 	_, err = ctarchive.Apply(ctx, filepath.Join(s.records.dir(id), upperDir), r, ctarchive.WithConvertWhiteout(ctarchive.OverlayConvertWhiteout))

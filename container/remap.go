@@ -100,9 +100,9 @@ func insideOf(ids []ns.IDMap, id int) int {
 	return overflow
 }
 
-// toHost turns an owner in a container into the host's; without remapping they
+// ToHost turns an owner in a container into the host's; without remapping they
 // are the same. One that the container does not know cannot own anything (-1).
-func (m *Remap) toHost(uid, gid int) (int, int) {
+func (m *Remap) ToHost(uid, gid int) (int, int) {
 	if m == nil {
 		return uid, gid
 	}
@@ -189,7 +189,7 @@ func (m *Remap) ownVolume(dir string) error {
 	if names, err := f.Readdirnames(1); err == nil && len(names) > 0 {
 		return nil
 	}
-	uid, gid := m.toHost(0, 0)
+	uid, gid := m.ToHost(0, 0)
 	return f.Chown(uid, gid)
 }
 
@@ -207,6 +207,6 @@ func (m *Remap) makeDirs(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	uid, gid := m.toHost(0, 0)
+	uid, gid := m.ToHost(0, 0)
 	return os.Lchown(dir, uid, gid)
 }

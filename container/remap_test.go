@@ -16,7 +16,7 @@ func TestRemapIDs(t *testing.T) {
 		GIDs: []ns.IDMap{{Inside: 0, Outside: 2000, Size: 20}},
 	}
 	for _, c := range [][4]int{{0, 0, 1000, 2000}, {9, 19, 1009, 2019}, {10, 1, 5000, 2001}, {14, 0, 5004, 2000}} {
-		if uid, gid := m.toHost(c[0], c[1]); uid != c[2] || gid != c[3] {
+		if uid, gid := m.ToHost(c[0], c[1]); uid != c[2] || gid != c[3] {
 			t.Errorf("%v: %d:%d", c, uid, gid)
 		}
 		if uid, gid := m.fromHost(c[2], c[3]); uid != c[0] || gid != c[1] {
@@ -24,13 +24,13 @@ func TestRemapIDs(t *testing.T) {
 		}
 	}
 	// What has no meaning on the other side never becomes somebody's.
-	if uid, gid := m.toHost(15, 20); uid != -1 || gid != -1 {
+	if uid, gid := m.ToHost(15, 20); uid != -1 || gid != -1 {
 		t.Errorf("%d:%d", uid, gid)
 	}
 	if uid, gid := m.fromHost(0, 1000); uid != overflow || gid != overflow {
 		t.Errorf("%d:%d", uid, gid)
 	}
-	if uid, gid := (*Remap)(nil).toHost(7, 8); uid != 7 || gid != 8 {
+	if uid, gid := (*Remap)(nil).ToHost(7, 8); uid != 7 || gid != 8 {
 		t.Errorf("%d:%d", uid, gid)
 	}
 }

@@ -79,7 +79,7 @@ func likeImage(upper, lower string, remap *Remap) error {
 		return err
 	}
 	if st, ok := mount.StatOf(info); ok {
-		uid, gid := remap.toHost(int(st.UID), int(st.GID))
+		uid, gid := remap.ToHost(int(st.UID), int(st.GID))
 		if err := os.Lchown(upper, uid, gid); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func settleIn(root *os.File, r *Record, remap *Remap) (spec.User, error) {
 	if dir == "/" {
 		return u, nil
 	}
-	uid, gid := remap.toHost(0, 0)
+	uid, gid := remap.ToHost(0, 0)
 	if err := mount.MkdirAllInRoot(root, dir, 0o755, uid, gid); err != nil {
 		return u, invalid("mkdir %s in the container: %w", dir, err)
 	}

@@ -104,8 +104,8 @@ func (f *fakeContainers) Space(context.Context) ([]Space, error) {
 	return []Space{{What: "logs", Bytes: 3}}, f.err
 }
 
-func (f *fakeContainers) MigrateDocker(_ context.Context, dir string) (api.Migration, error) {
-	return api.Migration{}, f.did("migrate " + dir)
+func (f *fakeContainers) MigrateDocker(_ context.Context, dir, containerdRoot string) (api.Migration, error) {
+	return api.Migration{}, f.did("migrate " + dir + " " + containerdRoot)
 }
 
 func (f *fakeContainers) Commit(_ context.Context, ref string, o engine.CommitOptions) (string, error) {

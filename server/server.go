@@ -63,7 +63,7 @@ type Containers interface {
 	WouldRemove(ctx context.Context, ref string, o engine.RemoveOptions) (api.Removal, error)
 	WouldPrune(ctx context.Context, f engine.Filters) (api.Removal, error)
 	Space(ctx context.Context) ([]Space, error)
-	MigrateDocker(ctx context.Context, dir string) (api.Migration, error)
+	MigrateDocker(ctx context.Context, dir, containerdRoot string) (api.Migration, error)
 	Counts() (running, paused, stopped int)
 	Measure(ctx context.Context) ([]engine.Measured, error)
 	HealthChecks() (made, failed uint64)

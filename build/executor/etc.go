@@ -23,10 +23,14 @@ func (x *Executor) etc(dir string, meta bkexecutor.Meta, r network.Result, sourc
 	if err != nil {
 		return nil, err
 	}
+	uid, gid := x.o.Remap.root()
 	var list []specs.Mount
 	for _, f := range []struct{ name, text string }{{"hosts", hosts(meta, r)}, {"resolv.conf", resolv}} {
 		name := filepath.Join(dir, f.name)
 		if err := os.WriteFile(name, []byte(f.text), 0o644); err != nil {
+			return nil, fmt.Errorf("build step: %w", err)
+		}
+		if err := os.Lchown(name, uid, gid); err != nil {
 			return nil, fmt.Errorf("build step: %w", err)
 		}
 		tree, err := mount.Clone(name, false)

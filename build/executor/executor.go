@@ -52,12 +52,15 @@ type Options struct {
 	AppArmor *apparmor.Profile
 	// Devices that steps may ask for by CDI's names.
 	Devices *cdidevices.Manager
+	Remap   *Remap       // nil: steps have the host's ids
 	Log     *slog.Logger // nil: discarded
 }
 
 // Executor runs steps. Its methods may be used at any time by anybody.
 type Executor struct {
 	o Options
+
+	shared sharedTrees
 
 	mu      sync.Mutex
 	running map[string]*step
@@ -142,13 +145,16 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 // makes is undone by u.
 func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, mounts []bkexecutor.Mount, p bkexecutor.ProcessInfo, u *undo) error {
 	meta, stdin := p.Meta, p.Stdin != nil
+	if err := x.o.Remap.refuse(meta); err != nil {
+		return fmt.Errorf("build step: %w", err)
+	}
 	dir := filepath.Join(x.o.Root, s.id)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("build step: %w", err)
 	}
 	u.push(func(context.Context) error { return os.RemoveAll(dir) })
 	var err error
-	if s.root, err = openMount(ctx, root, u); err != nil {
+	if s.root, err = x.openMount(ctx, root, u); err != nil {
 		return fmt.Errorf("root file system of a build step: %w", err)
 	}
 	sources := map[string]*os.File{}
@@ -159,7 +165,8 @@ func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, 
 	clean := bkexecutor.MountStubsCleaner(ctx, descriptorPath(s.root), mounts, meta.RemoveMountStubsRecursive)
 	u.push(func(context.Context) error { clean(); return nil })
 	if meta.Cwd != "" && meta.Cwd != "/" && !meta.ReadonlyRootFS {
-		if err := mount.MkdirAllInRoot(s.root, meta.Cwd, 0o755, 0, 0); err != nil {
+		uid, gid := x.o.Remap.root()
+		if err := mount.MkdirAllInRoot(s.root, meta.Cwd, 0o755, uid, gid); err != nil {
 			return fmt.Errorf("working directory %s: %w", meta.Cwd, err)
 		}
 	}

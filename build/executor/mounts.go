@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -20,7 +21,7 @@ import (
 func (x *Executor) mounts(ctx context.Context, list []bkexecutor.Mount, sources map[string]*os.File, u *undo) ([]specs.Mount, error) {
 	var out []specs.Mount
 	for i, m := range list {
-		parts, err := describe(ctx, m, u)
+		parts, err := x.describe(ctx, m, u)
 		if err != nil {
 			return nil, fmt.Errorf("mount at %s of a build step: %w", m.Dest, err)
 		}
@@ -28,7 +29,7 @@ func (x *Executor) mounts(ctx context.Context, list []bkexecutor.Mount, sources 
 			out = append(out, specs.Mount{Destination: m.Dest, Type: "tmpfs", Source: "tmpfs", Options: parts[0].Options})
 			continue
 		}
-		tree, err := open(parts, m.Readonly, u)
+		tree, err := x.open(parts, m.Readonly, u)
 		if err == nil && m.Selector != "" {
 			tree, err = within(tree, m.Selector, u)
 		}
@@ -47,12 +48,12 @@ func (x *Executor) mounts(ctx context.Context, list []bkexecutor.Mount, sources 
 }
 
 // openMount opens the root of a step as a detached tree.
-func openMount(ctx context.Context, m bkexecutor.Mount, u *undo) (*os.File, error) {
-	parts, err := describe(ctx, m, u)
+func (x *Executor) openMount(ctx context.Context, m bkexecutor.Mount, u *undo) (*os.File, error) {
+	parts, err := x.describe(ctx, m, u)
 	if err != nil {
 		return nil, err
 	}
-	tree, err := open(parts, m.Readonly, u)
+	tree, err := x.open(parts, m.Readonly, u)
 	if err == nil && m.Selector != "" {
 		return within(tree, m.Selector, u)
 	}
@@ -61,7 +62,10 @@ func openMount(ctx context.Context, m bkexecutor.Mount, u *undo) (*os.File, erro
 
 // describe asks for the mounts that something consists of, in the words of
 // containerd, and keeps it until the step's end.
-func describe(ctx context.Context, m bkexecutor.Mount, u *undo) ([]ctdmount.Mount, error) {
+func (x *Executor) describe(ctx context.Context, m bkexecutor.Mount, u *undo) ([]ctdmount.Mount, error) {
+	if x.o.Remap != nil && !m.Readonly {
+		ctx = asMapped(ctx)
+	}
 	ref, err := m.Src.Mount(ctx, m.Readonly)
 	if err != nil {
 		return nil, err
@@ -76,13 +80,40 @@ func describe(ctx context.Context, m bkexecutor.Mount, u *undo) ([]ctdmount.Moun
 	return parts, nil
 }
 
-// open is OpenTree until the step's end.
-func open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
-	tree, err := OpenTree(parts, readonly)
+// open is OpenTree, for the eyes of a step, until its end.
+func (x *Executor) open(parts []ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
+	var tree *os.File
+	var err error
+	if len(parts) == 1 && parts[0].Type == mappedOverlay {
+		tree, err = x.openMapped(parts[0], readonly, u)
+	} else {
+		tree, err = OpenTree(parts, readonly, x.o.Remap)
+	}
 	if err == nil {
 		u.push(func(context.Context) error { return tree.Close() })
 	}
 	return tree, err
+}
+
+// openMapped opens what a step in a user namespace writes to.
+func (x *Executor) openMapped(m ctdmount.Mount, readonly bool, u *undo) (*os.File, error) {
+	l, err := layers(m.Options)
+	if err != nil {
+		return nil, err
+	}
+	l.IDMap, l.MapUpper = x.o.Remap.User, true
+	tree, release, err := x.shared.open(l)
+	if err != nil {
+		return nil, err
+	}
+	u.push(func(context.Context) error { return release() })
+	if !readonly {
+		return tree, nil
+	}
+	if err := setReadonly(tree); err != nil {
+		return nil, errors.Join(err, tree.Close())
+	}
+	return tree, nil
 }
 
 // within opens a file or directory of a tree as a tree of its own. Links lead
@@ -93,7 +124,7 @@ func within(tree *os.File, selector string, u *undo) (*os.File, error) {
 		return nil, err
 	}
 	u.push(func(context.Context) error { return f.Close() })
-	part, err := mount.CloneFile(f, true)
+	part, err := mount.ClonePart(tree, f)
 	if err != nil {
 		return nil, err
 	}
@@ -101,4 +132,7 @@ func within(tree *os.File, selector string, u *undo) (*os.File, error) {
 	return part, nil
 }
 
-func descriptorPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+// descriptorPath names a descriptor for other processes, too.
+func descriptorPath(f *os.File) string {
+	return "/proc/" + strconv.Itoa(os.Getpid()) + "/fd/" + strconv.Itoa(int(f.Fd()))
+}

@@ -49,6 +49,9 @@ func (x *Executor) specify(s *step, meta bkexecutor.Meta, stdin bool, mounts []s
 		in.AppArmor = apparmor.Name
 	}
 	in.Namespaces.NetGiven = ns != nil
+	if user := x.o.Remap.namespace(); user != nil {
+		in.Namespaces.User = descriptorPath(user)
+	}
 	if _, err := os.Stat("/dev/mqueue"); err != nil {
 		in.NoMqueue = true
 	}

@@ -14,8 +14,9 @@ import (
 )
 
 // OpenTree makes a detached tree of what a snapshotter describes: nobody but the
-// holder of the descriptor sees it, and closing that takes it away.
-func OpenTree(parts []ctdmount.Mount, readonly bool) (*os.File, error) {
+// holder of the descriptor sees it, and closing that takes it away. With remap,
+// owners are shown as the steps' user namespace has them.
+func OpenTree(parts []ctdmount.Mount, readonly bool, remap *Remap) (*os.File, error) {
 	if len(parts) != 1 {
 		return nil, fmt.Errorf("%d mounts in one place", len(parts))
 	}
@@ -24,10 +25,16 @@ func OpenTree(parts []ctdmount.Mount, readonly bool) (*os.File, error) {
 	switch p := parts[0]; p.Type {
 	case "bind", "rbind":
 		tree, err = mount.Clone(p.Source, p.Type == "rbind" || slices.Contains(p.Options, "rbind"))
+		if err == nil {
+			if err = remap.show(tree); err != nil {
+				err = errors.Join(err, tree.Close())
+			}
+		}
 		readonly = readonly || slices.Contains(p.Options, "ro")
 	case "overlay":
 		var l mount.Layers
 		if l, err = layers(p.Options); err == nil {
+			l.IDMap = remap.namespace()
 			tree, err = mount.Overlay(l)
 		}
 	default:
@@ -37,11 +44,15 @@ func OpenTree(parts []ctdmount.Mount, readonly bool) (*os.File, error) {
 		return nil, err
 	}
 	if readonly {
-		if err := mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		if err := setReadonly(tree); err != nil {
 			return nil, errors.Join(err, tree.Close())
 		}
 	}
 	return tree, nil
+}
+
+func setReadonly(tree *os.File) error {
+	return mount.SetAttr(tree, mount.Attr{Set: unix.MOUNT_ATTR_RDONLY})
 }
 
 // layers reads the options of an overlay. The paths are the image store's, which

@@ -68,7 +68,8 @@ func libraryVersion() string {
 	return "unknown"
 }
 
-// rootCommand is buildx's, but that --squash is refused: buildx ignores it.
+// rootCommand is buildx's, but that --squash is refused, which buildx ignores,
+// and that what removes something has --dry-run.
 func rootCommand(name string, isPlugin bool, docker *command.DockerCli) *cobra.Command {
 	root := commands.NewRootCmd(name, isPlugin, docker)
 	for _, c := range root.Commands() {
@@ -76,6 +77,7 @@ func rootCommand(name string, isPlugin bool, docker *command.DockerCli) *cobra.C
 			f.Value = noSquash{f.Value}
 		}
 	}
+	addDryRuns(root, docker)
 	if !isPlugin {
 		root.AddCommand(manifestCommand(docker))
 	}

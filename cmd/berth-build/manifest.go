@@ -92,10 +92,12 @@ func manifestPush(lists listsOf) *cobra.Command {
 }
 
 func manifestRemove(lists listsOf) *cobra.Command {
-	return &cobra.Command{
-		Use: "rm MANIFEST_LIST [MANIFEST_LIST...]", Short: "Delete one or more manifest lists from local storage", Args: cli.RequiresMinArgs(1),
+	cmd := &cobra.Command{
+		Use: "rm [OPTIONS] MANIFEST_LIST [MANIFEST_LIST...]", Short: "Delete one or more manifest lists from local storage", Args: cli.RequiresMinArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return lists(false).Remove(args) },
 	}
+	addDryRun(cmd, func(_ *cobra.Command, args []string) error { return lists(false).WouldRemove(args) })
+	return cmd
 }
 
 func insecureFlag(cmd *cobra.Command, v *bool) {

@@ -183,7 +183,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	builds := build.New(build.Options{
 		CDISpecDirs: cfg.CDISpecDirs, GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
 		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
-		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), AppArmor: profile, Log: d.log, Remapped: remap != nil,
+		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), AppArmor: profile, Log: d.log, Remap: stepsRemap(remap),
 		HostGateway: hostGateway(cfg, networks),
 	})
 	defer d.closing("builder", builds.Close)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/berth-engine/berth/build/executor"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/kernel/ns"
@@ -27,6 +28,14 @@ func remapped(cfg *config.Config) (*config.Config, *engine.Remap, error) {
 	own := *cfg
 	own.DataRoot = filepath.Join(cfg.DataRoot, fmt.Sprintf("%d.%d", m.UIDs[0].Outside, m.GIDs[0].Outside))
 	return &own, m, nil
+}
+
+// stepsRemap has the steps of builds remapped as containers are.
+func stepsRemap(m *engine.Remap) *executor.Remap {
+	if m == nil {
+		return nil
+	}
+	return &executor.Remap{User: m.User, ToHost: m.ToHost}
 }
 
 // ofRemapped tells whether a name in a data-root is that of the data-root of

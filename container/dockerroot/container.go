@@ -16,7 +16,10 @@ type Container struct {
 	Config     *container.Config
 	HostConfig *container.HostConfig
 	Networks   map[string]*network.EndpointSettings
-	Upper      string // directory with what it wrote, as overlayfs has it; "": there is none
+	// Written is what it wrote; without a directory there is nothing. Where it is
+	// Whole, it began as a copy of Began.
+	Written Files
+	Began   string
 }
 
 // Containers lists the containers that can be read; failed has the others.
@@ -45,9 +48,9 @@ func (r *Root) Containers() (list []Container, failed map[string]error, err erro
 
 func (r *Root) container(id string) (*Container, error) {
 	var state struct {
-		ID, Name, Image string
-		Config          *container.Config
-		NetworkSettings struct {
+		ID, Name, Image, Driver string
+		Config                  *container.Config
+		NetworkSettings         struct {
 			Networks map[string]*struct{ Aliases []string }
 		}
 		MountPoints map[string]struct {
@@ -88,12 +91,28 @@ func (r *Root) container(id string) (*Container, error) {
 			c.Networks[name].Aliases = n.Aliases
 		}
 	}
-	upper, err := r.cached("image", driver, "layerdb", "mounts", id, "mount-id")
-	if err != nil && !missing(err) {
+	if err := r.written(c, state.Driver); err != nil {
 		return nil, err
 	}
-	c.Upper = upper
 	return c, nil
+}
+
+// written finds what a container wrote.
+func (r *Root) written(c *Container, store string) (err error) {
+	d, known := driverOf(store)
+	if !known {
+		return r.containerd.written(c, store)
+	}
+	c.Written, err = r.kept(d, "mounts", c.ID, "mount-id")
+	if missing(err) {
+		return nil
+	}
+	if err != nil || !d.whole {
+		return err
+	}
+	began, err := r.kept(d, "mounts", c.ID, "init-id")
+	c.Began = began.Dir
+	return err
 }
 
 // mounted tells whether the host configuration has a mount at a place.

@@ -1,9 +1,11 @@
 package dockerroot
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,26 +15,59 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 )
 
-// Image is an image with the directories of its layers.
+// Image is an image in either of the forms in which Docker keeps it.
 type Image struct {
-	ID     string   // Docker's: the digest of its configuration
-	Names  []string // tags, sorted; digests of registries are left out
+	ID    string   // Docker's
+	Names []string // tags, sorted; digests of registries are left out
+
+	// Of a storage driver there are the configuration, whose digest is the ID, and
+	// the directories of the layers, the lowest first.
 	Config dockerspec.DockerOCIImage
-	Layers []string // directories as overlayfs has them, the lowest first
+	Layers []Files
+
+	// Of containerd's store there is the image as it came, whose digest is the ID:
+	// Archive writes it as a tar in the OCI image layout, with some names.
+	Archive func(ctx context.Context, w io.Writer, names []string) error
 }
 
-// Images lists the images. Those of containerd's image store, and of storage
-// drivers other than overlay2, cannot be read: errdefs.NotImplemented.
-func (r *Root) Images() ([]Image, error) {
+// Images lists the images that can be read; failed says of the others, or of
+// whole stores, why not.
+func (r *Root) Images(ctx context.Context) (list []Image, failed map[string]error, err error) {
+	failed = map[string]error{}
+	stores, err := os.ReadDir(r.in("image"))
+	if err != nil && !missing(err) {
+		return nil, nil, err
+	}
+	for _, s := range stores {
+		d, known := driverOf(s.Name())
+		if !known {
+			failed["of the storage driver "+s.Name()] = fmt.Errorf(
+				"its layers cannot be read: move its images with `docker save` and `berth load`: %w", errdefs.ErrNotImplemented)
+			continue
+		}
+		found, err := r.images(d, failed)
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, found...)
+	}
+	found, err := r.containerd.images(ctx)
+	if r.containerd != nil && len(list) == 0 {
+		// Else Docker had no use for it; containers that need it say so.
+		err = cmp.Or(err, r.containerd.locked)
+	}
+	if err != nil {
+		failed["of containerd's image store"] = err
+	}
+	return append(list, found...), failed, nil
+}
+
+// images are those of a storage driver.
+func (r *Root) images(d driver, failed map[string]error) ([]Image, error) {
 	var repos struct {
 		Repositories map[string]map[string]digest.Digest
 	}
-	err := r.readJSON(&repos, "image", driver, "repositories.json")
-	if missing(err) {
-		return nil, fmt.Errorf("%s has no images of the storage driver %s: move them with `docker save` and `berth load`: %w",
-			r.dir, driver, errdefs.ErrNotImplemented)
-	}
-	if err != nil {
+	if err := r.readJSON(&repos, "image", d.name, "repositories.json"); err != nil && !missing(err) {
 		return nil, err
 	}
 	names := map[string][]string{}
@@ -43,8 +78,8 @@ func (r *Root) Images() ([]Image, error) {
 			}
 		}
 	}
-	entries, err := os.ReadDir(r.in("image", driver, "imagedb", "content", "sha256"))
-	if err != nil {
+	entries, err := os.ReadDir(r.in("image", d.name, "imagedb", "content", "sha256"))
+	if err != nil && !missing(err) {
 		return nil, err
 	}
 	var list []Image
@@ -54,42 +89,36 @@ func (r *Root) Images() ([]Image, error) {
 		}
 		i := Image{ID: "sha256:" + e.Name(), Names: names[e.Name()]}
 		slices.Sort(i.Names)
-		if err := r.readJSON(&i.Config, "image", driver, "imagedb", "content", "sha256", e.Name()); err != nil {
-			return nil, err
-		}
-		for _, chain := range identity.ChainIDs(slices.Clone(i.Config.RootFS.DiffIDs)) {
-			dir, err := r.layer(chain)
-			if err != nil {
-				return nil, fmt.Errorf("image %s: %w", i.ID, err)
-			}
-			i.Layers = append(i.Layers, dir)
+		if err := r.readImage(d, &i, e.Name()); err != nil {
+			failed[shown(&i)] = err
+			continue
 		}
 		list = append(list, i)
 	}
 	return list, nil
 }
 
-// layer is the directory of a layer, by its chain ID.
-func (r *Root) layer(chain digest.Digest) (string, error) {
-	if err := chain.Validate(); err != nil {
-		return "", err
+// shown is what users call an image.
+func shown(i *Image) string {
+	if len(i.Names) > 0 {
+		return i.Names[0]
 	}
-	return r.cached("image", driver, "layerdb", "sha256", chain.Encoded(), "cache-id")
+	return i.ID
 }
 
-// cached reads the name of a layer's directory from a file.
-func (r *Root) cached(elem ...string) (string, error) {
-	data, err := os.ReadFile(r.in(elem...))
-	if err != nil {
-		return "", err
+func (r *Root) readImage(d driver, i *Image, id string) error {
+	if err := r.readJSON(&i.Config, "image", d.name, "imagedb", "content", "sha256", id); err != nil {
+		return err
 	}
-	id := strings.TrimSpace(string(data))
-	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
-		return "", fmt.Errorf("%q is not the name of a layer: %w", id, errdefs.ErrInvalidArgument)
+	for _, chain := range identity.ChainIDs(slices.Clone(i.Config.RootFS.DiffIDs)) {
+		if err := chain.Validate(); err != nil {
+			return err
+		}
+		layer, err := r.kept(d, "sha256", chain.Encoded(), "cache-id")
+		if err != nil {
+			return err
+		}
+		i.Layers = append(i.Layers, layer)
 	}
-	dir := r.in(driver, id, "diff")
-	if _, err := os.Stat(dir); err != nil {
-		return "", err
-	}
-	return dir, nil
+	return nil
 }

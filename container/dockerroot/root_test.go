@@ -48,7 +48,7 @@ func made(t *testing.T, files map[string]string) string {
 
 func TestOpen(t *testing.T) {
 	for _, dir := range []string{"relative", t.TempDir(), "/nonexistent"} {
-		if _, err := Open(dir); !errdefs.IsInvalidArgument(err) {
+		if _, err := Open(dir, ""); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%s: %v", dir, err)
 		}
 	}
@@ -57,13 +57,13 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); !errdefs.IsFailedPrecondition(err) {
+	if _, err := Open(dir, ""); !errdefs.IsFailedPrecondition(err) {
 		t.Error(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(dir)
+	r, err := Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,8 +71,8 @@ func TestOpen(t *testing.T) {
 	if v, err := r.Volumes(); err != nil || len(v) != 1 || v[0].Labels["a"] != "b" || !strings.HasSuffix(v[0].Data, "/v1/_data") {
 		t.Errorf("%+v %v", v, err)
 	}
-	if _, err := r.Images(); !errdefs.IsNotImplemented(err) {
-		t.Error(err)
+	if i, failed, err := r.Images(t.Context()); len(i)+len(failed) > 0 || err != nil {
+		t.Error(i, failed, err)
 	}
 	if c, failed, err := r.Containers(); len(c)+len(failed) > 0 || err != nil {
 		t.Error(c, failed, err)
@@ -84,14 +84,14 @@ func TestOpen(t *testing.T) {
 func TestNamesStayInside(t *testing.T) {
 	id, other := strings.Repeat("a", 64), strings.Repeat("b", 64)
 	dir := made(t, map[string]string{
-		"containers/" + id + "/config.v2.json":                 `{"ID":"x","Name":"/one","Image":"sha256:0","Config":{"Hostname":"aaaaaaaaaaaa"},"MountPoints":{"/d":{"Type":"volume","Name":"v","RW":false}}}`,
+		"containers/" + id + "/config.v2.json":                 `{"ID":"x","Name":"/one","Driver":"overlay2","Image":"sha256:0","Config":{"Hostname":"aaaaaaaaaaaa"},"MountPoints":{"/d":{"Type":"volume","Name":"v","RW":false}}}`,
 		"containers/" + id + "/hostconfig.json":                `{"Memory":5}`,
-		"containers/" + other + "/config.v2.json":              `{"Name":"/two"}`,
+		"containers/" + other + "/config.v2.json":              `{"Name":"/two","Driver":"overlay2"}`,
 		"containers/" + other + "/hostconfig.json":             `{}`,
 		"image/overlay2/layerdb/mounts/" + other + "/mount-id": "../../../etc",
 		"containers/nonsense/config.v2.json":                   `{`,
 	})
-	r, err := Open(dir)
+	r, err := Open(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,44 @@ func TestNamesStayInside(t *testing.T) {
 	if err != nil || len(list) != 1 || len(failed) != 1 || !errdefs.IsInvalidArgument(failed[other[:12]]) {
 		t.Fatalf("%+v %v %v", list, failed, err)
 	}
-	if c := list[0]; c.Name != "one" || c.Config.Hostname != "" || c.HostConfig.Memory != 5 || c.HostConfig.Binds[0] != "v:/d:ro" || c.Upper != "" {
+	if c := list[0]; c.Name != "one" || c.Config.Hostname != "" || c.HostConfig.Memory != 5 || c.HostConfig.Binds[0] != "v:/d:ro" || c.Written.Dir != "" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// What cannot be read is named, and does not hide the rest.
+func TestUnreadable(t *testing.T) {
+	id := func(s string) string { return strings.Repeat(s, 64) }
+	config := "image/vfs/imagedb/content/sha256/"
+	dir := made(t, map[string]string{
+		"image/vfs/repositories.json":                       `{"Repositories":{"good":{"good:1":"sha256:` + id("1") + `","good@sha256:` + id("1") + `":"sha256:` + id("1") + `"},"bad":{"bad:1":"sha256:` + id("2") + `"}}}`,
+		config + id("1"):                                    `{"rootfs":{"diff_ids":["sha256:` + id("3") + `"]}}`,
+		config + id("2"):                                    `{"rootfs":{"diff_ids":["sha256:` + id("4") + `"]}}`,
+		config + id("5"):                                    `{`,
+		"image/btrfs/repositories.json":                     `{}`,
+		"image/vfs/layerdb/sha256/" + id("3") + "/cache-id": "there",
+		"image/vfs/layerdb/sha256/" + id("4") + "/cache-id": "gone",
+		"vfs/dir/there/f":                                   "",
+		"containers/" + id("a") + "/config.v2.json":         `{"Name":"/old","Driver":"devicemapper","Config":{}}`,
+		"containers/" + id("a") + "/hostconfig.json":        `{}`,
+	})
+	r, err := Open(dir, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	list, failed, err := r.Images(t.Context())
+	if err != nil || len(list) != 1 || len(failed) != 3 || failed["bad:1"] == nil || failed["sha256:"+id("5")] == nil ||
+		!errdefs.IsNotImplemented(failed["of the storage driver btrfs"]) {
+		t.Fatalf("%+v %v %v", list, failed, err)
+	}
+	if i := list[0]; len(i.Names) != 1 || i.Names[0] != "good:1" || !i.Layers[0].Whole || !strings.HasSuffix(i.Layers[0].Dir, "/vfs/dir/there") {
+		t.Errorf("%+v", i)
+	}
+	if c, failed, err := r.Containers(); len(c) > 0 || len(failed) != 1 || err != nil || !strings.Contains(failed[id("a")[:12]].Error(), "devicemapper") {
+		t.Error(c, failed, err)
+	}
+	if _, err := Open("/var/lib/docker/100000.100000", ""); !errdefs.IsNotImplemented(err) {
+		t.Error(err)
 	}
 }

@@ -255,6 +255,19 @@ func (l Lists) print(v any) error {
 
 // Remove forgets lists.
 func (l Lists) Remove(targets []string) error {
+	return l.each(targets, l.store().remove)
+}
+
+// WouldRemove says which lists Remove would take away, and why not others.
+func (l Lists) WouldRemove(targets []string) error {
+	return l.each(targets, func(list reference.Named) error {
+		_, err := fmt.Fprintln(l.Out, "Would remove manifest list:", reference.FamiliarString(list))
+		return err
+	})
+}
+
+// each does something with each of the lists that are here.
+func (l Lists) each(targets []string, do func(reference.Named) error) error {
 	var errs []error
 	for _, t := range targets {
 		list, err := parse(t)
@@ -262,7 +275,7 @@ func (l Lists) Remove(targets []string) error {
 			_, err = l.store().list(list)
 		}
 		if err == nil {
-			err = l.store().remove(list)
+			err = do(list)
 		}
 		errs = append(errs, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,10 @@ type Layers struct {
 	// Linux 5.19 and a file system that can map owners; the error's kind is
 	// NotImplemented without them.
 	IDMap *os.File
+	// MapUpper has Upper shown by IDMap, too: what is written gets owners as the
+	// lower layers have them. Upper and Work are then in one directory, which
+	// belongs to the host's root and holds nothing else.
+	MapUpper bool
 }
 
 // mappingError says that a file system or kernel cannot map owners.
@@ -108,6 +113,11 @@ func overMapped(l Layers) (tree *os.File, err error) {
 				return fmt.Errorf("overlay: %w", err)
 			}
 		}
+		if l.MapUpper && l.Upper != "" {
+			if err := l.coverUpper(); err != nil {
+				return fmt.Errorf("overlay: %w", err)
+			}
+		}
 		if takesLayers() {
 			tree, err = stacked(l)
 		} else {
@@ -116,6 +126,48 @@ func overMapped(l Layers) (tree *os.File, err error) {
 		return mapped(err)
 	})
 	return tree, err
+}
+
+// coverUpper is coverMapped for what is written to. overlayfs itself makes files
+// there, whiteouts for one, as who mounts it: that must be somebody whom the
+// mappings know, root of the namespace, with all that the host's may.
+func (l Layers) coverUpper() error {
+	dir := filepath.Dir(l.Upper)
+	if dir != filepath.Dir(l.Work) {
+		return errors.New("upper and work directory are not beside each other")
+	}
+	if err := coverMapped(dir, l.IDMap); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	st, ok := StatOf(info)
+	if !ok {
+		return errors.New("no owner")
+	}
+	return becomeFileOwner(int(st.UID), int(st.GID))
+}
+
+// becomeFileOwner has the files that this thread makes belong to somebody else.
+// It keeps its capabilities, some of which the kernel takes away with it.
+func becomeFileOwner(uid, gid int) error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	if err := unix.Setfsgid(gid); err != nil {
+		return os.NewSyscallError("setfsgid", err)
+	}
+	if err := unix.Setfsuid(uid); err != nil {
+		return os.NewSyscallError("setfsuid", err)
+	}
+	if err := unix.Capset(&header, &caps[0]); err != nil {
+		return os.NewSyscallError("capset", err)
+	}
+	return nil
 }
 
 func coverMapped(dir string, idmap *os.File) error {

@@ -217,3 +217,61 @@ func TestOverlayMapped(t *testing.T) {
 		t.Errorf("mounts: %d before, %d after", before, after)
 	}
 }
+
+// What is written to a mapped upper directory has the owners that layers have,
+// and so has what overlayfs makes there itself.
+func TestOverlayMappedUpper(t *testing.T) {
+	ids := []ns.IDMap{{Inside: 0, Outside: 100000, Size: 1000}}
+	user, err := ns.NewUserNS(ids, ids)
+	check(t, err)
+	defer user.Close()
+	dir := t.TempDir()
+	l := Layers{Lower: layers(t, dir, 3), Upper: filepath.Join(dir, "s", "upper"), Work: filepath.Join(dir, "s", "work"), IDMap: user, MapUpper: true}
+	check(t, os.MkdirAll(l.Upper, 0o755))
+	check(t, os.Mkdir(l.Work, 0o755))
+	f, err := Overlay(l)
+	check(t, err)
+	defer f.Close()
+	// As somebody whom the mappings know.
+	check(t, ns.OnThread(func() error {
+		if err := becomeFileOwner(100007, 100008); err != nil {
+			return err
+		}
+		n, err := OpenInRoot(f, "new", os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return err
+		}
+		return errors.Join(n.Close(), unix.Unlinkat(int(f.Fd()), "which", 0))
+	}))
+	for name, want := range map[string][2]uint32{"new": {7, 8}, "which": {0, 0}} {
+		info, err := os.Lstat(filepath.Join(l.Upper, name))
+		check(t, err)
+		if st, ok := StatOf(info); !ok || st.UID != want[0] || st.GID != want[1] || name == "which" && info.Mode().Type() != os.ModeDevice|os.ModeCharDevice {
+			t.Errorf("%s: %v %+v", name, info.Mode(), st)
+		}
+	}
+	l.Work = filepath.Join(dir, "elsewhere")
+	if _, err := Overlay(l); err == nil || !strings.Contains(err.Error(), "beside each other") {
+		t.Error(err)
+	}
+}
+
+// A part of a detached tree is a tree, on either way to make it.
+func TestClonePart(t *testing.T) {
+	before := mountCount(t)
+	for name, clone := range map[string]func(tree, part *os.File) (*os.File, error){"new": ClonePart, "old": clonePlaced} {
+		whole, err := Overlay(Layers{Lower: layers(t, t.TempDir(), 2)})
+		check(t, err)
+		at, err := OpenInRoot(whole, "which", unix.O_PATH, 0)
+		check(t, err)
+		part, err := clone(whole, at)
+		check(t, errors.Join(err, at.Close(), whole.Close()))
+		if _, err := os.ReadFile("/proc/self/fd/" + strconv.Itoa(int(part.Fd()))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		check(t, part.Close())
+	}
+	if after := mountCount(t); after != before {
+		t.Errorf("mounts: %d before, %d after", before, after)
+	}
+}

@@ -137,6 +137,34 @@ func CloneFile(f *os.File, recursive bool) (*os.File, error) {
 	return openTree(int(f.Fd()), "", recursive)
 }
 
+// ClonePart is CloneFile for a file or directory of a detached tree, which may be
+// used up by it.
+func ClonePart(tree, part *os.File) (*os.File, error) {
+	out, err := CloneFile(part, true)
+	if errors.Is(err, unix.EINVAL) {
+		return clonePlaced(tree, part)
+	}
+	return out, err
+}
+
+// clonePlaced is ClonePart for kernels before 6.15, which copy nothing that is not
+// in a mount namespace.
+func clonePlaced(tree, part *os.File) (out *os.File, err error) {
+	err = apart(func() error {
+		at, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		defer at.Close()
+		if err := Attach(tree, at); err != nil {
+			return err
+		}
+		out, err = CloneFile(part, true)
+		return err
+	})
+	return out, err
+}
+
 func openTree(dir int, path string, recursive bool) (*os.File, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if path == "" {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,9 +201,6 @@ func TestUsernsRemapModes(t *testing.T) {
 	} {
 		must(t, d, append(append([]string{"berth", "run", "--rm"}, flags...), "busybox", "sh", "-c", "! test -e /image || test -O /image/bin/busybox")...)
 	}
-	if out, err := client(t, d, "sh", "-c", "echo FROM busybox | berth build -"); err == nil || !strings.Contains(out, "userns-remap") {
-		t.Errorf("build: %v, %s", err, out)
-	}
 	// Sharing with another container of the same user namespace, also when the
 	// engine that made it is gone.
 	must(t, d, "berth", "run", "-d", "--name", "owner", "--ipc=shareable", "busybox", "sleep", "1000")
@@ -220,4 +218,85 @@ func TestUsernsRemapModes(t *testing.T) {
 	}
 	must(t, d, "berth", "restart", "-t", "0", "owner")
 	must(t, d, "berth", "exec", "owner", "ping", "-c1", "127.0.0.1")
+}
+
+// buildRemapped is a build whose steps look at their ids, and leave files with
+// owners, whiteouts and directories of all kinds.
+const buildRemapped = `# syntax-less on purpose: the frontend is the engine's
+FROM busybox AS base
+RUN set -e; test "$(awk '{print $1, $2, $3}' /proc/self/uid_map)" = "0 310000 65536"; \
+    test "$(stat -c %u:%g /bin/busybox /etc/hosts /etc/resolv.conf / | sort -u)" = 0:0; \
+    echo one >/owned; chown 5:6 /owned; chmod 4750 /owned; mkdir /dir /empty; echo gone >/dir/gone; echo stays >/dir/stays; ln -s /owned /link; mknod /pipe p
+COPY --chown=7:8 file /copied
+WORKDIR /made/here
+RUN set -e; rm /dir/gone; rm -r /empty; mkdir /empty; mv /copied /moved; cat /dir/stays; test "$(stat -c %u:%g /made/here /moved | tr '\n' ' ')" = "0:0 7:8 "; \
+    ! mount -t tmpfs x /mnt; ! mknod /null c 1 3; ping -c1 127.0.0.1
+USER 9:10
+RUN id -u; ! touch /owned; echo nine >/tmp/nine
+USER 0
+RUN --mount=type=cache,target=/cache --mount=type=tmpfs,target=/t --mount=type=secret,id=s,mode=0400,uid=11 --mount=type=bind,target=/ctx,rw \
+    set -e; echo >>/cache/runs; chown 12 /cache/runs; test "$(stat -c %u /run/secrets/s /cache/runs /ctx/file | tr '\n' ' ')" = "11 12 0 "; \
+    cat /run/secrets/s; touch /t/x /ctx/new; wc -l </cache/runs >/runs
+FROM busybox
+RUN --mount=from=base,target=/base set -e; test "$(stat -c %u:%g /base/owned /base/moved | tr '\n' ' ')" = "5:6 7:8 "; cp -a /base/owned /base/dir /
+COPY --from=base /runs /tmp/nine /
+COPY --from=base /moved /there/
+`
+
+// TestUsernsRemapBuild: steps of builds are remapped as containers are, and what
+// they make has the owners that images have.
+func TestUsernsRemapBuild(t *testing.T) {
+	d := remappedDaemon(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"Dockerfile": buildRemapped, "file": "copied\n", "secret": "hush\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := func(args ...string) string {
+		t.Helper()
+		return must(t, d, append(append([]string{"berth", "build", "--progress=plain", "--secret", "id=s,src=" + filepath.Join(dir, "secret")}, args...), dir)...)
+	}
+	if out := build("-t", "made", "-t", "again"); !strings.Contains(out, "hush") {
+		t.Error(out)
+	}
+	stat := func(image string, want string, paths ...string) {
+		t.Helper()
+		got := must(t, d, append([]string{"berth", "run", "--rm", image, "stat", "-c", "%n %u:%g %a"}, paths...)...)
+		if strings.TrimSpace(got) != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", image, got, want)
+		}
+	}
+	stat("made", "/owned 5:6 4750\n/dir/stays 0:0 644\n/there/moved 7:8 644\n/nine 9:10 644\n/bin/busybox 0:0 755", "/owned", "/dir/stays", "/there/moved", "/nine", "/bin/busybox")
+	build("-t", "base", "--target", "base")
+	stat("base", "/made/here 0:0 755\n/moved 7:8 644\n/link 0:0 777\n/pipe 0:0 644", "/made/here", "/moved", "/link", "/pipe")
+	if out, err := client(t, d, "berth", "run", "--rm", "base", "sh", "-c", "ls /dir /empty /copied"); err == nil || !strings.Contains(out, "stays") || strings.Contains(out, "gone\n") {
+		t.Errorf("whiteouts: %v, %s", err, out)
+	}
+	// The same again is the cache's; the cache of a mount has kept its owner.
+	if out := build("-t", "made"); strings.Count(out, "CACHED") < 8 {
+		t.Error(out)
+	}
+	must(t, d, "sh", "-c", "echo 'RUN --mount=type=cache,target=/cache test $(stat -c %u /cache/runs) = 12' >>"+filepath.Join(dir, "Dockerfile"))
+	build("-t", "made")
+
+	// The classic builder, and what nobody gets.
+	must(t, d, "sh", "-c", "printf 'FROM busybox\nRUN grep -q 310000 /proc/self/uid_map\n' | DOCKER_BUILDKIT=0 docker build -q -")
+	for want, args := range map[string][]string{
+		"cannot share the host's network namespace":                            {"--network=host", "--allow=network.host"},
+		"security.insecure is (incompatible with user namespaces|not allowed)": {"--allow=security.insecure"},
+	} {
+		text := "FROM busybox\nRUN true\n"
+		if strings.HasPrefix(want, "security") {
+			text = "FROM busybox\nRUN --security=insecure true\n"
+		}
+		other := t.TempDir()
+		if err := os.WriteFile(filepath.Join(other, "Dockerfile"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := client(t, d, append(append([]string{"berth", "build", "--no-cache"}, args...), other)...)
+		if err == nil || !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%q: %v, %s", args, err, out)
+		}
+	}
 }
