@@ -36,8 +36,11 @@ const (
 // It does so on a thread that runs when no other wants to.
 func (s *Store) tend(compactAfter time.Duration) {
 	runtime.LockOSThread() // and never unlocked: the thread ends with its priority
-	if err := task.Idle(); err != nil {
+	awake, err := task.Idle()
+	if err != nil {
 		s.log.Debug("images are tended at normal priority", "error", err)
+	} else {
+		s.awake.Store(&awake)
 	}
 	quiet := compactAfter
 	if quiet == 0 {

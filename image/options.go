@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -60,8 +61,9 @@ type Store struct {
 	pusher  *push.Pusher
 	events  *event.Bus
 	log     *slog.Logger
-	work    sync.WaitGroup // pulls and deferred removals
-	tending sync.WaitGroup // what goes on until Close
+	work    sync.WaitGroup               // pulls and deferred removals
+	tending sync.WaitGroup               // what goes on until Close
+	awake   atomic.Pointer[func() error] // gives tend's thread a priority; nil: it has one
 
 	// write serialises changes of names, so that each is a decision and its
 	// transaction in one. It is taken before mu.
@@ -129,6 +131,12 @@ func (s *Store) Close() error {
 		p.cancel(errClosed)
 	}
 	s.mu.Unlock()
+	if awake := s.awake.Load(); awake != nil {
+		// On a busy machine it would not even come to hear of the end.
+		if err := (*awake)(); err != nil {
+			s.log.Debug("images are tended at low priority to the end", "error", err)
+		}
+	}
 	s.work.Wait()
 	s.tending.Wait()
 	s.saveUses()

@@ -120,5 +120,11 @@ func SetMemoryPolicy(mode int, nodes []int) error {
 	return nil
 }
 
-// Idle lets the calling thread run only when no other wants to.
-func Idle() error { return Schedule(unix.SchedAttr{Policy: unix.SCHED_IDLE}) }
+// Idle lets the calling thread run only when no other wants to, until awake is
+// called, by whoever waits for it. The goroutine must be locked to the thread.
+func Idle() (awake func() error, err error) {
+	thread := unix.Gettid()
+	return func() error {
+		return os.NewSyscallError("sched_setattr", unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr}, 0))
+	}, Schedule(unix.SchedAttr{Policy: unix.SCHED_IDLE})
+}
