@@ -33,7 +33,7 @@ func (r *rolling) left(ctx context.Context, id string) error {
 	if why != "" {
 		return nil
 	}
-	if err := r.ready(ctx, &replaced{next: next.Container.ID, policy: p}); err != nil {
+	if err := r.ready(ctx, next.Container.ID, p); err != nil {
 		return err
 	}
 	r.report("Container %s: the new one, which an earlier update started, is ready", name)

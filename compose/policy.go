@@ -29,7 +29,13 @@ type policy struct {
 	monitor  time.Duration // how long a new one must stay ready
 	patience time.Duration
 	drain    time.Duration
+	// parallelism is how many are replaced at a time, at least 1.
+	parallelism int
+	onFailure   string
 }
+
+// maxParallelism bounds what "all at once" is.
+const maxParallelism = 1000
 
 // newPlan reads deploy.update_config of all services, and is an error when one
 // asks for what there is not.
@@ -40,12 +46,12 @@ func newPlan(services types.Services, patience time.Duration) (plan, error) {
 			return fmt.Errorf("service %s: --rolling cannot do deploy.update_config.%s", name, what)
 		}
 		switch {
-		case u.Parallelism != nil && *u.Parallelism != 1:
-			return plan{}, refuse(fmt.Sprintf("parallelism: %d: containers are replaced one at a time", *u.Parallelism))
-		case u.FailureAction != "" && u.FailureAction != "pause":
-			return plan{}, refuse(fmt.Sprintf("failure_action: %s: the container that failed is undone, and the update stops there (pause)", u.FailureAction))
+		case u.FailureAction != "" && u.FailureAction != onFailurePause && u.FailureAction != onFailureContinue && u.FailureAction != onFailureRollback:
+			return plan{}, refuse(fmt.Sprintf("failure_action: %s: it is pause, continue or rollback", u.FailureAction))
 		case u.MaxFailureRatio != 0:
-			return plan{}, refuse("max_failure_ratio: the update stops at the first failure")
+			return plan{}, refuse("max_failure_ratio: the first failure counts")
+		case s.Deploy != nil && s.Deploy.RollbackConfig != nil:
+			return plan{}, fmt.Errorf("service %s: --rolling cannot do deploy.rollback_config: containers are rolled back one at a time, start-first", name)
 		case u.Order != "" && u.Order != "start-first" && u.Order != "stop-first":
 			return plan{}, refuse(fmt.Sprintf("order: %s: it is start-first or stop-first", u.Order))
 		}
@@ -81,6 +87,16 @@ func (p plan) of(service string, h *container.HostConfig, mounts []container.Mou
 		return policy{}, "both would want the same ports of the host's network"
 	}
 	x := policy{delay: time.Duration(u.Delay), monitor: time.Duration(u.Monitor), patience: p.patience, drain: defaultDrain}
+	x.parallelism, x.onFailure = 1, onFailurePause
+	if u.Parallelism != nil {
+		x.parallelism = int(min(*u.Parallelism, maxParallelism))
+		if x.parallelism == 0 { // all at once
+			x.parallelism = maxParallelism
+		}
+	}
+	if u.FailureAction != "" {
+		x.onFailure = u.FailureAction
+	}
 	if x.patience == 0 {
 		x.patience = defaultPatience
 	}

@@ -15,17 +15,20 @@ func service(u types.UpdateConfig) types.ServiceConfig {
 }
 
 func TestPlanRefuses(t *testing.T) {
-	two := uint64(2)
 	for want, u := range map[string]types.UpdateConfig{
-		"parallelism: 2":           {Parallelism: &two},
-		"failure_action: rollback": {FailureAction: "rollback"},
-		"max_failure_ratio":        {MaxFailureRatio: 0.1},
-		"order: sideways":          {Order: "sideways"},
+		"failure_action: pray": {FailureAction: "pray"},
+		"max_failure_ratio":    {MaxFailureRatio: 0.1},
+		"order: sideways":      {Order: "sideways"},
 	} {
 		_, err := newPlan(types.Services{"web": service(u)}, 0)
 		if err == nil || !strings.Contains(err.Error(), "service web: --rolling cannot do deploy.update_config."+want) {
 			t.Errorf("%+v: %v", u, err)
 		}
+	}
+	back := service(types.UpdateConfig{})
+	back.Deploy.RollbackConfig = &types.UpdateConfig{Order: "stop-first"}
+	if _, err := newPlan(types.Services{"web": back}, 0); err == nil || !strings.Contains(err.Error(), "rollback_config") {
+		t.Errorf("rollback_config: %v", err)
 	}
 	one := uint64(1)
 	if _, err := newPlan(types.Services{"web": service(types.UpdateConfig{Parallelism: &one, FailureAction: "pause", Order: "stop-first"}), "db": {}}, 0); err != nil {
@@ -37,7 +40,9 @@ func TestPolicy(t *testing.T) {
 	grace := types.Duration(3 * time.Second)
 	web := service(types.UpdateConfig{Delay: types.Duration(time.Second), Monitor: types.Duration(2 * time.Second), Order: "start-first"})
 	web.StopGracePeriod = &grace
-	p, err := newPlan(types.Services{"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"})}, 5*time.Second)
+	none, three := uint64(0), uint64(3)
+	p, err := newPlan(types.Services{"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"}),
+		"all": service(types.UpdateConfig{Parallelism: &none, FailureAction: "continue"}), "three": service(types.UpdateConfig{Parallelism: &three, FailureAction: "rollback"})}, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +55,10 @@ func TestPolicy(t *testing.T) {
 		want    policy
 		why     string
 	}{
-		{service: "web", mounts: writes, want: policy{delay: time.Second, monitor: 2 * time.Second, patience: 5 * time.Second, drain: 3 * time.Second}},
-		{service: "plain", mounts: reads, want: policy{patience: 5 * time.Second, drain: defaultDrain}},
+		{service: "web", mounts: writes, want: policy{delay: time.Second, monitor: 2 * time.Second, patience: 5 * time.Second, drain: 3 * time.Second, parallelism: 1, onFailure: onFailurePause}},
+		{service: "plain", mounts: reads, want: policy{patience: 5 * time.Second, drain: defaultDrain, parallelism: 1, onFailure: onFailurePause}},
+		{service: "all", want: policy{patience: 5 * time.Second, drain: defaultDrain, parallelism: maxParallelism, onFailure: onFailureContinue}},
+		{service: "three", want: policy{patience: 5 * time.Second, drain: defaultDrain, parallelism: 3, onFailure: onFailureRollback}},
 		{service: "plain", mounts: writes, why: "both would write to /data"},
 		{service: "plain", host: &container.HostConfig{NetworkMode: "host"}, why: "the host's network"},
 		{service: "last", why: "stop-first"},

@@ -2,9 +2,6 @@ package compose
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,10 +23,10 @@ type rolling struct {
 	plan   plan
 	report func(format string, args ...any)
 
-	mu   sync.Mutex
-	old  map[string]*replaced // by the id of the old container
-	next map[string]*replaced // by the id of the new one
-	done map[string]int       // updated containers by service
+	mu     sync.Mutex
+	old    map[string]*replaced // by the id of the old container
+	next   map[string]*replaced // by the id of the new one
+	groups map[string]*group    // by service
 }
 
 // replaced is one container and who takes its place.
@@ -39,12 +36,14 @@ type replaced struct {
 	stop               client.ContainerStopOptions
 	remove             client.ContainerRemoveOptions
 	policy             policy
+	begun              bool // its turn has come
+	served             bool // next serves; old has stopped and is kept for a rollback
 }
 
 func newRolling(c client.APIClient, p plan, report func(string, ...any)) *rolling {
 	return &rolling{
 		APIClient: c, plan: p, report: report,
-		old: map[string]*replaced{}, next: map[string]*replaced{}, done: map[string]int{},
+		old: map[string]*replaced{}, next: map[string]*replaced{}, groups: map[string]*group{},
 	}
 }
 
@@ -107,7 +106,8 @@ func (r *rolling) ContainerList(ctx context.Context, o client.ContainerListOptio
 }
 
 // ContainerStart returns when the container is started and, if it replaces
-// another, has taken its place.
+// another, that one's group has room for the next. The last of a group waits for
+// all.
 func (r *rolling) ContainerStart(ctx context.Context, id string, o client.ContainerStartOptions) (client.ContainerStartResult, error) {
 	r.mu.Lock()
 	x := r.next[id]
@@ -115,10 +115,7 @@ func (r *rolling) ContainerStart(ctx context.Context, id string, o client.Contai
 	if x == nil {
 		return r.APIClient.ContainerStart(ctx, id, o)
 	}
-	if err := r.turn(ctx, x, o); err != nil {
-		return client.ContainerStartResult{}, fmt.Errorf("%s stays as it was: %w", x.name, err)
-	}
-	return client.ContainerStartResult{}, nil
+	return client.ContainerStartResult{}, r.begin(ctx, x, o)
 }
 
 func (r *rolling) replacing(id string) *replaced {
@@ -132,18 +129,4 @@ func (r *rolling) forget(x *replaced) {
 	defer r.mu.Unlock()
 	delete(r.old, x.old)
 	delete(r.next, x.next)
-	r.done[x.service]++
-}
-
-// rest undoes what was begun and not brought to an end, because Compose gave up
-// for another reason.
-func (r *rolling) rest(ctx context.Context) error {
-	r.mu.Lock()
-	left := slices.Collect(maps.Values(r.old))
-	r.mu.Unlock()
-	var errs []error
-	for _, x := range left {
-		errs = append(errs, r.undo(ctx, x))
-	}
-	return errors.Join(errs...)
 }

@@ -14,53 +14,78 @@ import (
 // undoPatience bounds the undoing of an update that failed or was interrupted.
 const undoPatience = time.Minute
 
-// turn starts x.next, waits until it is ready, and takes x.old out: first out of
-// the published ports, then, when its connections have ended, altogether. When
-// that fails, x.next is removed, and x.old is what it was.
-func (r *rolling) turn(ctx context.Context, x *replaced, o client.ContainerStartOptions) (err error) {
-	if err := r.pause(ctx, x); err != nil {
-		return errors.Join(err, r.undo(ctx, x))
-	}
+// turn waits until x.next, which was started, is ready, and takes x.old out:
+// first out of the published ports, then, when its connections have ended,
+// altogether, or until the service's update has ended when that may be rolled
+// back. When x.next does not get ready it is removed, and x.old is what it was.
+func (r *rolling) turn(ctx context.Context, g *group, x *replaced) error {
 	begin := time.Now()
-	if _, err := r.APIClient.ContainerStart(ctx, x.next, o); err != nil {
-		return errors.Join(err, r.undo(ctx, x))
-	}
-	if err := r.ready(ctx, x); err != nil {
-		return errors.Join(err, r.undo(ctx, x))
+	if err := r.ready(ctx, x.next, x.policy); err != nil {
+		return fmt.Errorf("%s stays as it was: %w", x.name, errors.Join(err, r.undo(ctx, x)))
 	}
 	r.report("Container %s: the new one was ready after %s", x.name, time.Since(begin).Round(10*time.Millisecond))
 	// From here on the new one serves; the old one only has to go.
-	defer r.forget(x)
 	if err := drain(ctx, r.APIClient, x.old, x.policy.drain); err != nil {
+		r.forget(x)
 		return err
 	}
 	if _, err := r.APIClient.ContainerStop(ctx, x.old, x.stop); err != nil {
+		r.forget(x)
 		return err
 	}
-	_, err = r.APIClient.ContainerRemove(ctx, x.old, x.remove)
+	if x.policy.onFailure == onFailureRollback {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		x.served = true
+		g.kept = append(g.kept, x)
+		return nil
+	}
+	return r.discard(ctx, x)
+}
+
+// discard removes an old container that has stopped.
+func (r *rolling) discard(ctx context.Context, x *replaced) error {
+	defer r.forget(x)
+	_, err := r.APIClient.ContainerRemove(ctx, x.old, x.remove)
 	return err
 }
 
-// pause is what the service wants between two containers.
-func (r *rolling) pause(ctx context.Context, x *replaced) error {
-	r.mu.Lock()
-	first := r.done[x.service] == 0
-	r.mu.Unlock()
-	if first || x.policy.delay == 0 {
-		return nil
+// back has an old container serve again in place of the new one, without a gap,
+// too. When it does not get ready any more, the new one goes on.
+func (r *rolling) back(ctx context.Context, x *replaced) error {
+	defer r.forget(x)
+	_, err := r.APIClient.ContainerStart(ctx, x.old, client.ContainerStartOptions{})
+	if err == nil {
+		err = r.ready(ctx, x.old, x.policy)
 	}
-	return sleep(ctx, x.policy.delay)
+	if err != nil {
+		_, stopped := r.APIClient.ContainerStop(ctx, x.old, x.stop)
+		return fmt.Errorf("%s cannot be rolled back, the new one goes on: %w", x.name, errors.Join(err, stopped))
+	}
+	if err := drain(ctx, r.APIClient, x.next, x.policy.drain); err != nil {
+		return err
+	}
+	if _, err := r.APIClient.ContainerStop(ctx, x.next, x.stop); err != nil {
+		return err
+	}
+	if _, err := r.APIClient.ContainerRemove(ctx, x.next, client.ContainerRemoveOptions{Force: true}); err != nil {
+		return err
+	}
+	_, err = r.APIClient.ContainerRename(ctx, x.old, client.ContainerRenameOptions{NewName: x.name})
+	if err == nil {
+		r.report("Container %s: rolled back", x.name)
+	}
+	return err
 }
 
-// ready returns when the container has its turn and has kept it for as long as
-// the service wants it to be watched.
-func (r *rolling) ready(ctx context.Context, x *replaced) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, x.policy.patience,
-		fmt.Errorf("the new container was not ready within %s", x.policy.patience))
+// ready returns when a container has its turn and has kept it for as long as the
+// service wants it to be watched.
+func (r *rolling) ready(ctx context.Context, id string, p policy) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("the new container was not ready within %s", p.patience))
 	defer cancel()
 	var since time.Time
 	for {
-		is, err := isReady(ctx, r.APIClient, x.next)
+		is, err := isReady(ctx, r.APIClient, id)
 		switch {
 		case context.Cause(ctx) != nil:
 			return context.Cause(ctx)
@@ -71,7 +96,7 @@ func (r *rolling) ready(ctx context.Context, x *replaced) error {
 		case since.IsZero():
 			since = time.Now()
 		}
-		if is && time.Since(since) >= x.policy.monitor {
+		if is && time.Since(since) >= p.monitor {
 			return nil
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {

@@ -146,6 +146,21 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("what was not given changed: %+v", repo)
 	}
 	p.want(200, "", "GET repositories/acme/app/-/readme", "", nil)
+	p.want(204, "cy!password", "PUT repositories/acme/app/-/star", "", nil)
+	p.want(204, "cy!password", "PUT repositories/acme/app/-/star", "", nil)
+	p.want(403, "", "PUT repositories/acme/app/-/star", "", nil)
+	p.want(404, "cy!password", "PUT repositories/acme/none/-/star", "", nil)
+	var starred []struct {
+		Name  string
+		Stars int
+	}
+	p.want(200, "cy!password", "GET repositories?starred=1&order=stars", "", &starred)
+	if len(starred) != 1 || starred[0].Name != "acme/app" || starred[0].Stars != 1 {
+		t.Errorf("%+v", starred)
+	}
+	p.want(401, "", "GET repositories?starred=1", "", nil)
+	p.want(400, "", "GET repositories?order=random", "", nil)
+	p.want(204, "cy!password", "DELETE repositories/acme/app/-/star", "", nil)
 	p.want(204, "bob", "DELETE repositories/acme/app/-/grants/team/dev", "", nil)
 	p.want(404, "bob", "DELETE repositories/acme/app/-/grants/team/dev", "", nil)
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/containerd/errdefs"
 )
@@ -22,6 +23,8 @@ var catalogRoutes = []route{
 	{"GET tags/*/history", history},
 	{"POST tags/*/restore", restore},
 	{"POST rename", rename},
+	{"PUT star", func(c *call) (any, error) { return nil, c.Catalog.Star(c.ctx(), c.by, c.at.Repository, true) }},
+	{"DELETE star", func(c *call) (any, error) { return nil, c.Catalog.Star(c.ctx(), c.by, c.at.Repository, false) }},
 }
 
 // grantRoutes say who has which role, in a repository or all of a namespace.
@@ -88,7 +91,14 @@ func listRepositories(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Catalog.List(c.ctx(), c.by, catalog.Query{Search: q.Get("search"), Namespace: q.Get("namespace"), After: q.Get("after"), Limit: limit})
+	query := catalog.Query{Search: q.Get("search"), Namespace: q.Get("namespace"), After: q.Get("after"), Order: catalog.Order(q.Get("order")), Limit: limit}
+	if q.Get("starred") == "1" {
+		if c.by.Kind != account.KindUser {
+			return nil, fmt.Errorf("starred=1: sign in to see what you marked: %w", errdefs.ErrUnauthenticated)
+		}
+		query.StarredBy = c.by.ID
+	}
+	return c.Catalog.List(c.ctx(), c.by, query)
 }
 
 func createRepository(c *call) (any, error) {

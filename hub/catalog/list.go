@@ -2,10 +2,12 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/containerd/errdefs"
 )
 
 // Query selects repositories; the zero value is all that somebody may read.
@@ -13,9 +15,25 @@ type Query struct {
 	Search    string // words that name or description contain
 	Namespace string
 	After     string // in the order of names: those after this one
-	Popular   bool   // the most pulled first, instead of by name
+	Order     Order  // "" is by name
+	StarredBy string // the id of a user who marked them
 	Offset    int
 	Limit     int // 0 is 100; at most 1000
+}
+
+// Order is that of a list.
+type Order string
+
+// Orders beside that of names.
+const (
+	Popular Order = "popular" // the most pulled first
+	Recent  Order = "recent"  // what was pushed or changed last first
+	Stars   Order = "stars"   // what most users marked first
+)
+
+var orders = map[Order]string{
+	"": "r.name COLLATE BINARY", Popular: "r.pulls DESC, r.name COLLATE BINARY", Recent: "r.updated DESC, r.name COLLATE BINARY",
+	Stars: "stars DESC, r.pulls DESC, r.name COLLATE BINARY",
 }
 
 // List returns the repositories that somebody may read.
@@ -37,11 +55,15 @@ func (s *Service) List(ctx context.Context, by account.Principal, q Query) ([]Re
 		query += " AND r.name COLLATE BINARY > ?"
 		args = append(args, q.After)
 	}
-	if q.Popular {
-		query += " ORDER BY r.pulls DESC, r.name COLLATE BINARY"
-	} else {
-		query += " ORDER BY r.name COLLATE BINARY"
+	if q.StarredBy != "" {
+		query += " AND EXISTS (SELECT 1 FROM stars m WHERE m.repository = r.id AND m.user_id = ?)"
+		args = append(args, q.StarredBy)
 	}
+	order, ok := orders[q.Order]
+	if !ok {
+		return nil, fmt.Errorf("%w: the order %q is not there: there are popular, recent and stars", errdefs.ErrInvalidArgument, q.Order)
+	}
+	query += " ORDER BY " + order
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}

@@ -77,6 +77,7 @@ type Repository struct {
 	Public      bool      `json:"public"`
 	Description string    `json:"description"`
 	Pulls       int64     `json:"pulls"`
+	Stars       int64     `json:"stars"` // how many users marked it
 	Tags        int       `json:"tags"`
 	Created     time.Time `json:"created"`
 	Updated     time.Time `json:"updated"`
@@ -88,11 +89,11 @@ type Repository struct {
 }
 
 const columns = `SELECT r.id, n.id, n.name, r.name, r.storage, r.public, r.description, r.pulls, r.created, r.updated,
-	(SELECT count(*) FROM tags t WHERE t.repository = r.id) FROM repositories r JOIN namespaces n ON n.id = r.namespace`
+	(SELECT count(*) FROM tags t WHERE t.repository = r.id), (SELECT count(*) FROM stars s WHERE s.repository = r.id) AS stars FROM repositories r JOIN namespaces n ON n.id = r.namespace`
 
 func scan(s store.Scanner) (r Repository, err error) {
 	var public, created, updated int64
-	err = s.Scan(&r.ID, &r.namespaceID, &r.Namespace, &r.Name, &r.Storage, &public, &r.Description, &r.Pulls, &created, &updated, &r.Tags)
+	err = s.Scan(&r.ID, &r.namespaceID, &r.Namespace, &r.Name, &r.Storage, &public, &r.Description, &r.Pulls, &created, &updated, &r.Tags, &r.Stars)
 	r.Public, r.Created, r.Updated = public == 1, time.Unix(created, 0).UTC(), time.Unix(updated, 0).UTC()
 	return r, err
 }

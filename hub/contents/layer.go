@@ -75,7 +75,7 @@ func (l Limits) list(ctx context.Context, blob io.Reader, size int64) (*listing,
 		if len(h.Name) > maxPath || len(h.Linkname) > maxPath {
 			return nil, fmt.Errorf("layer holds a path of more than %d bytes: %w", maxPath, errdefs.ErrInvalidArgument)
 		}
-		if err := out.add(h, archive); err != nil {
+		if err := out.add(ctx, h, archive); err != nil {
 			return nil, bad(err)
 		}
 	}
@@ -89,7 +89,7 @@ func bad(err error) error {
 	return fmt.Errorf("read layer: %w", err)
 }
 
-func (l *listing) add(h *tar.Header, content io.Reader) error {
+func (l *listing) add(ctx context.Context, h *tar.Header, content io.Reader) error {
 	name := inside(h.Name)
 	dir, base := path.Split(name)
 	dir = strings.TrimSuffix(dir, "/")
@@ -112,7 +112,7 @@ func (l *listing) add(h *tar.Header, content io.Reader) error {
 		return nil
 	case tar.TypeReg, tar.TypeGNUSparse:
 		f.Type, f.Size = tar.TypeReg, h.Size
-		if err := l.content(&f, content); err != nil {
+		if err := l.content(ctx, &f, content); err != nil {
 			return err
 		}
 	case tar.TypeSymlink:
@@ -126,7 +126,7 @@ func (l *listing) add(h *tar.Header, content io.Reader) error {
 }
 
 // content sums a file up, and reads it when it is a list of packages.
-func (l *listing) content(f *File, r io.Reader) error {
+func (l *listing) content(ctx context.Context, f *File, r io.Reader) error {
 	sum := sha256.New()
 	if parse := packageList(f.Path); parse != nil && f.Size <= maxPackageList {
 		data, err := io.ReadAll(io.TeeReader(r, sum))
@@ -134,6 +134,12 @@ func (l *listing) content(f *File, r io.Reader) error {
 			return err
 		}
 		l.Packages[f.Path] = parse(data)
+	} else if rpmDatabase(f.Path) && f.Size <= maxRPMDatabase {
+		list, err := rpm(ctx, io.TeeReader(r, sum))
+		if err != nil {
+			return err
+		}
+		l.Packages[f.Path] = list
 	} else if _, err := io.Copy(sum, r); err != nil {
 		return err
 	}

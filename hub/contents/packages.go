@@ -10,7 +10,7 @@ import (
 // Package is something that a distribution's package manager installed.
 type Package struct {
 	Name, Version, Arch string
-	Manager             string // dpkg or apk
+	Manager             string // dpkg, apk or rpm
 }
 
 // maxPackageList bounds a list that is read into memory: a full Debian has less

@@ -137,7 +137,7 @@ func find(r *http.Request, repositories *catalog.Service, who account.Principal)
 	if err != nil {
 		return Results{}, err
 	}
-	q := catalog.Query{Search: term, Popular: true, Offset: (page - 1) * size, Limit: size + 1}
+	q := catalog.Query{Search: term, Order: catalog.Popular, Offset: (page - 1) * size, Limit: size + 1}
 	list, err := repositories.List(r.Context(), who, q)
 	if err != nil {
 		return Results{}, fmt.Errorf("search: %w", err)
@@ -148,7 +148,7 @@ func find(r *http.Request, repositories *catalog.Service, who account.Principal)
 	}
 	for _, repo := range list {
 		name, official := strings.CutPrefix(repo.Name, "library/")
-		out.Results = append(out.Results, Result{Name: name, Description: repo.Description, Stars: repo.Pulls, Official: official})
+		out.Results = append(out.Results, Result{Name: name, Description: repo.Description, Stars: repo.Stars, Official: official})
 	}
 	out.Count = q.Offset + len(out.Results)
 	return out, nil

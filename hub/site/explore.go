@@ -3,6 +3,7 @@ package site
 import (
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/containerd/errdefs"
@@ -11,7 +12,7 @@ import (
 // pageSize is how many repositories or tags a page lists.
 const pageSize = 24
 
-type homeBody struct{ Mine, Popular []catalog.Repository }
+type homeBody struct{ Mine, Starred, Popular, Recent []catalog.Repository }
 
 func (v *visit) home() error {
 	if needed, err := v.Accounts.NeedsSetup(v.ctx()); err != nil || needed && !v.Catalog.Open() {
@@ -20,15 +21,18 @@ func (v *visit) home() error {
 		}
 		return v.done("/setup", "")
 	}
-	popular, err := v.Catalog.List(v.ctx(), v.by, catalog.Query{Popular: true, Limit: 9})
-	if err != nil {
-		return err
-	}
-	body := homeBody{Popular: popular}
+	var body homeBody
+	lists := map[*[]catalog.Repository]catalog.Query{&body.Popular: {Order: catalog.Popular, Limit: 6}, &body.Recent: {Order: catalog.Recent, Limit: 6}}
 	if v.session != nil {
-		if body.Mine, err = v.Catalog.List(v.ctx(), v.by, catalog.Query{Namespace: v.session.User.Name, Limit: 6}); err != nil {
+		lists[&body.Mine] = catalog.Query{Namespace: v.session.User.Name, Order: catalog.Recent, Limit: 6}
+		lists[&body.Starred] = catalog.Query{StarredBy: v.by.ID, Order: catalog.Recent, Limit: 6}
+	}
+	for into, q := range lists {
+		list, err := v.Catalog.List(v.ctx(), v.by, q)
+		if err != nil {
 			return err
 		}
+		*into = list
 	}
 	return v.show("home", Page{Hero: true, Description: "Container images on this Hub", Body: body})
 }
@@ -99,8 +103,8 @@ func (v *visit) search() error {
 	if len(q) > 255 {
 		return errdefs.ErrInvalidArgument.WithMessage("a search has at most 255 bytes")
 	}
-	list, by := orders(v.r.FormValue("sort"), "popular", "Most pulled", "name", "Name")
-	repos, err := v.Catalog.List(v.ctx(), v.by, catalog.Query{Search: q, Popular: by == "popular", Offset: (n - 1) * pageSize, Limit: pageSize + 1})
+	list, by := orders(v.r.FormValue("sort"), "popular", "Most pulled", "recent", "Recently updated", "stars", "Most starred", "name", "Name")
+	repos, err := v.Catalog.List(v.ctx(), v.by, catalog.Query{Search: q, Order: catalog.Order(strings.TrimPrefix(by, "name")), Offset: (n - 1) * pageSize, Limit: pageSize + 1})
 	if err != nil {
 		return err
 	}

@@ -280,6 +280,9 @@ func (h *hub) scenery() {
 		h.catalog.Pulled(web, "latest")
 	}
 	h.must(h.catalog.FlushPulls(ctx))
+	for _, name := range []string{"ada/web", "harbour/proxy"} {
+		h.must(h.catalog.Star(ctx, h.admin, name, true))
+	}
 	h.must(h.catalog.SetText(ctx, h.admin, "ada/web", "A small web server on Debian", sceneryReadme))
 }
 

@@ -36,6 +36,9 @@ func (s *Site) repoRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /tags/{tag}/files", s.page((*visit).files))
 	mux.Handle("POST /tags/{tag}/delete", s.acting((*visit).deleteTag))
 	mux.Handle("POST /tags/{tag}/restore", s.acting((*visit).restoreTag))
+	if s.has("accounts") {
+		mux.Handle("POST /star", s.signedIn((*visit).star))
+	}
 	mux.Handle("GET /compare", s.page((*visit).compare))
 	mux.Handle("GET /history", s.page((*visit).history))
 	mux.Handle("GET /settings", s.acting((*visit).repoSettings))
@@ -64,6 +67,7 @@ type repoView struct {
 	catalog.Repository
 	Rest               string // of the name, after the namespace
 	CanWrite, CanAdmin bool
+	Starred            bool // by the viewer
 }
 
 // repository finds the one that the address names, for who may read it. A former
@@ -74,7 +78,23 @@ func (v *visit) repository() (repoView, error) {
 	if err != nil {
 		return repoView{}, err
 	}
-	return view(repo, role), nil
+	r := view(repo, role)
+	if v.session != nil {
+		r.Starred, err = v.Catalog.Starred(v.ctx(), v.by, repo)
+	}
+	return r, err
+}
+
+// star marks the repository for who looks, or takes the mark away.
+func (v *visit) star() error {
+	repo, err := v.repository()
+	if err == nil {
+		err = v.Catalog.Star(v.ctx(), v.by, repo.Name, v.r.PostFormValue("star") != "")
+	}
+	if err != nil {
+		return err
+	}
+	return v.done(repoPath(repo.Name), "")
 }
 
 func view(repo catalog.Repository, role catalog.Role) repoView {

@@ -363,3 +363,32 @@ func TestNothingThere(t *testing.T) {
 		t.Error("the search is not escaped")
 	}
 }
+
+// TestStars: who has signed in marks a repository, for all to see, and finds it
+// at the start; what was updated last is there, too.
+func TestStars(t *testing.T) {
+	h := fill(t)
+	b, anonymous := h.signedIn("grace"), h.browser()
+	b.want("/r/ada/web", "/r/ada/web/-/star", "star", "1")
+	_, body := b.get("/r/ada/web")
+	if got := text(body); !strings.Contains(got, "Starred 1") {
+		t.Errorf("marked: %s", got)
+	}
+	_, body = b.get("/")
+	if got := text(body); !strings.Contains(got, "Starred ada / web") && !strings.Contains(got, "Starred ada/web") || !strings.Contains(got, "Recently updated") {
+		t.Errorf("at the start: %s", got)
+	}
+	_, body = anonymous.get("/search?sort=stars")
+	if got := find(t, `<h3><a href="/r/([^"]+)"`, body); got != "ada/web" {
+		t.Errorf("the most starred is %s", got)
+	}
+	checkMarkup(t, "/search?sort=stars", body)
+	if resp, _ := anonymous.submit("/r/ada/web/-/star", "star", "1"); resp.StatusCode == http.StatusOK && resp.Request.URL.Path != "/signin" {
+		t.Errorf("by who has not signed in: %d at %s", resp.StatusCode, resp.Request.URL)
+	}
+	b.want("/r/ada/web", "/r/ada/web/-/star", "star", "")
+	_, body = b.get("/r/ada/web")
+	if got := text(body); !strings.Contains(got, "Star 0") {
+		t.Errorf("no longer marked: %s", got)
+	}
+}
