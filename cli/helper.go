@@ -3,9 +3,11 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,22 +35,73 @@ func (s *Session) helper(name string) (program string, env []string, err error) 
 	if program, err = findProgram(self, name); err != nil {
 		return "", nil, err
 	}
+	env, err = s.helperEnv(name, os.Environ())
+	return program, env, err
+}
+
+// helperEnv tells a program which engine is meant, in the variables that the
+// docker command has for that: what has a context is named by it, so that its
+// certificates stay where they are.
+func (s *Session) helperEnv(program string, env []string) ([]string, error) {
 	at, err := s.daemonAddress()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	if at.tls != nil {
-		return "", nil, fmt.Errorf("%s over TLS needs DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH set, not flags: it reads those", name)
+	_, chosen, err := chooseHost(s.flags, os.Getenv, func() string { return s.settings().CurrentContext })
+	if err != nil {
+		return nil, err
 	}
-	env = os.Environ()
 	set := func(name, value string) { env = append(withoutVar(env, name), name+"="+value) }
-	set("DOCKER_HOST", at.host)
 	if s.flags.configDir != "" {
 		set("DOCKER_CONFIG", s.flags.configDir)
 	}
-	env = withoutVar(env, "DOCKER_CONTEXT")
 	// Set in what a plugin of the docker command runs: the helper is none.
-	return program, withoutVar(env, "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND"), nil
+	for _, name := range []string{"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", "DOCKER_CONTEXT", "DOCKER_HOST"} {
+		env = withoutVar(env, name)
+	}
+	if chosen != "" && at.tls != nil {
+		set("DOCKER_CONTEXT", chosen)
+		for _, name := range []string{"DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"} {
+			env = withoutVar(env, name)
+		}
+		return env, nil
+	}
+	set("DOCKER_HOST", at.host)
+	if at.tls == nil {
+		return env, nil
+	}
+	dir, err := s.flags.certificates()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", program, err)
+	}
+	if dir != "" {
+		set("DOCKER_CERT_PATH", dir)
+	}
+	if s.flags.tlsVerify {
+		set("DOCKER_TLS_VERIFY", "1")
+	} else if s.flags.tls {
+		set("DOCKER_TLS", "1")
+	}
+	return env, nil
+}
+
+// certificates is the folder that --tlscacert, --tlscert and --tlskey are in, ""
+// without them. Other programs know a folder alone, with ca.pem, cert.pem and
+// key.pem in it.
+func (f globalFlags) certificates() (dir string, err error) {
+	for name, path := range map[string]string{"ca.pem": f.caFile, "cert.pem": f.certFile, "key.pem": f.keyFile} {
+		if path == "" {
+			continue
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return "", err
+		}
+		if filepath.Base(path) != name || dir != "" && dir != filepath.Dir(path) {
+			return "", errors.New("certificates that are not ca.pem, cert.pem and key.pem of one folder are passed on by a context alone: `berth context create NAME --docker host=…,ca=…,cert=…,key=…`, then `berth --context NAME`")
+		}
+		dir = filepath.Dir(path)
+	}
+	return dir, nil
 }
 
 func withoutVar(env []string, name string) []string {

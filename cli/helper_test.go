@@ -26,3 +26,22 @@ func TestParseCompletion(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificates: what other programs can be told of certificates is a folder.
+func TestCertificates(t *testing.T) {
+	for _, c := range []struct {
+		flags globalFlags
+		dir   string
+		fails bool
+	}{
+		{globalFlags{}, "", false},
+		{globalFlags{caFile: "/x/ca.pem", certFile: "/x/cert.pem", keyFile: "/x/key.pem"}, "/x", false},
+		{globalFlags{caFile: "/x/ca.pem"}, "/x", false},
+		{globalFlags{caFile: "/x/ca.pem", certFile: "/y/cert.pem"}, "", true},
+		{globalFlags{caFile: "/x/other.pem"}, "", true},
+	} {
+		if dir, err := c.flags.certificates(); dir != c.dir || (err != nil) != c.fails {
+			t.Errorf("%+v: %q, %v", c.flags, dir, err)
+		}
+	}
+}

@@ -76,6 +76,27 @@ func TestComposeTLS(t *testing.T) {
 	far(t, func(dir, line string) (string, error) {
 		return client(t, d, "BERTH_HOST=", "DOCKER_HOST=", "PORT="+published, "sh", "-c", "cd "+dir+" && exec berth --context far "+line)
 	})
+	// By flags and by environment, too.
+	addr := "tcp://127.0.0.1:" + port
+	flags := "-H " + addr + " --tlsverify --tlscacert " + member + "/ca.pem --tlscert " + member + "/cert.pem --tlskey " + member + "/key.pem "
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM busybox\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"compose ls", "build -q " + dir} {
+		for how, args := range map[string][]string{
+			"flags":       {"BERTH_HOST=", "DOCKER_HOST=", "sh", "-c", "exec berth " + flags + line},
+			"environment": {"BERTH_HOST=" + addr, "DOCKER_HOST=" + addr, "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=" + member, "sh", "-c", "exec berth " + line},
+		} {
+			if out, err := client(t, d, args...); err != nil {
+				t.Errorf("%s by %s: %v\n%s", line, how, err, out)
+			}
+		}
+	}
+	out, err := client(t, d, "BERTH_HOST=", "DOCKER_HOST=", "sh", "-c", "exec berth "+strings.Replace(flags, "/key.pem", "/other.pem", 1)+"compose ls")
+	if err == nil {
+		t.Errorf("a key of another name: %s", out)
+	}
 }
 
 // TestComposeSSH: the same over ssh.

@@ -21,6 +21,7 @@ type lampRow struct {
 	what    string
 	servers int
 	window
+	processors
 }
 
 // lamp builds the guest book of examples/lamp, shares it through the Hub, and

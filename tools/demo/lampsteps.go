@@ -8,32 +8,52 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
+
+// lampEach is how many processors each web server may use at first, as the
+// example's compose.yaml says.
+const lampEach = 0.2
 
 // lampScale scales the web servers out, then up, under load all the while.
 func (s *stage) lampScale(ctx context.Context, page string) ([]lampRow, error) {
 	l := startLoad(ctx, page, lampUsers)
 	defer l.end()
 	var rows []lampRow
-	measure := func(what string, servers int) error {
+	measure := func(what string, servers int, each float64) error {
+		since, err := watch()
+		if err != nil {
+			return err
+		}
 		l.take(time.Second) // what came before does not count
+		begin := time.Now()
 		select {
 		case <-time.After(lampTime):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		w := l.take(lampTime)
-		rows = append(rows, lampRow{what, servers, w})
+		p := processors{allowed: each * float64(servers)}
+		if p.web, err = s.used(ctx); err != nil {
+			return err
+		}
+		w := l.take(time.Since(begin))
+		if p.machine, err = since(); err != nil {
+			return err
+		}
+		rows = append(rows, lampRow{what, servers, w, p})
 		fmt.Fprintf(s.out, "%.0f requests/s, %d failed; served by %d containers\n", w.rate, len(w.failed), len(w.by))
+		if n := len(rows); n > 1 {
+			fmt.Fprintln(s.out, explain(rows[n-2], rows[n-1], runtime.NumCPU()))
+		}
 		if len(w.by) != servers {
 			return fmt.Errorf("%d servers answered, %d run: %v", len(w.by), servers, w.by)
 		}
 		return w.check()
 	}
-	if err := measure("one web server", 1); err != nil {
+	if err := measure("one web server", 1, lampEach); err != nil {
 		return nil, err
 	}
 	for _, n := range []int{2, 4} {
@@ -44,7 +64,7 @@ func (s *stage) lampScale(ctx context.Context, page string) ([]lampRow, error) {
 		if err := errors.Join(err, w.check()); err != nil {
 			return nil, fmt.Errorf("while scaling: %w", err)
 		}
-		if err := measure(fmt.Sprintf("%d web servers", n), n); err != nil {
+		if err := measure(fmt.Sprintf("%d web servers", n), n, lampEach); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +73,8 @@ func (s *stage) lampScale(ctx context.Context, page string) ([]lampRow, error) {
 	if err := errors.Join(err, w.check()); err != nil {
 		return nil, fmt.Errorf("while updating: %w", err)
 	}
-	return rows, measure("4 web servers, 0.4 CPUs each", 4)
+	err = measure("4 web servers, twice as much each", 4, 2*lampEach)
+	return rows, err
 }
 
 func (s *stage) lampUpdate(ctx context.Context) error {
@@ -75,9 +96,9 @@ func (w window) check() error {
 func lampTable(s *stage, rows []lampRow) error {
 	s.heading("What it made")
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "STEP\tSERVERS\tREQUESTS/S\t99 % WITHIN\tFAILED")
+	fmt.Fprintln(w, "STEP\tREQUESTS/S\t99 % WITHIN\tFAILED\tSERVERS MAY USE\tUSED\tWHOLE MACHINE")
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%s\t%d\n", r.what, r.servers, r.rate, r.p99.Round(time.Millisecond), len(r.failed))
+		fmt.Fprintf(w, "%s\t%.0f\t%s\t%d\t%.1f CPUs\t%.1f\t%.1f of %d\n", r.what, r.rate, r.p99.Round(time.Millisecond), len(r.failed), r.allowed, r.web, r.machine, runtime.NumCPU())
 	}
 	return w.Flush()
 }

@@ -57,3 +57,8 @@ if (log) {
   });
   source.addEventListener("end", () => { source.close(); location.reload(); });
 }
+
+// On a narrow screen tabs are wider than it: the present one is shown.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  tab.scrollIntoView({ block: "nearest", inline: "center" });
+}
