@@ -211,14 +211,6 @@ func linkIs(word string, key expr.MetaKey, name string) part {
 	}}
 }
 
-// fresh matches what is not an answer.
-func fresh() part {
-	p := established()
-	p.text = "ct state ! established,related"
-	p.exprs[2].(*expr.Cmp).Op = expr.CmpOpEq
-	return p
-}
-
 func (f *family) toIn(set *nftables.Set) part {
 	return in(f.word+" daddr", set, append(f.protoIs(), f.load(f.dst, a16))...)
 }
