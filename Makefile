@@ -37,9 +37,10 @@ build: $(HELLO) ## build every program into bin/
 	@tools/setup build
 	go build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(filter-out berth-sandbox,$(PROGRAMS)))
 	go build $(SMALL) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/berth-sandbox
-	@for p in berth-runtime berth-sandbox; do cp bin/$$p bin/.$$p && mv bin/.$$p bin/$$p; done # (*)
+	@for p in $(PROGRAMS); do cp bin/$$p bin/.$$p && mv bin/.$$p bin/$$p; done # (*)
 	@$(call plugins,bin)
 	go build -ldflags '$(LDFLAGS)' -o bin/ ./tools/mkimage ./tools/demo ./test/bench ./test/bench/floor
+	@cp bin/floor bin/.floor && mv bin/.floor bin/floor # (*)
 
 # The folder in which docker's command line, and Compose, look for the plugins
 # that berth-build and berth-compose are.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"time"
 
 	"github.com/berth-engine/berth/cli/stream"
 	mobysignal "github.com/moby/sys/signal"
@@ -27,7 +28,7 @@ func Main(ctx context.Context, args []string, io *stream.IO, b Build) int {
 	debug.SetGCPercent(400)
 	ctx, caught, stop := untilSignal(ctx)
 	defer stop()
-	s := &Session{IO: io, Build: b}
+	s := &Session{IO: io, Build: b, began: time.Now()}
 	defer s.close()
 	root := newRoot(s, args)
 	root.SetArgs(args)

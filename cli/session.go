@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/berth-engine/berth/cli/contexts"
 	"github.com/berth-engine/berth/cli/opts"
@@ -26,6 +27,7 @@ type Session struct {
 	IO    *stream.IO
 	Build Build
 
+	began  time.Time // the command
 	flags  globalFlags
 	host   string            // set by client
 	query  map[string]string // Berth's own parameters, added to each request
@@ -145,6 +147,7 @@ func (s *Session) connect(ctx context.Context) (*client.Client, error) {
 		r.URL.RawQuery = q.Encode()
 		return nil
 	}))
+	set = append(set, s.tracing()...)
 	if h := s.settings().HTTPHeaders; len(h) > 0 {
 		set = append(set, client.WithHTTPHeaders(h))
 	}

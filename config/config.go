@@ -85,6 +85,8 @@ type Config struct {
 	// firewall: docker, host or loopback.
 	PublishPolicy string `json:"publish-policy"`
 
+	// Prepared is Berth's own: for how many containers something is kept ready.
+	Prepared        int                          `json:"prepared"`
 	CgroupParent    string                       `json:"cgroup-parent"`
 	ExecOpts        []string                     `json:"exec-opts"`
 	Init            bool                         `json:"init"`
@@ -148,7 +150,7 @@ func defaults() *Config {
 		RegistryDirs: []string{"/etc/berth/certs.d", "/etc/docker/certs.d"},
 		CompactAfter: Duration(10 * time.Second), MaxDownloads: 3, MaxUploads: 5, DownloadAttempts: 5, ShutdownTimeout: 15, LiveRestore: true, PublishPolicy: "docker",
 		ICC: true, Masquerade: true, Forward: true, PublishIP: "0.0.0.0",
-		ShmSize: 64 * units.MiB, LogDriver: "local",
+		ShmSize: 64 * units.MiB, LogDriver: "local", Prepared: 2,
 		Ulimits: map[string]*container.Ulimit{}, LogOpts: map[string]string{}, Runtimes: map[string]Runtime{},
 		IPCMode: "private", CgroupnsMode: "private", Features: map[string]bool{}, NetworkOpts: map[string]map[string]string{},
 	}

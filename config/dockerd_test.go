@@ -145,7 +145,7 @@ func TestDocs(t *testing.T) {
 		"`max-concurrent-downloads`, `max-concurrent-uploads`, `max-download-attempts`, `registries`, `registry-config-dirs`,\n" +
 		"`registry-mirrors`, `runtimes`, `shutdown-timeout` and `signature-policy`; of other changes the log says that they count after the next\n" +
 		"start. Containers always outlive the\n" +
-		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs`, `signature-policy`, `image-compact-after`, `image-gc` and `publish-policy`.\n\n" +
+		"daemon: `live-restore` cannot be switched off. Berth's own are `registries`, `registry-config-dirs`, `signature-policy`, `image-compact-after`, `image-gc`, `prepared` and `publish-policy`.\n\n" +
 		"| flag | key | |\n|---|---|---|\n")
 	dash := func(prefix, s string) string {
 		if s == "" {

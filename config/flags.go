@@ -45,6 +45,7 @@ func newFlags(c *Config) *pflag.FlagSet {
 
 	fs.StringVar(&c.PublishPolicy, "publish-policy", c.PublishPolicy, "Published ports: docker (they go round the host's input rules), host (those decide), loopback (127.0.0.1 unless an address is named)")
 
+	fs.IntVar(&c.Prepared, "prepared", c.Prepared, "For how many containers processes and network namespaces are kept ready; 0: none")
 	fs.StringVar(&c.CgroupParent, "cgroup-parent", c.CgroupParent, "Parent cgroup of all containers")
 	fs.StringArrayVar(&c.ExecOpts, "exec-opt", nil, "native.cgroupdriver=cgroupfs or systemd: who makes control groups")
 	fs.BoolVar(&c.Init, "init", c.Init, "Run an init in containers that do not say otherwise")

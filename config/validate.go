@@ -226,7 +226,14 @@ func checkMirrors(mirrors []string) error {
 	return nil
 }
 
+// maxPrepared bounds Config.Prepared: each is a megabyte, and as long as it takes
+// to make them, others wait for the kernel's one lock of links.
+const maxPrepared = 64
+
 func (c *Config) checkNetwork() error {
+	if c.Prepared < 0 || c.Prepared > maxPrepared {
+		return fmt.Errorf("invalid prepared: %d is not between 0 and %d", c.Prepared, maxPrepared)
+	}
 	if c.MTU < 0 {
 		return fmt.Errorf("invalid mtu: %d", c.MTU)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/image"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Directories and files of one container, below its directory.
@@ -39,6 +40,8 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if err != nil {
 		return container.CreateResponse{}, err
 	}
+	at := trace.From(ctx)
+	at.Mark("resolve and validate")
 	e := newEntry(r)
 	e.image = img
 
@@ -51,12 +54,12 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if err := s.claim(r, o.Name); err != nil {
 		return container.CreateResponse{}, err
 	}
-	u.push(func(context.Context) { s.report(r.ID, s.names.release(r.Name, r.ID)) })
+	u.push(func(context.Context) { s.names.release(r.Name, r.ID) })
 	if err := fault.Point("container.create.claimed"); err != nil {
 		return container.CreateResponse{}, err
 	}
 	u.push(func(context.Context) {
-		s.report(r.ID, s.records.remove(r.ID))
+		s.report(r.ID, s.records.remove(r.ID, true, nil))
 		s.dropLimit(r)
 	})
 	if err := s.makeDirs(r.ID); err != nil {
@@ -74,12 +77,14 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	e.held = append(e.held, s.images.Hold(img, s.holder(e)))
 	s.holdImages(e, r.Mounts)
 	u.push(func(context.Context) { e.dropHeld() })
+	at.Mark("name, directories, volumes")
 	if err := fault.Point("container.create.dirs"); err != nil {
 		return container.CreateResponse{}, err
 	}
 	if err := s.records.create(r, !r.autoRemove()); err != nil {
 		return container.CreateResponse{}, err
 	}
+	at.Mark("record")
 	s.index.add(e)
 	u.keep()
 	if err := fault.Point("container.create.saved"); err != nil {

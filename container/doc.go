@@ -13,7 +13,7 @@
 //     lock; readers (List, Inspect) read an immutable snapshot and never wait.
 //   - A record moves only along the table in state.go; whoever moves it saves
 //     it, then publishes the event.
-//   - Names are claimed by an exclusive link on disk.
+//   - A name is of one container: the one whose record has it.
 //   - Create returns after the record of a container that is not --rm has
 //     reached the disk.
 //   - Running containers do not depend on this process: at the end of Run they

@@ -8,6 +8,7 @@ import (
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // watch waits for the end of one run and settles it. At the end of the daemon
@@ -20,14 +21,18 @@ func (s *Service) watch(ctx context.Context, e *entry, box *sandbox.Sandbox) {
 		}
 		return
 	}
+	ctx, at := s.traces.Begin(ctx, "container exit")
+	defer s.traces.End(at)
 	if err := e.acquire(ctx); err != nil {
 		return
 	}
 	defer e.release()
+	at.Mark("wait for the container")
 	if e.live == nil || e.live.box != box {
 		return
 	}
 	if err := s.settleExit(ctx, e, box, exit); err != nil {
+		at.Fail(err)
 		s.log.Error("cannot settle the end of a container", "container", e.id, "err", err)
 	}
 }
@@ -61,19 +66,24 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 	if err != nil {
 		return err
 	}
+	at := trace.From(ctx)
+	at.Mark("record")
 	e.execs.await(s.clock.after)
 	s.announceDie(r)
 	s.execs.Drop(e.id)
 	if err := fault.Point("container.exit.saved"); err != nil {
 		return err
 	}
+	at.Mark("events")
 	s.letGo(ctx, e, ran, box)
+	at.Mark("network and sandbox given back")
 	e.streams.close()
 	if again && s.restored.Load() {
 		e.waits.wake(exitResponse(r), endOfRun...)
 		s.finishEdit(ctx, e)
 		return nil
 	}
+	defer at.Mark("restart or removal")
 	return s.afterRun(ctx, e)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -42,6 +43,8 @@ type Options struct {
 	Remap  *Remap
 	Events *event.Bus
 	Log    *slog.Logger // nil: discarded
+	// Traces gets where the time of what happens by itself goes. Nil: nobody asks.
+	Traces *trace.Recorder
 
 	Defaults Defaults
 }

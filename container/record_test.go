@@ -144,7 +144,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("create on a full disk: %v", err)
 		}
 	}
-	if err := rs.remove(r.ID); err != nil {
+	if err := rs.remove(r.ID, false, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	if have, err := os.ReadDir(filepath.Join(root, spareDir)); err != nil || len(have) != spareCount {
@@ -152,34 +152,76 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestNamesSettle: links that no record agrees with go, and missing ones come
-// back, whatever a killed daemon left.
-func TestNamesSettle(t *testing.T) {
-	root := t.TempDir()
-	n, err := openNames(root)
-	if err != nil {
+// TestRemoveInTheBackground: a removed container is gone at once, its files soon,
+// and who comes when many are being deleted waits for his own.
+func TestRemoveInTheBackground(t *testing.T) {
+	rs := records{root: t.TempDir(), gone: newGone()}
+	if err := rs.open(); err != nil {
 		t.Fatal(err)
 	}
-	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
-	for name, id := range map[string]string{"kept": a, "renamed-to": a, "nobodys": strings.Repeat("c", 64)} {
-		if err := n.claim(name, id); err != nil {
+	id, dir := strings.Repeat("a", 64), ""
+	again := func() {
+		dir = filepath.Join(rs.dir(id), upperDir)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	again, err := openNames(root)
+	lost := func(err error) { t.Error(err) }
+	left := func() int {
+		found, err := filepath.Glob(filepath.Join(rs.root, gonePrefix+"*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	again()
+	if err := rs.remove(id, false, lost); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := rs.ids(); err != nil || len(ids) != 0 {
+		t.Errorf("removed, there are %q, %v", ids, err)
+	}
+	if rs.gone.wg.Wait(); left() != 0 {
+		t.Error("its files stay")
+	}
+	for range goneAtOnce { // as if others were at it
+		rs.gone.room <- struct{}{}
+	}
+	again()
+	if err := rs.remove(id, false, lost); err != nil || left() != 0 {
+		t.Errorf("%v; %d directories are left behind who waited", err, left())
+	}
+}
+
+// TestNamesAreOfRecords: a name is of one container, the one whose record has it, whatever
+// links earlier programs left.
+func TestNamesAreOfRecords(t *testing.T) {
+	root := t.TempDir()
+	a, b := strings.Repeat("a", 64), strings.Repeat("b", 64)
+	if err := os.Mkdir(filepath.Join(root, namesDir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../"+b, filepath.Join(root, namesDir, "nobodys")); err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNames(root, map[string]string{a: "kept"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := again.settle(map[string]string{a: "kept", b: "lost"}); err != nil {
-		t.Fatal(err)
+	if _, err := os.Lstat(filepath.Join(root, namesDir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("links of an earlier program: %v", err)
 	}
-	for name, want := range map[string]string{"kept": a, "lost": b, "renamed-to": "", "nobodys": ""} {
-		if got, _ := again.lookup(name); got != want {
+	if err := n.claim("kept", b); !errdefs.IsConflict(err) {
+		t.Errorf("claim of a name that a record has: %v", err)
+	}
+	if err := n.claim("nobodys", b); err != nil {
+		t.Error(err)
+	}
+	n.release("kept", b) // not its
+	n.release("nobodys", b)
+	for name, want := range map[string]string{"kept": a, "nobodys": ""} {
+		if got, _ := n.lookup(name); got != want {
 			t.Errorf("%s → %q, want %q", name, got, want)
-		}
-		err := again.claim(name, b)
-		if taken := want != ""; taken != errdefs.IsConflict(err) {
-			t.Errorf("claim of %s: %v", name, err)
 		}
 	}
 }

@@ -26,6 +26,7 @@ type records struct {
 	root   string
 	disk   syncer
 	spares spares
+	gone   *gone
 }
 
 // open makes the directory ready for a disk that is full one day.
@@ -99,9 +100,14 @@ func (rs *records) replace(r *Record) error {
 	return nil
 }
 
-// persist makes the last version of a record durable.
-func (rs *records) persist(id string) error {
-	return rs.disk.sync(filepath.Join(rs.dir(id), recordFile), rs.dir(id))
+// persist makes the last versions of records durable, all together. The errors
+// are those of the containers with the same index.
+func (rs *records) persist(ids []string) []error {
+	jobs := make([][]string, len(ids))
+	for i, id := range ids {
+		jobs[i] = []string{filepath.Join(rs.dir(id), recordFile), rs.dir(id)}
+	}
+	return syncAll(jobs)
 }
 
 // load reads a record. An error of kind os.ErrNotExist says that the directory
@@ -143,30 +149,6 @@ func (rs *records) ids() ([]string, error) {
 		}
 	}
 	return ids, nil
-}
-
-// gonePrefix marks directories that are being deleted: their container does
-// not exist any more.
-const gonePrefix = ".gone-"
-
-// remove takes the container's directory away. The rename is the moment at
-// which it is gone; a daemon killed after it finds the rest in sweep.
-func (rs *records) remove(id string) error {
-	gone := filepath.Join(rs.root, gonePrefix+id)
-	err := os.Rename(rs.dir(id), gone)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove container directory: %w", err)
-	}
-	if err := fault.Point("container.remove.renamed"); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(gone); err != nil {
-		return fmt.Errorf("remove container directory: %w", err)
-	}
-	if err := rs.spares.refill(); err != nil {
-		return fmt.Errorf("remove container directory: %w", err)
-	}
-	return nil
 }
 
 // sweep deletes what remove could not finish.

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/fault"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Remove deletes a container with its file system and log. One that runs is a
@@ -96,16 +97,19 @@ func (s *Service) remove(ctx context.Context, e *entry, volumes bool) error {
 // delete takes away a container whose record says that it is being removed.
 func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	r := e.record()
+	at := trace.From(ctx)
+	at.Mark("record")
 	e.copies.dismiss()
 	e.endShipping()
-	if err := s.records.remove(e.id); err != nil {
+	limited := r.Project != 0 // the next one to have the number must not have these files
+	if err := s.records.remove(e.id, limited, func(err error) { s.report(e.id, err) }); err != nil {
 		return s.dead(e, err)
 	}
+	at.Mark("files")
+	s.persist.drop(e.id)
 	s.dropLimit(r)
 	e.gone = true
-	if err := s.names.release(r.Name, r.ID); err != nil {
-		s.log.Warn("cannot release a name", "container", e.id, "err", err)
-	}
+	s.names.release(r.Name, r.ID)
 	s.index.remove(e.id)
 	e.dropHeld()
 	if volumes {
@@ -113,6 +117,7 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	}
 	e.streams.close()
 	s.announce(r, events.ActionDestroy)
+	at.Mark("name, image, volumes")
 	e.waits.wake(exitResponse(r), append(endOfRun, container.WaitConditionRemoved)...)
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // Rename gives the container another name. The new one is claimed, the record
 // saved, the old one released: a daemon killed in between finds a record that
-// has one of the two, and drops the other claim.
+// has one of the two.
 func (s *Service) Rename(ctx context.Context, ref, name string) error {
 	if name == "" {
 		return invalid("Neither old nor new names may be empty")
@@ -33,7 +33,7 @@ func (s *Service) Rename(ctx context.Context, ref, name string) error {
 		return fmt.Errorf("Error when allocating new name: %w", err)
 	}
 	var u undo
-	u.push(func(context.Context) { s.report(e.id, s.names.release(clean, e.id)) })
+	u.push(func(context.Context) { s.names.release(clean, e.id) })
 	if err := fault.Point("container.rename.claimed"); err != nil {
 		u.run(ctx)
 		return err
@@ -49,9 +49,7 @@ func (s *Service) Rename(ctx context.Context, ref, name string) error {
 		u.run(ctx)
 		return err
 	}
-	if err := s.names.release(old.Name, e.id); err != nil {
-		s.log.Warn("cannot release a name", "container", e.id, "err", err)
-	}
+	s.names.release(old.Name, e.id)
 	s.announce(&next, events.ActionRename, "oldName", "/"+old.Name)
 	return nil
 }

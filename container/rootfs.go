@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,8 +14,41 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 )
 
-// emptyDir is the lower layer of images without layers.
-const emptyDir = "empty"
+// placesDir is the lowest layer of every container.
+const placesDir = "places"
+
+// makePlaces makes the layer with what every container has mounts over, whatever
+// its image has: nothing has to be made for them in each container, where that
+// would be a change of its files, too.
+func makePlaces(root string) error {
+	dir := filepath.Join(root, placesDir)
+	for _, sub := range []string{"dev", "proc", "sys", "etc"} {
+		err := os.MkdirAll(filepath.Join(dir, sub), 0o755)
+		if err == nil {
+			err = os.Chmod(filepath.Join(dir, sub), 0o755) //nolint:gosec // containers' users read them
+		}
+		if err != nil {
+			return fmt.Errorf("make the places of mounts: %w", err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // likewise
+		return fmt.Errorf("make the places of mounts: %w", err)
+	}
+	for _, name := range etcFiles {
+		f, err := os.OpenFile(filepath.Join(dir, "etc", name), os.O_CREATE|os.O_WRONLY, 0o755)
+		if err != nil {
+			return fmt.Errorf("make the places of mounts: %w", err)
+		}
+		if err := errors.Join(f.Chmod(0o755), f.Close()); err != nil {
+			return fmt.Errorf("make the places of mounts: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxLower is how many layers an image may have for the places to be below them:
+// the kernel takes 500.
+const maxLower = 490
 
 // imageOf resolves the image of the container again after a restart of the
 // daemon. The caller holds the lock.
@@ -38,6 +72,9 @@ func (s *Service) imageOf(ctx context.Context, e *entry) (*image.Image, error) {
 // mountRoot makes the container's root file system as one detached mount:
 // it is in nobody's mount table and goes with its descriptor.
 func (s *Service) mountRoot(ctx context.Context, e *entry, u *undo) (root *os.File, release func(), err error) {
+	if err := s.sandboxes.Gone(ctx, e.id); err != nil {
+		return nil, nil, fmt.Errorf("wait for the end of the run before: %w", err)
+	}
 	img, err := s.imageOf(ctx, e)
 	if err != nil {
 		return nil, nil, err
@@ -48,12 +85,8 @@ func (s *Service) mountRoot(ctx context.Context, e *entry, u *undo) (root *os.Fi
 	}
 	u.push(func(context.Context) { layers.Release() })
 	lower := layers.Lower
-	if len(lower) == 0 {
-		dir := filepath.Join(s.records.root, emptyDir)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, nil, fmt.Errorf("mount root file system: %w", err)
-		}
-		lower = []string{dir}
+	if len(lower) <= maxLower {
+		lower = append(lower, filepath.Join(s.records.root, placesDir))
 	}
 	dir := s.records.dir(e.id)
 	upper, work := filepath.Join(dir, upperDir), filepath.Join(dir, workDir)

@@ -20,6 +20,7 @@ import (
 	"github.com/berth-engine/berth/kernel/quota"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -34,12 +35,14 @@ type Service struct {
 	quotas    *quota.Projects
 	events    *event.Bus
 	log       *slog.Logger
+	traces    *trace.Recorder // nil: nobody asks
 	defaults  Defaults
 	remap     *Remap // nil: containers have the host's ids
 
 	runtimes atomic.Pointer[runtimes]
 
 	records records
+	persist *persister
 	names   *names
 	index   index
 	tasks   tasks
@@ -68,10 +71,10 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	}
 	s := &Service{
 		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes, quotas: o.Quotas,
-		events: o.Events, log: o.Log, defaults: o.Defaults, remap: o.Remap,
-		records: records{root: o.Root},
-		index:   index{byID: map[string]*entry{}},
-		clock:   clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},
+		events: o.Events, log: o.Log, traces: o.Traces, defaults: o.Defaults, remap: o.Remap,
+		records: records{root: o.Root, gone: newGone()}, persist: newPersister(),
+		index: index{byID: map[string]*entry{}},
+		clock: clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -84,6 +87,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := makePlaces(o.Root); err != nil && !isFull(err) {
+		return nil, err
+	}
 	if s.caps, err = kernelCaps(); err != nil {
 		return nil, fmt.Errorf("open containers: %w", err)
 	}
@@ -91,9 +97,6 @@ func New(ctx context.Context, o Options) (*Service, error) {
 		if s.volumes, err = volume.Open(filepath.Join(filepath.Dir(o.Root), "volumes"), o.Events, s.log, nil, nil); err != nil {
 			return nil, err
 		}
-	}
-	if s.names, err = openNames(o.Root); err != nil {
-		return nil, err
 	}
 	if o.Records == nil {
 		o.Records = ReadRecords(ctx, o.Root)
@@ -125,15 +128,19 @@ func (s *Service) load(read *Reading) error {
 			named[f.id] = f.record.Name
 		}
 	}
-	return s.names.settle(named)
+	var err error
+	s.names, err = openNames(s.records.root, named)
+	return err
 }
 
 // Run owns what happens in the background until ctx ends, and then waits for
 // it. Running containers live on.
 func (s *Service) Run(ctx context.Context) error {
 	s.tasks.do(s.packLogs)
+	s.tasks.do(s.keepDurable)
 	s.tasks.do(s.stats.Run)
 	s.tasks.run(ctx)
+	s.records.gone.wg.Wait()
 	return nil
 }
 
@@ -160,13 +167,7 @@ func (s *Service) save(e *entry, r *Record) error {
 	}
 	e.rec.Store(r)
 	if !r.autoRemove() {
-		// A power loss between here and there costs the last state, not the
-		// container: nothing runs after one anyway.
-		s.tasks.do(func(context.Context) {
-			if err := s.records.persist(r.ID); err != nil && !errors.Is(err, os.ErrNotExist) {
-				s.log.Warn("cannot make a record durable", "container", r.ID, "err", err)
-			}
-		})
+		s.persist.add(r.ID)
 	}
 	return nil
 }

@@ -96,7 +96,8 @@ func TestRun(t *testing.T) {
 	if got := e.seen.await(id, "destroy"); !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
-	if left, err := filepath.Glob(filepath.Join(e.root, "containers", "[^.]*", "*")); err != nil || len(left) != 0 {
+	e.records.gone.wg.Wait()
+	if left, err := filepath.Glob(filepath.Join(e.root, "containers", "????????????????*", "*")); err != nil || len(left) != 0 {
 		t.Errorf("left: %q, %v", left, err)
 	}
 }

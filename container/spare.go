@@ -75,6 +75,13 @@ func (s *spares) open() error {
 	return s.fill()
 }
 
+// missing tells whether some were used and are not replaced.
+func (s *spares) missing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.short
+}
+
 // refill replaces those that were used, as soon as there is room.
 func (s *spares) refill() error {
 	s.mu.Lock()

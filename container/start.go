@@ -13,6 +13,7 @@ import (
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Start runs the container's command. It returns when the program runs, or
@@ -54,12 +55,14 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 			u.run(ctx)
 		}
 	}()
-	before := e.record()
+	before, at := e.record(), trace.From(ctx)
 	e.copies.drain(s.clock)
+	at.Mark("wait for the container")
 	root, release, err := s.mountRoot(ctx, e, &u)
 	if err != nil {
 		return err
 	}
+	at.Mark("root file system")
 	user, err := settleIn(root, before, s.remapOf(before))
 	if err != nil {
 		return err
@@ -74,19 +77,23 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if logTo != nil {
 		u.push(func(context.Context) { s.report(e.id, logTo.Close()) })
 	}
+	at.Mark("user and log")
 	mounts, err := s.hostMounts(ctx, root, before, e.id, &u)
 	if err != nil {
 		return err
 	}
+	at.Mark("mounts")
 	place, err := s.connect(ctx, e, before, &u)
 	if err != nil {
 		return err
 	}
+	at.Mark("network")
 	if place.owner == e.id {
 		if err := s.writeEtc(before, place.result); err != nil {
 			return err
 		}
 	}
+	at.Mark("files in /etc")
 	// On disk from here on: what a daemon after this one must look for.
 	r, err := s.step(e, Starting, nil, func(r *Record) {
 		r.Network, r.Desired = place.result, WantRunning
@@ -96,25 +103,30 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
+	at.Mark("record")
 	mounts.specs = append(mounts.specs, s.etcMounts(r, place.owner)...)
 	sp, err := s.specify(r, user, mounts, place)
 	if err != nil {
 		return err
 	}
+	at.Mark("specification")
 	box, err := s.launch(ctx, r, sp, root, mounts, place)
 	if err != nil {
 		return err
 	}
+	at.Mark("sandbox: created")
 	u.push(func(ctx context.Context) { s.report(e.id, box.Destroy(ctx)) })
 	e.endShipping() // of an earlier run
 	e.streams.open(ctx, box)
 	u.push(func(context.Context) { e.streams.close() })
+	at.Mark("attach clients")
 	if err := fault.Point("container.start.launched"); err != nil {
 		return err
 	}
 	if err := box.Start(ctx); err != nil {
 		return spec.ExplainStart(root, sp.Process, err)
 	}
+	at.Mark("execute")
 	if err := fault.Point("container.start.started"); err != nil {
 		return err
 	}
@@ -124,6 +136,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 	if err != nil {
 		return err
 	}
+	at.Mark("record of the run")
 	u.keep()
 	mounts.close()
 	s.report(e.id, errors.Join(root.Close(), closeFile(place.ns)))

@@ -58,11 +58,30 @@ func (s *syncer) flushQueue() {
 	s.queue[0].lead <- struct{}{}
 }
 
+// syncAll is a syncer's sync for many at once, as one group: those who create
+// containers do not wait for it.
+func syncAll(paths [][]string) []error {
+	group := make([]*syncJob, len(paths))
+	for i, p := range paths {
+		group[i] = &syncJob{paths: p, done: make(chan error, 1)}
+	}
+	flush(group)
+	errs := make([]error, len(group))
+	for i, j := range group {
+		errs[i] = <-j.done
+	}
+	return errs
+}
+
+// atOnce bounds the calls of a round: each has a thread wait for the disk.
+const atOnce = 16
+
 // flush syncs the first paths of all jobs, then all second ones, and so on;
 // a path that several jobs name is synced once. The calls of one round run
 // side by side: the journal merges them into one commit.
 func flush(group []*syncJob) {
 	errs := make([]error, len(group))
+	room := make(chan struct{}, atOnce)
 	for round := 0; ; round++ {
 		once := map[string]func() error{}
 		var wg sync.WaitGroup
@@ -72,7 +91,11 @@ func flush(group []*syncJob) {
 			}
 			p := j.paths[round]
 			if once[p] == nil {
-				once[p] = sync.OnceValue(func() error { return syncPath(p) })
+				once[p] = sync.OnceValue(func() error {
+					room <- struct{}{}
+					defer func() { <-room }()
+					return syncPath(p)
+				})
 			}
 			f := once[p]
 			wg.Go(func() { errs[i] = f() })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/netns"
+	"github.com/berth-engine/berth/trace"
 )
 
 func newID() string {
@@ -132,10 +133,13 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 		}
 		plans = append(plans, p)
 	}
+	at := trace.From(ctx)
+	at.Mark("network: addresses")
 	n, err := m.furnish(ctx, plans, &u)
 	if err != nil {
 		return nil, err
 	}
+	at.Mark("network: namespace and interfaces")
 	for _, p := range plans {
 		r.Endpoints = append(r.Endpoints, p.e)
 	}
@@ -152,9 +156,11 @@ func (m *Manager) plug(ctx context.Context, d *Desired, a *attachment) (_ *os.Fi
 	if err := set(gateways...); err != nil {
 		return nil, err
 	}
+	at.Mark("network: routes")
 	if err := m.provide(ctx, d, a, &r, n, &u); err != nil {
 		return nil, err
 	}
+	at.Mark("network: names, ports, rules")
 	return n.End(), nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/berth-engine/berth/sandbox/monitor"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
+	"github.com/berth-engine/berth/trace"
 )
 
 // undo collects how to take back what was done, last first.
@@ -50,6 +51,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		}
 	}
 	defer r.pool.work()()
+	at := trace.From(ctx)
 	var u undo
 	defer func() {
 		if err != nil {
@@ -64,10 +66,12 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err := r.makeDir(b, &u); err != nil {
 		return nil, err
 	}
+	at.Mark("sandbox: directory")
 	p, err := r.monitor()
 	if err != nil {
 		return nil, err
 	}
+	at.Mark("sandbox: monitor")
 	u.push(func() error { return p.end(false) })
 	i.MonitorPid, i.MonitorStart = p.pid, p.start
 	noted := r.note(i, &u)
@@ -81,6 +85,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err != nil {
 		return nil, err
 	}
+	at.Mark("sandbox: control group")
 	message := r.message
 	if b.Runtime != nil {
 		message = r.foreignMessage
@@ -92,6 +97,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err := noted(); err != nil {
 		return nil, err
 	}
+	at.Mark("sandbox: order")
 	if err := fault.Point("sandbox.launch.prepared"); err != nil {
 		return nil, err
 	}

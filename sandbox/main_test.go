@@ -115,6 +115,12 @@ func newCrashRuntime(t testing.TB) *Runtime {
 
 func runtimeFor(t testing.TB, o Options) *Runtime {
 	t.Helper()
+	return running(t, newOne(t, o))
+}
+
+// newOne makes a runtime that does not run yet.
+func newOne(t testing.TB, o Options) *Runtime {
+	t.Helper()
 	if o.ExecRoot == "" {
 		o.ExecRoot = t.TempDir()
 	}
@@ -124,6 +130,11 @@ func runtimeFor(t testing.TB, o Options) *Runtime {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+func running(t testing.TB, r *Runtime) *Runtime {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- r.Run(ctx) }()

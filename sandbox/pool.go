@@ -19,6 +19,8 @@ const (
 	// answerWithin bounds what a monitor does without a container: starting,
 	// and ending.
 	answerWithin = 10 * time.Second
+	// lookForMemory is how often it is asked whether memory is short.
+	lookForMemory = 5 * time.Second
 	// retryFill is the pause after a monitor could not be started.
 	retryFill = time.Second
 	// Monitors that are started ahead take the processor from launches and
@@ -36,6 +38,10 @@ type pool struct {
 	last time.Time // when one of them ended
 	took time.Time // when a monitor was taken
 	kick chan struct{}
+
+	short func() bool // whether memory is
+	asked time.Time   // when that was asked; of fill alone
+	was   bool        // the answer
 }
 
 // A process is a monitor.
@@ -53,7 +59,13 @@ func (r *Runtime) fill(ctx context.Context) {
 		var again <-chan time.Time
 		n, wait := r.pool.state()
 		switch {
+		case r.o.Warm > 0 && r.pool.isShort():
+			r.pool.drain()
+			again = time.After(lookForMemory)
 		case n >= r.o.Warm:
+			if n > 0 { // it may become short
+				again = time.After(lookForMemory)
+			}
 		case wait > 0:
 			again = time.After(wait)
 		default:
@@ -71,6 +83,14 @@ func (r *Runtime) fill(ctx context.Context) {
 		case <-again:
 		}
 	}
+}
+
+// isShort tells whether memory is, as it was some seconds ago at most.
+func (p *pool) isShort() bool {
+	if now := time.Now(); now.Sub(p.asked) >= lookForMemory {
+		p.asked, p.was = now, p.short()
+	}
+	return p.was
 }
 
 // state tells how many monitors there are, and how long to leave it at that

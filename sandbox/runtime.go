@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/pressure"
 )
 
 // A Runtime makes and finds sandboxes.
@@ -50,7 +51,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		return nil, err
 	}
 	r := &Runtime{o: o, log: o.Log, sandboxes: map[string]*Sandbox{}}
-	r.pool.kick = make(chan struct{}, 1)
+	r.pool.kick, r.pool.short = make(chan struct{}, 1), pressure.MemoryShort
 	if err := os.MkdirAll(r.dir(""), 0o700); err != nil {
 		return nil, fmt.Errorf("exec root: %w", err)
 	}
@@ -166,6 +167,19 @@ func (r *Runtime) reserve(id string) (old *Sandbox, release func(), err error) {
 			delete(r.sandboxes, id)
 		}
 	}, nil
+}
+
+// Gone waits until nothing is left of the sandbox id, whose container has ended
+// and which Remove takes away: its root file system may be mounted anew. It
+// returns at once if there is none, or if it is not being removed.
+func (r *Runtime) Gone(ctx context.Context, id string) error {
+	r.mu.Lock()
+	s := r.sandboxes[id]
+	r.mu.Unlock()
+	if s == nil || !s.leaving() {
+		return nil
+	}
+	return s.removed(ctx)
 }
 
 // own enters a new sandbox and starts to serve its connection.

@@ -34,6 +34,7 @@ var added = map[string]string{
 	"GET /removal/networks/{id}":       "What the removal of a network would take away",
 	"GET /removal/volumes":             "What `POST /volumes/prune` would remove (`filters`)",
 	"GET /removal/volumes/{name}":      "What the removal of a volume would take away",
+	"GET /debug/trace":                 "Where the time of the last requests went, and of the ends of containers (a daemon with `BERTH_TRACE=1`)",
 	"POST /volumes/{name}/restore":     "Put the files of a snapshot in place of a volume's (`snapshot`)",
 }
 
@@ -59,6 +60,7 @@ func (s *Server) additions() []operation {
 		op(http.MethodPost, "/containers/{id}/drain", s.containerDrain),
 		op(http.MethodPost, "/containers/{id}/undrain", s.containerUndrain),
 		op(http.MethodGet, "/system/space", s.space),
+		op(http.MethodGet, "/debug/trace", s.debugTrace),
 		op(http.MethodPost, "/migrate/docker", s.migrateDocker),
 		op(http.MethodGet, "/system/firewall", s.firewall),
 		op(http.MethodGet, "/removal/build-cache", s.removalBuildCache),

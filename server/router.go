@@ -9,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/server/authz"
 	"github.com/berth-engine/berth/server/compat"
+	"github.com/berth-engine/berth/trace"
 )
 
 // request is one request after routing.
@@ -91,15 +93,24 @@ func splitVersion(path string) (version, rest string) {
 type answer struct {
 	http.ResponseWriter
 	started bool
+	trace   *trace.Trace // nil: nobody asks
 }
 
 func (a *answer) WriteHeader(code int) {
-	a.started = true
+	a.start()
 	a.ResponseWriter.WriteHeader(code)
 }
 
-func (a *answer) Write(p []byte) (int, error) {
+func (a *answer) start() {
+	if !a.started && a.trace != nil {
+		a.trace.Mark("answer")
+		a.Header().Set(api.TimingHeader, timing(a.trace))
+	}
 	a.started = true
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.start()
 	return a.ResponseWriter.Write(p)
 }
 
@@ -143,7 +154,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) serve(w *answer, r *http.Request) (err error) {
 	if err := s.checkOrigin(r); err != nil {
 		return err
 	}
@@ -158,7 +169,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	version := compat.Newest
 	if given != "" {
-		var err error
 		if version, err = compat.ParseVersion(given); err != nil {
 			return invalid(err.Error())
 		}
@@ -174,6 +184,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		return invalid(err.Error())
 	}
 	req := &request{Request: r, version: version, name: name, query: query}
+	end := s.traced(w, req, op)
+	defer func() { end(err) }()
 	if names := s.o.Authz(); len(names) > 0 {
 		return s.authorized(w, req, op, authz.New(s.o.Plugins, names))
 	}

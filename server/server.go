@@ -24,6 +24,7 @@ import (
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/plugin"
+	"github.com/berth-engine/berth/trace"
 	"github.com/berth-engine/berth/volume"
 )
 
@@ -129,6 +130,9 @@ type Options struct {
 	// Settings returns those settings that a reload may change. Nil: none.
 	Settings func() Settings
 	Log      *slog.Logger // nil: discarded
+	// Traces gets where the time of requests goes. Nil: only who asks for it with
+	// his request is told.
+	Traces *trace.Recorder
 	// Hostnames are the names, beside IP addresses, localhost and names without
 	// a dot, that a request over plain TCP may give as its Host.
 	Hostnames []string

@@ -101,6 +101,11 @@ func (d *daemon) run(parent context.Context) (err error) {
 		defer metrics.Close()
 	}
 
+	traces, endTraces, err := openTraces(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.closing("traces", endTraces)
 	plugins := plugin.New(plugin.Options{})
 	d.plugins.Store(plugins)
 	if err := checkAuthz(ctx, plugins, cfg.AuthzPlugins); err != nil {
@@ -128,7 +133,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
 		Plugins: plugins, NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
 		Netd: network.NetdOptions{Binary: programs.netd, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, User: remap.Namespace(), Events: d.events, Log: d.log,
-		Policy: network.Policy(cfg.PublishPolicy), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
+		Policy: network.Policy(cfg.PublishPolicy), Pool: orNone(2 * cfg.Prepared), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the network: %w", err)
@@ -136,7 +141,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.background(ctx, fail, "network", networks.Run)()
 
 	sandboxes, err := sandbox.New(ctx, sandbox.Options{
-		ExecRoot: cfg.ExecRoot, Binary: programs.sandbox, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log,
+		ExecRoot: cfg.ExecRoot, Binary: programs.sandbox, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log, Warm: orNone(cfg.Prepared),
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the sandboxes: %w", err)
@@ -159,7 +164,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defaults.AppArmor = profile
 	containers, err := engine.New(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
-		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults,
+		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults, Traces: traces,
 	})
 	if err != nil {
 		return fmt.Errorf("load the containers: %w", err)
@@ -188,7 +193,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	})
 	defer d.closing("builder", builds.Close)
 
-	api := d.newServer(cfg, programs, networks, profile != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes})
+	api := d.newServer(cfg, programs, networks, profile != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
 	if metrics != nil {
 		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, metrics) })()
 	}
@@ -284,6 +289,14 @@ func registries(cfg *config.Config) image.Registries {
 	return image.Registries{
 		Mirrors: cfg.Mirrors(), Insecure: cfg.Insecure(), ConfigDirs: cfg.RegistryDirs, Attempts: cfg.DownloadAttempts,
 	}
+}
+
+// orNone is how options say how much is kept ready: what is negative is none.
+func orNone(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // ownGroup is where the engine's own helpers are: never in a slice of systemd's,

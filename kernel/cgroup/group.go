@@ -33,6 +33,7 @@ type Group struct {
 	name string            // path in every hierarchy
 	dirs map[string]string // by controller
 	unit *Unit             // systemd's, if it has made the group
+	made bool              // here, in all hierarchies
 }
 
 func newGroup(parent, id string) (*Group, error) {
@@ -84,6 +85,7 @@ func Make(parent, id string, r *Resources) (g *Group, limit func() error, err er
 	if err := g.makeFresh(); err != nil {
 		return nil, nil, err
 	}
+	g.made = true
 	return g, func() error {
 		if err := g.setFirst(c); err != nil {
 			return err
@@ -163,6 +165,7 @@ func Lone(parent, id string) (*Group, error) {
 	if err := g.make(true); err != nil {
 		return nil, fmt.Errorf("cgroup %s: %w", g.name, err)
 	}
+	g.made = true
 	return g, nil
 }
 
@@ -266,7 +269,12 @@ func (g *Group) all() []string { return slices.Compact(slices.Sorted(maps.Values
 
 // JoinDirs returns the directories to whose cgroup.procs a process must be
 // written to be in the group.
-func (g *Group) JoinDirs() []string { return g.existing() }
+func (g *Group) JoinDirs() []string {
+	if g.made {
+		return g.all()
+	}
+	return g.existing()
+}
 
 // Path returns the directory of a controller ("memory", "cpu"; on v2 any name,
 // and "" for the unified hierarchy of a hybrid host). Empty: the host does not

@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/berth-engine/berth/kernel/pressure"
 	"github.com/berth-engine/berth/network/netns"
 )
 
@@ -32,7 +33,7 @@ func NewPool(b *Bridge, user *os.File, size int) *Pool {
 	if size == 0 {
 		size = DefaultPool
 	}
-	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1), func() bool { return memoryShort("/proc") }}
+	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1), pressure.MemoryShort}
 }
 
 // Take returns a ready namespace with an interface on b, or makes one.

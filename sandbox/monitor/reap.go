@@ -3,6 +3,7 @@ package monitor
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,10 +43,10 @@ func (c *container) reap(pidfd *os.File) {
 	}
 	e.OOMKilled = kills > 0
 	// What the container had is let go before its end is known, so that who
-	// waited can take it apart.
-	_ = c.rootfs.Close()
+	// waited can take it apart; all but the root file system.
 	_ = c.proc.Close()
 	_ = c.io.close()
+	rootfs := c.rootfs
 	c.rootfs = nil
 	c.mu.Unlock()
 
@@ -57,6 +58,13 @@ func (c *container) reap(pidfd *os.File) {
 	c.exited, c.state = exited, StateExited
 	c.mu.Unlock()
 	close(c.done)
+
+	// The kernel writes out the whole file system below an overlay that goes, which
+	// takes as long as the disk needs for what others have written. Nobody shall
+	// wait for that to hear of the end: only who mounts the files anew waits, for
+	// the end of this process. Let those run first who tell of it.
+	runtime.Gosched()
+	_ = rootfs.Close()
 }
 
 func exitOf(status syscall.WaitStatus, err error) Exit {

@@ -10,30 +10,46 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
-	"golang.org/x/sync/errgroup"
 )
 
 // benchCase is one kind of work. run does it once and returns what it cost, in
-// the case's unit.
+// the case's unit; or many does, where one go gives several figures.
 type benchCase struct {
 	name  string
 	unit  string
 	own   bool // only for the engine that bench itself started
 	once  bool // dear: few samples
-	floor bool // the floor runs interleaved
+	cpu   bool // of processor time, which is counted of private engines
+	floor int  // the floor runs interleaved, for so many containers; 0: it does not
 	run   func(ctx context.Context, own *own, t *target) (float64, error)
+	many  func(ctx context.Context, own *own, t *target, add func(name, unit string, value float64)) error
 }
 
+// aFew containers make the floor beside a case of a single one.
+const aFew = 5
+
 var cases = []benchCase{
-	{name: "CLI run --rm true, bridge", unit: "ms", run: cli("bridge")},
-	{name: "CLI run --rm true, no network", unit: "ms", run: cli("none")},
-	{name: "stock docker CLI run --rm true, bridge", unit: "ms", run: stockCLI},
-	{name: "API create+start+wait+remove, bridge", unit: "ms", run: api("bridge")},
-	{name: "API create+start+wait+remove, no network", unit: "ms", run: api("none")},
-	{name: "20 API runs back to back, each, bridge", unit: "ms", once: true, floor: true, run: backToBack(inARow)},
+	{name: "CLI run --rm true, bridge", unit: "ms", floor: aFew, run: cli("--network", "bridge")},
+	{name: "CLI run --rm true, no network", unit: "ms", floor: aFew, run: cli("--network", "none")},
+	{name: "CLI run --rm true, published port", unit: "ms", floor: aFew, run: cli("-p", "127.0.0.1::80")},
+	{name: "stock docker CLI run --rm true, bridge", unit: "ms", floor: aFew, run: stockCLI},
+	{name: "API create+start+wait+remove, bridge", unit: "ms", floor: aFew, run: apiRun(once{network: "bridge"})},
+	{name: "API create+start+wait+remove, no network", unit: "ms", floor: aFew, run: apiRun(once{network: "none"})},
+	{name: "API create+start+wait+remove, published port", unit: "ms", floor: aFew, run: apiRun(once{network: "bridge", publish: true})},
+	{name: "API create+start+wait of --rm, bridge", unit: "ms", floor: aFew, run: apiRun(once{network: "bridge", remove: true})},
+	{name: "API start: create answered to the program's first line", unit: "ms", floor: aFew, run: firstLine},
+	{name: "API stop of a shell that traps TERM", unit: "ms", run: stopOne},
+	{name: "20 API runs back to back, each, bridge", unit: "ms", once: true, floor: inARow, run: backToBack(inARow)},
+	{name: "CPU of an API run, all processes", unit: "ms", once: true, cpu: true, floor: inARow, run: cpuOf(inARow, func(ctx context.Context, t *target) error { return once{network: "bridge"}.run(ctx, t) })},
+	{name: "CPU of an API run with --rm, all processes", unit: "ms", once: true, cpu: true, floor: inARow, run: cpuOf(inARow, func(ctx context.Context, t *target) error { return once{network: "bridge", remove: true}.run(ctx, t) })},
+	{name: "CPU of a CLI run --rm, all processes", unit: "ms", once: true, cpu: true, floor: inARow, run: cpuOf(inARow, countedCLI)},
 	{name: "API exec of true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, execOnce)},
 	{name: "CLI exec true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, cliExec)},
+	{name: "parallel: API runs, 1 at once", many: crowd(1)},
+	{name: "parallel: API runs, 8 at once", many: crowd(8)},
+	{name: "parallel: API runs, 32 at once", many: crowd(32)},
 	{name: "50 containers at once, API", unit: "ms", once: true, run: parallel(50)},
+	{name: "sustained: 1000 API runs, 8 at once", unit: "/s", once: true, run: sustained(1000, 8)},
 	{name: "daemon cold start to first answer", unit: "ms", own: true, once: true, run: coldStart},
 	{name: "memory of the idle daemon (PSS)", unit: "MB", own: true, once: true, run: idleDaemon},
 	{name: "memory per idle container (PSS)", unit: "MB", own: true, once: true, run: idleContainer},
@@ -46,9 +62,10 @@ func timed(f func() error) (float64, error) {
 	return float64(time.Since(start).Microseconds()) / 1000, err
 }
 
-func cli(network string) func(context.Context, *own, *target) (float64, error) {
+func cli(flags ...string) func(context.Context, *own, *target) (float64, error) {
 	return func(ctx context.Context, _ *own, t *target) (float64, error) {
-		return timed(func() error { return t.command(ctx, t.cli, "run", "--rm", "--network", network, t.image, "true") })
+		args := append(append([]string{"run", "--rm"}, flags...), t.image, "true")
+		return timed(func() error { return t.command(ctx, t.cli, args...) })
 	}
 }
 
@@ -60,35 +77,10 @@ func stockCLI(ctx context.Context, _ *own, t *target) (float64, error) {
 	return timed(func() error { return t.command(ctx, docker, "run", "--rm", t.image, "true") })
 }
 
-func api(network string) func(context.Context, *own, *target) (float64, error) {
+func apiRun(o once) func(context.Context, *own, *target) (float64, error) {
 	return func(ctx context.Context, _ *own, t *target) (float64, error) {
-		return timed(func() error { return runOnce(ctx, t, network) })
+		return timed(func() error { return o.run(ctx, t) })
 	}
-}
-
-// runOnce is one container's whole life through the API.
-func runOnce(ctx context.Context, t *target, network string) error {
-	created, err := t.client.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Config:     &container.Config{Image: t.image, Cmd: []string{"true"}},
-		HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(network)},
-	})
-	if err != nil {
-		return err
-	}
-	wait := t.client.ContainerWait(ctx, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-	if _, err := t.client.ContainerStart(ctx, created.ID, client.ContainerStartOptions{}); err != nil {
-		return err
-	}
-	select {
-	case res := <-wait.Result:
-		if res.StatusCode != 0 {
-			return fmt.Errorf("true ended with %d", res.StatusCode)
-		}
-	case err := <-wait.Error:
-		return err
-	}
-	_, err = t.client.ContainerRemove(ctx, created.ID, client.ContainerRemoveOptions{})
-	return err
 }
 
 // inARow is how many containers, or floors, make one sample where each follows
@@ -111,23 +103,11 @@ func backToBack(n int) func(context.Context, *own, *target) (float64, error) {
 	}
 }
 
-func parallel(n int) func(context.Context, *own, *target) (float64, error) {
-	return func(ctx context.Context, _ *own, t *target) (float64, error) {
-		return timed(func() error {
-			g, ctx := errgroup.WithContext(ctx)
-			for range n {
-				g.Go(func() error { return runOnce(ctx, t, "bridge") })
-			}
-			return g.Wait()
-		})
-	}
-}
-
 func coldStart(ctx context.Context, own *own, _ *target) (float64, error) {
 	if err := own.daemon.Stop(); err != nil {
 		return 0, err
 	}
-	return timed(func() error { return own.daemon.Start(ctx) })
+	return timed(func() error { return own.start(ctx) })
 }
 
 func idleDaemon(_ context.Context, own *own, _ *target) (float64, error) {

@@ -77,7 +77,7 @@ func healthChecks(ctx context.Context, o options, own *own, r *report) error {
 		}
 		r.add(name, "floor", percent)
 	}
-	return own.daemon.Start(ctx)
+	return own.start(ctx)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -88,7 +88,7 @@ func limitCaseAlone(ctx context.Context, o options, c limitCase, r *report) (err
 // interrupted: one has stopped the daemon, which alone can remove containers.
 func (o *own) removeAll(ctx context.Context) error {
 	if !o.daemon.Running() {
-		if err := o.daemon.Start(ctx); err != nil {
+		if err := o.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,20 @@ func fleet(ctx context.Context, o options, own *own, r *report) error {
 			return err
 		}
 	}
+	cold := benchCase{name: fmt.Sprintf("daemon cold start, %d stopped containers", l.stopped), unit: "ms"}
+	look := benchCase{name: fmt.Sprintf("API inspect, %d containers", l.stopped), unit: "ms"}
+	for range min(o.n, 5) {
+		ms, err := coldStart(ctx, own, nil)
+		if err != nil {
+			return err
+		}
+		r.add(cold, own.name, ms)
+	}
+	if err := inspects(ctx, own.target, o.n, func(ms float64) { r.add(look, own.name, ms) }); err != nil {
+		return err
+	}
 	first := benchCase{name: fmt.Sprintf("start latency among %d containers, first %d", l.stopped, someStarts), unit: "ms"}
+	middle := benchCase{name: fmt.Sprintf("start latency with %d running, %d of them", l.running/3, someStarts), unit: "ms"}
 	last := benchCase{name: fmt.Sprintf("start latency with %d running, last %d (goal: 1.2 × the first)", l.running, someStarts), unit: "ms"}
 	for i := range l.running {
 		_, ms, err := asleep(ctx, own.target, nil)
@@ -142,6 +155,8 @@ func fleet(ctx context.Context, o options, own *own, r *report) error {
 		switch {
 		case i < someStarts:
 			r.add(first, own.name, ms)
+		case i >= l.running/3 && i < l.running/3+someStarts:
+			r.add(middle, own.name, ms)
 		case i >= l.running-someStarts:
 			r.add(last, own.name, ms)
 		}
@@ -164,6 +179,26 @@ func fleet(ctx context.Context, o options, own *own, r *report) error {
 		r.add(ready, own.name, ms)
 	}
 	r.addRSS("memory of the daemon after that restart (RSS; goal: 80 MB)", own)
+	return nil
+}
+
+// inspects asks for containers, one after the other, and tells how long each
+// answer takes.
+func inspects(ctx context.Context, t *target, n int, add func(ms float64)) error {
+	list, err := t.client.ContainerList(ctx, client.ContainerListOptions{All: true})
+	if err != nil {
+		return err
+	}
+	for i := range min(n, len(list.Items)) {
+		ms, err := timed(func() error {
+			_, err := t.client.ContainerInspect(ctx, list.Items[i].ID, client.ContainerInspectOptions{})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		add(ms)
+	}
 	return nil
 }
 

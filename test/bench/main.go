@@ -8,6 +8,7 @@
 //	bench -runtimes runc,crun [-n 40] [-out docs/benchmarks/y.json]
 //	bench -compare FOLDER [-ref NAME] [-threshold 1.05] [-n 40] (make bench-compare REF=COMMIT)
 //	bench -budget test/bench/budget.txt [-update]
+//	bench -phases [-n 10] [-out docs/benchmarks/v.json]
 //	bench -builds [-n 10] [-out docs/benchmarks/w.json]
 //	bench -images [-size 500] [-n 5] [-only pull|load|save|push|disk] [-out docs/benchmarks/i.json]
 //	bench -limits [-only fleet|health|logs|attach|net…] [-bytes N] [-out docs/benchmarks/z.json]
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.compare.bin, "compare", "", "measure the programs in this folder, of another commit, beside ours")
 	flag.StringVar(&o.compare.ref, "ref", "ref", "-compare: what the other commit is called")
 	flag.Float64Var(&o.compare.threshold, "threshold", 1.05, "-compare: fail if a case takes more than this times the other's, with confidence")
+	flag.BoolVar(&o.phases, "phases", false, "tell where the time of a container's life goes, in the engine and in the kernel")
 	flag.BoolVar(&o.builds, "builds", false, "measure builds, beside a private dockerd")
 	flag.BoolVar(&o.images.on, "images", false, "measure how images are moved, beside a private dockerd and skopeo")
 	flag.Int64Var(&o.images.mb, "size", 500, "-images: MB of the image, unpacked")
@@ -81,6 +83,9 @@ func main() {
 		if o.images.on {
 			return runImages(ctx, o)
 		}
+		if o.phases {
+			return runPhases(ctx, o)
+		}
 		if o.builds {
 			return runBuilds(ctx, o)
 		}
@@ -111,7 +116,7 @@ type options struct {
 	peers, out, image, only, commit string
 	runtimes, private, budget       string
 	update                          bool
-	builds                          bool
+	builds, phases                  bool
 	images                          imageOptions
 	limits                          limitOptions
 	compare                         compareOptions
@@ -170,26 +175,37 @@ func measure(ctx context.Context, o options, own *own, targets []*target, r *rep
 		}
 		for i := -1; i < n; i++ { // the first round warms up and is not kept
 			for _, t := range targets {
-				if c.own && t != own.target {
+				if c.own && t != own.target || c.cpu && t.meter == nil {
 					continue
 				}
-				value, err := c.run(ctx, own, t)
-				if err != nil {
+				if err := c.on(ctx, own, t, r, i >= 0); err != nil {
 					return fmt.Errorf("%s on %s: %w", c.name, t.name, err)
 				}
-				if i >= 0 {
-					r.add(c, t.name, value)
-				}
 			}
-			if c.floor && i >= 0 {
-				values, err := own.floor(ctx)
-				if err != nil {
-					return fmt.Errorf("floor: %w", err)
+			if c.floor > 0 && i >= 0 {
+				if err := own.addFloor(ctx, c, r); err != nil {
+					return err
 				}
-				r.add(c, "floor", values)
 			}
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s done\n", c.name)
 	}
 	return nil
+}
+
+// on runs a case once on a target; keep: what it says is wanted.
+func (c benchCase) on(ctx context.Context, own *own, t *target, r *report, keep bool) error {
+	add := func(name, unit string, value float64) {
+		if keep {
+			r.add(benchCase{name: name, unit: unit}, t.name, value)
+		}
+	}
+	if c.many != nil {
+		return c.many(ctx, own, t, add)
+	}
+	value, err := c.run(ctx, own, t)
+	if err == nil {
+		add(c.name, c.unit, value)
+	}
+	return err
 }

@@ -20,6 +20,8 @@ type peer struct {
 	cmd    *exec.Cmd
 	exited chan error
 	undo   []func() error // what was made for it on the host
+
+	counted *meter // target's, from before there is one
 }
 
 // readyIn is how long another engine may take to answer.
@@ -117,6 +119,9 @@ func startPeer(ctx context.Context, name string, command func(dir, host string) 
 			err = errors.Join(err, d.close())
 		}
 	}()
+	if d.counted, err = newMeter(); err != nil {
+		return nil, err
+	}
 	host := "unix://" + filepath.Join(dir, "s")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -131,8 +136,9 @@ func startPeer(ctx context.Context, name string, command func(dir, host string) 
 	if err != nil {
 		return nil, fmt.Errorf("%s is compared with: %w", name, err)
 	}
+	argv = d.counted.enter(append([]string{program}, argv[1:]...))
 	// Not with the context: an interrupted run stops it in order.
-	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), program, argv[1:]...)
+	d.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
@@ -142,6 +148,7 @@ func startPeer(ctx context.Context, name string, command func(dir, host string) 
 	if d.target, err = newTarget(name, host, docker, "busybox"); err != nil {
 		return nil, err
 	}
+	d.meter = d.counted
 	return d, d.ready(ctx)
 }
 
@@ -173,6 +180,9 @@ func (d *peer) close() error {
 	}
 	for _, f := range d.undo {
 		errs = append(errs, f())
+	}
+	if d.counted != nil {
+		errs = append(errs, d.counted.close())
 	}
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
 }

@@ -86,7 +86,7 @@ func quantile(sorted []float64, q float64) float64 {
 }
 
 // row is one line of a table: a case on one target.
-type row struct{ name, target, n, low, median, p90, p99, ratio string }
+type row struct{ name, target, n, low, median, p90, p99, ratio, floors string }
 
 func (r *report) rows() []row {
 	var rows []row
@@ -99,11 +99,14 @@ func (r *report) rows() []row {
 				base = median
 			}
 			show := func(v float64) string { return fmt.Sprintf("%.2f %s", v, c.Unit) }
-			ratio := "1"
+			ratio, floors := "1", ""
 			if i > 0 {
 				ratio = fmt.Sprintf("%.2f", median/base)
 			}
-			rows = append(rows, row{c.Name, target, fmt.Sprint(len(s)), show(s[0]), show(median), show(quantile(s, 0.9)), show(quantile(s, 0.99)), ratio})
+			if floor := c.Samples[floorName]; len(floor) > 0 && target != floorName {
+				floors = fmt.Sprintf("%.2f F", median/quantile(slices.Sorted(slices.Values(floor)), 0.5))
+			}
+			rows = append(rows, row{c.Name, target, fmt.Sprint(len(s)), show(s[0]), show(median), show(quantile(s, 0.9)), show(quantile(s, 0.99)), ratio, floors})
 		}
 	}
 	return rows
@@ -111,9 +114,9 @@ func (r *report) rows() []row {
 
 func (r *report) print(w io.Writer) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "CASE\tENGINE\tN\tMIN\tMEDIAN\tP90\tP99\tRATIO")
+	fmt.Fprintln(tw, "CASE\tENGINE\tN\tMIN\tMEDIAN\tP90\tP99\tRATIO\tFLOORS")
 	for _, x := range r.rows() {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio, x.floors)
 	}
 	tw.Flush()
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/berth-engine/berth/test/engine"
@@ -18,6 +17,7 @@ import (
 type target struct {
 	name, host, cli, image string
 	client                 *client.Client
+	meter                  *meter // nil: nobody counts its processor time
 }
 
 func newTarget(name, host, cli, image string) (*target, error) {
@@ -49,6 +49,16 @@ type own struct {
 	hub    *engine.Hub
 	daemon *engine.Daemon
 	rootfs string // for the floor
+
+	counted *meter // target's, from before there is one
+}
+
+// start starts the daemon, and counts its processor time from then on.
+func (o *own) start(ctx context.Context) error {
+	if err := o.daemon.Start(ctx); err != nil {
+		return err
+	}
+	return o.counted.add(o.daemon.Pid())
 }
 
 func startOwn(ctx context.Context, args ...string) (*own, error) {
@@ -57,7 +67,12 @@ func startOwn(ctx context.Context, args ...string) (*own, error) {
 
 // startOwnOf is startOwn with the engine and the client of a folder; "":
 // engine.Bin.
-func startOwnOf(ctx context.Context, bin string, args ...string) (_ *own, err error) {
+func startOwnOf(ctx context.Context, bin string, args ...string) (*own, error) {
+	return startOwnWith(ctx, bin, nil, args...)
+}
+
+// startOwnWith is startOwnOf with more in the daemon's environment (NAME=value).
+func startOwnWith(ctx context.Context, bin string, env []string, args ...string) (_ *own, err error) {
 	if bin == "" {
 		if bin, err = engine.Bin(); err != nil {
 			return nil, err
@@ -73,21 +88,26 @@ func startOwnOf(ctx context.Context, bin string, args ...string) (_ *own, err er
 			err = errors.Join(err, o.close())
 		}
 	}()
+	if o.counted, err = newMeter(); err != nil {
+		return nil, err
+	}
 	if o.hub, err = engine.StartHub(dir, ""); err != nil {
 		return nil, err
 	}
 	if err := engine.PushBusybox(ctx, o.hub); err != nil {
 		return nil, err
 	}
-	o.daemon = engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + o.hub.Addr, "--debug=false"}, args...)...)
+	o.daemon = engine.NewDaemon(dir, append([]string{"--registry-mirror", "http://" + o.hub.Addr, "--debug=false", "--cgroup-parent", o.counted.group}, args...)...)
 	o.daemon.Bin = bin
-	if err := o.daemon.Start(ctx); err != nil {
+	o.daemon.Setenv(env...)
+	if err := o.start(ctx); err != nil {
 		return nil, err
 	}
 	o.target, err = newTarget("berth", o.daemon.Host(), filepath.Join(bin, "berth"), "busybox")
 	if err != nil {
 		return nil, err
 	}
+	o.meter = o.counted
 	if err := o.command(ctx, o.cli, "pull", "-q", "busybox"); err != nil {
 		return nil, err
 	}
@@ -115,30 +135,8 @@ func (o *own) close() error {
 	if o.hub != nil {
 		errs = append(errs, o.hub.Stop())
 	}
+	if o.counted != nil {
+		errs = append(errs, o.counted.close())
+	}
 	return errors.Join(append(errs, os.RemoveAll(o.dir))...)
-}
-
-// floor runs the floor program as often as backToBack runs containers, and
-// returns the time of one.
-func (o *own) floor(ctx context.Context) (float64, error) {
-	bin, err := engine.Bin()
-	if err != nil {
-		return 0, err
-	}
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-rootfs", o.rootfs, "-n", strconv.Itoa(inARow)).Output()
-	if err != nil {
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = fmt.Errorf("%w: %s", err, exit.Stderr)
-		}
-		return 0, err
-	}
-	sum := 0.0
-	for line := range strings.Lines(string(out)) {
-		ms, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += ms
-	}
-	return sum / inARow, nil
 }

@@ -14,6 +14,7 @@ const (
 	fdRoot
 	fdNet
 	fdFilter
+	fdStamps
 )
 
 var masked = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware"}
@@ -26,34 +27,45 @@ func child(rootfs string) error {
 	if _, err := unix.Read(fdSync, b[:]); err != nil {
 		return err
 	}
+	for _, step := range []struct {
+		phase int
+		do    func() error
+	}{
+		{phaseClone, func() error { return nil }}, // until here
+		{phaseNamespaces, joinOthers},
+		{phaseRoot, func() error { return attach(rootfs) }},
+		{phaseMounts, func() error { return fill(rootfs) }},
+		{phaseDevices, func() error { return devices(rootfs) }},
+		{phaseEtc, func() error { return etc(rootfs) }},
+		{phasePivot, func() error { return pivot(rootfs) }},
+		{phaseHide, hide},
+		{phaseSeccomp, restrict},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("%s: %w", phaseNames[step.phase], err)
+		}
+		if err := tell(step.phase); err != nil {
+			return err
+		}
+	}
+	return unix.Exec("/bin/true", []string{"true"}, nil)
+}
+
+func joinOthers() error {
 	if err := unix.Setns(fdNet, unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("setns: %w", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
-	if err := unix.Sethostname([]byte("floor")); err != nil {
-		return err
-	}
+	return unix.Sethostname([]byte("floor"))
+}
+
+func attach(rootfs string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private: %w", err)
 	}
-	if err := unix.MoveMount(fdRoot, "", unix.AT_FDCWD, rootfs, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("move_mount: %w", err)
-	}
-	if err := fill(rootfs); err != nil {
-		return err
-	}
-	if err := pivot(rootfs); err != nil {
-		return fmt.Errorf("pivot_root: %w", err)
-	}
-	if err := hide(); err != nil {
-		return err
-	}
-	if err := restrict(); err != nil {
-		return fmt.Errorf("restrict: %w", err)
-	}
-	return unix.Exec("/bin/true", []string{"true"}, nil)
+	return unix.MoveMount(fdRoot, "", unix.AT_FDCWD, rootfs, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // fill mounts what a default container has.
@@ -79,6 +91,11 @@ func fill(root string) error {
 			return fmt.Errorf("mount %s: %w", m.dir, err)
 		}
 	}
+	return nil
+}
+
+// devices makes what is in /dev.
+func devices(root string) error {
 	for name, dev := range map[string]uint64{
 		"null": unix.Mkdev(1, 3), "zero": unix.Mkdev(1, 5), "full": unix.Mkdev(1, 7),
 		"random": unix.Mkdev(1, 8), "urandom": unix.Mkdev(1, 9), "tty": unix.Mkdev(5, 0),
@@ -95,7 +112,11 @@ func fill(root string) error {
 			return err
 		}
 	}
-	// hosts, hostname, resolv.conf
+	return nil
+}
+
+// etc binds files as hosts, hostname and resolv.conf are.
+func etc(root string) error {
 	for _, name := range []string{"/a", "/b", "/c"} {
 		if err := os.WriteFile(root+name, nil, 0o644); err != nil {
 			return err

@@ -3,10 +3,11 @@
 // bridge, a group in every cgroup hierarchy, an overlay, new mount, pid, ipc,
 // uts and cgroup namespaces, the usual mounts, masked and read-only paths,
 // pivot_root, capabilities, a seccomp filter of the usual size, exec of a
-// static program, its exit, and the tear-down. It prints one time in
-// milliseconds a line. What an engine takes beyond this is the engine's own.
+// static program, its exit, and the tear-down. It prints how long that takes,
+// how much processor time of this program and its children, and where it goes.
+// What an engine takes beyond this is the engine's own.
 //
-//	floor -rootfs DIR [-n 1]   DIR/lower holds bin/true
+//	floor -rootfs DIR [-n 1] [-json]   DIR/lower holds bin/true
 //
 // With -probe it does what a health check asks: it prints the percentage of a
 // processor that setns, fork and exec take, once a second in each of the given
@@ -19,9 +20,13 @@
 // in which they are read, verified, inflated and written to files.
 //
 //	floor -unpack LAYERS -into DIR
+//
+// With -stamp, as the program of a container, it prints when it began to run, in
+// nanoseconds since 1970.
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -30,12 +35,17 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "-stamp" {
+		fmt.Println(time.Now().UnixNano())
+		return
+	}
 	if len(os.Args) == 2 && os.Args[0] == childName {
 		fmt.Fprintln(os.Stderr, "floor child:", child(os.Args[1]))
 		os.Exit(1)
 	}
 	rootfs := flag.String("rootfs", "", "folder with lower/bin/true, a static program")
 	n := flag.Int("n", 1, "how many times")
+	asJSON := flag.Bool("json", false, "print the samples as JSON")
 	pids := flag.String("probe", "", "instead, run true each second in the namespaces of these processes, comma separated")
 	d := flag.Duration("for", 10*time.Second, "how long to do so")
 	layers := flag.String("unpack", "", "instead, unpack the layers in this folder")
@@ -56,16 +66,13 @@ func main() {
 		return
 	}
 	runtime.LockOSThread()
-	f, err := newFloor(*rootfs)
+	m, err := measure(*rootfs, *n)
 	if err == nil {
-		for range *n {
-			start := time.Now()
-			if err = f.once(); err != nil {
-				break
-			}
-			fmt.Fprintf(os.Stdout, "%.3f\n", float64(time.Since(start).Microseconds())/1000)
+		if *asJSON {
+			err = json.NewEncoder(os.Stdout).Encode(m)
+		} else {
+			err = m.print(os.Stdout)
 		}
-		err = f.close(err)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "floor:", err)

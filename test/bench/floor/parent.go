@@ -20,6 +20,7 @@ type floor struct {
 	bridge *netlink.Bridge
 	groups []string // the parent group in every hierarchy
 	filter *os.File // the seccomp program
+	stamps *os.File // of the process that runs
 	count  int
 }
 
@@ -40,7 +41,10 @@ func newFloor(rootfs string) (_ *floor, err error) {
 	if f.groups, err = hierarchies(); err != nil {
 		return nil, err
 	}
-	f.filter, err = filter()
+	if f.filter, err = filter(); err != nil {
+		return nil, err
+	}
+	f.stamps, err = stampFile()
 	return f, err
 }
 
@@ -86,15 +90,26 @@ func inherit(group string) error {
 	return nil
 }
 
-// once runs one container from nothing to nothing.
-func (f *floor) once() (err error) {
+// once runs one container from nothing to nothing, and tells when its phases
+// ended.
+func (f *floor) once() (at stamps, err error) {
+	if err := f.live(&at); err != nil {
+		return at, err
+	}
+	at[phaseTearDown] = now()
+	return at, nil
+}
+
+// live is all of once; what it made is gone when it returns.
+func (f *floor) live(at *stamps) error {
 	f.count++
 	id := strconv.Itoa(f.count)
-	netns, err := f.network()
+	netns, err := f.network(at)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
 	defer netns.Close()
+	at[phaseAddress] = now()
 	var joins []string
 	for _, group := range f.groups {
 		path := filepath.Join(group, id)
@@ -107,6 +122,7 @@ func (f *floor) once() (err error) {
 		}
 		joins = append(joins, filepath.Join(path, "cgroup.procs"))
 	}
+	at[phaseGroups] = now()
 	dir := filepath.Join(f.rootfs, id)
 	for _, d := range []string{dir, dir + "/upper", dir + "/work"} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -119,7 +135,12 @@ func (f *floor) once() (err error) {
 		return fmt.Errorf("overlay: %w", err)
 	}
 	defer root.Close()
-	return f.process(root, netns, joins)
+	at[phaseOverlay] = now()
+	if err := f.process(root, netns, joins); err != nil {
+		return err
+	}
+	at[phaseProgram] = now()
+	return at.hear(f.stamps)
 }
 
 // process clones process 1, puts it into its groups and waits for its end.
@@ -131,7 +152,7 @@ func (f *floor) process(root, netns *os.File, joins []string) error {
 	defer r.Close()
 	defer w.Close()
 	p, err := os.StartProcess("/proc/self/exe", []string{childName, f.rootfs}, &os.ProcAttr{
-		Files: []*os.File{nil, nil, os.Stderr, r, root, netns, f.filter},
+		Files: []*os.File{nil, nil, os.Stderr, r, root, netns, f.filter, f.stamps},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 			Setsid:     true,
@@ -158,7 +179,7 @@ func (f *floor) process(root, netns *os.File, joins []string) error {
 
 // network makes a namespace with one end of a veth pair in it and the other on
 // the bridge, addressed and up.
-func (f *floor) network() (*os.File, error) {
+func (f *floor) network(at *stamps) (*os.File, error) {
 	host, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err
@@ -174,6 +195,7 @@ func (f *floor) network() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	at[phaseNetNS] = now()
 	name := fmt.Sprintf("fl%dx%d", os.Getpid()%100000, f.count)
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, MasterIndex: f.bridge.Index, Flags: 1},
@@ -183,6 +205,7 @@ func (f *floor) network() (*os.File, error) {
 		return nil, err
 	}
 	runtime.KeepAlive(netns)
+	at[phaseVeth] = now()
 	return netns, inside(netns, f.count)
 }
 
@@ -192,8 +215,10 @@ func (f *floor) close(err error) error {
 	for _, group := range f.groups {
 		errs = append(errs, os.Remove(group))
 	}
-	if f.filter != nil {
-		errs = append(errs, f.filter.Close())
+	for _, file := range []*os.File{f.filter, f.stamps} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
 	}
 	return errors.Join(append(errs, netlink.LinkDel(f.bridge))...)
 }

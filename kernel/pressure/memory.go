@@ -1,4 +1,6 @@
-package bridge
+// Package pressure tells whether the host is short of something, so that what is
+// kept ready for speed alone can be given back.
+package pressure
 
 import (
 	"bufio"
@@ -15,6 +17,10 @@ const (
 	shortPressure  = 10.0 // percent
 	shortAvailable = 20   // one part of so many
 )
+
+// MemoryShort tells whether the host needs its memory for something better than
+// what is kept ready.
+func MemoryShort() bool { return memoryShort("/proc") }
 
 // memoryShort tells whether the host needs its memory for something better than
 // what is kept ready. dir is /proc, but for tests.

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// goal is a figure that is to be reached on the machine that measures. measure
+// looks it up; it is "" where the samples do not have it.
+type goal struct {
+	figure, want string
+	measure      func(m *medians) (measured string, met bool)
+}
+
+// medians are the latest of each case and target, over all reports.
+type medians struct {
+	reports []*report // newest first
+	from    *report   // that the last look-up was of
+}
+
+// of is the median of the newest run that has this case on this target; the name
+// of a case may have parts that depend on the run: "…" stands for any.
+func (m *medians) of(name, target string) (float64, bool) {
+	for _, r := range m.reports {
+		if v, ok := r.median(name, target); ok {
+			m.from = r
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+func (r *report) median(name, target string) (float64, bool) {
+	for _, c := range r.Cases {
+		for _, t := range c.Targets {
+			first, _, _ := strings.Cut(t, " ") // without the version
+			if matches(name, c.Name) && (t == target || first == target) {
+				return quantile(slices.Sorted(slices.Values(c.Samples[t])), 0.5), true
+			}
+		}
+	}
+	return 0, false
+}
+
+func matches(pattern, name string) bool {
+	for i, part := range strings.Split(pattern, "…") {
+		at := strings.Index(name, part)
+		if at < 0 || i == 0 && at > 0 {
+			return false
+		}
+		name = name[at+len(part):]
+	}
+	return name == "" || strings.HasSuffix(pattern, "…")
+}
+
+// at returns a goal of an absolute value: at most, or at least where less is worse.
+func at(name, target, unit string, most float64) func(*medians) (string, bool) {
+	return func(m *medians) (string, bool) {
+		v, ok := m.of(name, target)
+		if !ok {
+			return "", false
+		}
+		met := v <= most
+		if unit == "/s" {
+			met = v >= most
+		}
+		return fmt.Sprintf("%.2f %s", v, unit), met
+	}
+}
+
+// times returns a goal of a ratio between two figures of one run.
+func times(name, target, beside, other, unit string, most float64) func(*medians) (string, bool) {
+	return func(m *medians) (string, bool) {
+		for _, r := range m.reports {
+			v, ok := r.median(name, target)
+			base, also := r.median(beside, other)
+			if ok && also && base > 0 {
+				m.from = r
+				return fmt.Sprintf("%.2f %s", v/base, unit), v/base <= most
+			}
+		}
+		return "", false
+	}
+}
+
+// crowdGoal compares the makespan of 32 at once with what their processor time
+// alone would take.
+func crowdGoal(m *medians) (string, bool) {
+	for _, r := range m.reports {
+		perSecond, ok := r.median("API runs, 32 at once, in a second", "berth")
+		cpu, also := r.median("CPU of an API run, all processes", "berth")
+		if !ok || !also || perSecond == 0 {
+			continue
+		}
+		m.from = r
+		makespan, least := 32/perSecond*1000, 32*cpu/float64(coresOf(r))
+		return fmt.Sprintf("%.2f × (%.0f ms)", makespan/least, makespan), makespan <= 1.25*least
+	}
+	return "", false
+}
+
+// coresOf reads the number of cores from a report's description of the machine.
+func coresOf(r *report) int {
+	for part := range strings.SplitSeq(r.Machine, ", ") {
+		n := 0
+		if _, err := fmt.Sscanf(part, "%d cores", &n); err == nil {
+			return n
+		}
+	}
+	return runtime.NumCPU()
+}
+
+const (
+	single = "API create+start+wait+remove, bridge"
+	inRow  = "20 API runs back to back, each, bridge"
+	cliRun = "CLI run --rm true, bridge"
+)
+
+var goals = []goal{
+	{"API create+start+wait+remove, bridge, one after the other", "≤ 1.5 F", times(inRow, "berth", inRow, floorName, "F", 1.5)},
+	{"its processor time, all processes", "≤ 1.5 F", times("CPU of an API run, all processes", "berth", "CPU of an API run, all processes", floorName, "F", 1.5)},
+	{"API create+start+wait+remove, bridge, with what is ready", "≤ 5 ms", at(single, "berth", "ms", 5)},
+	{"the same", "≤ 1 F", times(single, "berth", single, floorName, "F", 1)},
+	{"CLI `run --rm IMG true`, bridge", "≤ 15 ms", at(cliRun, "berth", "ms", 15)},
+	{"the same, beside Docker's in the same run", "≤ 1/25", times(cliRun, "berth", cliRun, "docker", "", 1.0/25)},
+	{"32 at once: makespan beside 32 × CPU of one ÷ cores", "≤ 1.25 ×", crowdGoal},
+	{"1,000 starts by API, refills counted", "≥ 250/s", at("sustained: 1000 API runs, 8 at once", "berth", "/s", 250)},
+	{"300th start beside the first", "≤ 1.2 ×", times("start latency with 300 running, last…", "berth", "start latency among 1000 containers, first…", "berth", "×", 1.2)},
+	{"exec by API", "≤ 2.5 ms", at("API exec of true, each of 20 in a row", "berth", "ms", 2.5)},
+	{"exec by CLI", "≤ 10 ms", at("CLI exec true, each of 20 in a row", "berth", "ms", 10)},
+	{"CPU of a CLI run, all processes", "≤ 12 ms", at("CPU of a CLI run --rm, all processes", "berth", "ms", 12)},
+	{"`berth-runtime run` beside crun", "≤ 1 ×", times("OCI run true, one bundle", "berth-runtime", "OCI run true, one bundle", "crun", "×", 1)},
+	{"memory per idle container (PSS)", "≤ 0.38 MB", at("memory per idle container (PSS)", "berth", "MB", 0.38)},
+	{"memory of the idle daemon (PSS)", "≤ 40 MB", at("memory of the idle daemon (PSS)", "berth", "MB", 40)},
+	{"cold start of the daemon to its first answer", "≤ 100 ms", at("daemon cold start to first answer", "berth", "ms", 100)},
+	{"the same with 1,000 stopped containers", "≤ 200 ms", at("daemon cold start, 1000 stopped containers", "berth", "ms", 200)},
+	{"200 containers with a health check each second, CPU beside raw setns, fork, exec", "≤ 1.5 ×", times("CPU for 200 health checks a second…", "berth", "CPU for 200 health checks a second…", floorName, "×", 1.5)},
+}
+
+// renderGoals writes the table of goals, each with the newest run that has it.
+func renderGoals(w io.Writer, reports []*report) {
+	fmt.Fprint(w, "\n## Goals\n\nEach figure is of the newest run that has it; F is the floor in that run. What stands between a goal that is not\nmet and the figure is in [decision 0042](decisions/0042-what-starts-cost.md) and in the phases below.\n\n")
+	fmt.Fprintln(w, "| figure | goal | measured | met | run |\n|---|---|---|---|---|")
+	for _, g := range goals {
+		m := &medians{reports: reports}
+		measured, met := g.measure(m)
+		if measured == "" {
+			fmt.Fprintf(w, "| %s | %s | not measured | | |\n", g.figure, g.want)
+			continue
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s |\n", g.figure, g.want, strings.TrimSpace(measured), map[bool]string{true: "yes", false: "no"}[met], m.from.Date.Format("2006-01-02 15:04"))
+	}
+}
