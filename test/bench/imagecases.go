@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-engine/berth/test/engine"
 )
 
@@ -182,6 +184,15 @@ func storage(root string) string {
 	return fmt.Sprintf("containers-storage:[overlay@%s/root+%s/run]bench/image:1", root, root)
 }
 
+// removeStorage removes a store, whose folder is a mount of itself.
+func removeStorage(root string) error {
+	err := unix.Unmount(filepath.Join(root, "root", "overlay"), unix.MNT_DETACH)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) { // an older one leaves none
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(root))
+}
+
 func (b *images) skopeo(ctx context.Context, from, to string) (took, error) {
 	return b.own.timedCommand(ctx, "skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", from, to)
 }
@@ -193,7 +204,7 @@ func (b *images) skopeoTo(from string) func(context.Context) (took, error) {
 		if err != nil {
 			return c, err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(root)) }()
+		defer func() { err = errors.Join(err, removeStorage(root)) }()
 		return b.skopeo(ctx, from, storage(root))
 	}
 }

@@ -46,6 +46,7 @@ func runImages(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, docker.close()) }()
 	docker.name += docker.version(ctx)
 	b := &images{own: own, docker: docker, dir: filepath.Join(own.dir, "images")}
+	defer func() { err = errors.Join(err, removeStorage(filepath.Join(b.dir, "store"))) }()
 	if err := b.prepare(ctx, o.images.mb<<20); err != nil {
 		return err
 	}
