@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/containerd/errdefs"
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
 
@@ -51,15 +52,24 @@ type candidate struct {
 }
 
 // CollectUnused removes images as the limits say, the longest unused first. With
-// dry it only tells which and how many bytes would be free.
+// dry it only tells which and how many bytes would be free. FailedPrecondition if
+// there are no limits.
 func (s *Store) CollectUnused(ctx context.Context, dry bool) (imagetypes.PruneReport, error) {
-	report := imagetypes.PruneReport{ImagesDeleted: []imagetypes.DeleteResponse{}}
-	s.mu.Lock()
-	limits := s.limits
-	s.mu.Unlock()
+	limits := s.limited()
 	if limits.none() {
-		return report, nil
+		return imagetypes.PruneReport{}, fmt.Errorf("there is no limit for images: set unusedFor, maxUsedSpace or minFreeSpace of image-gc in daemon.json, or remove images by `image prune`: %w", errdefs.ErrFailedPrecondition)
 	}
+	return s.collectUnused(ctx, limits, dry)
+}
+
+func (s *Store) limited() Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limits
+}
+
+func (s *Store) collectUnused(ctx context.Context, limits Limits, dry bool) (imagetypes.PruneReport, error) {
+	report := imagetypes.PruneReport{ImagesDeleted: []imagetypes.DeleteResponse{}}
 	v, err := s.view(ctx)
 	if err != nil {
 		return report, err

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -16,6 +17,9 @@ func TestCollectUnused(t *testing.T) {
 	reg := newRegistry(t)
 	root := t.TempDir()
 	s, _ := openStore(t, root)
+	if _, err := s.CollectUnused(t.Context(), true); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("without limits: %v", err)
+	}
 	ids := map[string]digest.Digest{}
 	names := []string{"old", "older", "new", "pinned", "held"}
 	for _, name := range names {
@@ -64,7 +68,6 @@ func TestCollectUnused(t *testing.T) {
 		limits Limits
 		want   []string
 	}{
-		{Limits{}, nil},
 		{Limits{UnusedFor: month}, nil}, // all have names
 		{Limits{UnusedFor: month, Tagged: true}, []string{"older", "old"}},
 		{Limits{UnusedFor: 365 * 24 * time.Hour, Tagged: true}, nil},

@@ -60,7 +60,10 @@ func (s *Store) tend(compactAfter time.Duration) {
 		case <-ticker.C:
 		}
 		s.saveUses()
-		_, err := s.CollectUnused(s.closing, false)
+		var err error
+		if limits := s.limited(); !limits.none() {
+			_, err = s.collectUnused(s.closing, limits, false)
+		}
 		if err == nil && compactAfter > 0 {
 			_, err = s.Compact(s.closing)
 		}

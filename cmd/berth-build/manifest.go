@@ -3,6 +3,7 @@ package main
 import (
 	"path/filepath"
 
+	"github.com/containerd/log"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/config"
@@ -15,6 +16,7 @@ import (
 // commands and flags are the same.
 func manifestCommand(docker *command.DockerCli) *cobra.Command {
 	lists := func(insecure bool) manifestlist.Lists {
+		_ = log.SetLevel("error") // what else containerd says of a request is in the error
 		return manifestlist.Lists{
 			Dir: filepath.Join(config.Dir(), "manifests"), Registry: newRegistries(docker, insecure), Out: docker.Out(),
 		}

@@ -184,6 +184,9 @@ func (l Lists) Inspect(ctx context.Context, target, image string, verbose bool) 
 		return l.showList(ref, entries, verbose)
 	}
 	desc, raw, err := l.Registry.Manifest(ctx, ref)
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("no such manifest: %s", ref)
+	}
 	if err != nil {
 		return err
 	}
