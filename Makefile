@@ -15,8 +15,9 @@ BUILT    ?= $(shell git log -1 --format=%cI 2>/dev/null)
 LDFLAGS  := -s -w -X main.version=$(VERSION:v%=%) -X main.commit=$(COMMIT) -X main.buildTime=$(BUILT) -X main.built=$(BUILT) \
 	-X github.com/docker/compose/v5/internal.Version=$(shell sed -n 's,.*docker/compose/v5 \(v[0-9.]*\).*,\1,p' go.mod)
 # berth-sandbox is to be small: it lives beside every container. Our own code in
-# it waits for the kernel, and inlining would make it a fiftieth larger.
-SMALL    := -gcflags=github.com/berth-engine/...=-l
+# it, and what words things, waits for the kernel, and inlining would make it a
+# fortieth larger.
+SMALL    := $(patsubst %,-gcflags=%=-l,github.com/berth-engine/... golang.org/x/sys/unix fmt reflect time)
 PROGRAMS := berth berthd berth-sandbox berth-runtime berth-netd berth-hub berth-build berth-compose
 PREFIX   ?= /usr/local
 SEED     := hub/seed/bin

@@ -2,15 +2,11 @@ package container
 
 import (
 	"context"
-	"fmt"
-	"syscall"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
-	"github.com/berth-engine/berth/container/exec"
 	"github.com/berth-engine/berth/container/health"
-	"github.com/berth-engine/berth/sandbox"
 )
 
 // checkup is the watching of one run's health.
@@ -46,10 +42,12 @@ func (s *Service) resumeHealth(e *entry) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
+	p := &prober{s: s, e: e, box: box, argv: argv}
 	s.tasks.do(func(all context.Context) {
 		defer context.AfterFunc(all, cancel)()
+		defer p.close()
 		c.monitor.Run(ctx, func(ctx context.Context) (int, string, error) {
-			code, output, err := s.probe(ctx, e, box, argv)
+			code, output, err := p.probe(ctx)
 			s.checksMade.Add(1)
 			if code != 0 || err != nil {
 				s.checksFailed.Add(1)
@@ -93,60 +91,4 @@ func (e *entry) healthSummary() *container.HealthSummary {
 		return &container.HealthSummary{Status: h.Status, FailingStreak: h.FailingStreak}
 	}
 	return &container.HealthSummary{Status: container.NoHealthcheck}
-}
-
-// probe runs the command of a check in the container and returns its code and
-// the beginning of what it said. At the end of ctx it is killed.
-func (s *Service) probe(ctx context.Context, e *entry, box *sandbox.Sandbox, argv []string) (int, string, error) {
-	t, err := s.execTarget(ctx, e.id)
-	if err != nil {
-		return 0, "", err
-	}
-	if t.box != box {
-		return 0, "", fmt.Errorf("container %s was started anew", e.id)
-	}
-	i := exec.New(newID(), t.id, t.record.Run, &container.ExecCreateRequest{Cmd: argv, AttachStdout: true, AttachStderr: true}, nil)
-	if err := i.Claim(); err != nil {
-		return 0, "", err
-	}
-	if err := s.execs.Add(i); err != nil {
-		return 0, "", err
-	}
-	s.announceExec(t.record, events.ActionExecCreate, i.Request, i.ID)
-	s.announceExec(t.record, events.ActionExecStart, i.Request, i.ID)
-	p, err := s.runExec(ctx, t, i, ExecStartOptions{})
-	if err != nil {
-		s.execs.End(i, execCode(err), s.clock.now())
-		return 0, "", err
-	}
-	stop := context.AfterFunc(ctx, func() {
-		_ = p.Signal(context.WithoutCancel(ctx), syscall.SIGKILL) // it may just have ended
-		_ = p.Stream().Close()                                    // its children may hold it open
-	})
-	output := head(p.Stream(), health.MaxOutput)
-	select {
-	case <-i.Done():
-	case <-ctx.Done():
-		return 0, output, ctx.Err()
-	}
-	if !stop() {
-		return 0, output, ctx.Err()
-	}
-	code := 0
-	if c := i.Inspect().ExitCode; c != nil {
-		code = *c
-	}
-	return code, output, p.Stream().Close()
-}
-
-// head reads a stream to its end, whatever that is, and keeps the first bytes.
-func head(stream *sandbox.Stream, limit int) string {
-	var text []byte
-	for {
-		_, data, err := stream.Next()
-		if err != nil {
-			return string(text)
-		}
-		text = append(text, data[:min(len(data), limit-len(text))]...)
-	}
 }

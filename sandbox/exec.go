@@ -111,6 +111,19 @@ func (s *Sandbox) execFiles(spec *ExecSpec) (names []string, files []*os.File, e
 
 // execOrder makes the order for the stage.
 func (s *Sandbox) execOrder(spec *ExecSpec) (*os.File, error) {
+	cfg, err := s.execConfig(spec)
+	if err != nil {
+		return nil, err
+	}
+	text, err := stage.PrepareEntry(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return ns.DataMemfd("order", bytes.NewReader(text))
+}
+
+// execConfig says what a further process is to be.
+func (s *Sandbox) execConfig(spec *ExecSpec) (*stage.Config, error) {
 	cfg := &stage.Config{
 		Spec:  &specs.Spec{Process: spec.Process, Linux: spec.Linux},
 		State: &specs.State{Version: specs.Version, ID: s.id, Bundle: s.r.dir(s.id)},
@@ -124,11 +137,7 @@ func (s *Sandbox) execOrder(spec *ExecSpec) (*os.File, error) {
 	if stage.NeedsState(cfg.Spec) { // for the agent of Linux.Seccomp
 		cfg.State = &specs.State{Version: specs.Version, ID: s.id, Status: specs.StateRunning, Pid: s.pid, Bundle: s.r.dir(s.id)}
 	}
-	text, err := stage.PrepareEntry(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return ns.DataMemfd("order", bytes.NewReader(text))
+	return cfg, nil
 }
 
 // execError gives an error of exec the form that callers expect.

@@ -58,7 +58,9 @@ func withPrograms(run func() int) (int, error) {
 		"berth-sandbox":  "github.com/berth-engine/berth/cmd/berth-sandbox",
 		"root/bin/guest": "./testdata/guest",
 	} {
-		cmd := exec.Command("go", "build", "-trimpath", "-gcflags=github.com/berth-engine/...=-l", "-ldflags=-s -w", "-o", filepath.Join(programs, out), pkg)
+		cmd := exec.Command("go", "build", "-trimpath", "-gcflags=github.com/berth-engine/...=-l",
+			"-gcflags=golang.org/x/sys/unix=-l", "-gcflags=fmt=-l", "-gcflags=reflect=-l", "-gcflags=time=-l", "-ldflags=-s -w",
+			"-o", filepath.Join(programs, out), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("build %s: %w\n%s", pkg, err, text)

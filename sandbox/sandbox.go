@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -39,13 +40,14 @@ type Sandbox struct {
 	cut  chan struct{} // the connection to the monitor ended
 	gone chan struct{} // and what follows from that is done
 
-	removal *removal // under mu; nil until Remove
+	removal *removal     // under mu; nil until Remove
+	forkers map[int]bool // under mu, by number
 }
 
 func (r *Runtime) newSandbox(i *instance, stateDir string, p *process, g *cgroup.Group) *Sandbox {
 	return &Sandbox{
 		r: r, id: i.ID, instance: i.Instance, stateDir: stateDir, durable: i.Durable, foreign: i.Foreign,
-		process: p, conn: p.conn, group: g, seq: seqWait, calls: map[uint64]chan *monitor.Message{},
+		process: p, conn: p.conn, group: g, seq: seqWait, calls: map[uint64]chan *monitor.Message{}, forkers: map[int]bool{},
 		done: make(chan struct{}), cut: make(chan struct{}), gone: make(chan struct{}),
 	}
 }
@@ -128,7 +130,10 @@ func (s *Sandbox) Pids() ([]int, error) {
 	if err != nil {
 		return nil, fmt.Errorf("processes of %s: %w", s.id, err)
 	}
-	return pids, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// What stands ready for checks is the engine's.
+	return slices.DeleteFunc(pids, func(pid int) bool { return s.forkers[pid] }), nil
 }
 
 // Group is the container's cgroup, for statistics and updates.

@@ -66,12 +66,15 @@ func (i *Instance) Unclaim() {
 	i.claimed = false
 }
 
-// Started notes the process.
+// Started notes the process. pid is 0 if only the process knows (Pid() int). A
+// second call says that it is another one.
 func (i *Instance) Started(p Process, pid int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.process == nil {
+		close(i.started)
+	}
 	i.claimed, i.process, i.pid = true, p, pid
-	close(i.started)
 }
 
 // Ended notes the exit code, also of one that could not be started.
@@ -122,6 +125,8 @@ func (i *Instance) Inspect() container.ExecInspectResponse {
 	if i.code != nil {
 		code := *i.code
 		resp.ExitCode = &code
+	} else if p, ok := i.process.(interface{ Pid() int }); ok && i.pid == 0 {
+		resp.Pid = p.Pid()
 	}
 	return resp
 }

@@ -37,6 +37,7 @@ type child struct {
 	nofile  *unix.Rlimit // nil: as it is
 	script  *Script      // what to do instead of executing exe, or nil
 	sealed  *os.File     // the trampoline that does it, which is exe then, or nil
+	given   bool         // exe is such a program, of somebody else's
 	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
 }
@@ -152,7 +153,8 @@ func (c *child) run() {
 		c.set()
 		c.closeOthers()
 	}
-	if c.sealed != nil {
+	if c.elsewhere() {
+		c.limit()
 		c.execute()
 	}
 	// Whoever lives in a namespace that is entered is not to look at this copy
@@ -192,15 +194,31 @@ func (c *child) run() {
 	// Whatever else is open ends with the execution.
 	_, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(c.kept()), ^uintptr(0)>>32, unix.CLOSE_RANGE_CLOEXEC)
 	c.check(stepFiles, e)
-	if c.nofile != nil {
-		_, _, e = syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.nofile)), 0, 0, 0)
-		c.check(stepLimit, e)
-	}
+	c.limit()
 	if c.script != nil {
 		c.perform()
 	}
 	c.execute()
 }
+
+// limit sets the limit of open files.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (c *child) limit() {
+	if c.nofile == nil {
+		return
+	}
+	_, _, e := syscall.RawSyscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(c.nofile)), 0, 0, 0)
+	c.check(stepLimit, e)
+}
+
+// elsewhere tells whether a program of its own does the script.
+//
+//go:nosplit
+//go:norace
+func (c *child) elsewhere() bool { return c.sealed != nil || c.given }
 
 // execute executes the program.
 //
@@ -304,7 +322,7 @@ func (c *child) up(fd int) int {
 //go:nocheckptr
 func (c *child) closeOthers() {
 	onExec := uintptr(unix.O_CLOEXEC)
-	if c.sealed != nil {
+	if c.elsewhere() {
 		onExec = 0 // the trampoline goes on with them
 	}
 	c.report = c.down(c.report, c.kept(), onExec)
@@ -312,7 +330,7 @@ func (c *child) closeOthers() {
 		c.join[i].fd = c.down(c.join[i].fd, c.kept()+1+i, onExec)
 	}
 	last := c.kept() + 1 + len(c.join)
-	if c.sealed != nil {
+	if c.elsewhere() {
 		c.exe = c.down(c.exe, last, unix.O_CLOEXEC)
 		last++
 	}

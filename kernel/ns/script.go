@@ -30,6 +30,9 @@ type Script struct {
 	arena arena
 	cwd   offset // of the buffer for the working directory
 
+	serves     bool // Serve
+	loop, once int  // where in calls the loop begins, and where it ends
+
 	// Made by pack, for this process's own copy.
 	data     []byte
 	packed   []call
@@ -61,6 +64,10 @@ const (
 	checkNothing = iota
 	checkInside  // Script.cwd, the first argument, begins with a slash
 	findProgram  // instead of a call
+	// In a trampoline only:
+	checkForked // the child goes on with the calls behind the loop
+	checkAgain  // the loop begins anew
+	checkSome   // the result is not 0, or the process ends
 )
 
 // at is an argument that points into the arena.

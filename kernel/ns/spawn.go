@@ -53,6 +53,9 @@ type SpawnSpec struct {
 	// it enters a group; they are the calling thread's own at the time of the
 	// fork. None: those of the caller.
 	CPUs *unix.CPUSet
+	// Outside leaves the process out of a pid namespace that it joins: only its own
+	// children are in there.
+	Outside bool
 	// Before, when set, is called with the process's number when it exists and
 	// before it does anything: to write the mappings of a user namespace that
 	// Clone makes. Its error ends the process.
@@ -117,7 +120,7 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 		return 0, nil, fmt.Errorf("spawn: %w", err)
 	}
 	defer report.Close()
-	if s.Twice {
+	if s.Twice || s.Outside {
 		pidNS = nil
 	}
 	if pidNS == nil && s.CPUs == nil {
@@ -302,7 +305,7 @@ func (s *SpawnSpec) child() (*child, error) {
 	}
 	for _, j := range s.Join {
 		kind := j.Kind
-		if !s.Twice {
+		if !s.Twice && !s.Outside {
 			kind &^= unix.CLONE_NEWPID // the thread has
 		}
 		if kind != 0 {
@@ -352,27 +355,13 @@ type Sealer func(*SpawnSpec, *child) error
 // Trampoline is the one Sealer. What the child does by itself otherwise comes
 // before the script: it has its streams, the report behind them, and what to join.
 func Trampoline(s *SpawnSpec, c *child) (err error) {
-	var first []stepCall
-	add := func(step, number uintptr, args ...any) {
-		first = append(first, stepCall{*new(Script).do(number, args...), uint32(step)})
+	var kinds []uintptr
+	for _, j := range c.join {
+		kinds = append(kinds, j.kind)
 	}
-	add(stepJoin, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
-	for i, j := range c.join {
-		add(stepJoin, unix.SYS_SETNS, c.kept()+1+i, j.kind)
-	}
-	all := ^uintptr(0) >> 32
-	add(stepFiles, unix.SYS_CLOSE_RANGE, c.kept()+1, all, 0)
-	if s.Setsid {
-		add(stepSession, unix.SYS_SETSID)
-	}
-	root, err := s.Script.arena.text("/")
+	first, err := s.Script.joining(c.kept(), kinds, s.Setsid)
 	if err != nil {
 		return err
-	}
-	add(stepDirectory, unix.SYS_CHDIR, at(root))
-	add(stepFiles, unix.SYS_CLOSE_RANGE, c.kept(), all, unix.CLOSE_RANGE_CLOEXEC)
-	if s.Nofile != nil {
-		add(stepLimit, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, at(put(&s.Script.arena, []unix.Rlimit{*s.Nofile})))
 	}
 	if c.sealed, err = s.Script.trampoline(first, c.kept()); err != nil {
 		return err
@@ -380,6 +369,30 @@ func Trampoline(s *SpawnSpec, c *child) (err error) {
 	c.exe = int(c.sealed.Fd())
 	c.argv, err = syscall.SlicePtrFromStrings([]string{"trampoline"})
 	return err
+}
+
+// joining are the calls of a trampoline before the script's own, where kept
+// descriptors are the program's, the report is behind them, and then what to join.
+func (s *Script) joining(kept int, kinds []uintptr, setsid bool) (first []stepCall, err error) {
+	add := func(step, number uintptr, args ...any) {
+		first = append(first, stepCall{*new(Script).do(number, args...), uint32(step)})
+	}
+	add(stepJoin, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	for i, kind := range kinds {
+		add(stepJoin, unix.SYS_SETNS, kept+1+i, kind)
+	}
+	all := ^uintptr(0) >> 32
+	add(stepFiles, unix.SYS_CLOSE_RANGE, kept+1, all, 0)
+	if setsid {
+		add(stepSession, unix.SYS_SETSID)
+	}
+	root, err := s.arena.text("/")
+	if err != nil {
+		return nil, err
+	}
+	add(stepDirectory, unix.SYS_CHDIR, at(root))
+	add(stepFiles, unix.SYS_CLOSE_RANGE, kept, all, unix.CLOSE_RANGE_CLOEXEC)
+	return first, nil
 }
 
 // close drops the trampoline.

@@ -3,6 +3,7 @@ package ns
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"unsafe"
@@ -45,6 +46,8 @@ type trampolineData struct {
 	count, calls, report, program, argv, envv uint64
 	failed                                    failed
 	stepExec                                  uint64
+	// Of a script that serves: the calls of its loop, and of each child.
+	loop, loopCount, child, childCount uint64
 }
 
 // trampolineCall is a call as the code reads it.
@@ -95,14 +98,28 @@ func (s *Script) trampoline(first []stepCall, report int) (*os.File, error) {
 	for i := range first {
 		add(&first[i].call, first[i].step)
 	}
-	for i := range s.calls {
+	begin, once := len(calls), len(s.calls)
+	if s.serves {
+		if report != serveControl {
+			return nil, fmt.Errorf("a script that serves needs %d descriptors", serveControl)
+		}
+		once = s.once
+		begin += s.loop
+	}
+	for i := range s.calls[:once] {
 		add(&s.calls[i], stepScript)
+	}
+	count := len(calls)
+	for i := range s.calls[once:] {
+		add(&s.calls[once+i], stepScript)
 	}
 	at := put(&whole, calls)
 	address := func(o offset) uint64 { return uint64(arenaBase) + uint64(o) }
+	callAt := func(n int) uint64 { return address(at) + uint64(n)*uint64(unsafe.Sizeof(trampolineCall{})) }
 	head = trampolineData{
-		count: uint64(len(calls)), calls: address(at), report: uint64(report),
+		count: uint64(count), calls: callAt(0), report: uint64(report),
 		program: address(lists[0]), argv: address(lists[1]), envv: address(lists[2]), stepExec: stepExec,
+		loop: callAt(begin), loopCount: uint64(count - begin), child: callAt(count), childCount: uint64(len(calls) - count),
 	}
 	data := whole.copy()
 	whole.relocate(data, arenaBase)

@@ -4,7 +4,10 @@
 // then execve. It is copied into a program of its own, where nothing of Go is:
 // it uses no stack, no Go register and no address but that of its data, which is
 // dataBase. Layout of the data: struct trampolineData, then calls of 10 words:
-// number, five arguments, two pardons, check, step.
+// number, five arguments, two pardons, check, step. What follows a call is told by
+// its check: 1, the buffer is an absolute path; 2, no call, but look for the program;
+// 3, who is the child goes on with its own calls; 4, go on with the loop; 5, nothing
+// came, so it is over.
 //
 // R12 data, R13 call, R14 calls left, BX the program that was found.
 TEXT ·trampolineText(SB), NOSPLIT|NOFRAME, $0
@@ -35,8 +38,32 @@ loop:
 	JMP   fail
 
 made:
-	CMPQ 64(R13), $1
+	MOVQ 64(R13), CX
+	CMPQ CX, $1
+	JEQ  inside
+	CMPQ CX, $3
+	JEQ  forked
+	CMPQ CX, $4
+	JEQ  again
+	CMPQ CX, $5
 	JNE  next
+	TESTQ AX, AX
+	JZ   end
+	JMP  next
+
+forked:
+	TESTQ AX, AX
+	JNZ  next
+	MOVQ 80(R12), R13
+	MOVQ 88(R12), R14
+	JMP  loop
+
+again:
+	MOVQ 64(R12), R13
+	MOVQ 72(R12), R14
+	JMP  loop
+
+inside:
 	MOVQ 8(R13), DI
 	CMPB (DI), $0x2f // the working directory begins with a slash
 	JEQ  next

@@ -128,6 +128,17 @@ func (e *Executed) describe(f *fields) {
 	f.strs("warnings", &e.Warnings, true)
 }
 
+func (k *Fork) describe(f *fields) {
+	f.strs("files", &k.Files, false)
+	f.str("oom_score_adj", &k.OOMScoreAdj, true)
+	f.str("apparmor", &k.AppArmor, true)
+}
+
+func (k *Forked) describe(f *fields) {
+	number(f, "pid", &k.Pid, false)
+	unsigned(f, "start_time", &k.StartTime, false)
+}
+
 func (e *ExecRef) describe(f *fields) { f.str("id", &e.ID, false) }
 
 func (e *ExecExit) describe(f *fields) {

@@ -34,7 +34,10 @@ type execution struct {
 // exec makes a further process and lets it execute its program. On an error
 // nothing is left.
 func (c *container) exec(req *Exec, files []*os.File) (*Executed, error) {
-	f, err := execFiles(req, files)
+	f, err := execFiles(req.Files, files)
+	if err == nil {
+		err = f.enough(req)
+	}
 	if err != nil {
 		closeAll(files)
 		return nil, err
@@ -53,15 +56,15 @@ func (c *container) exec(req *Exec, files []*os.File) (*Executed, error) {
 	return &Executed{Pid: x.proc.Pid, StartTime: x.proc.StartTime, StartedAt: x.startedAt, Warnings: warnings}, nil
 }
 
-// execFD are the descriptors that come with Exec.
-type execFD struct{ order, exe, stream, process *os.File }
+// execFD are the descriptors that come with Exec and Fork.
+type execFD struct{ order, exe, stream, process, program, control *os.File }
 
-// execFiles sorts the descriptors; stream is nil if there is none.
-func execFiles(req *Exec, files []*os.File) (f execFD, err error) {
-	if len(req.Files) != len(files) {
-		return f, fmt.Errorf("exec: %d descriptors for %d names: %w", len(files), len(req.Files), errdefs.ErrInvalidArgument)
+// execFiles sorts the descriptors; those that did not come are nil.
+func execFiles(names []string, files []*os.File) (f execFD, err error) {
+	if len(names) != len(files) {
+		return f, fmt.Errorf("exec: %d descriptors for %d names: %w", len(files), len(names), errdefs.ErrInvalidArgument)
 	}
-	for i, name := range req.Files {
+	for i, name := range names {
 		switch name {
 		case FileOrder:
 			f.order = files[i]
@@ -71,17 +74,26 @@ func execFiles(req *Exec, files []*os.File) (f execFD, err error) {
 			f.stream = files[i]
 		case FileProcess:
 			f.process = files[i]
+		case FileProgram:
+			f.program = files[i]
+		case FileControl:
+			f.control = files[i]
 		default:
 			return f, fmt.Errorf("exec: descriptor %q: %w", name, errdefs.ErrInvalidArgument)
 		}
 	}
+	return f, nil
+}
+
+// enough tells whether all is there that req needs.
+func (f *execFD) enough(req *Exec) error {
 	switch {
 	case req.ID == "" || (f.order == nil || f.exe == nil) && f.process == nil:
-		err = fmt.Errorf("exec: no id, no order or no program: %w", errdefs.ErrInvalidArgument)
+		return fmt.Errorf("exec: no id, no order or no program: %w", errdefs.ErrInvalidArgument)
 	case f.stream == nil && (req.Stdin || req.Stdout || req.Stderr):
-		err = fmt.Errorf("exec: streams without a descriptor for them: %w", errdefs.ErrInvalidArgument)
+		return fmt.Errorf("exec: streams without a descriptor for them: %w", errdefs.ErrInvalidArgument)
 	}
-	return f, err
+	return nil
 }
 
 // begin makes the process, connects its streams and starts it. The stream is

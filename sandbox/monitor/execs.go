@@ -20,10 +20,11 @@ const maxExecs = 1024
 
 // execs are the further processes of a container.
 type execs struct {
-	mu     sync.Mutex
-	all    map[string]*execution
-	ending bool           // the container is: no new ones
-	work   sync.WaitGroup // one for each that is made or runs
+	mu      sync.Mutex
+	all     map[string]*execution
+	ending  bool             // the container is: no new ones
+	work    sync.WaitGroup   // one for each that is made or runs, and each forker
+	forkers map[int]*os.File // pidfds, by number
 }
 
 // enter reserves the id of one that is about to be made.
@@ -107,6 +108,7 @@ func (s *execs) end() {
 			_ = ns.PidfdSignal(x.pidfd, syscall.SIGKILL)
 		}
 	}
+	s.endForkers()
 	s.mu.Unlock()
 	s.work.Wait()
 }
@@ -164,7 +166,7 @@ func (s *execs) list() *ExecList {
 func (s *server) handleExec(conn *Conn, m *Message, files []*os.File) bool {
 	var answer Part
 	var err error
-	if m.Op != OpExec {
+	if m.Op != OpExec && m.Op != OpFork {
 		closeAll(files)
 	}
 	switch m.Op {
@@ -181,6 +183,21 @@ func (s *server) handleExec(conn *Conn, m *Message, files []*os.File) bool {
 				return
 			}
 			_ = reply(conn, m.Seq, done, nil) // who left finds it in the list
+		}()
+		return true
+	case OpFork:
+		var b Fork
+		if err = body(m, &b); err != nil {
+			closeAll(files)
+			break
+		}
+		go func() { // as above
+			made, err := s.c.fork(&b, files)
+			if err != nil {
+				_ = reply(conn, m.Seq, nil, err)
+				return
+			}
+			_ = reply(conn, m.Seq, made, nil)
 		}()
 		return true
 	case OpExecWait:

@@ -36,7 +36,9 @@ const (
 	OpExecRemove = "exec_remove" // ExecRef
 	OpExecList   = "exec_list"   // → ExecList
 
-	OpLogLimits = "log_limits" // LogLimits; not known to the first monitors of version 2
+	// Not known to the first monitors of version 2.
+	OpLogLimits = "log_limits" // LogLimits
+	OpFork      = "fork"       // Fork and descriptors → Forked
 )
 
 // A Message is one frame: a request has Op, its reply the same Seq and no Op.
@@ -200,6 +202,28 @@ type Executed struct {
 	StartTime uint64    `json:"start_time"` // field 22 of /proc/PID/stat
 	StartedAt time.Time `json:"started_at"`
 	Warnings  []string  `json:"warnings,omitempty"`
+}
+
+// Names of the descriptors that come with Fork.
+const (
+	FileProgram = "program" // stage.Forker's
+	FileControl = "control" // one end of a socket pair of type SOCK_SEQPACKET
+)
+
+// Fork makes a process that runs one program again and again (stage.Forker), and
+// answers to who has the other end of FileControl (ns.Script.Serve), until that
+// is closed. The error is not_implemented where each process has to be made by
+// Exec.
+type Fork struct {
+	Files       []string `json:"files"`
+	OOMScoreAdj string   `json:"oom_score_adj,omitempty"` // stage.Forker's
+	AppArmor    string   `json:"apparmor,omitempty"`
+}
+
+// Forked says which process that is.
+type Forked struct {
+	Pid       int    `json:"pid"`
+	StartTime uint64 `json:"start_time"` // field 22 of /proc/PID/stat
 }
 
 // ExecRef names a process that Exec made.

@@ -77,6 +77,8 @@ func examples2() []*Message {
 			{ID: "e1", Pid: 4244, StartTime: 100, StartedAt: at, Note: `{"user":"root"}`, Exit: &exit}, {ID: "e2", Pid: 4245, StartTime: 101, StartedAt: at},
 		}})},
 		{Seq: 16, Body: Marshal(&ExecList{})},
+		{Seq: 18, Op: OpFork, Body: Marshal(&Fork{Files: []string{FileProgram, FileControl}, OOMScoreAdj: "100", AppArmor: "berth-default"})},
+		{Seq: 18, Body: Marshal(&Forked{Pid: 4246, StartTime: 102})},
 		{Seq: 17, Op: OpLogLimits, Body: Marshal(&LogLimits{MaxSize: 1 << 20, MaxFiles: 5})},
 	}
 }

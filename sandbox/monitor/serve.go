@@ -83,7 +83,7 @@ func (s *server) hello(m *Message) (*Welcome, error) {
 func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 	var answer Part
 	var err error
-	if m.Op != OpLaunch && m.Op != OpExec {
+	if m.Op != OpLaunch && m.Op != OpExec && m.Op != OpFork {
 		closeAll(files)
 	}
 	switch m.Op {

@@ -22,24 +22,11 @@ import (
 // for more, the container has a user namespace, or anything went wrong. Nothing
 // has happened then, and the stage is tried, which says what is wrong.
 func direct(e *Entry) *Process {
-	info, err := e.Order.Stat()
-	if err != nil || info.Size() > maxOrder {
+	s, kinds, err := plainOrder(e)
+	if err != nil {
 		return nil
 	}
-	text := make([]byte, info.Size())
-	if _, err := e.Order.ReadAt(text, 0); err != nil { // the stage may have to read it, too
-		return nil
-	}
-	s := &setup{entered: true}
-	if decode(text, s.order.describe) != nil || !s.plain() {
-		return nil
-	}
-	p := &Process{container: e.Pid, running: true}
-	kinds, err := e.namespaces()
-	if err != nil || kinds&unix.CLONE_NEWUSER != 0 {
-		return nil
-	}
-	streams, done, err := s.ownStreams(e)
+	streams, done, err := ownStreams(e, s.Spec.Process.User.UID)
 	if err != nil {
 		return nil
 	}
@@ -48,15 +35,53 @@ func direct(e *Entry) *Process {
 	if err != nil {
 		return nil
 	}
-	if p.spawn(e, &ns.SpawnSpec{Script: script, Seal: e.Seal, Files: streams, Setsid: true, Nofile: e.Nofile}, kinds) != nil {
+	p, err := spawnScript(e, &ns.SpawnSpec{Script: script, Seal: e.Seal, Files: streams, Setsid: true, Nofile: e.Nofile}, kinds)
+	if err != nil {
 		return nil
 	}
 	p.Warnings = s.warnings
+	return p
+}
+
+// errStage: an order asks for more than can be done without a stage.
+var errStage = errors.New("the process needs a stage")
+
+// plainOrder reads an order that needs no stage. kinds are the namespaces to join.
+func plainOrder(e *Entry) (_ *setup, kinds int, err error) {
+	info, err := e.Order.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.Size() > maxOrder {
+		return nil, 0, errStage
+	}
+	text := make([]byte, info.Size())
+	if _, err := e.Order.ReadAt(text, 0); err != nil { // the stage may have to read it, too
+		return nil, 0, err
+	}
+	s := &setup{entered: true}
+	if err := decode(text, s.order.describe); err != nil {
+		return nil, 0, err
+	}
+	kinds, err = e.namespaces()
+	if err == nil && (!s.plain() || kinds&unix.CLONE_NEWUSER != 0) {
+		err = errStage
+	}
+	return s, kinds, err
+}
+
+// spawnScript makes the process, whose program runs then.
+func spawnScript(e *Entry, spec *ns.SpawnSpec, kinds int) (*Process, error) {
+	p := &Process{container: e.Pid, running: true}
+	err := p.spawn(e, spec, kinds)
+	if err != nil {
+		return nil, err
+	}
 	if p.StartTime, err = ns.ProcessStartTime(p.Pid); err != nil {
 		p.Abandon()
-		return nil
+		return nil, err
 	}
-	return p
+	return p, nil
 }
 
 // plain tells whether the process is one as most are.
@@ -67,7 +92,7 @@ func (s *setup) plain() bool {
 }
 
 // ownStreams are the standard streams as streams leaves them to the program.
-func (s *setup) ownStreams(e *Entry) (out []*os.File, done func(), err error) {
+func ownStreams(e *Entry, uid uint32) (out []*os.File, done func(), err error) {
 	root, err := os.OpenFile("/proc/"+strconv.Itoa(e.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err == nil {
 		err = ns.PidfdSignal(e.PidFD, 0) // it was the root of this process
@@ -84,7 +109,6 @@ func (s *setup) ownStreams(e *Entry) (out []*os.File, done func(), err error) {
 		return nil, nil, err
 	}
 	done = func() { null.Close() }
-	uid := s.Spec.Process.User.UID
 	for _, f := range []*os.File{e.Stdin, e.Stdout, e.Stderr} {
 		isNull := f == nil
 		if !isNull {
@@ -113,14 +137,27 @@ func (s *setup) script() (*ns.Script, error) {
 	if err != nil {
 		return nil, err
 	}
+	sc, err := s.scriptBegin(signals)
+	if err != nil {
+		return nil, err
+	}
+	if err := sc.Chdir(s.Spec.Process.Cwd); err != nil {
+		return nil, err
+	}
+	scriptInside(sc)
+	last, err := s.scriptRights(sc)
+	if err != nil {
+		return nil, err
+	}
+	sc.Find()
+	return sc, last()
+}
+
+// scriptBegin is what comes before the working directory. signals are ignored.
+func (s *setup) scriptBegin(signals []int) (*ns.Script, error) {
 	p := s.Spec.Process
 	sc := &ns.Script{Args: p.Args, Env: p.Env, Program: candidates(p.Args[0], p.Env)}
-	if p.OOMScoreAdj != nil {
-		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/oom_score_adj", Value: strconv.Itoa(*p.OOMScoreAdj)})
-	}
-	if p.ApparmorProfile != "" && !needless(p.ApparmorProfile) {
-		sc.Settings = append(sc.Settings, ns.Setting{Path: "/proc/self/attr/apparmor/exec", Value: "exec " + p.ApparmorProfile})
-	}
+	sc.Settings = settings(scoreAndProfile(p))
 	sc.AllProcessors(task.Everywhere[:])
 	sc.DefaultSignals(signals)
 	if !s.KeepKeyring {
@@ -134,10 +171,13 @@ func (s *setup) script() (*ns.Script, error) {
 		sc.SetLimit(int(n), l.Soft, l.Hard)
 	}
 	sc.Umask(umask(p))
-	if err := sc.Chdir(p.Cwd); err != nil {
-		return nil, err
-	}
-	scriptInside(sc)
+	return sc, nil
+}
+
+// scriptRights gives up what the program shall not have. last, a filter or
+// nothing, is to be the last but the execution.
+func (s *setup) scriptRights(sc *ns.Script) (last func() error, err error) {
+	p := s.Spec.Process
 	filter := func() error { return nil }
 	if len(s.Seccomp) > 0 {
 		flags, err := s.filterFlags()
@@ -161,11 +201,32 @@ func (s *setup) script() (*ns.Script, error) {
 	sc.SetUser(p.User.UID, p.User.GID, p.User.AdditionalGids)
 	scriptCaps(sc, &caps)
 	scriptUndumpable(sc)
-	sc.Find()
 	if p.NoNewPrivileges {
-		err = filter()
+		return filter, nil
 	}
-	return sc, err
+	return func() error { return nil }, nil
+}
+
+// scoreAndProfile are what a process needs settings for.
+func scoreAndProfile(p *specs.Process) (score, profile string) {
+	if p.OOMScoreAdj != nil {
+		score = strconv.Itoa(*p.OOMScoreAdj)
+	}
+	if p.ApparmorProfile != "" && !needless(p.ApparmorProfile) {
+		profile = p.ApparmorProfile
+	}
+	return score, profile
+}
+
+// settings are those of a process that is made directly; empty: it stays as it is.
+func settings(score, profile string) (all []ns.Setting) {
+	if score != "" {
+		all = append(all, ns.Setting{Path: "/proc/self/oom_score_adj", Value: score})
+	}
+	if profile != "" {
+		all = append(all, ns.Setting{Path: "/proc/self/attr/apparmor/exec", Value: "exec " + profile})
+	}
+	return all
 }
 
 // needless tells whether a profile asks for nothing: on a host without AppArmor,
