@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bufio"
+	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -53,29 +56,36 @@ func (s *Session) briefList(ctx context.Context, o client.ContainerListOptions) 
 		return nil, err
 	}
 	defer body.Close()
-	// The engine writes row by row: decoded row by row, they are read while
-	// others are made.
-	dec := json.NewDecoder(body)
-	if _, err := dec.Token(); err != nil {
-		return nil, err
-	}
-	var rows []api.ContainerBrief // smaller than what they become
-	for dec.More() {
-		var row api.ContainerBrief
-		if err := dec.Decode(&row); err != nil {
+	return briefRows(body)
+}
+
+// maxRow bounds one row of a brief list.
+const maxRow = 16 << 20
+
+// briefRows reads a brief list: an array with a line for each row. Read line by
+// line, they are taken in while the engine makes others.
+func briefRows(body io.Reader) ([]container.Summary, error) {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(make([]byte, 64<<10), maxRow)
+	var list []container.Summary
+	var r api.ContainerBrief
+	for before := byte('['); lines.Scan(); before = ',' {
+		line := lines.Bytes()
+		if string(line) == "]" || string(line) == "[]" {
+			return list, nil
+		}
+		if len(line) == 0 || line[0] != before {
+			return nil, errNotRows
+		}
+		if err := r.ReadJSON(line[1:]); err != nil {
 			return nil, err
 		}
-		rows = append(rows, row)
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, err
-	}
-	list = make([]container.Summary, len(rows))
-	for i, r := range rows {
-		list[i] = container.Summary{
+		list = append(list, container.Summary{
 			ID: r.ID, Names: r.Names, Image: r.Image, ImageID: r.ImageID, Command: r.Command, Created: r.Created, Ports: r.Ports,
 			SizeRw: r.SizeRw, SizeRootFs: r.SizeRootFs, State: r.State, Status: r.Status,
-		}
+		})
 	}
-	return list, nil
+	return nil, cmp.Or(lines.Err(), errNotRows)
 }
+
+var errNotRows = errors.New("the list of containers is cut off, or no list of rows")

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/berth-engine/berth/api"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -76,21 +77,19 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 }
 
 // writeRows answers with an array whose elements are written as they are made.
-func writeRows[T any](w http.ResponseWriter, rows iter.Seq[T]) {
+func writeRows(w http.ResponseWriter, rows iter.Seq[api.ContainerBrief]) {
 	w.Header().Set("Content-Type", "application/json")
 	// Larger than the server's own buffer: a write to the socket for each 4 KB
 	// costs as much as what is in them.
 	out := bufio.NewWriterSize(w, 32<<10)
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
 	_ = out.WriteByte('[')
-	first := true
+	var line []byte
 	for row := range rows {
-		if !first {
+		if line != nil {
 			_ = out.WriteByte(',')
 		}
-		first = false
-		if enc.Encode(row) != nil {
+		line = append(row.AppendJSON(line[:0]), '\n')
+		if _, err := out.Write(line); err != nil {
 			return // the client went away
 		}
 	}
