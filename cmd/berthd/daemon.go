@@ -197,6 +197,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	if metrics != nil {
 		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, metrics) })()
 	}
+	defer d.background(ctx, fail, "rest", d.rest)()
 	if err := d.serve(ctx, api, listeners, began); err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ type limitCase struct {
 var limitCases = []limitCase{
 	{name: "fleet", run: fleet},
 	{name: "health", run: healthChecks},
+	{name: "idle", run: idleLimits},
 	{name: "logs", run: stalledLogs},
 	{name: "attach", run: losslessAttach},
 	{name: "attach gone", run: goneClient},
