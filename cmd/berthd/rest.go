@@ -12,7 +12,7 @@ const (
 	// settled is when the engine has done what a start leaves to do.
 	settled = 2 * time.Second
 	// look is how often it is seen whether it has something to do.
-	look = 10 * time.Second
+	look = 3 * time.Second
 	// idle is the part of a processor below which it has not.
 	idle = 0.02
 )

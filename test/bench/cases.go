@@ -115,11 +115,11 @@ func idleDaemon(_ context.Context, own *own, _ *target) (float64, error) {
 }
 
 // idleContainer starts ten sleeping containers and returns how much the
-// memory of all Berth's processes grew, for each; the containers' own
-// processes do not count.
+// memory of Berth's helpers grew, for each; the containers' own processes do not
+// count.
 func idleContainer(ctx context.Context, _ *own, t *target) (_ float64, err error) {
 	const count = 10
-	before, err := enginePSS()
+	before, err := helpersPSS()
 	if err != nil {
 		return 0, err
 	}
@@ -143,7 +143,7 @@ func idleContainer(ctx context.Context, _ *own, t *target) (_ float64, err error
 		}
 	}
 	time.Sleep(500 * time.Millisecond) // the pools refill
-	after, err := enginePSS()
+	after, err := helpersPSS()
 	if err != nil {
 		return 0, err
 	}

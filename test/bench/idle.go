@@ -62,7 +62,7 @@ func idleLimits(ctx context.Context, o options, own *own, r *report) error {
 // idleMemory counts the memory of Berth's processes for each container that
 // sleeps, and again when each has said much and run many further processes.
 func idleMemory(ctx context.Context, own *own, r *report) error {
-	before, err := enginePSS()
+	before, err := helpersPSS()
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func idleMemory(ctx context.Context, own *own, r *report) error {
 		if err := sleep(ctx, calm); err != nil {
 			return err
 		}
-		after, err := enginePSS()
+		after, err := helpersPSS()
 		if err != nil {
 			return err
 		}

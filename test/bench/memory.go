@@ -24,7 +24,16 @@ func pss(pid int) (float64, error) {
 }
 
 // enginePSS is the memory of all of Berth's processes but the Hub and bench.
-func enginePSS() (float64, error) {
+func enginePSS() (float64, error) { return pssOf(ofEngine) }
+
+// helpersPSS is the memory of those that are there because containers are: not of
+// the daemon, which takes memory for what it is asked and gives it back later.
+func helpersPSS() (float64, error) {
+	return pssOf(func(program string) bool { return ofEngine(program) && program != "berthd" })
+}
+
+// pssOf is the memory of all processes that counts tells of.
+func pssOf(counts func(program string) bool) (float64, error) {
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return 0, err
@@ -34,7 +43,7 @@ func enginePSS() (float64, error) {
 		args, err := os.ReadFile(name)
 		first, _, _ := strings.Cut(string(args), "\x00")
 		program := filepath.Base(first)
-		if err != nil || !strings.HasPrefix(program, "berth") || program == "berth-hub" {
+		if err != nil || !counts(program) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
