@@ -27,11 +27,13 @@ type limitOptions struct {
 	stalled          bool          // of the case logs, only what has a reader that reads nothing
 }
 
+type limitRun func(ctx context.Context, o options, own *own, r *report) error
+
 // limitCase is one thing that must hold with many containers or much output. It
 // adds its own samples.
 type limitCase struct {
 	name string
-	run  func(ctx context.Context, o options, own *own, r *report) error
+	run  limitRun
 	args []string // of the daemon
 }
 
@@ -43,6 +45,7 @@ var limitCases = []limitCase{
 	{name: "attach", run: losslessAttach},
 	{name: "attach gone", run: goneClient},
 	{name: "net throughput", run: throughput},
+	{name: "net throughput, no br_netfilter", run: withoutBrNetfilter(throughput)},
 	{name: "net guard", run: guardCost},
 	{name: "net requests", run: requests("docker")},
 	{name: "net requests, policy host", run: requests("host"), args: []string{"--publish-policy", "host"}},

@@ -172,24 +172,48 @@ func iperfServer(ctx context.Context, at *place, port int) (stop func(), err err
 
 // iperf measures how much flows from a place to an address, in Gbit/s.
 func iperf(ctx context.Context, from *place, address string, port, seconds int) (float64, error) {
-	cmd := exec.CommandContext(ctx, "iperf3", "-c", address, "-p", strconv.Itoa(port), "-t", strconv.Itoa(seconds), "-J")
+	end, err := iperfClient(ctx, from, address, port, seconds)
+	return end.Received.Bits / 1e9, err
+}
+
+// datagram is how many bytes of a user each of datagrams carries.
+const datagram = 200
+
+// datagrams measures how many small datagrams are sent, in millions a second;
+// those that find no room at the other end's socket went all the way, too.
+func datagrams(ctx context.Context, from *place, address string, port, seconds int) (float64, error) {
+	end, err := iperfClient(ctx, from, address, port, seconds, "-u", "-b", "0", "-l", strconv.Itoa(datagram))
+	if err != nil || end.Sum.Seconds == 0 {
+		return 0, err
+	}
+	return end.Sum.Packets / end.Sum.Seconds / 1e6, nil
+}
+
+// iperfEnd is how iperf3 sums up: a stream, or datagrams.
+type iperfEnd struct {
+	Received struct {
+		Bits float64 `json:"bits_per_second"`
+	} `json:"sum_received"`
+	Sum struct {
+		Packets float64 `json:"packets"`
+		Seconds float64 `json:"seconds"`
+	} `json:"sum"`
+}
+
+func iperfClient(ctx context.Context, from *place, address string, port, seconds int, args ...string) (end iperfEnd, err error) {
+	args = append([]string{"-c", address, "-p", strconv.Itoa(port), "-t", strconv.Itoa(seconds), "-J"}, args...)
+	cmd := exec.CommandContext(ctx, "iperf3", args...)
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := from.start(cmd); err != nil {
-		return 0, err
+		return end, err
 	}
 	if err := cmd.Wait(); err != nil {
-		return 0, fmt.Errorf("iperf3 to %s: %w: %s", address, err, out.String())
+		return end, fmt.Errorf("iperf3 to %s: %w: %s", address, err, out.String())
 	}
-	var result struct {
-		End struct {
-			Received struct {
-				Bits float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		} `json:"end"`
-	}
-	if err := json.Unmarshal([]byte(out.String()), &result); err != nil {
-		return 0, err
-	}
-	return result.End.Received.Bits / 1e9, nil
+	result := struct {
+		End *iperfEnd `json:"end"`
+	}{&end}
+	err = json.Unmarshal([]byte(out.String()), &result)
+	return end, err
 }

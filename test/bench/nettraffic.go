@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,10 +100,11 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		plain, ours      *place // from
 		plainTo, oursTo  string
 		plainPort, ports int
+		published        bool
 	}{
-		{"container to container", plain.b, b, plain.a.address, a.address, iperfPort, iperfPort},
-		{"container to host", plain.b, b, plain.host.address, host.address, iperfPort, iperfPort},
-		{"host to published port, 127.0.0.1", plain.host, host, plain.a.address, "127.0.0.1", iperfPort, hostPort},
+		{"container to container", plain.b, b, plain.a.address, a.address, iperfPort, iperfPort, false},
+		{"container to host", plain.b, b, plain.host.address, host.address, iperfPort, iperfPort, false},
+		{"host to published port, 127.0.0.1", plain.host, host, plain.a.address, "127.0.0.1", iperfPort, hostPort, true},
 	}
 	for range o.n {
 		for _, w := range ways {
@@ -113,6 +117,11 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 				err := flow(r, "iperf3, "+w.name, "(goal: 0.95)", "Gbit", side.target, func() (float64, error) {
 					return iperf(ctx, side.from, side.to, side.port, o.limits.seconds)
 				})
+				if err == nil && !w.published {
+					err = flow(r, fmt.Sprintf("datagrams of %d bytes, %s", datagram, w.name), "(each one's cost)", "Mpacket", side.target, func() (float64, error) {
+						return datagrams(ctx, side.from, side.to, side.port, o.limits.seconds)
+					})
+				}
 				if err != nil {
 					return err
 				}
@@ -120,6 +129,32 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		}
 	}
 	return nil
+}
+
+// callIPTables has frames within a bridge pass the firewalls, where the module
+// br_netfilter is loaded.
+const callIPTables = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+
+// withoutBrNetfilter measures with that switched off, and puts it back. Where it
+// is off anyway, there is nothing to add.
+func withoutBrNetfilter(measure limitRun) limitRun {
+	return func(ctx context.Context, o options, own *own, r *report) (err error) {
+		was, err := os.ReadFile(callIPTables)
+		if errors.Is(err, os.ErrNotExist) || err == nil && strings.TrimSpace(string(was)) == "0" {
+			fmt.Fprintln(os.Stderr, "bench: frames within a bridge pass no firewall here, so the case before has measured that")
+			return nil
+		}
+		if err == nil {
+			err = os.WriteFile(callIPTables, []byte("0"), 0)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.WriteFile(callIPTables, was, 0)) }()
+		r.under = ", no br_netfilter"
+		defer func() { r.under = "" }()
+		return measure(ctx, o, own, r)
+	}
 }
 
 // gateway is the host's address on the default network.

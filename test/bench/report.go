@@ -20,6 +20,8 @@ type report struct {
 	Machine string    `json:"machine"`
 	Command string    `json:"command"`
 	Cases   []*result `json:"cases"`
+	// under ends the names of what is added: something differs from a case before.
+	under string
 }
 
 // result holds the raw samples of one case, by target.
@@ -57,6 +59,7 @@ func machine() string {
 }
 
 func (r *report) add(c benchCase, target string, value float64) {
+	c.name += r.under
 	at := slices.IndexFunc(r.Cases, func(x *result) bool { return x.Name == c.name })
 	if at < 0 {
 		r.Cases = append(r.Cases, &result{Name: c.name, Unit: c.unit, Samples: map[string][]float64{}})
