@@ -248,3 +248,23 @@ func TestRecreate(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRecreateInternal: what is published nowhere, because nothing leads out of
+// its network, is no reason not to run anew.
+func TestRecreateInternal(t *testing.T) {
+	e := newEngine(t)
+	if _, err := e.networks.Create(t.Context(), &nettypes.CreateRequest{Name: "inside", Internal: true}); err != nil {
+		t.Fatal(err)
+	}
+	req := request("sleep")
+	req.HostConfig.NetworkMode, req.HostConfig.PortBindings = "inside", httpPort("18089")
+	id := e.create(req)
+	e.start(id)
+	e.follow(id, "ready")
+	before := e.inspect(id)
+	resp := e.edit(id, api.ContainerEdit{Env: map[string]*string{"A": new("3")}})
+	now := e.inspect(id)
+	if !resp.Recreated || !now.State.Running || now.NetworkSettings.Networks["inside"].IPAddress != before.NetworkSettings.Networks["inside"].IPAddress || len(e.record(id).Network.Ports) != 0 {
+		t.Errorf("%+v, %+v", resp, now.NetworkSettings)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/fault"
@@ -72,6 +73,9 @@ func (s *Service) reconnect(ctx context.Context, e *entry, r *Record) (*os.File,
 		return nil, nil, err
 	}
 	res, err := s.networks.Republish(ctx, r.ID, ns, specs)
+	if errdefs.IsFailedPrecondition(err) && r.Network != nil {
+		return ns, r.Network, nil // nothing leads out: there is nothing to publish, as at any start
+	}
 	if err != nil {
 		return nil, nil, errors.Join(networkError(r, err), ns.Close())
 	}

@@ -89,6 +89,27 @@ func (c *Conn) Link(name string) (Link, error) {
 	return convert(l), nil
 }
 
+// IndexOf is the number of an interface of the calling thread's namespace. Unlike
+// Link, it does not wait for the kernel's lock of links (netdevice(7)).
+func IndexOf(name string) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("link %s: %w", name, err)
+	}
+	if err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req); errors.Is(err, unix.ENODEV) {
+		return 0, fmt.Errorf("link %s: %w", name, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("link %s: %w", name, err)
+	}
+	return int(req.Uint32()), nil
+}
+
 // LinkAt finds an interface by its number.
 func (c *Conn) LinkAt(index int) (Link, error) {
 	l, err := c.h.LinkByIndex(index)

@@ -53,6 +53,15 @@ func TestVeth(t *testing.T) {
 			if eth0.Up || !port.Up || eth0.Kind != "veth" || eth0.Peer != port.Index || eth0.MTU != 1400 {
 				t.Errorf("ends: %+v, %+v", eth0, port)
 			}
+			if _, err := IndexOf("port0"); !errdefs.IsNotFound(err) {
+				t.Errorf("a link of another namespace: %v", err)
+			}
+			if index, err := IndexOf("eth0"); err != nil || index != eth0.Index {
+				t.Errorf("index of eth0: %d, %v", index, err)
+			}
+			if _, err := IndexOf("a-name-that-is-too-long"); err == nil || errdefs.IsNotFound(err) {
+				t.Errorf("a name that no link can have: %v", err)
+			}
 			if err := c.ForgetMAC(port.Index, []byte{2, 1, 1, 1, 1, 1}); err != nil {
 				t.Errorf("forget a MAC address that nobody has: %v", err)
 			}

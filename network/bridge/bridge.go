@@ -300,12 +300,12 @@ func (b *Bridge) Remove() error {
 // that the next one with its address is found at once. The kernel removes the
 // old port only some time after its namespace.
 func (b *Bridge) Forget(hostLink string, mac net.HardwareAddr) error {
-	link, err := b.conn.Link(hostLink)
+	index, err := netlink.IndexOf(hostLink)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return b.conn.ForgetMAC(link.Index, mac)
+	return b.conn.ForgetMAC(index, mac)
 }
