@@ -12,11 +12,19 @@ import (
 )
 
 func unknownCommand(cmd *cobra.Command, name string) error {
-	return fmt.Errorf("berth: unknown command: %s %s\n\nRun '%s --help' for more information", cmd.CommandPath(), name, cmd.CommandPath())
+	use := ""
+	if cmd.HasParent() {
+		use = "Usage:  " + cmd.CommandPath() + " COMMAND\n\n"
+	}
+	return fmt.Errorf("berth: unknown command: %s %s\n\n%sRun '%s --help' for more information", cmd.CommandPath(), name, use, cmd.CommandPath())
 }
 
-func argsError(cmd *cobra.Command, what string) error {
-	return fmt.Errorf("berth: '%s' %s\n\nUsage:  %s\n\nRun '%s --help' for more information", cmd.CommandPath(), what, cmd.UseLine(), cmd.CommandPath())
+func argsError(cmd *cobra.Command, what string) error { return lookUp(cmd, what, "Run") }
+
+// lookUp says what is wrong and where to look it up, in the words that Docker has
+// for each.
+func lookUp(cmd *cobra.Command, what, verb string) error {
+	return fmt.Errorf("berth: '%s' %s\n\nUsage:  %s\n\n%s '%s --help' for more information", cmd.CommandPath(), what, cmd.UseLine(), verb, cmd.CommandPath())
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {
@@ -39,7 +47,7 @@ func someArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return nil
 	}
-	return argsError(cmd, "requires at least 1 argument")
+	return lookUp(cmd, "requires at least 1 argument", "See")
 }
 
 func atLeast(n int) cobra.PositionalArgs {
@@ -47,7 +55,7 @@ func atLeast(n int) cobra.PositionalArgs {
 		if len(args) >= n {
 			return nil
 		}
-		return argsError(cmd, fmt.Sprintf("requires at least %d %s", n, arguments(n)))
+		return lookUp(cmd, fmt.Sprintf("requires at least %d %s", n, arguments(n)), "See")
 	}
 }
 

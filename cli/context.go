@@ -93,8 +93,11 @@ func (s *Session) listContexts(quiet bool, text string) error {
 	if err := format.List(s.IO.Out, text, format.ContextHeader, rows); err != nil {
 		return err
 	}
-	if addr, _, _ := chooseHost(s.flags, os.Getenv, func() string { return "" }); addr != "" && s.settings().CurrentContext != "" && !quiet {
-		fmt.Fprintf(s.IO.Err, "Warning: BERTH_HOST or DOCKER_HOST overrides the active context %q. To use it, unset the variable.\n", s.settings().CurrentContext)
+	for _, v := range []string{"BERTH_HOST", "DOCKER_HOST"} {
+		if os.Getenv(v) != "" && s.flags.context == "" && len(s.flags.hosts.Values) == 0 {
+			fmt.Fprintf(s.IO.Err, "Warning: %[1]s environment variable overrides the active context. To use a context, either set the global --context flag, or unset %[1]s environment variable.\n", v)
+			break
+		}
 	}
 	return err
 }
@@ -174,7 +177,7 @@ func (s *Session) mayRemoveContext(name string, force bool) error {
 		return fmt.Errorf("context %q is in use, set -f flag to force remove", name)
 	}
 	if _, err := s.contexts().Get(name); cerrdefs.IsNotFound(err) && !force {
-		return err
+		return fmt.Errorf("context %q does not exist", name)
 	}
 	return nil
 }
@@ -238,7 +241,9 @@ func (s *Session) contextSettings(c *contexts.Context, words endpointFlag) error
 				c.Host, c.SkipVerify, c.TLS = from.Host, from.SkipVerify, from.TLS
 			}
 		case "host":
-			_, err = parseHost(value, false)
+			if _, err = parseHost(value, false); value != "" && !strings.Contains(value, "://") {
+				err = fmt.Errorf("unable to apply docker endpoint options: unable to parse docker host `%s`", value)
+			}
 			c.Host = value
 		case "ca":
 			c.TLS.CA, err = os.ReadFile(value)

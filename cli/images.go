@@ -67,6 +67,8 @@ func (s *Session) images(ctx context.Context, o imagesFlags, name string, bare b
 	switch isTable := text == "" || text == format.Table; {
 	case isTable && o.quiet:
 		text = "{{.ID}}"
+	case text == format.Raw:
+		text = format.ImageRaw(o.quiet, o.digests)
 	case isTable && o.digests:
 		text = format.ImageDigestTable
 	case isTable:

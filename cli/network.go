@@ -44,6 +44,8 @@ func newNetworkLs(s *Session) *cobra.Command {
 				text = "{{.ID}}"
 			case text == "" && s.settings().NetworksFormat != "":
 				text = s.settings().NetworksFormat
+			case text == format.Raw:
+				text = format.NetworkRaw(quiet)
 			case text == "" || text == format.Table:
 				text = format.NetworkTable
 			}

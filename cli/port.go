@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -40,6 +41,11 @@ func (s *Session) port(ctx context.Context, name, want string) error {
 		ports = n.Ports
 	}
 	if want != "" {
+		number, _, _ := strings.Cut(want, "/")
+		_, err := strconv.ParseUint(number, 10, 16) // in Docker's words
+		if err != nil {
+			return fmt.Errorf("Error: invalid port (%s): %w", number, err)
+		}
 		p, err := network.ParsePort(want)
 		if err != nil {
 			return fmt.Errorf("Error: invalid port (%s): %w", want, err)

@@ -73,6 +73,8 @@ func (s *Session) ps(ctx context.Context, o psFlags, sizeGiven bool) error {
 	switch {
 	case o.quiet:
 		text = "{{.ID}}"
+	case text == format.Raw:
+		text = format.ContainerRaw(size)
 	case text == "" || text == format.Table:
 		text = format.ContainerTable
 		if size {

@@ -160,14 +160,14 @@ func TestRunBadFlags(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"run"}, 1, "berth: 'berth run' requires at least 1 argument\n\nUsage:  berth run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nRun 'berth run --help' for more information\n"},
+		{[]string{"run"}, 1, "berth: 'berth run' requires at least 1 argument\n\nUsage:  berth run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nSee 'berth run --help' for more information\n"},
 		{[]string{"run", "--nosuch"}, 125, "unknown flag: --nosuch\n\nUsage:  berth run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\nRun 'berth run --help' for more information\n"},
 		{[]string{"run", "-p", "foo:80", "img"}, 125, "berth: invalid hostPort: foo\n\nRun 'berth run --help' for more information\n"},
 		{[]string{"run", "--rm", "--restart", "always", "img"}, 125, "berth: conflicting options: cannot specify both --restart and --rm\n\nRun 'berth run --help' for more information\n"},
 		{[]string{"run", "-d", "-a", "stdout", "img"}, 1, "conflicting options: cannot specify both --attach and --detach\n"},
 		{[]string{"foo"}, 1, "berth: unknown command: berth foo\n\nRun 'berth --help' for more information\n"},
 		{[]string{"update", "c1"}, 1, "you must provide one or more flags when using this command\n"},
-		{[]string{"container", "foo"}, 1, "berth: unknown command: berth container foo\n\nRun 'berth container --help' for more information\n"},
+		{[]string{"container", "foo"}, 1, "berth: unknown command: berth container foo\n\nUsage:  berth container COMMAND\n\nRun 'berth container --help' for more information\n"},
 		{[]string{"ps", "foo"}, 1, "berth: 'berth ps' accepts no arguments\n\nUsage:  berth ps [OPTIONS]\n\nRun 'berth ps --help' for more information\n"},
 	} {
 		code, _, errs := d.run("", tc.args...)

@@ -59,7 +59,7 @@ func (s *Session) startAll(ctx context.Context, names []string) error {
 		fmt.Fprintln(s.IO.Out, name)
 	}
 	if len(failed) > 0 {
-		return errors.New("failed to start containers: " + strings.Join(failed, ", "))
+		return errors.New("Error: failed to start containers: " + strings.Join(failed, ", "))
 	}
 	return nil
 }

@@ -71,7 +71,11 @@ func (s *Session) stats(ctx context.Context, o statsFlags, names []string) error
 	}
 	if o.noStream {
 		w.work.Wait()
-		return errors.Join(format.List(s.IO.Out, text, format.StatsHeader, w.table()), w.failures())
+		rows, err := w.table(), w.failures()
+		if err != nil && len(rows) == 0 {
+			return err
+		}
+		return errors.Join(format.List(s.IO.Out, text, format.StatsHeader, rows), err)
 	}
 	return s.showStats(ctx, w, text, len(names) > 0)
 }

@@ -86,6 +86,8 @@ func newVolumeLs(s *Session) *cobra.Command {
 				text = "{{.Name}}"
 			case text == "" && s.settings().VolumesFormat != "":
 				text = s.settings().VolumesFormat
+			case text == format.Raw:
+				text = format.VolumeRaw(quiet)
 			case text == "" || text == format.Table:
 				text = format.VolumeTable
 			}

@@ -121,6 +121,7 @@ func (m *Mount) shown() string {
 		source = "tmpfs"
 	case mounttypes.TypeVolume:
 		source = cmp.Or(m.Name, "(new volume)")
+	default: // others have a source
 	}
 	text := source + ":" + m.Destination
 	if m.ReadOnly {

@@ -170,25 +170,25 @@ func leaveFor(patience time.Duration) time.Duration {
 }
 
 // awaitServed waits until no connection leads to a container through its
-// published ports, and returns how many are left in the end.
-func (s *Service) awaitServed(ctx context.Context, id string, settled <-chan struct{}, atMost time.Duration) int {
+// published ports.
+func (s *Service) awaitServed(ctx context.Context, id string, settled <-chan struct{}, atMost time.Duration) {
 	late := s.clock.after(atMost)
 	for wait := lookFirst; ; wait = min(2*wait, lookLast) {
 		n, err := s.networks.Connections(ctx, id)
 		if err != nil {
 			s.report(id, err)
-			return 0
+			return
 		}
 		if n == 0 || atMost <= 0 {
-			return n
+			return
 		}
 		select {
 		case <-ctx.Done():
-			return n
+			return
 		case <-settled:
-			return 0
+			return
 		case <-late:
-			return n
+			return
 		case <-s.clock.after(wait):
 		}
 	}

@@ -81,7 +81,7 @@ func ValidName(name string) error {
 	case name == Default:
 		return fmt.Errorf(`"default" is a reserved context name: %w`, errdefs.ErrInvalidArgument)
 	case !validName.MatchString(name):
-		return fmt.Errorf("context name %q is invalid, names are validated against regexp %q: %w", name, validName, errdefs.ErrInvalidArgument)
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("context name %q is invalid, names are validated against regexp %q", name, validName))
 	}
 	return nil
 }

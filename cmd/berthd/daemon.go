@@ -13,24 +13,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/moby/moby/api/types/container"
-
 	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
-	"github.com/berth-engine/berth/container/apparmor"
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/kernel/cgroup"
-	"github.com/berth-engine/berth/kernel/quota"
-	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/network/ipam"
-	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/plugin"
-	"github.com/berth-engine/berth/sandbox"
 	"github.com/berth-engine/berth/server"
-	"github.com/berth-engine/berth/server/authz"
-	"github.com/berth-engine/berth/volume"
 )
 
 // undoTime bounds each step of shutting down that could wait for others.
@@ -59,7 +50,6 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	ctx, fail := context.WithCancelCause(parent)
 	defer fail(nil)
-
 	programs, err := findPrograms(cfg)
 	if err != nil {
 		return err
@@ -77,7 +67,6 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return err
 	}
 	defer release()
-
 	containerRoot := filepath.Join(cfg.DataRoot, "containers")
 	records := engine.ReadRecords(ctx, containerRoot)
 	defer records.Wait()
@@ -88,117 +77,73 @@ func (d *daemon) run(parent context.Context) (err error) {
 		defer remap.User.Close()
 	}
 
-	listeners, err := server.Listen(ctx, cfg, inherited)
+	doors, err := d.listen(ctx, cfg, inherited)
 	if err != nil {
 		return err
 	}
-	defer closeAll(listeners)
-	metrics, err := d.listenMetrics(ctx, cfg.MetricsAddr)
+	defer doors.close()
+	plugins, err := d.openPlugins(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if metrics != nil {
-		defer metrics.Close()
-	}
-
 	traces, endTraces, err := openTraces(ctx)
 	if err != nil {
 		return err
 	}
 	defer d.closing("traces", endTraces)
-	plugins := plugin.New(plugin.Options{})
-	d.plugins.Store(plugins)
-	if err := checkAuthz(ctx, plugins, cfg.AuthzPlugins); err != nil {
-		return err
-	}
 	d.events = event.New(0, d.log)
 	defer d.events.Close()
-	rules, err := image.LoadPolicy(cfg.SignaturePolicy)
+	images, err := d.openImages(ctx, cfg)
 	if err != nil {
 		return err
-	}
-	images, err := image.Open(ctx, image.Options{
-		Root: filepath.Join(cfg.DataRoot, "image"), Registries: registries(cfg), Events: d.events, Log: d.log, MaxDownloads: cfg.MaxDownloads, MaxUploads: cfg.MaxUploads, Policy: rules,
-		CompactAfter: time.Duration(cfg.CompactAfter), Limits: imageLimits(cfg),
-	})
-	if err != nil {
-		return fmt.Errorf("open the image store: %w", err)
 	}
 	defer d.closing("image store", images.Close)
 	d.images.Store(images)
 	defer d.images.Store(nil)
 
-	mark, mask := cfg.Mark()
-	networks, err := network.New(ctx, network.Options{
-		ExecRoot: cfg.ExecRoot, DataRoot: cfg.DataRoot, Bridge: cfg.Bridge, Home: defaultNetwork(cfg),
-		Plugins: plugins, NoForward: !cfg.Forward, Direct: cfg.DirectRouting, Accept: nft.Match{Mark: mark, Mask: mask},
-		Netd: network.NetdOptions{Binary: programs.netd, CgroupParent: ownGroup(cfg)}, MTU: cfg.MTU, User: remap.Namespace(), Events: d.events, Log: d.log,
-		Policy: network.Policy(cfg.PublishPolicy), Pool: orNone(2 * cfg.Prepared), Pools: addressPools(cfg), NetworkOptions: cfg.NetworkOpts,
-	})
+	networks, err := d.openNetworks(ctx, cfg, programs, plugins, remap)
 	if err != nil {
-		return fmt.Errorf("prepare the network: %w", err)
+		return err
 	}
 	defer d.background(ctx, fail, "network", networks.Run)()
 
-	sandboxes, err := sandbox.New(ctx, sandbox.Options{
-		ExecRoot: cfg.ExecRoot, Binary: programs.sandbox, CgroupParent: ownGroup(cfg), Slice: cfg.Slice(), Log: d.log, Warm: orNone(cfg.Prepared),
-	})
+	sandboxes, err := d.openSandboxes(ctx, cfg, programs)
 	if err != nil {
-		return fmt.Errorf("prepare the sandboxes: %w", err)
+		return err
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
 
-	if err := checkRootSize(cfg); err != nil {
+	volumes, quotas, err := d.openVolumes(cfg, plugins)
+	if err != nil {
 		return err
 	}
-	quotas := quota.New(cfg.DataRoot)
-	volumes, err := volume.Open(filepath.Join(cfg.DataRoot, "volumes"), d.events, d.log, plugins, quotas)
-	if err != nil {
-		return fmt.Errorf("open the volumes: %w", err)
-	}
-	profile, err := apparmor.Default()
-	if err != nil {
-		d.log.Warn("no default AppArmor profile", "error", err)
-	}
-	defaults := containerDefaults(cfg)
-	defaults.AppArmor = profile
-	containers, err := engine.New(ctx, engine.Options{
+	defaults := d.containerDefaults(cfg)
+	containers, err := d.openContainers(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
 		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults, Traces: traces,
 	})
 	if err != nil {
-		return fmt.Errorf("load the containers: %w", err)
+		return err
 	}
-	if err := containers.Restore(ctx); err != nil {
-		return fmt.Errorf("restore the containers: %w", err)
-	}
-	d.containers.Store(containers)
-	now := d.cfg.Load() // a reload may have come meanwhile
-	containers.SetRuntimes(now.Commands(), now.DefaultRuntime)
 	// Restore has left work for the background. Users wait for the engine, not
 	// for that.
 	defer d.background(ctx, fail, "containers", containers.Run)()
 	debug.SetGCPercent(100)
-	defer d.closing("containers", func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-		defer cancel()
-		return containers.Shutdown(ctx)
-	})
+	defer d.closing("containers", func() error { return shutdown(ctx, containers) })
 
 	builds := build.New(build.Options{
-		CDISpecDirs: cfg.CDISpecDirs, GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
-		Root: filepath.Join(cfg.DataRoot, "build"), Images: images, Sandboxes: sandboxes, Networks: networks,
-		CgroupParent: cfg.CgroupParent, Capabilities: containers.Capabilities(), AppArmor: profile, Log: d.log, Remap: stepsRemap(remap),
-		HostGateway: hostGateway(cfg, networks),
+		Images: images, Sandboxes: sandboxes, Networks: networks, HostGateway: hostGateway(cfg, networks),
+		Capabilities: containers.Capabilities(), AppArmor: defaults.AppArmor, Remap: stepsRemap(remap), Log: d.log,
+		Root: filepath.Join(cfg.DataRoot, "build"), CDISpecDirs: cfg.CDISpecDirs, CgroupParent: cfg.CgroupParent,
+		GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
 	})
 	defer d.closing("builder", builds.Close)
-
-	api := d.newServer(cfg, programs, networks, profile != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
-	if metrics != nil {
-		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, metrics) })()
+	api := d.newServer(cfg, programs, networks, defaults.AppArmor != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
+	if doors.metrics != nil {
+		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, doors.metrics) })()
 	}
 	defer d.background(ctx, fail, "rest", d.rest)()
-	if err := d.serve(ctx, api, listeners, began); err != nil {
+	if err := d.serve(ctx, api, doors.api, began); err != nil {
 		return err
 	}
 	if parent.Err() == nil {
@@ -232,12 +177,6 @@ func (d *daemon) background(ctx context.Context, fail context.CancelCauseFunc, n
 func (d *daemon) closing(name string, closePart func() error) {
 	if err := closePart(); err != nil {
 		d.log.Error("part ended with an error", "part", name, "error", err)
-	}
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close() // closed by the server already, unless starting failed
 	}
 }
 
@@ -309,16 +248,6 @@ func ownGroup(cfg *config.Config) string {
 	return cfg.CgroupParent
 }
 
-func containerDefaults(cfg *config.Config) engine.Defaults {
-	return engine.Defaults{
-		ShmSize: int64(cfg.ShmSize), RootSize: cfg.RootSize(), Init: cfg.Init, CgroupParent: ownGroup(cfg), Slices: cfg.Slice() != "", Ulimits: cfg.Ulimits,
-		LogConfig: container.LogConfig{Type: cfg.LogDriver, Config: cfg.LogOpts}, NoNewPrivs: cfg.NoNewPrivileges, Seccomp: cfg.Seccomp,
-		Runtimes: cfg.Commands(), Runtime: cfg.DefaultRuntime, CDISpecDirs: cfg.CDISpecDirs,
-		DNS: cfg.DNS, DNSSearch: cfg.DNSSearch, DNSOptions: cfg.DNSOptions, HostGatewayIP: cfg.GatewayIP(),
-		IPCMode: container.IpcMode(cfg.IPCMode), CgroupnsMode: container.CgroupnsMode(cfg.CgroupnsMode),
-	}
-}
-
 // hostnames are the names that clients may call this machine by.
 func hostnames(cfg *config.Config, name string) []string {
 	names := []string{name}
@@ -330,17 +259,6 @@ func hostnames(cfg *config.Config, name string) []string {
 		}
 	}
 	return slices.Compact(names)
-}
-
-// checkAuthz refuses authorisation plugins that are not there: from then on they
-// would refuse everything.
-func checkAuthz(ctx context.Context, plugins *plugin.Registry, names []string) error {
-	for _, name := range names {
-		if _, err := plugins.Get(ctx, name, authz.Capability); err != nil {
-			return fmt.Errorf("authorization-plugins: %w", err)
-		}
-	}
-	return nil
 }
 
 // helper finds a program of Berth's beside this one, or where `make install`

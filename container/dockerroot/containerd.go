@@ -69,7 +69,7 @@ func (c *containerd) close() error {
 
 // images lists what Docker keeps in the store.
 func (c *containerd) images(ctx context.Context) ([]Image, error) {
-	if c == nil || c.locked != nil {
+	if c == nil || c.db == nil {
 		return nil, nil
 	}
 	ctx = namespaces.WithNamespace(ctx, namespace)
