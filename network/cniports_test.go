@@ -163,7 +163,7 @@ func TestRepoint(t *testing.T) {
 	w.refused(w.outside, "tcp", hostOutside+":8080")
 	in(t, w.outside, "ip route add 10.77.2.0/24 via "+hostOutside)
 	w.want(w.outside, "tcp", addressOn(r, "routed")+":80", "a "+neighbour)
-	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, "routed", ports); err != nil {
+	if _, err = w.m.Disconnect(t.Context(), "a", a.ns, "routed", ports); err != nil {
 		t.Fatal(err)
 	}
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/kernel/netlink"
@@ -41,12 +42,9 @@ func list(chains []nft.Foreign) string {
 func forwardText(chains []nft.Foreign, bridge string) string {
 	var remedies []string
 	add := func(text string) {
-		for _, have := range remedies {
-			if have == text {
-				return
-			}
+		if !slices.Contains(remedies, text) {
+			remedies = append(remedies, text)
 		}
-		remedies = append(remedies, text)
 	}
 	for _, f := range chains {
 		switch f.Of {

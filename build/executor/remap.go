@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd/errdefs"
 	bkexecutor "github.com/moby/buildkit/executor"
 	"github.com/moby/buildkit/solver/pb"
-	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/mount"
 )
@@ -56,8 +56,8 @@ func (r *Remap) show(tree *os.File) error {
 	if r == nil {
 		return nil
 	}
-	err := mount.SetAttr(tree, mount.Attr{IDMap: r.User})
-	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
+	err := mount.ShowMapped(tree, r.User)
+	if !errdefs.IsNotImplemented(err) {
 		return err
 	}
 	// Secrets and sockets of ssh agents are files that BuildKit makes for the
@@ -68,7 +68,7 @@ func (r *Remap) show(tree *os.File) error {
 		return statErr
 	}
 	if info.IsDir() {
-		return fmt.Errorf("owners of files cannot be mapped for a user namespace here: %w", err)
+		return err
 	}
 	st, ok := mount.StatOf(info)
 	if !ok {

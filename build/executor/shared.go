@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/mount"
 )
@@ -59,11 +58,11 @@ func (s *sharedTrees) open(l mount.Layers) (tree *os.File, release func() error,
 
 func (t *sharedTree) view() (*os.File, error) {
 	if t.tree != nil {
-		view, err := mount.CloneFile(t.tree, false)
+		view, err := mount.CloneTree(t.tree)
 		switch {
 		case err == nil:
 			return view, nil
-		case !errors.Is(err, unix.EINVAL):
+		case !errdefs.IsNotImplemented(err):
 			if t.users == 0 {
 				err = errors.Join(err, t.close())
 			}

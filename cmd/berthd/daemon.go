@@ -100,19 +100,16 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.closing("image store", images.Close)
 	d.images.Store(images)
 	defer d.images.Store(nil)
-
 	networks, err := d.openNetworks(ctx, cfg, programs, plugins, remap)
 	if err != nil {
 		return err
 	}
 	defer d.background(ctx, fail, "network", networks.Run)()
-
 	sandboxes, err := d.openSandboxes(ctx, cfg, programs)
 	if err != nil {
 		return err
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
-
 	volumes, quotas, err := d.openVolumes(cfg, plugins)
 	if err != nil {
 		return err
@@ -139,10 +136,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	})
 	defer d.closing("builder", builds.Close)
 	api := d.newServer(cfg, programs, networks, defaults.AppArmor != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
-	if doors.metrics != nil {
-		defer d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, doors.metrics) })()
-	}
-	defer d.background(ctx, fail, "rest", d.rest)()
+	defer d.besides(ctx, fail, api, doors.metrics)()
 	if err := d.serve(ctx, api, doors.api, began); err != nil {
 		return err
 	}

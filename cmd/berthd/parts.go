@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/berth-engine/berth/network/nft"
 	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/server"
 	"github.com/berth-engine/berth/server/authz"
 	"github.com/berth-engine/berth/volume"
 )
@@ -105,6 +107,19 @@ func (d *daemon) openContainers(ctx context.Context, o engine.Options) (*engine.
 	now := d.cfg.Load() // a reload may have come meanwhile
 	containers.SetRuntimes(now.Commands(), now.DefaultRuntime)
 	return containers, nil
+}
+
+// besides begins what goes on beside the answering of requests.
+func (d *daemon) besides(ctx context.Context, fail context.CancelCauseFunc, api *server.Server, metrics net.Listener) (stop func()) {
+	rest := d.background(ctx, fail, "rest", d.rest)
+	if metrics == nil {
+		return rest
+	}
+	shown := d.background(ctx, fail, "metrics", func(ctx context.Context) error { return api.ServeMetrics(ctx, metrics) })
+	return func() {
+		rest()
+		shown()
+	}
 }
 
 // shutdown ends the containers' service, not the containers.

@@ -36,7 +36,7 @@ type Layers struct {
 type mappingError struct{ err error }
 
 func (e *mappingError) Error() string {
-	return "the owners of image layers cannot be mapped for a user namespace here: " + e.err.Error()
+	return "owners of files cannot be mapped for a user namespace here: " + e.err.Error()
 }
 
 func (e *mappingError) Unwrap() error { return e.err }
@@ -52,6 +52,10 @@ func mapped(err error) error {
 	}
 	return err
 }
+
+// ShowMapped has the owners in a detached tree, which is no overlay, shown by the
+// mappings of a user namespace, as Layers.IDMap does.
+func ShowMapped(tree, user *os.File) error { return mapped(SetAttr(tree, Attr{IDMap: user})) }
 
 // maxString is the longest string that fsconfig takes (strndup_user with 256).
 const maxString = 255

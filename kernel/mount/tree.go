@@ -137,6 +137,28 @@ func CloneFile(f *os.File, recursive bool) (*os.File, error) {
 	return openTree(int(f.Fd()), "", recursive)
 }
 
+// A placeError says that this kernel copies only what is in a mount namespace.
+type placeError struct{ err error }
+
+func (e *placeError) Error() string {
+	return "a mount that is nowhere cannot be copied before Linux 6.15: " + e.err.Error()
+}
+
+func (e *placeError) Unwrap() error { return e.err }
+
+// NotImplemented gives the error its kind for package errdefs.
+func (e *placeError) NotImplemented() {}
+
+// CloneTree is CloneFile for a detached tree as a whole. The error's kind is
+// NotImplemented before Linux 6.15.
+func CloneTree(tree *os.File) (*os.File, error) {
+	out, err := CloneFile(tree, false)
+	if errors.Is(err, unix.EINVAL) {
+		return nil, &placeError{err}
+	}
+	return out, err
+}
+
 // ClonePart is CloneFile for a file or directory of a detached tree, which may be
 // used up by it.
 func ClonePart(tree, part *os.File) (*os.File, error) {

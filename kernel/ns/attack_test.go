@@ -130,7 +130,7 @@ func reading(t *testing.T) string {
 		}
 		for _, list := range lists {
 			children, _ := os.ReadFile(list) // of a thread that has ended
-			for _, pid := range strings.Fields(string(children)) {
+			for pid := range strings.FieldsSeq(string(children)) {
 				call, _ := os.ReadFile("/proc/" + pid + "/syscall")
 				if strings.HasPrefix(string(call), "0 0x0 ") { // read(0, …
 					return pid

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoSCTP: the kernel has no SCTP.
+// ErrNoSCTP says that the kernel has no SCTP.
 var ErrNoSCTP = errors.New("this kernel has no SCTP (its module sctp is not there, or must not be loaded)")
 
 // ListenSCTP opens a listening SCTP socket (one-to-one style, sctp(7)), which Go's

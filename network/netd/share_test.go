@@ -2,6 +2,7 @@ package netd
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -86,7 +87,8 @@ func TestShare(t *testing.T) {
 	}
 	reserve("b", web)
 	for _, m := range []Member{{}, {Share: "p/db"}} {
-		if _, err := client.Reserve("c", m, want(says(t, "c"))); err == nil || !err.(*RefusalError).Allocated {
+		_, err := client.Reserve("c", m, want(says(t, "c")))
+		if refused, ok := errors.AsType[*RefusalError](err); !ok || !refused.Allocated {
 			t.Errorf("%+v got the port: %v", m, err)
 		}
 	}

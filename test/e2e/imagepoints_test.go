@@ -69,7 +69,7 @@ func TestImagesKilledAtEveryPoint(t *testing.T) {
 			if err := d.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range strings.Fields(must(t, d, "berth", "images", "--format", "{{.Repository}}:{{.Tag}}")) {
+			for name := range strings.FieldsSeq(must(t, d, "berth", "images", "--format", "{{.Repository}}:{{.Tag}}")) {
 				must(t, d, "berth", "run", "--rm", name)
 				must(t, d, "berth", "save", "-o", filepath.Join(t.TempDir(), "again.tar"), name)
 			}

@@ -47,7 +47,7 @@ func Start(t *testing.T) *Server {
 	data := filepath.Join(dir, "data")
 	s.run(t, "initdb", "-D", data, "-A", "trust", "-U", "hub", "-N", "-E", "UTF8", "--locale=C.UTF-8")
 	var log bytes.Buffer
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100") //nolint:noctx // ended below
+	cmd := exec.Command(filepath.Join(s.bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100")
 	cmd.Dir, cmd.SysProcAttr, cmd.Stderr = dir, s.as, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
