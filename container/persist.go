@@ -13,7 +13,7 @@ import (
 // persistWithin is how long after it was written a later version of a record is
 // made durable. Most that is written in that time is replaced in it: a container
 // that lives for milliseconds has gone through all its states, and is removed.
-const persistWithin = 100 * time.Millisecond
+const persistWithin = 500 * time.Millisecond
 
 // persister makes later versions of records durable a moment after they were
 // written, all of that moment together. Until then a power loss costs the last

@@ -10,7 +10,7 @@ import (
 )
 
 // Reading is the records of all containers on their way from the disk. With a
-// thousand of them that takes a tenth of a second, in which the other parts of
+// thousand of them that takes half a second, in which the other parts of
 // an engine can start.
 type Reading struct {
 	done  chan struct{}
