@@ -20,6 +20,14 @@ func buildRequest(r *request) (*build.Request, error) {
 	if v := q.Get("version"); v != "" && v != "1" && v != "2" {
 		return nil, invalid(fmt.Sprintf("invalid version %q: 1 (classic) or 2 (BuildKit)", v))
 	}
+	for _, text := range q["securityopt"] {
+		if text != "" && text != "[]" && text != "null" {
+			return nil, invalid("the daemon on linux does not support setting security options on build: " + text)
+		}
+	}
+	if v := q.Get("isolation"); v != "" && v != "default" {
+		return nil, invalid(fmt.Sprintf("unsupported isolation: %q", v))
+	}
 	var err error
 	if b.Tags, err = build.ParseTags(q["t"]); err != nil {
 		return nil, err
