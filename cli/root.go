@@ -54,7 +54,7 @@ func verbs() map[string]func(*Session) *cobra.Command {
 		"rename": newRename, "rm": newRm, "top": newTop, "port": newPort,
 		"pause": newPause, "unpause": newUnpause, "update": newUpdate, "stats": newStats,
 		"pull": newPull, "push": newPush, "save": newSave, "load": newLoad, "import": newImport,
-		"build": newBuild, "buildx": newBuildx, "bake": newBake, "builder": newBuilder, "manifest": newManifest, "compose": newCompose, "debug": newDebug, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
+		"build": newBuild, "buildx": newBuildx, "bake": newBake, "builder": newBuilder, "manifest": newManifest, "compose": newCompose, "debug": newDebug, "hub": newHub, "search": newSearch, "images": newImages, "rmi": newRmi, "tag": newTag, "history": newHistory,
 		"inspect": newInspect, "events": newEvents, "info": newInfo, "version": newVersion,
 		"login": newLogin, "logout": newLogout,
 		"container": newContainer, "context": newContext, "image": newImage, "network": newNetwork, "migrate": newMigrate, "plugin": newPlugin, "system": newSystem, "volume": newVolume, "completion": newCompletion,

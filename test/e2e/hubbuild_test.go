@@ -214,5 +214,26 @@ func TestHubBuilds(t *testing.T) {
 	if log = h.follow(t, b.ID, ""); h.state(t, b.ID).State != "failed" || !strings.Contains(log, "3") {
 		t.Errorf("%+v\n%s", h.state(t, b.ID), log)
 	}
+	// For two platforms: one image, whose parts are the engine's builds.
+	h.call(t, http.MethodPut, "builds/source", `{"kind":"hub","rules":[{"branch":"main","tags":["multi"],"platforms":["linux/amd64","linux/arm64"]}]}`, nil, nil)
+	b = h.push(t, dir, map[string]string{"Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY greeting /greeting-${TARGETARCH}\n"})
+	log = h.follow(t, b.ID, "")
+	got := h.state(t, b.ID)
+	if got.State != "succeeded" {
+		t.Fatalf("%+v\n%s", got, log)
+	}
+	index := must(t, d, "berth", "manifest", "inspect", "--insecure", h.Addr+"/ann/app:multi")
+	for _, want := range []string{`"amd64"`, `"arm64"`, "application/vnd.oci.image.index.v1+json"} {
+		if !strings.Contains(index, want) {
+			t.Errorf("no %s in %s", want, index)
+		}
+	}
+	var tags []struct{ Name string }
+	h.call(t, http.MethodGet, "tags", "", &tags, nil)
+	for _, tag := range tags {
+		if strings.HasPrefix(tag.Name, catalog.Transient) {
+			t.Errorf("the part %s is left", tag.Name)
+		}
+	}
 	must(t, d, "berth", "builder", "prune", "-af")
 }

@@ -84,7 +84,8 @@ func explain(before, now lampRow, machine int) string {
 	said := fmt.Sprintf("%.1f times as fast as before", ratio)
 	switch {
 	case now.machine >= full*float64(machine):
-		said += fmt.Sprintf(": all %d processors of the machine are busy (%.1f), with the users, the database and whatever else runs here; more servers share the same time", machine, now.machine)
+		said += fmt.Sprintf(": all %d processors of the machine are busy, with the users, the database and whatever else runs here; the servers got %.1f of the %.1f that they may use, and more of them share the same time",
+			machine, now.web, now.allowed)
 	case now.web >= full*now.allowed:
 		said += fmt.Sprintf(": the servers use what they may (%.1f of %.1f processors), so that more servers, or more for each, make more", now.web, now.allowed)
 	default:
