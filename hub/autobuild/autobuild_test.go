@@ -425,6 +425,51 @@ func TestPlatforms(t *testing.T) {
 	}
 }
 
+// TestPartsOfAKilledBuild: what a Hub that was killed left of an image's parts goes
+// when the build is taken up.
+func TestPartsOfAKilledBuild(t *testing.T) {
+	w := newWorld(t, nil)
+	src, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main", Platforms: []string{"linux/amd64", "linux/arm64"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	if err := w.DB.Tx(t.Context(), func(tx *store.Tx) (err error) {
+		ids, err = enqueue(t.Context(), tx, src, "refs/heads/main", strings.Repeat("a", 40), "test")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b, found, err := w.take(t.Context(), "one")
+	if err != nil || !found || b.ID != ids[0] {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	repo, err := w.Catalog.ByID(t.Context(), w.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tag := range []string{part(b, 0), "kept"} {
+		if _, err := w.Catalog.Pushed(t.Context(), tester, repo, catalog.Manifest{Digest: "sha256:dd"}, tag); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.adopt(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	tags, err := w.Catalog.Tags(t.Context(), repo, "", 0)
+	if err != nil || len(tags) != 1 || tags[0].Name != "kept" {
+		t.Errorf("%+v, %v", tags, err)
+	}
+	history, err := w.Catalog.History(t.Context(), repo, "", 0)
+	if err != nil || len(history) != 1 {
+		t.Errorf("parts are in the history: %+v, %v", history, err)
+	}
+	user := account.Principal{Kind: account.KindUser, ID: "x", Name: "x"}
+	if _, err := w.Catalog.Pushed(t.Context(), user, repo, catalog.Manifest{Digest: "sha256:dd"}, catalog.Transient+"x"); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		t.Errorf("a user made one: %v", err)
+	}
+}
+
 // TestPrivate: a private repository elsewhere is fetched with the source's name
 // and token, which nobody else sees.
 func TestPrivate(t *testing.T) {

@@ -48,7 +48,7 @@ func (s *Service) build(ctx context.Context, e Engine, b *Build, log *buildLog) 
 	w := job{Service: s, engine: engine, to: e.Registry + "/" + name, name: name, b: b, log: log, dir: dir.path}
 	log.printf("building %s of %s (%s) in the engine %s", b.Commit, b.Ref, strings.Join(b.Tags, ", "), e.Name)
 	if len(wanted) > 1 {
-		return w.several(ctx, repository, wanted)
+		return w.several(ctx, wanted)
 	}
 	b.Digest, err = w.one(ctx, b.Tags, wanted)
 	return err
@@ -80,23 +80,17 @@ func (w job) one(ctx context.Context, tags []string, platform []ocispec.Platform
 // several builds for each platform and makes one image of them. A part is pushed
 // under a tag of its own, since engines push nothing without one; the tag goes
 // when the image is there.
-func (w job) several(ctx context.Context, repository catalog.Repository, wanted []ocispec.Platform) (err error) {
-	system := account.System("autobuild")
+func (w job) several(ctx context.Context, wanted []ocispec.Platform) (err error) {
 	var parts []registry.Part
 	defer func() {
 		// Also of a build that was cancelled.
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		for i := range wanted {
-			_, e := w.Catalog.Untag(bounded, system, repository, w.part(i))
-			if e != nil && !errdefs.IsNotFound(e) {
-				err = errors.Join(err, e)
-			}
-		}
+		err = errors.Join(err, w.removeParts(bounded, *w.b))
 	}()
 	for i, p := range wanted {
 		w.log.printf("for %s", platforms.Format(p))
-		d, err := w.one(ctx, []string{w.part(i)}, []ocispec.Platform{p})
+		d, err := w.one(ctx, []string{part(*w.b, i)}, []ocispec.Platform{p})
 		if err != nil {
 			return fmt.Errorf("for %s: %w", platforms.Format(p), err)
 		}
@@ -109,7 +103,29 @@ func (w job) several(ctx context.Context, repository catalog.Repository, wanted 
 	return err
 }
 
-func (w job) part(i int) string { return fmt.Sprintf("%s%s-%d", catalog.Transient, w.b.ID, i) }
+// part is the tag of a build's part.
+func part(b Build, i int) string { return fmt.Sprintf("%s%s-%d", catalog.Transient, b.ID, i) }
+
+// removeParts takes the tags of a build's parts away; those that are not there
+// are no error.
+func (s *Service) removeParts(ctx context.Context, b Build) error {
+	if len(b.Rule.Platforms) < 2 {
+		return nil
+	}
+	repository, err := s.Catalog.ByID(ctx, b.repository)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	for i := range b.Rule.Platforms {
+		if err == nil {
+			_, err = s.Catalog.Untag(ctx, account.System("autobuild"), repository, part(b, i))
+		}
+		if errdefs.IsNotFound(err) {
+			err = nil
+		}
+	}
+	return err
+}
 
 // place is where a commit can be read; temporary is removed afterwards.
 type place struct{ path, temporary string }

@@ -130,6 +130,9 @@ func (s *Service) adopt(ctx context.Context, since time.Time) error {
 				s.Log.Error("autobuild: end a robot", "build", b.ID, "error", err)
 			}
 		}
+		if err := s.removeParts(ctx, b); err != nil {
+			s.Log.Error("autobuild: remove what was built of an image", "build", b.ID, "error", err)
+		}
 		query, args := "UPDATE builds SET state = ?, beat = 0, robot = '' WHERE id = ? AND state = ?", []any{Queued, b.ID, Running}
 		if b.tries >= maxTries {
 			query = "UPDATE builds SET state = ?, ended = ?, robot = '', error = 'the Hub ended twice while it was built' WHERE id = ? AND state = ?"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/token"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/distribution/v3"
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/api/errcode"
@@ -152,6 +153,9 @@ func (failures) Levels() []logrus.Level { return []logrus.Level{logrus.ErrorLeve
 func (f failures) Fire(e *logrus.Entry) error {
 	if e.Data["err.code"] != errcode.ErrorCodeUnknown {
 		return nil
+	}
+	if err, ok := e.Data["err.detail"].(error); ok && (errdefs.IsPermissionDenied(err) || errdefs.IsNotFound(err)) {
+		return nil // the client was told, by refused
 	}
 	f.log.Error("registry", "method", e.Data["http.request.method"], "uri", e.Data["http.request.uri"],
 		"error", e.Data["err.message"], "detail", e.Data["err.detail"])

@@ -32,8 +32,12 @@ func (r *repository) Named() reference.Named { return r.name }
 // refused answers a change that the catalogue does not allow, for which
 // distribution's handlers of deletions would take the blame themselves.
 func (r *repository) refused(err error) error {
-	if errdefs.IsPermissionDenied(err) {
+	switch {
+	case errdefs.IsPermissionDenied(err):
 		token.Fail(r.rq.writer, http.StatusForbidden, "DENIED", err.Error())
+		r.rq.writer.complete = true
+	case errdefs.IsNotFound(err): // a right that was taken away just now
+		token.Fail(r.rq.writer, http.StatusNotFound, "NAME_UNKNOWN", err.Error())
 		r.rq.writer.complete = true
 	}
 	return err
