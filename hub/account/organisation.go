@@ -68,6 +68,9 @@ func (s *Service) CreateOrganisation(ctx context.Context, by Principal, name str
 
 // SetOrganisationProfile changes what an organisation says of itself.
 func (s *Service) SetOrganisationProfile(ctx context.Context, by Principal, name string, p Profile) error {
+	if p.Email != "" {
+		return fmt.Errorf("%w: an organisation has no e-mail address", errdefs.ErrInvalidArgument)
+	}
 	if err := p.valid(); err != nil {
 		return err
 	}

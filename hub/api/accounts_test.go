@@ -120,6 +120,8 @@ func TestAccounts(t *testing.T) {
 	p.want(401, "+"+made.Secret, "GET user", "", nil)
 
 	p.want(200, "bob", "POST organisations", `{"name":"acme"}`, nil)
+	p.want(200, "bob", "PUT namespaces/acme/-/", `{"display":"Acme"}`, nil)
+	p.want(400, "bob", "PUT namespaces/acme/-/", `{"display":"Acme","email":"x@acme.example"}`, nil)
 	p.want(204, "bob", "PUT namespaces/acme/-/members/cy", `{"role":"member"}`, nil)
 	p.want(400, "bob", "PUT namespaces/acme/-/members/cy", `{"role":"boss"}`, nil)
 	p.want(404, "bob", "PUT namespaces/acme/-/members/nobody", `{"role":"member"}`, nil)

@@ -51,7 +51,7 @@ type Collector struct {
 	Options
 	running sync.Mutex
 	wanted  chan Report // by Begin
-	made    time.Time
+	begun   sync.Map    // ids of collections of this process
 }
 
 // New makes a Collector.
@@ -59,7 +59,7 @@ func New(o Options) *Collector {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	return &Collector{Options: o, wanted: make(chan Report, 1), made: o.Gate.now()}
+	return &Collector{Options: o, wanted: make(chan Report, 1)}
 }
 
 // Report is what a collection removed, or would remove.

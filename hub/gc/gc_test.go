@@ -509,6 +509,17 @@ func TestBegin(t *testing.T) {
 	if r := ended(r.ID); r.Error == "" || again.ID == r.ID {
 		t.Errorf("what was abandoned: %+v", r)
 	}
+	// One that begins within the same second as it was killed.
+	next := New(Options{DB: h.collector.DB, Catalog: h.catalog, Gate: h.gate, Driver: h.collector.Driver})
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() { ran <- next.Run(ctx) }()
+	if r := ended(again.ID); r.Error != killed {
+		t.Errorf("what a killed process began: %+v", r)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.collector.Get(t.Context(), admin, "x"); !errdefs.IsNotFound(err) {
 		t.Errorf("no collection: %v", err)
 	}

@@ -31,7 +31,7 @@ func (c *Collector) Run(ctx context.Context) error {
 		tick = t.C
 	}
 	if !c.DB.Shared() { // who ran is gone
-		if err := abandon(ctx, c.DB, c.Gate.now(), c.made); err != nil && ctx.Err() == nil {
+		if err := c.takeOver(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
@@ -48,6 +48,22 @@ func (c *Collector) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// takeOver ends the reports of collections that another process began, where
+// there can be no other.
+func (c *Collector) takeOver(ctx context.Context) error {
+	rows, err := c.DB.Query(ctx, "SELECT id FROM gc_runs WHERE ended = 0")
+	ids, err := store.Collect(rows, err, func(s store.Scanner) (id string, err error) { return id, s.Scan(&id) })
+	for _, id := range ids {
+		if _, ours := c.begun.Load(id); err == nil && !ours {
+			_, err = c.DB.Exec(ctx, "UPDATE gc_runs SET ended = ?, error = ? WHERE id = ? AND ended = 0", c.Gate.now().Unix(), killed, id)
+		}
+	}
+	return err
+}
+
+// killed is the error of a collection whose process did not end it.
+const killed = "the Hub ended meanwhile"
 
 func (c *Collector) log(ctx context.Context, r Report, err error) {
 	switch {
@@ -105,12 +121,14 @@ type executor interface {
 
 // abandon ends the reports of collections whose node said nothing since then.
 func abandon(ctx context.Context, q executor, now, since time.Time) error {
-	_, err := q.Exec(ctx, "UPDATE gc_runs SET ended = ?, error = 'the Hub ended meanwhile' WHERE ended = 0 AND beat < ?", now.Unix(), since.Unix())
+	_, err := q.Exec(ctx, "UPDATE gc_runs SET ended = ?, error = ? WHERE ended = 0 AND beat < ?", now.Unix(), killed, since.Unix())
 	return err
 }
 
 func (c *Collector) report(dry bool) Report {
-	return Report{ID: store.NewID(), Started: c.Gate.now().UTC().Truncate(time.Second), DryRun: dry}
+	r := Report{ID: store.NewID(), Started: c.Gate.now().UTC().Truncate(time.Second), DryRun: dry}
+	c.begun.Store(r.ID, nil)
+	return r
 }
 
 func begin(ctx context.Context, q executor, r Report) error {
@@ -139,6 +157,7 @@ func (c *Collector) finish(ctx context.Context, r Report) (Report, error) {
 	c.running.Unlock()
 	stop()
 	alive.Wait()
+	c.begun.Delete(r.ID)
 	r.Ended = c.Gate.now().UTC().Truncate(time.Second)
 	if err != nil {
 		r.Error = err.Error()
