@@ -228,6 +228,39 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// TestDevicesAsListed: on v1 the group's list has the rules in their order, with
+// those after a second denial merged by the library.
+func TestDevicesAsListed(t *testing.T) {
+	if Detect() == V2 {
+		return // there they become a program, in their order (TestUnifiedDevices)
+	}
+	rule := func(allow bool, kind string, major, minor int64, access string) specs.LinuxDeviceCgroup {
+		return specs.LinuxDeviceCgroup{Allow: allow, Type: kind, Major: &major, Minor: &minor, Access: access}
+	}
+	none := specs.LinuxDeviceCgroup{Access: "rwm"}
+	for _, row := range []struct {
+		rules []specs.LinuxDeviceCgroup
+		want  string
+	}{
+		{[]specs.LinuxDeviceCgroup{none, rule(true, "c", 10, 229, "rwm"), rule(true, "b", 8, 20, "rw"), rule(true, "b", 10, 200, "r"), rule(true, "c", 1, 3, "rwm")},
+			"c 10:229 rwm\nb 8:20 rw\nb 10:200 r\nc 1:3 rwm"},
+		{[]specs.LinuxDeviceCgroup{none, rule(true, "c", 5, 2, "rwm"), rule(true, "c", 1, 3, "rwm"), rule(false, "c", 5, 2, "w")}, "c 5:2 rm\nc 1:3 rwm"},
+		{[]specs.LinuxDeviceCgroup{rule(true, "c", 5, 2, "r"), none, rule(true, "c", 1, 3, "r")}, "c 1:3 r"},
+	} {
+		cleanParent(t)
+		g, err := Create(parent, "listed", &specs.LinuxResources{Devices: row.rules})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list := read(t, g, "devices", "devices.list"); list != row.want {
+			t.Errorf("%v:\n%s\nnot\n%s", row.rules, list, row.want)
+		}
+		if err := g.Destroy(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestLone(t *testing.T) {
 	cleanParent(t)
 	g, err := Lone(parent, "monitor")

@@ -23,7 +23,9 @@ func convert(r *Resources, mode Mode) (*cgroups.Resources, error) {
 	c.Devices = rules
 	convertMemory(c, r)
 	convertCPU(c, r, mode)
-	convertBlockIO(c, r)
+	if err := convertBlockIO(c, r); err != nil {
+		return nil, err
+	}
 	if r.Pids != nil && r.Pids.Limit != nil {
 		limit := *r.Pids.Limit
 		if limit <= 0 {
@@ -43,6 +45,9 @@ func convert(r *Resources, mode Mode) (*cgroups.Resources, error) {
 		}
 	}
 	for name, l := range r.Rdma {
+		if l.HcaHandles == nil && l.HcaObjects == nil {
+			return nil, fmt.Errorf("rdma of %s: neither hcaHandles nor hcaObjects is given: %w", name, errdefs.ErrInvalidArgument)
+		}
 		if c.Rdma == nil {
 			c.Rdma = map[string]cgroups.LinuxRdma{}
 		}
@@ -94,14 +99,17 @@ func put[T any](to, from *T) {
 	}
 }
 
-func convertBlockIO(c *cgroups.Resources, r *Resources) {
+func convertBlockIO(c *cgroups.Resources, r *Resources) error {
 	b := r.BlockIO
 	if b == nil {
-		return
+		return nil
 	}
 	put(&c.BlkioWeight, b.Weight)
 	put(&c.BlkioLeafWeight, b.LeafWeight)
 	for _, d := range b.WeightDevice {
+		if d.Weight == nil && d.LeafWeight == nil {
+			return fmt.Errorf("blockIO.weightDevice of %d:%d: neither weight nor leafWeight is given: %w", d.Major, d.Minor, errdefs.ErrInvalidArgument)
+		}
 		var weight, leaf uint16
 		put(&weight, d.Weight)
 		put(&leaf, d.LeafWeight)
@@ -119,6 +127,7 @@ func convertBlockIO(c *cgroups.Resources, r *Resources) {
 	for _, d := range b.ThrottleWriteIOPSDevice {
 		c.BlkioThrottleWriteIOPSDevice = append(c.BlkioThrottleWriteIOPSDevice, cgroups.NewThrottleDevice(d.Major, d.Minor, d.Rate))
 	}
+	return nil
 }
 
 func convertDevices(r *Resources) ([]*devices.Rule, error) {

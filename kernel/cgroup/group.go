@@ -120,6 +120,9 @@ func (g *Group) setFirst(c *cgroups.Resources) error {
 			return err
 		}
 	}
+	if err := g.allowAsListed(c.Devices); err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.name, err)
+	}
 	return g.set(c)
 }
 

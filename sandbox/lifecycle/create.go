@@ -246,6 +246,7 @@ func (m *making) limits() *specs.LinuxResources {
 	if r != nil && len(r.Devices) > 0 {
 		r.Devices = append(r.Devices, usual()...)
 	}
+	m.c.root.warnVoid(r)
 	return r
 }
 

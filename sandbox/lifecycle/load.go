@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -39,6 +40,9 @@ func load(dir string) (*bundle, error) {
 
 // parse makes the bundle in dir of its config.json.
 func parse(dir string, text []byte) (*bundle, error) {
+	if !utf8.Valid(text) { // encoding/json would put other characters in the place
+		return nil, fmt.Errorf("%s: the text is not UTF-8: %w", configFile, errdefs.ErrInvalidArgument)
+	}
 	b := &bundle{dir: dir, text: text, spec: new(specs.Spec)}
 	if err := unmarshal(b.text, b.spec); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", configFile, err, errdefs.ErrInvalidArgument)
@@ -97,6 +101,9 @@ func (b *bundle) validate() error {
 		return errors.New("root.path must not be empty")
 	case s.Linux == nil:
 		return errors.New("the linux property is missing: this is not a configuration for Linux")
+	}
+	if _, has := s.Annotations[""]; has {
+		return errors.New("annotations: a key is empty")
 	}
 	return validProcess(s.Process)
 }

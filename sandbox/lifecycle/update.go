@@ -7,6 +7,25 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// warnVoid tells of limits that the kernel does not have any more, or not with
+// this version of control groups. They are no error: the specification declares
+// the first two void, and has the third for v1.
+func (r *Root) warnVoid(limits *specs.LinuxResources) {
+	if limits == nil || limits.Memory == nil {
+		return
+	}
+	m := limits.Memory
+	if m.Kernel != nil && *m.Kernel > 0 { //nolint:staticcheck // deprecated, and hence the warning
+		r.warn("memory.kernel has no effect: since 5.16 Linux does not limit kernel memory by itself")
+	}
+	if m.UseHierarchy != nil && !*m.UseHierarchy {
+		r.warn("memory.useHierarchy has no effect: since 5.11 Linux counts the memory of groups below in any case")
+	}
+	if m.KernelTCP != nil && *m.KernelTCP > 0 && cgroup.Detect() == cgroup.V2 {
+		r.warn("memory.kernelTCP has no effect: cgroup v2 counts the buffers of TCP with all other memory")
+	}
+}
+
 // Update changes limits of a container that is not stopped. What r does not
 // mention stays as it is.
 func (r *Root) Update(_ context.Context, id string, limits *specs.LinuxResources) error {
@@ -15,6 +34,7 @@ func (r *Root) Update(_ context.Context, id string, limits *specs.LinuxResources
 		return err
 	}
 	defer c.Close()
+	r.warnVoid(limits)
 	if c.Unit != nil {
 		return cgroup.UpdateUnit(c.Unit, limits)
 	}

@@ -27,6 +27,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if err := validateExecution(spec.Linux); err != nil {
 		return namespaces{}, err
 	}
+	if err := validateHidden(spec.Linux); err != nil {
+		return namespaces{}, err
+	}
 	if err := validateHooks(c); err != nil {
 		return namespaces{}, err
 	}
@@ -59,6 +62,15 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 		return plan, err
 	}
 	return plan, allowSysctls(spec.Linux.Sysctl, plan, netnsGiven)
+}
+
+func validateHidden(l *specs.Linux) error {
+	for _, hidden := range slices.Concat(l.MaskedPaths, l.ReadonlyPaths) {
+		if !path.IsAbs(hidden) {
+			return invalid("the masked or read-only path %q is not absolute", hidden)
+		}
+	}
+	return nil
 }
 
 // validateProcess is for process 1 and for those that come later.

@@ -132,8 +132,7 @@ func (b *box) mustStart() {
 	check(b.t, b.start())
 }
 
-// state asks for the container's state and holds it to the schema: no property
-// that the specification does not have.
+// state asks for the container's state, with the types that the schema has.
 func (b *box) state() specs.State {
 	b.t.Helper()
 	out, err := b.do("state", b.id)

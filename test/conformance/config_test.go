@@ -24,11 +24,13 @@ func TestConfig(t *testing.T) {
 		{"config.md#annotations", "an unknown key is no error", accepted(func(s *specs.Spec) {
 			s.Annotations = map[string]string{"x.example": "", "org.opencontainers.image.created": "y"}
 		})},
+		{"config.md#annotations", "an error for an empty key", refused(func(s *specs.Spec) { s.Annotations = map[string]string{"": "x"} })},
 		{"config.md#annotations", "a value that is no string is an error", badJSON(`"annotations":{"a":1}`)},
 		{"config.md#extensibility", "unknown properties are ignored", unknownIgnored},
 		{"config.md#valid-values", "an error for a namespace type that is unknown", refused(with("galaxy", ""))},
 		{"config.md#valid-values", "an error for a capability that is unknown or a warning", capabilityUnknown},
 		{"config.md#valid-values", "an error for a value of another type", badJSON(`"hostname":7`)},
+		{"glossary.md#json", "an error unless UTF-8", badJSON("\"hostname\":\"\xff\"")},
 		{"config.md#valid-values", "an error for a truncated file", func(t *testing.T) {
 			b := newBox(t)
 			b.writeConfig(`{"ociVersion": "1.0.2", "root": {"path": "rootfs"`)

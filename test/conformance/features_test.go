@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,16 @@ func TestFeatures(t *testing.T) {
 	for _, v := range []string{f.OCIVersionMin, f.OCIVersionMax} {
 		rows = append(rows, must{"features.md#specification-version", v + " is taken", accepted(func(s *specs.Spec) { s.Version = v })})
 	}
+	if semver(f.OCIVersionMax) < semver(f.OCIVersionMin) {
+		t.Errorf("at most %s is less than at least %s", f.OCIVersionMax, f.OCIVersionMin)
+	}
+	for _, kind := range f.Linux.Namespaces {
+		edits := []edit{with(specs.LinuxNamespaceType(kind), "")}
+		if kind == string(specs.UserNamespace) {
+			edits = append(edits, mapped)
+		}
+		rows = append(rows, must{"features-linux.md#namespaces", kind + " is recognised", accepted(edits...)})
+	}
 	for _, step := range f.Hooks {
 		rows = append(rows, must{"features.md#hooks", step + " is supported", accepted(func(s *specs.Spec) {
 			h := hook("true")
@@ -48,6 +59,9 @@ func TestFeatures(t *testing.T) {
 		rows = append(rows, must{"features-linux.md#capabilities", c + " is recognised", accepted(process(func(p *specs.Process) {
 			p.Capabilities = &specs.LinuxCapabilities{Bounding: []string{c}}
 		}))})
+	}
+	if p := f.Linux.MemoryPolicy; p != nil {
+		rows = append(rows, policyRows(p)...)
 	}
 	if s := f.Linux.Seccomp; s != nil {
 		for _, a := range s.Actions {
@@ -81,4 +95,40 @@ func TestFeatures(t *testing.T) {
 		}
 	}
 	hold(t, rows)
+}
+
+// semver orders versions below 1000 in each part.
+func semver(v string) (n int) {
+	for part := range strings.SplitSeq(v, ".") {
+		digits, _, _ := strings.Cut(part, "-")
+		i, _ := strconv.Atoi(digits)
+		n = n*1000 + i
+	}
+	return n
+}
+
+// policyRows has what the runtime recognises of memory policies. The kernel may
+// not have one of them, which the runtime must not call unknown.
+func policyRows(p *features.MemoryPolicy) (rows []must) {
+	recognised := func(policy specs.LinuxMemoryPolicy, name string) func(*testing.T) {
+		return func(t *testing.T) {
+			err := newBox(t, memoryPolicy(policy)).create()
+			if err != nil && (strings.Contains(err.Error(), strconv.Quote(name))) {
+				t.Error(err)
+			}
+		}
+	}
+	for _, mode := range p.Modes {
+		nodes := "0"
+		if mode == string(specs.MpolDefault) || mode == string(specs.MpolLocal) {
+			nodes = ""
+		}
+		rows = append(rows, must{"features-linux.md#memory-policy", mode + " is recognised", recognised(specs.LinuxMemoryPolicy{Mode: specs.MemoryPolicyModeType(mode), Nodes: nodes}, mode)})
+	}
+	for _, flag := range p.Flags {
+		rows = append(rows, must{"features-linux.md#memory-policy", flag + " is recognised", recognised(specs.LinuxMemoryPolicy{
+			Mode: specs.MpolBind, Nodes: "0", Flags: []specs.MemoryPolicyFlagType{specs.MemoryPolicyFlagType(flag)},
+		}, flag)})
+	}
+	return rows
 }

@@ -71,6 +71,18 @@ func TestGroups(t *testing.T) {
 		{"config-linux.md#pids", "limit", limit("pids", "pids.max", "pids.max", "77", func(r *specs.LinuxResources) {
 			r.Pids = &specs.LinuxPids{Limit: new(int64(77))}
 		})},
+		{"config-linux.md#cgroups-path", "an error for a group with processes in it, which stay", groupInUse},
+		{"config-linux.md#block-io", "an error for a device's entry with neither weight", refused(resources(func(r *specs.LinuxResources) {
+			r.BlockIO = &specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{weightOf(7, 0)}}
+		}))},
+		{"config-linux.md#rdma", "an error for an entry with neither limit", refused(resources(func(r *specs.LinuxResources) {
+			r.Rdma = map[string]specs.LinuxRdma{"mlx5_1": {}}
+		}))},
+		{"config-linux.md#memory", "an error for a swappiness above 100", refused(resources(func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Swappiness: new(uint64(101))}
+		}))},
+		{"config-linux.md#device-whitelist", "an error for a type that is unknown", refused(rules(specs.LinuxDeviceCgroup{Allow: true, Type: "z", Access: "r"}))},
+		{"config-linux.md#device-whitelist", "an error for an access that is unknown", refused(rules(specs.LinuxDeviceCgroup{Allow: true, Type: "c", Access: "x"}))},
 		{"config-linux.md#huge-page-limits", "an error for a page size that is not there", refused(resources(func(r *specs.LinuxResources) {
 			r.HugepageLimits = []specs.LinuxHugepageLimit{{Pagesize: "3KB", Limit: 4096}}
 		}))},
@@ -168,6 +180,25 @@ func groupRelative(t *testing.T) {
 func groupNone(t *testing.T) {
 	if a, b := groupsTwice(t, ""); !slices.Equal(a, b) {
 		t.Errorf("%v, then %v", a, b)
+	}
+}
+
+func weightOf(major, minor int64) (d specs.LinuxWeightDevice) {
+	d.Major, d.Minor = major, minor
+	return d
+}
+
+// groupInUse names the group of another container.
+func groupInUse(t *testing.T) {
+	first := newBox(t, waits)
+	first.mustCreate()
+	before := members(t, first.last)
+	second := newBox(t, waits, linux(func(l *specs.Linux) { l.CgroupsPath = first.spec.Linux.CgroupsPath }))
+	if second.create() == nil {
+		t.Error("create succeeds")
+	}
+	if after := members(t, first.last); !slices.Equal(before, after) || first.state().Status != specs.StateCreated {
+		t.Errorf("the first is %s, in %v", first.state().Status, after)
 	}
 }
 

@@ -14,12 +14,10 @@ import (
 // that call them.
 func TestHooks(t *testing.T) {
 	const section = "config.md#posix-platform-hooks"
-	hold(t, []must{
+	rows := []must{
 		{section, "called in their order, each in its step", hooksInOrder},
 		{section, "the state on stdin", hooksState},
 		{section, "args and env are the hook's own", hookArguments},
-		{section, "an error for a path that is not absolute", refused(hooks(specs.Hook{Path: "bin/true"}))},
-		{section, "an error for a timeout that is not positive", refused(hooks(specs.Hook{Path: "/bin/true", Timeout: new(0)}))},
 		{section, "a hook that takes too long is an error", refused(hooks(specs.Hook{Path: "/bin/sleep", Args: []string{"sleep", "100"}, Timeout: new(1)}))},
 		{"config.md#prestart", "runs in the runtime namespaces", hookNamespaces("prestart", false)},
 		{"config.md#createruntime-hooks", "runs in the runtime namespaces", hookNamespaces("createRuntime", false)},
@@ -33,7 +31,22 @@ func TestHooks(t *testing.T) {
 		{"runtime.md#lifecycle", "a startContainer hook that fails stops the container", startHookFails("startContainer")},
 		{"runtime.md#lifecycle", "a poststart hook that fails stops the container", startHookFails("poststart")},
 		{"runtime.md#lifecycle", "a poststop hook that fails is a warning and the others run", poststopFails},
-	})
+		{"config.md#prestart", "is called when the environment is there and the root is still the runtime's", hookSees("prestart")},
+		{"config.md#createruntime-hooks", "is called when the environment is there and the root is still the runtime's", hookSees("createRuntime")},
+		{"config.md#createcontainer-hooks", "is called when the environment is there and the root is still the runtime's", hookSees("createContainer")},
+		{"config.md#poststart", "is called before start returns, when the program runs", poststartBefore},
+		{"config.md#poststop", "is called before delete returns, when the container is gone", poststopAfter},
+	}
+	for _, step := range steps {
+		bad := func(h specs.Hook) edit { return func(s *specs.Spec) { add(s, step, h) } }
+		rows = append(rows,
+			must{section, step + ": an error for a path that is not absolute", refused(bad(specs.Hook{Path: "bin/true"}))},
+			must{section, step + ": an error for no path", refused(bad(specs.Hook{}))},
+			must{section, step + ": an error for a timeout of zero", refused(bad(specs.Hook{Path: "/bin/true", Timeout: new(0)}))},
+			must{section, step + ": an error for a timeout below zero", refused(bad(specs.Hook{Path: "/bin/true", Timeout: new(-1)}))},
+		)
+	}
+	hold(t, rows)
 }
 
 // hooks sets createRuntime hooks.
@@ -175,6 +188,60 @@ func hookNamespaces(step string, inside bool) func(*testing.T) {
 		if got := strings.Fields(string(data)); strings.Join(got, " ") != strings.Join(want, " ") {
 			t.Errorf("in %v, not %v", got, want)
 		}
+	}
+}
+
+// hookSees looks from a hook of the create phase at process 1: it is in namespaces
+// and groups of its own, and still sees the host's files.
+func hookSees(step string) func(*testing.T) {
+	return func(t *testing.T) {
+		b := newBox(t)
+		// In the container's namespaces, the program that runs the hook is as good.
+		pid := `pid=$(sed 's/.*"pid":\([0-9]*\).*/\1/')`
+		if step == "createContainer" {
+			pid = "pid=self; cat >/dev/null"
+		}
+		add(b.spec, step, hook(pid+"; exec >"+b.bundle+"/seen; readlink /proc/$pid/ns/net; cat /proc/$pid/cgroup; ls /proc/$pid/root"+b.bundle+"/config.json"))
+		b.write()
+		b.mustCreate()
+		data, err := os.ReadFile(filepath.Join(b.bundle, "seen"))
+		check(t, err)
+		net, err := os.Readlink(filepath.Join("/proc", itoa(b.last), "ns/net"))
+		check(t, err)
+		for _, want := range []string{net + "\n", b.id + "\n", "/config.json\n"} {
+			if !strings.Contains(string(data), want) {
+				t.Errorf("no %q in:\n%s", want, data)
+			}
+		}
+	}
+}
+
+func poststartBefore(t *testing.T) {
+	b := newBox(t, waits)
+	add(b.spec, "poststart", hook(`pid=$(sed 's/.*"pid":\([0-9]*\).*/\1/'); tr '\0' ' ' </proc/$pid/cmdline >`+b.bundle+"/seen"))
+	b.write()
+	b.mustCreate()
+	if _, err := os.Stat(filepath.Join(b.bundle, "seen")); err == nil {
+		t.Error("it was called by create")
+	}
+	b.mustStart()
+	if data, err := os.ReadFile(filepath.Join(b.bundle, "seen")); err != nil || string(data) != "/bin/sleep 1000 " {
+		t.Errorf("process 1 was %q, %v", data, err)
+	}
+}
+
+func poststopAfter(t *testing.T) {
+	b := newBox(t)
+	add(b.spec, "poststop", hook("for d in /sys/fs/cgroup/*"+groupOf()+"/"+b.id+" /sys/fs/cgroup"+groupOf()+"/"+b.id+"; do [ ! -d $d ] || echo $d; done >"+b.bundle+"/left"))
+	b.write()
+	b.run()
+	if _, err := os.Stat(filepath.Join(b.bundle, "left")); err == nil {
+		t.Error("it was called before delete")
+	}
+	_, err := b.do("delete", b.id)
+	check(t, err)
+	if data, err := os.ReadFile(filepath.Join(b.bundle, "left")); err != nil || len(data) > 0 {
+		t.Errorf("groups when it was called: %q, %v", data, err)
 	}
 }
 

@@ -52,6 +52,12 @@ func TestMounts(t *testing.T) {
 		{section, "uidMappings without gidMappings are an error", refused(bind(), func(s *specs.Spec) {
 			s.Mounts[len(s.Mounts)-1].UIDMappings = []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
 		})},
+		{section, "gidMappings without uidMappings are an error", refused(bind(), func(s *specs.Spec) {
+			s.Mounts[len(s.Mounts)-1].GIDMappings = []specs.LinuxIDMapping{{HostID: 1, Size: 1}}
+		})},
+		{section, "ridmap is refused without mappings where there is no user namespace", refused(bind("ridmap"))},
+		{section, "ridmap holds for what is mounted below", idmapBelow("ridmap", "1000")},
+		{section, "idmap does not", idmapBelow("idmap", "0")},
 		{section, "uidMappings and gidMappings of a mount", inside("1000 2000", "stat -c '%u %g' /mnt/file", bind("idmap"), func(s *specs.Spec) {
 			m := &s.Mounts[len(s.Mounts)-1]
 			m.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}}
@@ -84,6 +90,19 @@ func TestMounts(t *testing.T) {
 	rows = append(rows, must{section, "option slave", slaveOfHost("slave")}, must{section, "option rslave", slaveOfHost("rslave")},
 		must{section, "option rbind", bindTree("rbind", "x")}, must{section, "option bind leaves out what is mounted below", bindTree("bind", "")})
 	hold(t, rows)
+}
+
+// idmapBelow looks at the owner of a file that is mounted below the source.
+func idmapBelow(option, owner string) func(*testing.T) {
+	return func(t *testing.T) {
+		source := hostMount(t)
+		check(t, os.WriteFile(filepath.Join(source, "below", "x"), nil, 0o644))
+		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}}
+		inside(owner, "stat -c %u /mnt/below/x", mounts("/mnt", "bind", source, "rbind", option), func(s *specs.Spec) {
+			m := &s.Mounts[len(s.Mounts)-1]
+			m.UIDMappings, m.GIDMappings = ids, ids
+		})(t)
+	}
 }
 
 func relativeSource(t *testing.T) {

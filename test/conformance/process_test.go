@@ -3,11 +3,14 @@ package conformance
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestProcess is config.md's process, and user within it.
@@ -22,9 +25,11 @@ func TestProcess(t *testing.T) {
 		{"config.md#process", "args[0] is found as execvp does", argsByPath},
 		{"config.md#process", "an error for a program that is not there", programMissing},
 		{"config.md#posix-process", "rlimits soft and hard", inside("1000 2000", "awk '/open files/{print $4,$5}' /proc/self/limits", limits("RLIMIT_NOFILE", 1000, 2000))},
+		{"config.md#posix-process", "rlimits of every type", everyLimit},
 		{"config.md#posix-process", "an error for an rlimit that is unknown", refused(limits("RLIMIT_WISHES", 1, 1))},
 		{"config.md#posix-process", "an error for an rlimit twice", refused(limits("RLIMIT_NOFILE", 1, 1), limits("RLIMIT_NOFILE", 2, 2))},
 		{"config.md#linux-process", "capabilities of every set", capabilitySets},
+		{"config.md#linux-process", "a capability that cannot be granted is a warning", capabilityNotHeld},
 		{"config.md#linux-process", "no capabilities", inside("0000000000000000", "sed -n 's/CapEff:\t//p' /proc/self/status", process(func(p *specs.Process) { p.Capabilities = &specs.LinuxCapabilities{} }))},
 		{"config.md#linux-process", "noNewPrivileges", inside("NoNewPrivs: 1", "echo $(grep NoNewPrivs /proc/self/status)", process(func(p *specs.Process) { p.NoNewPrivileges = true }))},
 		{"config.md#linux-process", "oomScoreAdj is set", inside("567", "cat /proc/self/oom_score_adj", process(func(p *specs.Process) { p.OOMScoreAdj = new(567) }))},
@@ -86,6 +91,54 @@ func argsAsTheyAre(t *testing.T) {
 	if out := b.run(); out != "[][a b][$HOME][ü\n][*]" {
 		t.Errorf("got %q", out)
 	}
+}
+
+// everyLimit gives each limit of getrlimit(2) the values that it has here, and looks
+// what the kernel calls them.
+func everyLimit(t *testing.T) {
+	names := []string{
+		"RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_NPROC", "RLIMIT_NOFILE",
+		"RLIMIT_MEMLOCK", "RLIMIT_AS", "RLIMIT_LOCKS", "RLIMIT_SIGPENDING", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_RTPRIO", "RLIMIT_RTTIME",
+	}
+	var want strings.Builder
+	var edits []edit
+	for number, name := range names { // in the kernel's order
+		var l unix.Rlimit
+		check(t, unix.Getrlimit(number, &l))
+		soft := min(l.Cur, 1<<40)
+		edits = append(edits, limits(name, soft, l.Max))
+		for i, v := range []uint64{soft, l.Max} {
+			text := strconv.FormatUint(v, 10)
+			if v == unix.RLIM_INFINITY {
+				text = "unlimited"
+			}
+			want.WriteString(text + []string{" ", "\n"}[i])
+		}
+	}
+	inside(strings.TrimSpace(want.String()), `sed '1d;s/^.\{25\}//' /proc/self/limits | awk '{print $1, $2}'`, edits...)(t)
+}
+
+// capabilityNotHeld asks for one that the runtime lacks.
+func capabilityNotHeld(t *testing.T) {
+	const last = unix.CAP_LAST_CAP
+	for n := range last + 1 {
+		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0); err != nil || has == 1 {
+			continue
+		}
+		names, err := exec.Command("capsh", fmt.Sprintf("--decode=%x", uint64(1)<<n)).Output()
+		check(t, err)
+		_, name, _ := strings.Cut(strings.TrimSpace(string(names)), "=")
+		name = strings.ToUpper(name)
+		b := newBox(t, sh("echo runs"), process(func(p *specs.Process) {
+			p.Capabilities.Bounding = append(p.Capabilities.Bounding, name)
+			p.Capabilities.Permitted = append(p.Capabilities.Permitted, name)
+		}))
+		if out := b.run(); out != "runs\n" || !strings.Contains(b.words("create"), name) {
+			t.Errorf("%s: printed %q, warned %q", name, out, b.words("create"))
+		}
+		return
+	}
+	t.Log("there is none: all capabilities can be granted here")
 }
 
 func argsByPath(t *testing.T) {
