@@ -31,6 +31,7 @@ type program struct {
 	root     *lifecycle.Root
 	log      *logger
 	rootless string
+	criu     string
 }
 
 // verb is a command of the command line. Its flags are declared by flags, and
@@ -67,6 +68,7 @@ func realMain() int {
 	f.StringVar(&p.root.Dir, "root", defaultRoot(), "`directory` of the containers' states")
 	f.BoolVar(&p.root.Systemd, "systemd-cgroup", false, "let systemd make cgroups; cgroupsPath has the form slice:prefix:name")
 	f.StringVar(&p.rootless, "rootless", "auto", "containers of a user who is not root: false, or auto, which is the same; true is refused")
+	f.StringVar(&p.criu, "criu", "criu", "`program` that checkpoint and restore use, a path or a name to look up in $PATH")
 	f.StringVar(&p.log.path, "log", "", "`file` to log to instead of standard error")
 	f.StringVar(&p.log.format, "log-format", "text", "text or json")
 	f.BoolVar(&p.log.debug, "debug", false, "log more")
@@ -79,18 +81,17 @@ func realMain() int {
 		printVersion()
 		return 0
 	}
-	if f.NArg() == 0 || f.Arg(0) == "help" {
-		usage(f)
-		return 0
+	if f.NArg() == 0 || f.Arg(0) == "help" || f.Arg(0) == "h" {
+		return help(f)
+	}
+	if err := p.log.open(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	// What the caller had open and did not mean for us is nothing for a stage,
 	// which may wait long.
 	if err := task.CloseOnExec(3); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if err := p.log.open(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		p.log.fatal(withRemedy(err))
 		return 1
 	}
 	p.root.Warn = p.log.warn
@@ -99,33 +100,26 @@ func realMain() int {
 	}
 	status, err := p.run(f.Args())
 	if err != nil {
-		p.log.fatal(err)
+		p.log.fatal(withRemedy(err))
 	}
 	return status
 }
 
 func (p *program) run(args []string) (int, error) {
-	all := verbs()
-	i := slices.IndexFunc(all, func(v *verb) bool { return v.name == args[0] })
-	if i < 0 {
-		return 3, fmt.Errorf("No help topic for '%s'", args[0])
+	v, err := find(args[0])
+	if err != nil {
+		return noTopic, err
 	}
-	v := all[i]
 	if err := p.privileged(v.name); err != nil {
 		return 1, err
 	}
-	var err error
 	if p.root.Dir, err = filepath.Abs(p.root.Dir); err != nil {
 		return 1, err
 	}
 	if p.root.Dir == "/" {
 		return 1, errors.New("option --root argument should not be set to /")
 	}
-	f := flag.NewFlagSet(v.name, flag.ContinueOnError)
-	f.Usage = func() { verbUsage(v, f) }
-	if v.flags != nil {
-		v.flags(f)
-	}
+	f := v.flagSet()
 	args = args[1:]
 	rest, err := v.parse(f, args)
 	if err != nil {
@@ -147,6 +141,43 @@ func (p *program) run(args []string) (int, error) {
 		}
 	}
 	return status, err
+}
+
+// help prints the usage of the command that "help" is followed by, or of all.
+func help(f *flag.FlagSet) int {
+	if f.NArg() < 2 {
+		usage(f)
+		return 0
+	}
+	v, err := find(f.Arg(1))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return noTopic
+	}
+	verbUsage(v, v.flagSet())
+	return 0
+}
+
+// noTopic is the exit status for a command that does not exist.
+const noTopic = 3
+
+func find(name string) (*verb, error) {
+	all := verbs()
+	i := slices.IndexFunc(all, func(v *verb) bool { return v.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("No help topic for '%s'", name)
+	}
+	return all[i], nil
+}
+
+// flagSet has the command's flags.
+func (v *verb) flagSet() *flag.FlagSet {
+	f := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	f.Usage = func() { verbUsage(v, f) }
+	if v.flags != nil {
+		v.flags(f)
+	}
+	return f
 }
 
 // privileged refuses what is for users other than root. Their containers would

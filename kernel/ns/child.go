@@ -38,6 +38,7 @@ type child struct {
 	script  *Script      // what to do instead of executing exe, or nil
 	sealed  *os.File     // the trampoline that does it, which is exe then, or nil
 	given   bool         // exe is such a program, of somebody else's
+	exePath *byte        // where the caller's procfs has that program, or nil
 	pidfd   int32        // the kernel's answer to the parent
 	failed  failed
 }
@@ -75,14 +76,17 @@ const (
 	stepSettings
 	stepScript
 	stepExec
+	stepUndumpable
 	stepSecond // no error: the number of the second process
 	stepHeld   // no error: the namespaces are there
+	stepTold   // no error: Script.Tell
 )
 
 var stepNames = [...]string{
 	stepFiles: "descriptors", stepWait: "wait", stepGroups: "join groups", stepJoin: "join namespaces", stepUnshare: "make namespaces",
 	stepFork: "fork again", stepRoot: "become root", stepSession: "make a session", stepDirectory: "change root directory",
 	stepLimit: "set limit of open files", stepSettings: "write settings", stepScript: "restrict", stepExec: "execveat",
+	stepUndumpable: "become undumpable",
 }
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
@@ -160,7 +164,7 @@ func (c *child) run() {
 	// Whoever lives in a namespace that is entered is not to look at this copy
 	// of the caller. It ends with the execution.
 	_, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
-	c.check(stepJoin, e)
+	c.check(stepUndumpable, e)
 	for i := range c.join {
 		_, _, e := syscall.RawSyscall(unix.SYS_SETNS, uintptr(c.join[i].fd), c.join[i].kind, 0)
 		c.check(stepJoin, e)
@@ -228,6 +232,12 @@ func (c *child) elsewhere() bool { return c.sealed != nil || c.given }
 func (c *child) execute() {
 	_, _, e := syscall.RawSyscall6(unix.SYS_EXECVEAT, uintptr(c.exe), uintptr(unsafe.Pointer(&none[0])),
 		uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])), unix.AT_EMPTY_PATH, 0)
+	// Some filters know no execveat. While nothing is joined yet, the program has a
+	// path, too, that nobody else has a hand in.
+	if (e == syscall.EPERM || e == syscall.ENOSYS) && c.exePath != nil {
+		_, _, e = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.exePath)),
+			uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envv[0])))
+	}
 	c.check(stepExec, e)
 }
 

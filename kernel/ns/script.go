@@ -29,6 +29,7 @@ type Script struct {
 	calls []call
 	arena arena
 	cwd   offset // of the buffer for the working directory
+	tells []int  // which calls write to the parent
 
 	serves     bool // Serve
 	loop, once int  // where in calls the loop begins, and where it ends
@@ -206,6 +207,22 @@ func (s *Script) SetCaps(effective, permitted, inheritable, ambient uint64) {
 		if ambient&(1<<n) != 0 {
 			s.prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n)
 		}
+	}
+}
+
+// Tell has the parent know that all calls until here were made: a process that
+// is killed before it, by a filter that was there already, was no execution of
+// the program (Spawn returns ErrKilled). It belongs before a filter is loaded,
+// which may forbid it.
+func (s *Script) Tell() {
+	s.do(unix.SYS_WRITE, 0, at(put(&s.arena, []failed{{step: stepTold}})), unsafe.Sizeof(failed{}))
+	s.tells = append(s.tells, len(s.calls)-1)
+}
+
+// tellBy has those calls write to a descriptor.
+func (s *Script) tellBy(report int) {
+	for _, i := range s.tells {
+		s.calls[i].args[0] = uintptr(report)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -108,6 +109,42 @@ func TestScriptFails(t *testing.T) {
 		for _, sealed := range ways {
 			if text, err := perform(t, s, sealed); !errors.As(err, &failed) || !errors.Is(err, c.errno) {
 				t.Errorf("%s, sealed %v: %v, %s", name, sealed, err, text)
+			}
+		}
+	}
+	if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
+		t.Errorf("a child is left: %v", err)
+	}
+}
+
+// TestScriptKilled: a filter that was there kills the process at a call of the
+// script. That is no execution, and nothing is left. Behind Tell, it is the
+// program's own end.
+func TestScriptKilled(t *testing.T) {
+	kill := []unix.SockFilter{ // umask(2) ends the process
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_UMASK, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x80000000},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0x7fff0000},
+	}
+	program := unsafe.Slice((*byte)(unsafe.Pointer(&kill[0])), len(kill)*int(unsafe.Sizeof(kill[0])))
+	for _, before := range []bool{true, false} {
+		s := &Script{Program: []string{"/proc/self/exe"}, Args: []string{childName}}
+		s.NoNewPrivs()
+		if err := s.LoadSeccomp(program, 0); err != nil {
+			t.Fatal(err)
+		}
+		if before {
+			s.Umask(0o22)
+		}
+		s.Find()
+		s.Tell()
+		if !before {
+			s.Umask(0o22)
+		}
+		for _, sealed := range ways {
+			if text, err := perform(t, s, sealed); errors.Is(err, ErrKilled) != before || !before && err != nil || text != "" {
+				t.Errorf("killed before %v, sealed %v: %v, %s", before, sealed, err, text)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -203,9 +204,12 @@ func (s *SpawnSpec) outcome(c *child, pid int, report *os.File) (_ int, _ *os.Fi
 		err = s.Before(pid)
 		c.release(err == nil)
 	}
-	second := 0
+	second, told := 0, false
 	if err == nil {
-		second, err = reported(report)
+		second, told, err = reported(report)
+	}
+	if err == nil && !told && s.Script != nil && len(s.Script.tells) > 0 {
+		err = ErrKilled
 	}
 	if err != nil {
 		_ = PidfdSignal(pidfd, syscall.SIGKILL) // it may have ended
@@ -232,21 +236,28 @@ func (s *SpawnSpec) outcome(c *child, pid int, report *os.File) (_ int, _ *os.Fi
 	return second, pidfd, nil
 }
 
-// reported reads what the children report: an error, and the number of the
-// second one. Nothing means that the program is executed.
-func reported(report *os.File) (second int, err error) {
+// ErrKilled is that of a script's process which ended before Tell, as it does where
+// a filter around the caller kills who makes one of its calls.
+var ErrKilled = errors.New("the process was killed before it could execute its program")
+
+// reported reads what the children report: an error, the number of the second
+// one, and that they came as far as Tell. No error means that the program is
+// executed.
+func reported(report *os.File) (second int, told bool, err error) {
 	for {
 		var f failed
 		b := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f))
 		switch n, rerr := io.ReadFull(report, b); {
 		case n == 0 && errors.Is(rerr, io.EOF):
-			return second, err
+			return second, told, err
 		case rerr != nil:
-			return second, rerr
+			return second, told, rerr
 		case f.step == stepSecond:
 			second = int(f.errno)
+		case f.step == stepTold:
+			told = true
 		case int(f.step) >= len(stepNames):
-			return second, fmt.Errorf("the child reports step %d", f.step)
+			return second, told, fmt.Errorf("the child reports step %d", f.step)
 		default:
 			err = &SpawnError{stepNames[f.step], syscall.Errno(f.errno)}
 		}
@@ -336,6 +347,7 @@ func (s *SpawnSpec) child() (*child, error) {
 }
 
 func (s *SpawnSpec) packScript(c *child) error {
+	s.Script.tellBy(len(s.Files)) // closeOthers puts the report there
 	if s.byTrampoline() {
 		return s.Script.packSettings() // the rest is in the trampoline
 	}
@@ -367,6 +379,10 @@ func Trampoline(s *SpawnSpec, c *child) (err error) {
 		return err
 	}
 	c.exe = int(c.sealed.Fd())
+	// Where closeOthers puts it.
+	if c.exePath, err = syscall.BytePtrFromString("/proc/self/fd/" + strconv.Itoa(c.kept()+1+len(c.join))); err != nil {
+		return err
+	}
 	c.argv, err = syscall.SlicePtrFromStrings([]string{"trampoline"})
 	return err
 }
@@ -377,7 +393,7 @@ func (s *Script) joining(kept int, kinds []uintptr, setsid bool) (first []stepCa
 	add := func(step, number uintptr, args ...any) {
 		first = append(first, stepCall{*new(Script).do(number, args...), uint32(step)})
 	}
-	add(stepJoin, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
+	add(stepUndumpable, unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0)
 	for i, kind := range kinds {
 		add(stepJoin, unix.SYS_SETNS, kept+1+i, kind)
 	}

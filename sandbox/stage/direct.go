@@ -145,11 +145,14 @@ func (s *setup) script() (*ns.Script, error) {
 		return nil, err
 	}
 	scriptInside(sc)
-	last, err := s.scriptRights(sc)
+	last, err := s.scriptRights(sc, sc.Tell)
 	if err != nil {
 		return nil, err
 	}
 	sc.Find()
+	if len(s.Seccomp) == 0 {
+		sc.Tell()
+	}
 	return sc, last()
 }
 
@@ -175,8 +178,9 @@ func (s *setup) scriptBegin(signals []int) (*ns.Script, error) {
 }
 
 // scriptRights gives up what the program shall not have. last, a filter or
-// nothing, is to be the last but the execution.
-func (s *setup) scriptRights(sc *ns.Script) (last func() error, err error) {
+// nothing, is to be the last but the execution. tell is called before a filter is
+// loaded; nil: nobody wants to know.
+func (s *setup) scriptRights(sc *ns.Script, tell func()) (last func() error, err error) {
 	p := s.Spec.Process
 	filter := func() error { return nil }
 	if len(s.Seccomp) > 0 {
@@ -184,7 +188,12 @@ func (s *setup) scriptRights(sc *ns.Script) (last func() error, err error) {
 		if err != nil {
 			return nil, err
 		}
-		filter = func() error { return scriptFilter(sc, s.Seccomp, flags) }
+		filter = func() error {
+			if tell != nil {
+				tell()
+			}
+			return scriptFilter(sc, s.Seccomp, flags)
+		}
 	}
 	if p.NoNewPrivileges {
 		sc.NoNewPrivs()

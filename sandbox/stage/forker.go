@@ -54,7 +54,7 @@ func PrepareForker(c *Config) (*Forker, error) {
 	if err != nil {
 		return nil, err
 	}
-	last, err := s.scriptRights(sc)
+	last, err := s.scriptRights(sc, nil)
 	if err == nil {
 		err = last()
 	}

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 const inside = "BERTH_TEST_ALONE"
 
 func run(m *testing.M) int {
+	if filepath.Base(os.Args[0]) == filtered {
+		return filteredMain(os.Args[1:])
+	}
 	if os.Geteuid() != 0 {
 		fmt.Fprintln(os.Stderr, "test/e2e/runtime starts real containers: run it as root (make e2e)")
 		return 1
@@ -60,7 +63,10 @@ func run(m *testing.M) int {
 //	code N PROGRAM ARGS…         runs it; its exit status must be N
 //	output REGEXP PROGRAM ARGS…  repeats until its output matches (a minute at most)
 //
-// The condition criu says that it is there and works on this kernel.
+// and the program filtered (filteredMain).
+//
+// The condition criu says that it is there and works on this kernel, criu:FEATURE
+// that the two can do something more ("criu check --feature list").
 //
 // $BB is a tar file with a busybox root file system, $RUNTIME the program.
 func TestStories(t *testing.T) {
@@ -71,6 +77,14 @@ func TestStories(t *testing.T) {
 	bb := filepath.Join(t.TempDir(), "busybox.tar")
 	makeTar(t, bb)
 	deadline, _ := t.Deadline() // a program that hangs is ended before, and what it said is told
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := t.TempDir()
+	if err := os.Symlink(self, filepath.Join(tools, filtered)); err != nil {
+		t.Fatal(err)
+	}
 	testscript.RunT(story.T{T: t}, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -80,12 +94,15 @@ func TestStories(t *testing.T) {
 			before := state(s)
 			env.Defer(func() { settle(s, before) })
 			env.Vars = append(env.Vars, "BB="+bb, "RUNTIME="+filepath.Join(bin, "berth-runtime"), "TERM=xterm", "HOME="+env.WorkDir,
-				"PATH="+bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+				"PATH="+bin+":"+tools+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "criu" {
+			if feature, is := strings.CutPrefix(name, "criu"); is {
 				check := exec.CommandContext(t.Context(), "criu", "check")
+				if feature != "" {
+					check.Args = append(check.Args, "--feature", strings.TrimPrefix(feature, ":"))
+				}
 				check.Dir = filepath.Dir(bb) // the host's configuration may have it write there
 				return check.Run() == nil, nil
 			}
