@@ -83,6 +83,7 @@ func checkpointVerb() *verb {
 			if d.Serving, err = ready(status); err != nil {
 				return 1, err
 			}
+			d.Program = p.criu
 			return 0, p.root.Checkpoint(ctx, args[0], d)
 		},
 	}

@@ -16,6 +16,8 @@ func featuresVerb() *verb {
 			features.Annotations = map[string]string{
 				"org.berth-engine.runtime.version": version,
 				"org.berth-engine.runtime.commit":  commit,
+				// Callers that have this program in runc's place look for it.
+				"org.opencontainers.runc.checkpoint.enabled": "true",
 			}
 			e := json.NewEncoder(os.Stdout)
 			e.SetIndent("", "    ")

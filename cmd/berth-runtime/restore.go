@@ -28,6 +28,7 @@ func restoreVerb() *verb {
 			if err := paths(&o.Options); err != nil {
 				return 1, err
 			}
+			o.Program = p.criu
 			if o.Bundle == "" {
 				o.Bundle = "."
 			}

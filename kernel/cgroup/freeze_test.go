@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -57,6 +58,60 @@ func counter(t *testing.T, g *Group) (cmd *exec.Cmd, ask func(), answered func(w
 		return err == nil
 	}
 	return cmd, ask, answered
+}
+
+// TestFreezeByV1: what was frozen is frozen all the time, by one freezer or the
+// other, and can be thawed then.
+func TestFreezeByV1(t *testing.T) {
+	cleanParent(t)
+	g, err := Create(parent, "frozen-by", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = g.Destroy() }() // it may be gone
+	cmd := sleeper(t, g)
+	if err := g.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back, err := g.FreezeByV1(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string) {
+		t.Helper()
+		if frozen, err := g.Frozen(); !frozen || err != nil {
+			t.Errorf("%s: frozen is %v, %v", when, frozen, err)
+		}
+	}
+	check("by v1")
+	if Detect() == Hybrid {
+		if state := read(t, g, "freezer", "freezer.state"); state != "FROZEN" {
+			t.Errorf("v1 says %s", state)
+		}
+		if dir, ok := g.unifiedFreezer(); ok {
+			if text, err := os.ReadFile(filepath.Join(dir, "cgroup.freeze")); err != nil || strings.TrimSpace(string(text)) != "0" {
+				t.Errorf("the other one says %s, %v", text, err)
+			}
+		}
+	}
+	if err := back(); err != nil {
+		t.Fatal(err)
+	}
+	check("back")
+	if Detect() == Hybrid {
+		if state := read(t, g, "freezer", "freezer.state"); state != "THAWED" {
+			t.Errorf("v1 says %s", state)
+		}
+	}
+	if err := g.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("it was not killed")
+	}
 }
 
 func TestFreeze(t *testing.T) {

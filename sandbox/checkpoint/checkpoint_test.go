@@ -34,6 +34,7 @@ func TestExplain(t *testing.T) {
 		{"the kernel's fault", kernelLog, "vdso: Unexpected rt vDSO area bounds; kerndat_vdso_fill_symtable failed when initializing kerndat.", true},
 		{"another fault", "(00.1) Error (criu/cr-dump.c:1): Can't lookup mount=27 for fd=2 path=/x\n", "Can't lookup mount=27 for fd=2 path=/x", false},
 		{"first ones and the last", "Error (a:1): a\nError (a:1): b\nError (a:1): c\nError (a:1): d\nError (a:1): e\n", "a; b; c; e", false},
+		{"a page server that is not there", "(00.2) Connecting to server h:1\n(00.3) Can't connect to server h:1\n(00.4) Error (a:1): Dumping FAILED.\n", "Can't connect to server h:1; Dumping FAILED.", false},
 		{"nothing said", "(00.1) fine\n", "see " + filepath.Join(dir, dumpLog), false},
 	} {
 		t.Run(row.name, func(t *testing.T) {

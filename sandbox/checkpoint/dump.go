@@ -64,7 +64,7 @@ const dumpLog = "dump.log"
 // Run saves the processes. Without LeaveRunning and PreDump they have been
 // killed when it returns.
 func (d *Dump) Run(ctx context.Context) error {
-	if err := check(ctx, d.PreDump, d.LazyPages); err != nil {
+	if err := d.check(ctx, d.PreDump, d.LazyPages); err != nil {
 		return err
 	}
 	opts, err := d.describe()
@@ -76,7 +76,7 @@ func (d *Dump) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := begin(ctx, [3]*os.File{})
+	s, err := d.begin(ctx, [3]*os.File{})
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,12 @@ import (
 const minVersion = 31600
 
 // check fails unless criu is there, new enough, and can do what is asked for.
-func check(ctx context.Context, track, lazy bool) error {
-	resp, err := once(ctx, &rpc.CriuReq{Type: new(rpc.CriuReqType_VERSION)})
-	if err != nil {
+func (o *Options) check(ctx context.Context, track, lazy bool) error {
+	resp, err := o.once(ctx, &rpc.CriuReq{Type: new(rpc.CriuReqType_VERSION)})
+	switch {
+	case errdefs.IsNotImplemented(err): // there is none
+		return err
+	case err != nil:
 		return fmt.Errorf("version of criu: %w", err)
 	}
 	v := resp.GetVersion()
@@ -26,7 +29,7 @@ func check(ctx context.Context, track, lazy bool) error {
 	if !track && !lazy {
 		return nil
 	}
-	resp, err = once(ctx, &rpc.CriuReq{Type: new(rpc.CriuReqType_FEATURE_CHECK), Features: &rpc.CriuFeatures{MemTrack: &track, LazyPages: &lazy}})
+	resp, err = o.once(ctx, &rpc.CriuReq{Type: new(rpc.CriuReqType_FEATURE_CHECK), Features: &rpc.CriuFeatures{MemTrack: &track, LazyPages: &lazy}})
 	if err != nil {
 		return fmt.Errorf("features of criu: %w", err)
 	}
@@ -41,8 +44,8 @@ func check(ctx context.Context, track, lazy bool) error {
 }
 
 // once starts criu for a question.
-func once(ctx context.Context, req *rpc.CriuReq) (*rpc.CriuResp, error) {
-	s, err := begin(ctx, [3]*os.File{})
+func (o *Options) once(ctx context.Context, req *rpc.CriuReq) (*rpc.CriuResp, error) {
+	s, err := o.begin(ctx, [3]*os.File{})
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,21 @@ func (o *Options) explain(err error, log string) error {
 	return err
 }
 
+// complaint is what a line says has failed. That a page server is not there is no
+// "Error" for criu.
+func complaint(line string) string {
+	if _, text, is := strings.Cut(line, "Error ("); is {
+		if _, rest, ok := strings.Cut(text, "): "); ok {
+			text = rest
+		}
+		return strings.TrimSpace(text)
+	}
+	if _, text, is := strings.Cut(line, ") Can't "); is {
+		return "Can't " + strings.TrimSpace(text)
+	}
+	return ""
+}
+
 // complaints are the first lines of a log that tell of errors, which name the
 // cause, and the last one, without time and place in the source.
 func complaints(log io.Reader) []string {
@@ -47,14 +62,10 @@ func complaints(log io.Reader) []string {
 	var said []string
 	lines := bufio.NewScanner(log)
 	for lines.Scan() {
-		_, text, is := strings.Cut(lines.Text(), "Error (")
-		if !is {
+		text := complaint(lines.Text())
+		if text == "" {
 			continue
 		}
-		if _, rest, ok := strings.Cut(text, "): "); ok {
-			text = rest
-		}
-		text = strings.TrimSpace(text)
 		if len(said) == most {
 			said[most-1] = text
 		} else {

@@ -29,6 +29,8 @@ type Options struct {
 	// CgroupsMode says what becomes of the cgroups: soft (default), full, strict
 	// or ignore.
 	CgroupsMode string
+	// Program is criu: a path, or a name to look up in $PATH. Default: "criu".
+	Program string
 	// Config is a configuration file of criu (criu(8), --config), whose options
 	// go before these; one that does not exist is none.
 	Config string

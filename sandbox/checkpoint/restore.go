@@ -53,7 +53,7 @@ const restoreLog = "restore.log"
 // Run makes the processes. They run when it returns. If it fails, what is left
 // of them is in those groups and nowhere else.
 func (r *Restore) Run(ctx context.Context) error {
-	if err := check(ctx, false, r.LazyPages); err != nil {
+	if err := r.check(ctx, false, r.LazyPages); err != nil {
 		return err
 	}
 	opts, err := r.describe()
@@ -80,7 +80,7 @@ func (r *Restore) Run(ctx context.Context) error {
 		if done, err = r.directories(opts); err != nil {
 			return err
 		}
-		s, err = begin(ctx, r.Stdio, files...)
+		s, err = r.begin(ctx, r.Stdio, files...)
 		return err
 	})
 	if err != nil {

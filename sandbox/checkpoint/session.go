@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,10 @@ type session struct {
 
 // begin starts criu with these standard streams (nil: /dev/null) and further
 // descriptors, which are 4 and so on for it.
-func begin(ctx context.Context, streams [3]*os.File, files ...*os.File) (*session, error) {
-	path, err := exec.LookPath("criu")
+func (o *Options) begin(ctx context.Context, streams [3]*os.File, files ...*os.File) (*session, error) {
+	path, err := exec.LookPath(cmp.Or(o.Program, "criu"))
 	if err != nil {
-		return nil, fmt.Errorf("criu is not installed (Debian's package criu): %w", errdefs.ErrNotImplemented)
+		return nil, fmt.Errorf("criu is not installed (Debian's package criu): %w: %w", err, errdefs.ErrNotImplemented)
 	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -3,7 +3,9 @@ package lifecycle
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,19 +40,39 @@ func (r *Root) Checkpoint(ctx context.Context, id string, d *checkpoint.Dump) er
 	if err := c.describeDump(d); err != nil {
 		return err
 	}
-	if err := d.Run(ctx); err != nil {
+	// Before the dump: with LazyPages, the processes are restored while it goes on.
+	if !d.PreDump {
+		if err := c.writeStreams(d.Images); err != nil {
+			return err
+		}
+	}
+	if err := c.dump(ctx, d, status == Paused); err != nil {
 		return err
 	}
-	if d.PreDump {
-		return nil
-	}
-	if err := c.writeStreams(d.Images); err != nil {
-		return err
-	}
-	if d.LeaveRunning {
+	if d.PreDump || d.LeaveRunning {
 		return nil
 	}
 	return c.destroy(ctx)
+}
+
+// dump saves the processes. If they were frozen before, what is left of them is
+// frozen afterwards.
+func (c *Container) dump(ctx context.Context, d *checkpoint.Dump, frozen bool) error {
+	if !frozen {
+		return d.Run(ctx)
+	}
+	g, err := c.group()
+	if err != nil {
+		return err
+	}
+	back, err := g.FreezeByV1(ctx)
+	if err != nil {
+		return err
+	}
+	if err = d.Run(ctx); err == nil && !d.LeaveRunning && !d.PreDump {
+		return nil // nobody is left
+	}
+	return errors.Join(err, back())
 }
 
 func (c *Container) describeDump(d *checkpoint.Dump) error {
@@ -79,16 +101,18 @@ func (c *Container) describeDump(d *checkpoint.Dump) error {
 	return err
 }
 
+const criuAnnotation = "org.criu.config"
+
 // criuConfig is the configuration file that runc has, too. One that an
 // annotation names would be an image's to choose with some engines, and names
 // programs that criu runs on the host.
 func (c *Container) criuConfig() string {
-	file, set := c.Annotations["org.criu.config"]
+	file, set := c.Annotations[criuAnnotation]
 	if set && file == "" {
 		return ""
 	}
 	if set {
-		c.root.warn("annotation org.criu.config is not followed: /etc/criu/runc.conf is criu's configuration")
+		c.root.warn("annotation %s is not followed: /etc/criu/runc.conf is criu's configuration", criuAnnotation)
 	}
 	return "/etc/criu/runc.conf"
 }
@@ -109,6 +133,9 @@ func kept(spec *specs.Spec) []checkpoint.Namespace {
 func (c *Container) writeStreams(dir string) error {
 	data, err := json.Marshal(c.Streams)
 	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, streamsFile), data, 0o600)

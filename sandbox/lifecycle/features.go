@@ -35,6 +35,8 @@ func Features() *features.Features {
 			IntelRdt:        &features.IntelRdt{Enabled: &no},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 		},
+		// Set to nothing, it has criu read no configuration (criuConfig).
+		PotentiallyUnsafeConfigAnnotations: []string{criuAnnotation},
 	}
 }
 
