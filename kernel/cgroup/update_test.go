@@ -166,7 +166,7 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{h, specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 1}}}, "hugepageLimits: this host has no hugetlb controller"},
 		{h, specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: new(uint32(1))}}, "network.classID: this host has no net_cls controller"},
-		{h, specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"mlx": {}}}, "rdma: this host has no rdma controller"},
+		{h, specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{"mlx": {HcaObjects: new(uint32(1))}}}, "rdma: this host has no rdma controller"},
 		{v2, specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: new(uint64(3))}}, "memory.swappiness: cgroup v2 has no such setting"},
 		{v2, specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(3))}}, "pids.limit: this host has no pids controller"},
 	} {
