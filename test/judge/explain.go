@@ -42,6 +42,8 @@ var reasons = []reason{
 	{"runc", "run", "exe clone", "The case wants runc's words for what it executes. Programs are executed from a read-only overlay or sealed memory here, too."},
 	{"runc", "scheduler", "", "The case wants runc's words; this machine does not permit deadlines in a group with processors of its own."},
 	{"runc", "seccomp", "FILTER_FLAG", "The case knows no flag later than SPEC_ALLOW, and wants that one where the profile names none. Here only flags that are named are set."},
+	{"runc", "update", "rt period", "The group that the case runs in has no realtime to give (cpu.rt_runtime_us is 0); runc fails, too."},
+	{"runc", "update", "minimal transition", "The case has a rule for devices with the access \"rwa\". The text (config-linux.md, Allowed Device list) has \"a composition of r (read), w (write), and m (mknod)\", and wants an error for what is invalid."},
 	{"runc", "spec", "git clone", "The case fetches the specification from the internet."},
 	{"runc", "", "runs to its end", "The file did not end within the time that it is given here."},
 	{"runc", "mounts_sshfs", "", "A bind mount that says nothing, or rw, of what the host has mounted read-only or without access times: runc clears what the host has set, here it stays unless a word with an r in front says otherwise (rrw)."},

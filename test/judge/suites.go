@@ -18,6 +18,11 @@ import (
 // minutes on a machine that has nothing else to do.
 const groupTimeout = 15 * time.Minute
 
+// endLeftovers ends the terminals' other ends that a failed case has left when all
+// cases are through: they hold the pipe whose end bats waits for. There are no
+// others here (test/judge/alone).
+const endLeftovers = `(sleep 20; while pgrep -f '[b]ats-exec-suite' >/dev/null; do sleep 1; done; pkill recvtty) </dev/null >/dev/null 2>&1 & `
+
 // A judge is one suite that was fetched.
 type judge struct {
 	name string
@@ -40,7 +45,7 @@ func judges(dir string) []judge {
 			name: "runc", dir: filepath.Join(dir, "runc"), files: "tests/integration/*.bats",
 			command: func(file, runtime string) (args, env []string) {
 				// Most cases want a controlling terminal.
-				args = []string{"script", "-qefc", "bats --formatter tap " + file, "/dev/null"}
+				args = []string{"script", "-qefc", endLeftovers + "bats --formatter tap " + file, "/dev/null"}
 				env = []string{"RUNC=" + runtime}
 				// bats watches the time by a background process, for which a case
 				// waits that says "wait" without a number. They are in this file.
