@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/kernel/timerslack"
 	"github.com/berth-engine/berth/sandbox/lifecycle"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -58,6 +60,7 @@ func main() {
 	// One thing after the other: a second processor would cost more switches
 	// between threads than it could take work over.
 	runtime.GOMAXPROCS(1)
+	timerslack.Widen(300 * time.Microsecond)
 	os.Exit(realMain())
 }
 

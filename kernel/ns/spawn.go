@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/timerslack"
 )
 
 // A SpawnSpec says what Spawn makes. Only Exe and Args, or Script, have to be
@@ -189,12 +191,16 @@ func (s *SpawnSpec) pidNamespace() (f *os.File, err error) {
 }
 
 func (s *SpawnSpec) fork(c *child) (int, error) {
-	pid, errno := c.fork()
+	var pid int
+	err := timerslack.Fork(func() error {
+		var errno syscall.Errno
+		if pid, errno = c.fork(); errno != 0 {
+			return &SpawnError{"clone", errno}
+		}
+		return nil
+	})
 	runtime.KeepAlive(s)
-	if errno != 0 {
-		return 0, &SpawnError{"clone", errno}
-	}
-	return pid, nil
+	return pid, err
 }
 
 // outcome waits until the program is executed.

@@ -11,6 +11,8 @@ import (
 	"github.com/checkpoint-restore/go-criu/v8/rpc"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/timerslack"
 )
 
 // session is one criu process, which answers one request.
@@ -47,7 +49,7 @@ func (o *Options) begin(ctx context.Context, streams [3]*os.File, files ...*os.F
 		s.cmd.Stderr = f
 	}
 	s.cmd.ExtraFiles = append([]*os.File{theirs}, files...)
-	if err := s.cmd.Start(); err != nil {
+	if err := timerslack.Fork(s.cmd.Start); err != nil {
 		unix.Close(s.socket)
 		return nil, err
 	}

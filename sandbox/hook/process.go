@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/kernel/timerslack"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -99,10 +100,13 @@ func (r *Runner) fork(h *specs.Hook) (_ *process, err error) {
 		program, args = "/proc/self/fd/"+strconv.Itoa(int(r.Exe.Fd())), append([]string{Name, h.Path}, args...)
 		defer runtime.KeepAlive(r.Exe)
 	}
-	p.pid, err = syscall.ForkExec(program, args, &syscall.ProcAttr{
-		Env:   environment(h),
-		Files: []uintptr{uintptr(stdin[0]), uintptr(stdout[1]), uintptr(stdout[1])},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd},
+	err = timerslack.Fork(func() (err error) {
+		p.pid, err = syscall.ForkExec(program, args, &syscall.ProcAttr{
+			Env:   environment(h),
+			Files: []uintptr{uintptr(stdin[0]), uintptr(stdout[1]), uintptr(stdout[1])},
+			Sys:   &syscall.SysProcAttr{Setpgid: true, PidFD: &p.pidfd},
+		})
+		return err
 	})
 	return p, err
 }

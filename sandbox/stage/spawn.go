@@ -13,6 +13,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
+	"github.com/berth-engine/berth/kernel/timerslack"
 	"github.com/berth-engine/berth/sandbox/hook"
 )
 
@@ -176,7 +177,7 @@ func (p *Process) clone(plan *Plan, group *os.File, files []*os.File) (err error
 	if plan.PidNS != "" {
 		err = inPidNS(plan.PidNS, fork)
 	} else {
-		err = fork()
+		err = timerslack.Fork(fork)
 	}
 	if err != nil {
 		return err
@@ -200,7 +201,7 @@ func inPidNS(path string, fork func() error) error {
 		if err := ns.Enter(f, unix.CLONE_NEWPID); err != nil {
 			return fmt.Errorf("join pid namespace %s: %w", path, err)
 		}
-		return fork()
+		return timerslack.Fork(fork)
 	})
 }
 
