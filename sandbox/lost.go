@@ -45,14 +45,17 @@ func (s *Sandbox) broken() {
 		return
 	}
 	var err error
-	if !s.over() {
+	if s.over() {
+		err = s.process.waitLong(s.r.ending)
+	} else {
 		// One that lives and does not talk is no better than a dead one.
 		err = ns.PidfdSignal(s.process.pidfd, syscall.SIGKILL)
 		if errors.Is(err, syscall.ESRCH) {
 			err = nil
 		}
+		err = errors.Join(err, s.process.wait())
 	}
-	if err := errors.Join(err, s.process.wait()); err != nil {
+	if err != nil {
 		s.r.log.Error("monitor", "container", s.id, "err", err)
 	}
 	if !s.over() {

@@ -277,8 +277,29 @@ func (p *process) stop(kill bool) error {
 }
 
 // wait waits for the end of the process, and reaps it if it is a child.
-func (p *process) wait() error {
-	err := monitor.EndedWithin(p.pidfd, answerWithin)
+func (p *process) wait() error { return p.reap(monitor.EndedWithin(p.pidfd, answerWithin)) }
+
+// waitLong is wait for one that ends when the disk has written what there is
+// to write. Once the daemon ends, it waits no longer than for others.
+func (p *process) waitLong(ending <-chan struct{}) error {
+	err := p.pidfd.SetReadDeadline(time.Now().Add(removeWithin))
+	if err == nil {
+		ended := make(chan struct{})
+		defer close(ended)
+		go func() {
+			select {
+			case <-ending:
+				_ = p.pidfd.SetReadDeadline(time.Now().Add(answerWithin)) // it may be closed by now
+			case <-ended:
+			}
+		}()
+		err = monitor.Ended(p.pidfd)
+	}
+	return p.reap(err)
+}
+
+// reap collects the process, unless waiting for its end failed.
+func (p *process) reap(err error) error {
 	if err == nil {
 		_, err = monitor.Reap(p.pidfd, p.pid)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -108,10 +109,8 @@ func (s *Sandbox) takeAway() error {
 	if err != nil && !errdefs.IsUnavailable(err) {
 		return err
 	}
-	select {
-	case <-s.gone: // the monitor is
-	case <-ctx.Done():
-		return fmt.Errorf("the monitor does not end: %w", ctx.Err())
+	if err := s.awaitGone(); err != nil {
+		return err
 	}
 	if err := fault.Point("sandbox.remove.ended"); err != nil {
 		return err
@@ -123,6 +122,27 @@ func (s *Sandbox) takeAway() error {
 		}
 	}
 	return os.RemoveAll(s.r.dir(s.id)) // last: it is by it that the rest is found
+}
+
+// removeWithin bounds how long a monitor may take to end. The kernel writes out
+// the whole file system below an overlay that goes, with what others have
+// written there, and nothing ends that.
+const removeWithin = 10 * time.Minute
+
+// awaitGone waits until the monitor is gone, but not long when the daemon ends.
+func (s *Sandbox) awaitGone() error {
+	select {
+	case <-s.gone:
+		return nil
+	case <-s.r.ending:
+		select {
+		case <-s.gone:
+			return nil
+		case <-time.After(answerWithin):
+		}
+	case <-time.After(removeWithin):
+	}
+	return fmt.Errorf("the monitor does not end: %w", context.DeadlineExceeded)
 }
 
 // isRemoved tells whether nothing is left.

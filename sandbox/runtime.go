@@ -30,6 +30,7 @@ type Runtime struct {
 	mu        sync.Mutex
 	sandboxes map[string]*Sandbox // by ID; nil while one is being made
 	closing   bool                // nothing new is begun
+	ending    chan struct{}       // closed with that
 	cut       bool                // connections are closed by us
 	work      sync.WaitGroup      // one for each Sandbox's connection
 	removals  sync.WaitGroup
@@ -50,7 +51,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r := &Runtime{o: o, log: o.Log, sandboxes: map[string]*Sandbox{}}
+	r := &Runtime{o: o, log: o.Log, sandboxes: map[string]*Sandbox{}, ending: make(chan struct{})}
 	r.pool.kick, r.pool.short = make(chan struct{}, 1), pressure.MemoryShort
 	if err := os.MkdirAll(r.dir(""), 0o700); err != nil {
 		return nil, fmt.Errorf("exec root: %w", err)
@@ -105,6 +106,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 	r.fill(ctx)
 	r.mu.Lock()
 	r.closing = true
+	close(r.ending)
 	r.mu.Unlock()
 	r.removals.Wait() // they need the connections
 	r.mu.Lock()

@@ -137,7 +137,7 @@ func noLeak(t *testing.T, d *engine.Daemon, before leak.State) {
 func eventually(t *testing.T, what string, rest func() []string) {
 	t.Helper()
 	var left []string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if left = rest(); len(left) == 0 {
 			return
 		}
