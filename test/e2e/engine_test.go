@@ -99,8 +99,22 @@ func hostState(t *testing.T, roots ...string) leak.State {
 // compared before and after a story that must leave nothing.
 func idle(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
+	taken(t, d)
 	settle(t)
 	return engineState(t, d)
+}
+
+// taken waits until what has ended is taken away, which nobody waits for else.
+func taken(t *testing.T, d *engine.Daemon) {
+	t.Helper()
+	eventually(t, "what has ended to be taken away", func() []string {
+		left, err := filepath.Glob(filepath.Join(d.ExecRoot(), "containers/*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		live := must(t, d, "berth", "ps", "-q", "--no-trunc")
+		return slices.DeleteFunc(left, func(dir string) bool { return strings.Contains(live, filepath.Base(dir)) })
+	})
 }
 
 func engineState(t *testing.T, d *engine.Daemon) leak.State {

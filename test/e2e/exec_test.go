@@ -71,6 +71,7 @@ func settled(t *testing.T, d *engine.Daemon) leak.State {
 func TestThousandExecs(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
+	taken(t, d)
 	before := settled(t, d)
 	must(t, d, "berth", "run", "-d", "--name", "box", "busybox", "sleep", "1000")
 	c := stock(t, d)
@@ -124,6 +125,7 @@ func files(t *testing.T, pid int) int {
 func TestExecRaces(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
+	taken(t, d)
 	before := settled(t, d)
 	c := stock(t, d)
 	for _, end := range [][]string{{"stop", "-t", "0", "box"}, {"rm", "-f", "box"}, {"kill", "box"}, {"restart", "-t", "0", "box"}} {
