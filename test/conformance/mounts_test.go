@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // flagsOf prints the flags of the mount at a place; the last one there, since
@@ -92,11 +93,16 @@ func TestMounts(t *testing.T) {
 	hold(t, rows)
 }
 
-// idmapBelow looks at the owner of a file that is mounted below the source.
+// idmapBelow looks at the owner of a file that is mounted below the source. Both
+// are directories: what mount makes is a tmpfs, which has mappings since Linux 6.3.
 func idmapBelow(option, owner string) func(*testing.T) {
 	return func(t *testing.T) {
-		source := hostMount(t)
-		check(t, os.WriteFile(filepath.Join(source, "below", "x"), nil, 0o644))
+		source, other := t.TempDir(), t.TempDir()
+		check(t, os.WriteFile(filepath.Join(other, "x"), nil, 0o644))
+		below := filepath.Join(source, "below")
+		check(t, os.Mkdir(below, 0o755))
+		check(t, unix.Mount(other, below, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { check(t, unix.Unmount(below, unix.MNT_DETACH)) })
 		ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 1000, Size: 1}}
 		inside(owner, "stat -c %u /mnt/below/x", mounts("/mnt", "bind", source, "rbind", option), func(s *specs.Spec) {
 			m := &s.Mounts[len(s.Mounts)-1]
