@@ -1,9 +1,7 @@
 package build
 
 import (
-	"archive/tar"
 	"bytes"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/tarball"
 )
 
 // TestContextBombs: a context that becomes a great many bytes or entries is refused
@@ -21,22 +20,7 @@ func TestContextBombs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	archive := func(entries int, size int64) []byte {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for i := range entries {
-			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(make([]byte, size)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
+	archive := func(entries int, size int64) []byte { return tarball.Zeros(t, entries, size) }
 	bounds := oci.Bounds{Entries: 100, Ratio: 2_000, Least: 1 << 20}
 	for name, c := range map[string]struct {
 		context []byte

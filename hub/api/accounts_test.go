@@ -3,14 +3,11 @@ package api
 import (
 	"encoding/json"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
-	"github.com/berth-engine/berth/hub/seal"
-	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/berth-engine/berth/hub/webhook"
 )
@@ -26,19 +23,7 @@ type people struct {
 
 func newPeople(t *testing.T) people {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	key, err := seal.New([32]byte{1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, key := database(t, t.TempDir())
 	accounts, names := account.New(db, account.Options{SignUp: true}), catalog.New(db, catalog.Options{})
 	p := people{t: t, secrets: map[string]string{}, api: New(Options{
 		Accounts: accounts, Catalog: names, Identify: token.New(db, accounts, names, nil).Identify,

@@ -16,10 +16,9 @@ import (
 	"github.com/berth-engine/berth/hub/store"
 )
 
-// open is the API of a Hub without accounts.
-func open(t *testing.T) (*API, *store.DB) {
+// database is that of a Hub in dir, and the key of its secrets.
+func database(t *testing.T, dir string) (*store.DB, *seal.Key) {
 	t.Helper()
-	dir := t.TempDir()
 	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -33,6 +32,14 @@ func open(t *testing.T) (*API, *store.DB) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db, key
+}
+
+// open is the API of a Hub without accounts.
+func open(t *testing.T) (*API, *store.DB) {
+	t.Helper()
+	dir := t.TempDir()
+	db, key := database(t, dir)
 	names := catalog.New(db, catalog.Options{Open: true})
 	mirrors, err := mirror.New(mirror.Options{DB: db, Catalog: names, Key: key, Dir: filepath.Join(dir, "mirror")})
 	if err != nil {

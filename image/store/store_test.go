@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,6 +23,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/tarball"
 )
 
 func open(t *testing.T) *DB {
@@ -269,22 +269,7 @@ func TestBombs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := func(entries int, size int64) []byte {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for i := range entries {
-			if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Mode: 0o644, Size: size, Typeflag: tar.TypeReg}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(make([]byte, size)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
+	layer := func(entries int, size int64) []byte { return tarball.Zeros(t, entries, size) }
 	for name, c := range map[string]struct {
 		blob []byte
 		want string

@@ -18,7 +18,7 @@ func resident(t *testing.T) string {
 			return strings.TrimSpace(kb)
 		}
 	}
-	t.Skip("this kernel does not tell files from the rest")
+	t.Fatal("this kernel does not tell files from the rest, as Linux 5.3 does")
 	return ""
 }
 

@@ -253,15 +253,10 @@ func (m *making) limits() *specs.LinuxResources {
 // forkAhead forks a stage of the usual kind before it is known which kind is
 // needed, unless the config plainly says another.
 func (m *making) forkAhead() error {
-	own := slices.Contains(m.b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace})
-	if !own || usesUser(m.b.spec) {
+	if !stage.MayFit(m.b.spec) {
 		return nil
 	}
 	return m.forkAs(&stage.Usual)
-}
-
-func usesUser(s *specs.Spec) bool {
-	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.UserNamespace })
 }
 
 // fork makes process 1, if the one that was forked ahead does not serve.

@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
@@ -79,6 +81,12 @@ func Fork(exe *os.File, plan *Plan, group *os.File, preserve ...*os.File) (_ *Pr
 		return nil, err
 	}
 	return p, nil
+}
+
+// MayFit tells whether it is worth forking a stage as Usual before there is a plan
+// for spec: whether it can serve, Fits says.
+func MayFit(spec *specs.Spec) bool {
+	return slices.Contains(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace}) && !byParent(spec)
 }
 
 // Fits tells whether a stage that was forked as Usual can serve plan: what it
