@@ -54,15 +54,26 @@ func login(ctx context.Context, settings image.Registries, cfg registry.AuthConf
 		return "", invalid(fmt.Sprintf("invalid registry address %q", cfg.ServerAddress))
 	}
 	insecure, loopback := reach(settings, name)
-	l := &loginTry{cfg: cfg, agent: agent, client: loginClient(insecure)}
+	trust, err := settings.Trust(name)
+	if err != nil {
+		return "", err
+	}
+	trust.MinVersion, trust.InsecureSkipVerify = tls.VersionTLS12, insecure
+	l := &loginTry{cfg: cfg, agent: agent, client: loginClient(trust)}
 	token, err := l.try(ctx, "https://"+host)
-	// A certificate that does not verify is an answer, too.
-	if errors.As(err, new(*url.Error)) && !errors.As(err, new(*tls.CertificateVerificationError)) && (insecure || loopback) {
+	if errors.As(err, new(*url.Error)) && !spokeTLS(err) && (insecure || loopback) {
 		if t, plainErr := l.try(ctx, "http://"+host); !errors.As(plainErr, new(*url.Error)) {
 			return t, plainErr
 		}
 	}
 	return token, err
+}
+
+// spokeTLS: a certificate that does not verify is an answer, too, and so is a
+// refusal of ours.
+func spokeTLS(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return errors.As(err, new(*tls.CertificateVerificationError)) || ok && op.Op == "remote error"
 }
 
 // registryHost reduces what users and old configuration files call a registry to
@@ -96,9 +107,9 @@ func reach(settings image.Registries, host string) (insecure, loopback bool) {
 }
 
 // loginClient does not follow redirects: they would carry credentials away.
-func loginClient(insecure bool) *http.Client {
+func loginClient(trust *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: insecure}
+	t.TLSClientConfig = trust
 	t.DisableKeepAlives = true
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }

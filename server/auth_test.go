@@ -1,9 +1,14 @@
 package server
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -93,6 +98,44 @@ func TestLogin(t *testing.T) {
 	}
 	if _, err := login(t.Context(), image.Registries{}, registry.AuthConfig{ServerAddress: "user@host"}, ""); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("bad address: %v", err)
+	}
+}
+
+// TestLoginTrusts: what the registries' directory says of certificates holds for
+// a login, too: the authority's, and this client's own, which the registry wants.
+func TestLoginTrusts(t *testing.T) {
+	hs := loginRegistry(t, "Bearer", true)
+	hs.TLS.ClientAuth = tls.RequireAnyClientCert
+	host := strings.TrimPrefix(hs.URL, "https://")
+	root := t.TempDir()
+	dir := filepath.Join(root, host)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(hs.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hs.Certificate().Raw})
+	settings := image.Registries{ConfigDirs: []string{root}}
+	cfg := registry.AuthConfig{Username: "user", Password: "pass", ServerAddress: host}
+	for _, c := range []struct {
+		file  string
+		data  []byte
+		fails string
+	}{
+		{"ca.crt", certificate, "certificate required"},
+		{"client.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), "client.cert is missing"},
+		{"client.cert", certificate, ""},
+		{"ca.crt", []byte("nonsense"), "ca.crt holds no certificate"},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, c.file), c.data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		token, err := login(t.Context(), settings, cfg, "test")
+		if c.fails == "" && (err != nil || token != "refresh") || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+			t.Errorf("with %s: %q, %v", c.file, token, err)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/containerd/errdefs"
@@ -206,6 +207,8 @@ func (h *hub) mirrored(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		m, upstream, found, err := h.mirrorOf(req)
 		switch {
+		case status.Of(err) == status.Gone:
+			w.WriteHeader(status.Gone)
 		case err != nil:
 			h.log.ErrorContext(req.Context(), "find the mirror", "path", req.URL.Path, "error", err)
 			http.Error(w, "the Hub failed; its log says why", http.StatusInternalServerError)

@@ -337,8 +337,15 @@ func TestMirrorOfEverything(t *testing.T) {
 // TestGitPush pushes to a Git repository of the Hub with an access token, and
 // reads the log of the build that an engine which is not there fails.
 func TestGitPush(t *testing.T) {
-	p := newPeople(t, func(o *serveOptions) { o.engines = []string{"gone=unix:///nonexistent.sock,registry=hub.example"} })
+	t.Chdir(t.TempDir()) // as `--data hub` has it
+	p := newPeople(t, func(o *serveOptions) {
+		o.engines, o.data = []string{"gone=unix:///nonexistent.sock,registry=hub.example"}, "hub"
+	})
 	const repo = "/api/v1/repositories/ann/app/-/"
+	var none string
+	if p.want(t, http.StatusOK, "ann", http.MethodGet, repo+"builds", "", &none); none != "[]\n" {
+		t.Errorf("builds, of which there are none: %s", none)
+	}
 	p.want(t, http.StatusOK, "ann", http.MethodPut, repo+"builds/source", `{"kind":"hub","rules":[{"branch":"main"}]}`, nil)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\n"), 0o600); err != nil {

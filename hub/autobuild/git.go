@@ -51,7 +51,11 @@ func newGit(dir, ca string, policy outbound.Policy) (*git, error) {
 			return nil, err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
 		return nil, err
 	}
 	program, err := exec.LookPath("git")

@@ -122,14 +122,16 @@ func (c *challenge) Error() string { return "not authorised: " + c.wanted }
 // SetHeaders is called before distribution answers 401. Other answers are given
 // here, and distribution's is dropped.
 func (c *challenge) SetHeaders(req *http.Request, w http.ResponseWriter) {
-	done := func(status int, code, message string) {
-		token.Fail(w, status, code, message)
+	done := func(answer int, code, message string) {
+		token.Fail(w, answer, code, message)
 		c.rq.writer.complete = true
 	}
 	switch {
 	case errdefs.IsResourceExhausted(c.rq.err):
 		status.Retry(w.Header(), c.rq.err)
 		done(http.StatusTooManyRequests, "TOOMANYREQUESTS", c.rq.err.Error())
+	case status.Of(c.failure) == status.Gone:
+		done(status.Gone, "UNKNOWN", "the client went away")
 	case c.failure != nil:
 		c.r.o.Log.ErrorContext(req.Context(), "registry: rights", "error", c.failure)
 		done(http.StatusInternalServerError, "UNKNOWN", "the Hub failed; its log says why")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/berth-engine/berth/hub/catalog"
+	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/distribution/v3/registry/api/errcode"
@@ -45,6 +46,10 @@ func (r *Registry) referrers(w http.ResponseWriter, req *http.Request, name, sub
 	}
 	// A repository that does not exist yet has no referrers; 404 would say that the
 	// Hub does not know this part of the protocol.
+	if status.Of(err) == status.Gone {
+		w.WriteHeader(status.Gone)
+		return
+	}
 	if err != nil && !errdefs.IsNotFound(err) {
 		r.o.Log.ErrorContext(req.Context(), "registry: referrers", "error", err)
 		token.Fail(w, http.StatusInternalServerError, "UNKNOWN", "the Hub failed; its log says why")

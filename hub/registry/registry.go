@@ -11,6 +11,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -154,8 +155,8 @@ func (f failures) Fire(e *logrus.Entry) error {
 	if e.Data["err.code"] != errcode.ErrorCodeUnknown {
 		return nil
 	}
-	if err, ok := e.Data["err.detail"].(error); ok && (errdefs.IsPermissionDenied(err) || errdefs.IsNotFound(err)) {
-		return nil // the client was told, by refused
+	if err, ok := e.Data["err.detail"].(error); ok && (errdefs.IsPermissionDenied(err) || errdefs.IsNotFound(err) || errors.Is(err, context.Canceled)) {
+		return nil // the client was told, by refused, or is gone
 	}
 	f.log.Error("registry", "method", e.Data["http.request.method"], "uri", e.Data["http.request.uri"],
 		"error", e.Data["err.message"], "detail", e.Data["err.detail"])

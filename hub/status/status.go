@@ -19,9 +19,9 @@ type Patience interface {
 	RetryAt() time.Time
 }
 
-// gone is what nginx calls a request whose client went away: nobody sees it but
+// Gone is what nginx calls a request whose client went away: nobody sees it but
 // the metrics.
-const gone = 499
+const Gone = 499
 
 // Of is the status that an error is answered with; nil is 200.
 func Of(err error) int {
@@ -48,7 +48,7 @@ func Of(err error) int {
 	case errdefs.IsNotImplemented(err):
 		return http.StatusNotImplemented
 	case errors.Is(err, context.Canceled):
-		return gone
+		return Gone
 	}
 	return http.StatusInternalServerError
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/containerd/errdefs"
 )
 
 // stall is how long a connection may stay silent in the middle of a transfer.
@@ -33,37 +35,10 @@ type trust struct {
 // transport gives the connections for what is trusted. The files are read at
 // each call, so that renewed certificates count at once.
 func (c *Client) transport(t trust) (*http.Transport, error) {
-	config := &tls.Config{InsecureSkipVerify: t.skipVerify} //nolint:gosec // only for registries that the operator named insecure, and loopback
-	sum := sha256.New()
-	fmt.Fprintln(sum, t.skipVerify, t.dialTime)
-	if len(t.authorities) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("certificates of the system: %w", err)
-		}
-		config.RootCAs = pool
+	config, key, err := t.config()
+	if err != nil {
+		return nil, err
 	}
-	for _, file := range t.authorities {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if !config.RootCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
-		}
-		fmt.Fprintf(sum, "%d\n%s", len(data), data)
-	}
-	for _, files := range t.identities {
-		pair, err := tls.LoadX509KeyPair(files[0], files[1])
-		if err != nil {
-			return nil, fmt.Errorf("client certificate %s with key %s: %w", files[0], files[1], err)
-		}
-		config.Certificates = append(config.Certificates, pair)
-		for _, der := range pair.Certificate {
-			fmt.Fprintf(sum, "%d\n%s", len(der), der)
-		}
-	}
-	key := string(sum.Sum(nil))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if known := c.transports[key]; known != nil {
@@ -78,6 +53,56 @@ func (c *Client) transport(t trust) (*http.Transport, error) {
 	made := newTransport(config, t.dialTime)
 	c.transports[key] = made
 	return made, nil
+}
+
+// Trust is what the registry domain must show and is shown in TLS, by the
+// settings: authorities beside the system's, and certificates of this client.
+// Whether it may do without is for Insecure to say.
+func (r Registries) Trust(domain string) (*tls.Config, error) {
+	t, err := r.certificates(domain, apiHost(domain))
+	if err != nil {
+		return nil, err
+	}
+	config, _, err := t.config()
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: %w: %w", domain, err, errdefs.ErrInvalidArgument)
+	}
+	return config, nil
+}
+
+// config reads the files, and gives them a key that differs when they do.
+func (t trust) config() (*tls.Config, string, error) {
+	config := &tls.Config{InsecureSkipVerify: t.skipVerify} //nolint:gosec // only for registries that the operator named insecure, and loopback
+	sum := sha256.New()
+	fmt.Fprintln(sum, t.skipVerify, t.dialTime)
+	if len(t.authorities) > 0 {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, "", fmt.Errorf("certificates of the system: %w", err)
+		}
+		config.RootCAs = pool
+	}
+	for _, file := range t.authorities {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, "", err
+		}
+		if !config.RootCAs.AppendCertsFromPEM(data) {
+			return nil, "", fmt.Errorf("%s holds no certificate in PEM form", file)
+		}
+		fmt.Fprintf(sum, "%d\n%s", len(data), data)
+	}
+	for _, files := range t.identities {
+		pair, err := tls.LoadX509KeyPair(files[0], files[1])
+		if err != nil {
+			return nil, "", fmt.Errorf("client certificate %s with key %s: %w", files[0], files[1], err)
+		}
+		config.Certificates = append(config.Certificates, pair)
+		for _, der := range pair.Certificate {
+			fmt.Fprintf(sum, "%d\n%s", len(der), der)
+		}
+	}
+	return config, string(sum.Sum(nil)), nil
 }
 
 func newTransport(t *tls.Config, patience time.Duration) *http.Transport {
