@@ -62,7 +62,7 @@ func (l *limitFlags) flags(f *flag.FlagSet) {
 	number(f, &m.Swap, "memory-swap", "bytes of memory and swap together; -1: no limit", bytes)
 	number(f, &m.Kernel, "kernel-memory", "ignored: the kernel has no such limit any more", bytes) //nolint:staticcheck // deprecated, and accepted
 	number(f, &m.KernelTCP, "kernel-memory-tcp", "ignored: the kernel has no such limit any more", bytes)
-	number(f, &l.to.Pids.Limit, "pids-limit", "number of tasks", signed)
+	number(f, &l.to.Pids.Limit, "pids-limit", "number of tasks; -1: no limit", signed)
 	f.StringVar(&l.l3, "l3-cache-schema", "", "not implemented")
 	f.StringVar(&l.bandwidth, "mem-bw-schema", "", "not implemented")
 }
@@ -112,9 +112,6 @@ func (l *limitFlags) resources() (*specs.LinuxResources, error) {
 	}
 	if m := r.Memory; m != nil && m.Limit != nil && *m.Limit == -1 && m.Swap == nil {
 		m.Swap = m.Limit // swap is counted together with memory
-	}
-	if p := r.Pids; p != nil && p.Limit != nil && *p.Limit == 0 {
-		p.Limit = nil // runc's "unchanged"
 	}
 	return r, nil
 }

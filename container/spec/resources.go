@@ -50,10 +50,11 @@ func Limits(h *container.HostConfig, asked *container.Resources) *specs.LinuxRes
 		r.CPU = cpu(h)
 	}
 	if asked.PidsLimit != nil {
-		unlimited := int64(0)
-		if r.Pids = (&specs.LinuxPids{Limit: h.PidsLimit}); h.PidsLimit == nil {
-			r.Pids.Limit = &unlimited
+		limit := int64(-1) // what Docker calls 0, or any negative number, is no limit
+		if h.PidsLimit != nil && *h.PidsLimit > 0 {
+			limit = *h.PidsLimit
 		}
+		r.Pids = &specs.LinuxPids{Limit: &limit}
 	}
 	if asked.BlkioWeight != 0 && h.BlkioWeight != 0 {
 		r.BlockIO = &specs.LinuxBlockIO{Weight: &h.BlkioWeight}

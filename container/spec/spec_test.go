@@ -173,3 +173,30 @@ func TestThrottlesAreMasked(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestPidsLimit: Docker's 0 and its negative numbers are no limit; to the runtime 0
+// would be one.
+func TestPidsLimit(t *testing.T) {
+	for _, tc := range []struct {
+		asked       *int64
+		made, after *int64
+	}{
+		{nil, nil, nil},
+		{new(int64(0)), nil, new(int64(-1))},
+		{new(int64(-1)), nil, new(int64(-1))},
+		{new(int64(-7)), nil, new(int64(-1))},
+		{new(int64(9)), new(int64(9)), new(int64(9))},
+	} {
+		s, err := Build(input(func(in *Input) { in.Host.PidsLimit = tc.asked }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Linux.Resources.Pids; (got == nil) != (tc.made == nil) || got != nil && *got.Limit != *tc.made {
+			t.Errorf("%v: made with %+v", tc.asked, got)
+		}
+		r := Limits(&container.HostConfig{Resources: container.Resources{PidsLimit: tc.asked}}, &container.Resources{PidsLimit: tc.asked})
+		if (r == nil) != (tc.after == nil) || r != nil && *r.Pids.Limit != *tc.after {
+			t.Errorf("%v: changed to %+v", tc.asked, r)
+		}
+	}
+}

@@ -23,15 +23,13 @@ func convert(r *Resources, mode Mode) (*cgroups.Resources, error) {
 	c.Devices = rules
 	convertMemory(c, r)
 	convertCPU(c, r, mode)
-	if err := convertBlockIO(c, r); err != nil {
+	if err := convertBlockIO(c, r, mode); err != nil {
 		return nil, err
 	}
-	if r.Pids != nil && r.Pids.Limit != nil {
-		limit := *r.Pids.Limit
-		if limit <= 0 {
-			limit = -1 // 0 has always meant unlimited in Docker's API
-		}
-		c.PidsLimit = &limit
+	if r.Pids != nil {
+		// Negative: no limit. 0 is one like any other (config-linux.md, PIDs), and the
+		// library writes it as 1, which forbids just as much: the container is one task.
+		c.PidsLimit = r.Pids.Limit
 	}
 	for _, h := range r.HugepageLimits {
 		c.HugetlbLimit = append(c.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.Pagesize, Limit: h.Limit})
@@ -99,10 +97,13 @@ func put[T any](to, from *T) {
 	}
 }
 
-func convertBlockIO(c *cgroups.Resources, r *Resources) error {
+func convertBlockIO(c *cgroups.Resources, r *Resources, mode Mode) error {
 	b := r.BlockIO
 	if b == nil {
 		return nil
+	}
+	if err := weightsFit(b, mode); err != nil {
+		return err
 	}
 	put(&c.BlkioWeight, b.Weight)
 	put(&c.BlkioLeafWeight, b.LeafWeight)

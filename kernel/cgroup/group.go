@@ -223,6 +223,9 @@ func (g *Group) set(c *cgroups.Resources) error {
 		if m, err = fs2.NewManager(config, g.dirs[unified]); err == nil {
 			err = m.Set(c)
 		}
+		if err == nil {
+			err = g.weighDevices(c)
+		}
 	} else {
 		var m *fs.Manager
 		if m, err = fs.NewManager(config, maps.Clone(g.dirs)); err == nil {

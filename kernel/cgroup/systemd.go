@@ -70,6 +70,9 @@ func CreateUnit(u *Unit, r *Resources, pid int) (*Group, error) {
 	if err = m.Apply(pid); err == nil {
 		err = m.Set(c)
 	}
+	if err == nil {
+		err = g.weighDevices(c)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cgroup %s by systemd: %w", g.name, err), m.Destroy())
 	}
@@ -103,7 +106,7 @@ func (u *Unit) set(c *cgroups.Resources) error {
 	if err := m.Set(c); err != nil {
 		return fmt.Errorf("cgroup %s by systemd: %w", g.name, err)
 	}
-	return nil
+	return g.weighDevices(c)
 }
 
 // UpdateUnit is Update by systemd, which would otherwise set the limits back
@@ -120,7 +123,7 @@ func UpdateUnit(u *Unit, r *Resources) error {
 	if err := m.Set(c); err != nil {
 		return fmt.Errorf("cgroup %s by systemd: %w", g.name, err)
 	}
-	return nil
+	return g.weighDevices(c)
 }
 
 // DestroyUnit stops the unit and removes the group. One that is gone is no

@@ -174,6 +174,11 @@ func rememberV2(c *cgroups.Resources, dir string) knobs {
 	for _, d := range slices.Concat(c.BlkioThrottleReadBpsDevice, c.BlkioThrottleWriteBpsDevice, c.BlkioThrottleReadIOPSDevice, c.BlkioThrottleWriteIOPSDevice) {
 		k.add(dir, "io.max", fmt.Sprintf("%d:%d rbps=max wbps=max riops=max wiops=max", d.Major, d.Minor))
 	}
+	for _, d := range c.BlkioWeightDevice {
+		for _, file := range []string{"io.weight", "io.bfq.weight"} {
+			k.add(dir, file, fmt.Sprintf("%d:%d default", d.Major, d.Minor))
+		}
+	}
 	for file := range c.Unified {
 		k.add(dir, file)
 	}

@@ -214,7 +214,7 @@ func TestAhead(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"default": TestDefaultContainer, "nothing of the host": TestNothingOfTheHost, "writable": TestWritable,
 		"masked": TestMasked, "devices": TestDevices, "exec errors": TestExecErrors, "user": TestUser,
-		"limits": TestLimits, "set-up errors": TestSetupErrors, "not implemented": TestNotImplemented,
+		"limits": TestLimits, "set-up errors": TestSetupErrors, "not implemented": TestIntelRdt,
 		"reaper": TestReaperReapsAndForwards, "reaper's restrictions": TestReaperIsRestricted, "terminal": TestTerminal,
 		"console": TestConsoleDevice, "seccomp": TestSeccomp, "groups": TestControlGroups, "abandoned": TestAbandonedBeforeStart,
 		"killed": TestKilledInSetup,

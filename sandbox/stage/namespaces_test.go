@@ -65,12 +65,21 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
-func TestNotImplemented(t *testing.T) {
-	for what, change := range map[string]func(*specs.Spec){
-		"linux.intelRdt": func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} },
+// TestIntelRdt: every field of it is refused by its name.
+func TestIntelRdt(t *testing.T) {
+	for what, rdt := range map[string]specs.LinuxIntelRdt{
+		"linux.intelRdt: Intel RDT":                    {},
+		"linux.intelRdt (closID): Intel RDT":           {ClosID: "gold"},
+		"linux.intelRdt (schemata): Intel RDT":         {Schemata: []string{"L3:0=f"}},
+		"linux.intelRdt (l3CacheSchema): Intel RDT":    {L3CacheSchema: "L3:0=f"},
+		"linux.intelRdt (memBwSchema): Intel RDT":      {MemBwSchema: "MB:0=20"},
+		"linux.intelRdt (enableMonitoring): Intel RDT": {EnableMonitoring: true},
+		"linux.intelRdt (closID, schemata, l3CacheSchema, memBwSchema, enableMonitoring): Intel RDT": {
+			ClosID: "/", Schemata: []string{"L2:0=f"}, L3CacheSchema: "L3:0=f", MemBwSchema: "MB:0=20", EnableMonitoring: true,
+		},
 	} {
 		spec := defaultSpec("/probe")
-		change(spec)
+		spec.Linux.IntelRdt = &rdt
 		var e *NotImplementedError
 		if err := newBox(t, spec).spawn(); !errors.As(err, &e) || e.What != what {
 			t.Errorf("%s: %v", what, err)

@@ -113,16 +113,33 @@ func validateExecution(l *specs.Linux) error {
 	return nil
 }
 
+// unimplemented refuses Intel RDT, and says by which fields it was asked for: a
+// container without what they promise would be worse than none.
 func unimplemented(spec *specs.Spec) error {
-	l := spec.Linux
-	for what, asked := range map[string]bool{
-		"linux.intelRdt": l.IntelRdt != nil,
+	r := spec.Linux.IntelRdt
+	if r == nil {
+		return nil
+	}
+	var fields []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"closID", r.ClosID != ""},
+		{"schemata", len(r.Schemata) > 0},
+		{"l3CacheSchema", r.L3CacheSchema != ""},
+		{"memBwSchema", r.MemBwSchema != ""},
+		{"enableMonitoring", r.EnableMonitoring},
 	} {
-		if asked {
-			return &NotImplementedError{what}
+		if f.set {
+			fields = append(fields, f.name)
 		}
 	}
-	return nil
+	what := "linux.intelRdt"
+	if len(fields) > 0 {
+		what += " (" + strings.Join(fields, ", ") + ")"
+	}
+	return &NotImplementedError{what + ": Intel RDT"}
 }
 
 // ipcSysctls are the ones outside of fs.mqueue that belong to the IPC

@@ -71,6 +71,11 @@ func TestGroups(t *testing.T) {
 		{"config-linux.md#pids", "limit", limit("pids", "pids.max", "pids.max", "77", func(r *specs.LinuxResources) {
 			r.Pids = &specs.LinuxPids{Limit: new(int64(77))}
 		})},
+		{"config-linux.md#pids", "-1 is no limit", limit("pids", "pids.max", "pids.max", "max", func(r *specs.LinuxResources) {
+			r.Pids = &specs.LinuxPids{Limit: new(int64(-1))}
+		})},
+		{"config-linux.md#pids", "0 is a limit: no further task", noFurtherTask},
+		{"config-linux.md#memory", "checkBeforeUpdate rejects a limit below what is in use", checkedUpdate},
 		{"config-linux.md#cgroups-path", "an error for a group with processes in it, which stay", groupInUse},
 		{"config-linux.md#block-io", "an error for a device's entry with neither weight", refused(resources(func(r *specs.LinuxResources) {
 			r.BlockIO = &specs.LinuxBlockIO{WeightDevice: []specs.LinuxWeightDevice{weightOf(7, 0)}}
@@ -93,9 +98,15 @@ func TestGroups(t *testing.T) {
 			r.Unified = map[string]string{"memory.high": "50331648"}
 		})}, must{"config-linux.md#unified", "an error for a controller that is not there", refused(resources(func(r *specs.LinuxResources) {
 			r.Unified = map[string]string{"wishes.max": "1"}
-		}))})
+		}))}, must{"config-linux.md#cpu", "the default shares are the default weight", limit("", "", "cpu.weight", "100", func(r *specs.LinuxResources) {
+			r.CPU = &specs.LinuxCPU{Shares: new(uint64(1024))}
+		})}, must{"config-linux.md#memory", "swap is counted together with memory", limit("", "", "memory.swap.max", "33554432", func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(96 << 20))}
+		})})
 	} else {
-		rows = append(rows, must{"config-linux.md#unified", "an error where there is no cgroup v2", refused(resources(func(r *specs.LinuxResources) {
+		rows = append(rows, must{"config-linux.md#memory", "swap is counted together with memory", limit("memory", "memory.memsw.limit_in_bytes", "", "100663296", func(r *specs.LinuxResources) {
+			r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20)), Swap: new(int64(96 << 20))}
+		})}, must{"config-linux.md#unified", "an error where there is no cgroup v2", refused(resources(func(r *specs.LinuxResources) {
 			r.Unified = map[string]string{"memory.high": "50331648"}
 		}))}, must{"config-linux.md#cpu", "shares", limit("cpu", "cpu.shares", "", "512", func(r *specs.LinuxResources) {
 			r.CPU = &specs.LinuxCPU{Shares: new(uint64(512))}
@@ -118,6 +129,40 @@ func limit(controller, v1, v2, want string, set func(*specs.LinuxResources)) fun
 		if got := strings.TrimSpace(string(data)); got != want {
 			t.Errorf("%s: %s, not %s", path, got, want)
 		}
+	}
+}
+
+// noFurtherTask gives the container no task but its first.
+func noFurtherTask(t *testing.T) {
+	b := newBox(t, sh("echo began; true & wait; echo $(true)"), resources(func(r *specs.LinuxResources) {
+		r.Pids = &specs.LinuxPids{Limit: new(int64(0))}
+	}))
+	b.mustCreate()
+	b.mustStart()
+	if code := b.wait(); code == 0 || b.output() != "began\n" {
+		t.Errorf("it ends with %d and prints %q", code, b.output())
+	}
+}
+
+// checkedUpdate lowers the limit of a container below what it uses. The kernel of v1
+// rejects that by itself.
+func checkedUpdate(t *testing.T) {
+	b := newBox(t, sh("head -c 20000000 /dev/zero >/mem/full; echo ready; exec sleep 1000"), mounts("/mem", "tmpfs", "tmpfs"), resources(func(r *specs.LinuxResources) { r.Memory = &specs.LinuxMemory{Limit: new(int64(64 << 20))} }))
+	b.mustCreate()
+	b.mustStart()
+	eventually(t, "the container uses memory", func() bool { return b.output() == "ready\n" })
+	file := filepath.Join(b.bundle, "resources.json")
+	for _, tc := range []struct {
+		limit string
+		taken bool
+	}{{"10000000", false}, {"60000000", true}} {
+		check(t, os.WriteFile(file, []byte(`{"memory":{"checkBeforeUpdate":true,"limit":`+tc.limit+`}}`), 0o600))
+		if _, err := b.do("update", "--resources", file, b.id); (err == nil) != tc.taken {
+			t.Errorf("a limit of %s: %v", tc.limit, err)
+		}
+	}
+	if s := b.state(); s.Status != specs.StateRunning {
+		t.Errorf("the container is %s", s.Status)
 	}
 }
 

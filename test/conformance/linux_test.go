@@ -53,7 +53,13 @@ func TestLinux(t *testing.T) {
 		{"config-linux.md#mount-label", "an error where there is no SELinux", onlyWithout("/sys/fs/selinux/enforce", refused(linux(func(l *specs.Linux) { l.MountLabel = "system_u:object_r:svirt_sandbox_file_t:s0:c1,c2" })))},
 		{"config-linux.md#personality", "LINUX32", inside("i686", "uname -m", linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }))},
 		{"config-linux.md#personality", "an error for a domain that is unknown", refused(linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: "SOLARIS"} }))},
-		{"config-linux.md#intelrdt", "an error where there is no resctrl", onlyWithout("/sys/fs/resctrl/schemata", refused(linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x", L3CacheSchema: "L3:0=f"} })))},
+		{"config-linux.md#intelrdt", "an error where there is no resctrl", noResctrl(specs.LinuxIntelRdt{})},
+		{"config-linux.md#intelrdt", "an error for closID", noResctrl(specs.LinuxIntelRdt{ClosID: "gold"})},
+		{"config-linux.md#intelrdt", "an error for the default closID", noResctrl(specs.LinuxIntelRdt{ClosID: "/"})},
+		{"config-linux.md#intelrdt", "an error for l3CacheSchema", noResctrl(specs.LinuxIntelRdt{L3CacheSchema: "L3:0=f"})},
+		{"config-linux.md#intelrdt", "an error for memBwSchema", noResctrl(specs.LinuxIntelRdt{MemBwSchema: "MB:0=20"})},
+		{"config-linux.md#intelrdt", "an error for schemata", noResctrl(specs.LinuxIntelRdt{Schemata: []string{"L3:0=f", "MB:0=20"}})},
+		{"config-linux.md#intelrdt", "an error for enableMonitoring", noResctrl(specs.LinuxIntelRdt{EnableMonitoring: true})},
 		{"config-linux.md#personality", "an error for a flag, of which there are none", refused(linux(func(l *specs.Linux) {
 			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"ADDR_NO_RANDOMIZE"}}
 		}))},
@@ -68,6 +74,11 @@ func TestLinux(t *testing.T) {
 		{"config-linux.md#network-devices", "an error for a name that is taken, and the device stays", netDeviceTaken},
 		{"config-linux.md#network-devices", "an error for a device that is not there", refused(linux(func(l *specs.Linux) { l.NetDevices = map[string]specs.LinuxNetDevice{"none0": {}} }))},
 	}...))
+}
+
+// noResctrl wants an error on hosts that have no such hardware, or do not use it.
+func noResctrl(rdt specs.LinuxIntelRdt) func(*testing.T) {
+	return onlyWithout("/sys/fs/resctrl/schemata", refused(linux(func(l *specs.Linux) { l.IntelRdt = &rdt })))
 }
 
 // namespaceRows has what holds for every kind of namespace.
