@@ -52,11 +52,12 @@ plugins = mkdir -p $(1)/cli-plugins && for p in build:buildx compose:compose; do
 $(SEED)/hello-linux-%: hub/seed/hello/main.go go.mod
 	GOOS=linux GOARCH=$* go build -ldflags '-s -w' -o $@ ./hub/seed/hello
 
-# The engine with its fail points compiled in, for the tests of crashes.
+# The engine, and berth-netd, with their fail points compiled in, for the tests of crashes.
 faults: build
 	@mkdir -p bin/faults
-	go build -tags faultpoints -ldflags '$(LDFLAGS)' -o bin/faults/ ./cmd/berthd
-	@for p in berth-sandbox berth-netd; do ln -sf ../$$p bin/faults/$$p; done
+	@rm -f bin/faults/berth-netd # a link, once
+	go build -tags faultpoints -ldflags '$(LDFLAGS)' -o bin/faults/ ./cmd/berthd ./cmd/berth-netd
+	@ln -sf ../berth-sandbox bin/faults/berth-sandbox
 
 test: setup build test-unit test-race test-root e2e ## everything CI runs (as root)
 

@@ -4,7 +4,10 @@ package fault
 
 import (
 	"os"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -13,6 +16,9 @@ import (
 type Error struct{ Point string }
 
 func (e *Error) Error() string { return "fault point " + e.Point }
+
+// passed counts how often points with the action panic were passed, by name.
+var passed sync.Map
 
 // Point does what BERTH_FAULT says about name; nil if it says nothing.
 func Point(name string) error {
@@ -28,6 +34,15 @@ func Point(name string) error {
 			select {}
 		case "error":
 			return &Error{Point: name}
+		case "panic":
+			n, err := strconv.Atoi(arg)
+			if err != nil {
+				panic("BERTH_FAULT: " + entry + ": " + err.Error())
+			}
+			passes, _ := passed.LoadOrStore(name, new(atomic.Int64))
+			if passes.(*atomic.Int64).Add(1) == int64(n) {
+				panic("fault point " + name)
+			}
 		case "sleep":
 			d, err := time.ParseDuration(arg)
 			if err != nil {

@@ -23,6 +23,20 @@ func TestPoint(t *testing.T) {
 	}
 }
 
+func TestPanic(t *testing.T) {
+	t.Setenv("BERTH_FAULT", "p=panic:2")
+	for pass := 1; pass <= 3; pass++ {
+		func() {
+			defer func() {
+				if got := recover() != nil; got != (pass == 2) {
+					t.Errorf("pass %d: panic %v", pass, got)
+				}
+			}()
+			_ = Point("p")
+		}()
+	}
+}
+
 func TestKill(t *testing.T) {
 	if os.Getenv("BERTH_FAULT") == "die=kill" {
 		_ = Point("die")

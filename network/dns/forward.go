@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/berth-engine/berth/fault"
 )
 
 // Dial connects to a name server over "udp" or "tcp", from where a container's
@@ -36,9 +38,10 @@ const (
 
 // forwarder asks servers. Make it with newForwarder.
 type forwarder struct {
-	dial  Dial
-	cache cache
-	slots chan struct{}
+	dial    Dial
+	crashed Crashed
+	cache   cache
+	slots   chan struct{}
 
 	mu      sync.Mutex
 	servers []*upstream
@@ -59,8 +62,8 @@ func (u *upstream) start() time.Duration {
 	return min(max(headStart, 2*time.Duration(u.took.Load())), maxHeadStart)
 }
 
-func newForwarder(dial Dial) *forwarder {
-	return &forwarder{dial: dial, slots: make(chan struct{}, maxAsked), under: map[*exchange]struct{}{}}
+func newForwarder(dial Dial, crashed Crashed) *forwarder {
+	return &forwarder{dial: dial, crashed: crashed, slots: make(chan struct{}, maxAsked), under: map[*exchange]struct{}{}}
 }
 
 // use sets whom to ask; what is known of servers that stay is kept.
@@ -241,23 +244,37 @@ func (f *forwarder) exchange(q *dns.Msg, tcp bool, u *upstream, i int, replies c
 	f.under[e] = struct{}{}
 	copied := q.Copy()
 	f.wg.Go(func() {
-		defer cancel()
+		defer f.ended(e)
+		r := reply{from: i, err: errCrashed}
+		defer func() { replies <- r }() // has room for all
+		defer f.crashed.contain(func() {})
 		begun := time.Now()
 		m, err := f.one(ctx, copied, tcp, u.Server)
 		if err == nil {
 			u.took.Store(int64(time.Since(begun)))
 			u.failing.Store(false)
 		}
-		replies <- reply{i, m, err}
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.under, e)
+		r = reply{i, m, err}
 	})
+}
+
+// errCrashed is what came of asking a server if a panic did.
+var errCrashed = errors.New("internal error")
+
+// ended forgets an exchange.
+func (f *forwarder) ended(e *exchange) {
+	e.cancel()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.under, e)
 }
 
 // one asks one server over a socket of its own, so that nobody can guess port
 // and number of a question.
 func (f *forwarder) one(ctx context.Context, q *dns.Msg, tcp bool, s Server) (*dns.Msg, error) {
+	if err := fault.Point("dns.ask"); err != nil {
+		return nil, err
+	}
 	network := "udp"
 	if tcp {
 		network = "tcp"

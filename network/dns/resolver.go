@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/miekg/dns"
+
+	"github.com/berth-engine/berth/fault"
 )
 
 // Address is where a container's resolver is, on port 53.
@@ -46,11 +48,24 @@ type Resolver struct {
 	names   *Names
 	sandbox atomic.Pointer[Sandbox]
 	forward *forwarder
+	crashed Crashed
+}
+
+// Crashed is told of a panic, while it is recovered. The question that it is
+// about stays without an answer, or gets SERVFAIL; others are served.
+type Crashed func(p any)
+
+// contain is deferred. It keeps a panic from ending the process.
+func (c Crashed) contain(then func()) {
+	if p := recover(); p != nil {
+		c(p)
+		then()
+	}
 }
 
 // NewResolver makes a resolver for one container.
-func NewResolver(names *Names, s Sandbox, dial Dial) *Resolver {
-	r := &Resolver{names: names, forward: newForwarder(dial)}
+func NewResolver(names *Names, s Sandbox, dial Dial, crashed Crashed) *Resolver {
+	r := &Resolver{names: names, forward: newForwarder(dial, crashed), crashed: crashed}
 	r.Set(s)
 	return r
 }
@@ -170,6 +185,15 @@ func reversed(name string) (netip.Addr, bool) {
 // quick unpacks a question and answers it if nobody else must be asked. No
 // question at all: there is nothing to say.
 func (r *Resolver) quick(raw []byte) (q, m *dns.Msg) {
+	defer r.crashed.contain(func() {
+		if m = nil; q != nil {
+			m = new(dns.Msg)
+			m.SetRcode(q, dns.RcodeServerFailure)
+		}
+	})
+	if fault.Point("dns.question") != nil {
+		return nil, nil
+	}
 	q = new(dns.Msg)
 	if err := q.Unpack(raw); err != nil || q.Response {
 		return nil, nil // who sends such things is not answered: it might be a loop
@@ -188,9 +212,23 @@ func (r *Resolver) respond(ctx context.Context, raw []byte, tcp bool) []byte {
 		return nil
 	}
 	if m == nil {
-		m = r.forward.ask(ctx, q, tcp)
+		return r.elsewhere(ctx, q, tcp)
 	}
 	return pack(q, m, tcp)
+}
+
+// elsewhere is the packed answer of servers.
+func (r *Resolver) elsewhere(ctx context.Context, q *dns.Msg, tcp bool) (out []byte) {
+	defer r.crashed.contain(func() { out = failed(q) })
+	return pack(q, r.forward.ask(ctx, q, tcp), tcp)
+}
+
+// failed is the packed answer that there is none.
+func failed(q *dns.Msg) []byte {
+	bad := new(dns.Msg)
+	bad.SetRcode(q, dns.RcodeServerFailure)
+	out, _ := bad.Pack() // a question that was unpacked can be packed
+	return out
 }
 
 // pack makes an answer fit for the way it goes.
@@ -211,9 +249,7 @@ func pack(q, m *dns.Msg, tcp bool) []byte {
 	m.Truncate(size)
 	out, err := m.Pack()
 	if err != nil {
-		bad := new(dns.Msg)
-		bad.SetRcode(q, dns.RcodeServerFailure)
-		out, _ = bad.Pack() // a question that was unpacked can be packed
+		return failed(q)
 	}
 	return out
 }

@@ -53,7 +53,7 @@ func query(t *testing.T, r *Resolver, name string, kind uint16, set ...func(*dns
 }
 
 func TestAnswers(t *testing.T) {
-	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}, Links: map[string][]string{"database": {"db"}}}, nil)
+	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}, Links: map[string][]string{"database": {"db"}}}, nil, nil)
 	defer r.forward.close()
 	for _, c := range []struct {
 		name string
@@ -111,7 +111,7 @@ func TestAnswers(t *testing.T) {
 
 // TestRoundRobin: every one of many addresses comes first at times.
 func TestRoundRobin(t *testing.T) {
-	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1"}}, nil)
+	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1"}}, nil, nil)
 	defer r.forward.close()
 	first := map[string]bool{}
 	for range 1000 {
@@ -129,7 +129,7 @@ func TestTruncated(t *testing.T) {
 	for i := range 200 {
 		n.Set(Record{Network: "n", Endpoint: fmt.Sprint(i), Names: []string{"many"}, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}})
 	}
-	r := NewResolver(n, Sandbox{ID: "c", Networks: []string{"n"}}, nil)
+	r := NewResolver(n, Sandbox{ID: "c", Networks: []string{"n"}}, nil, nil)
 	defer r.forward.close()
 	if m, _ := query(t, r, "many", dns.TypeA); !m.Truncated || len(m.Answer) == 0 {
 		t.Errorf("truncated %v, %d answers", m.Truncated, len(m.Answer))
@@ -212,7 +212,7 @@ func server(n uint16) Server { return Server{Addr: netip.AddrPortFrom(addr("192.
 func TestForward(t *testing.T) {
 	u := &upstreams{t: t}
 	sandbox := Sandbox{ID: "c", Networks: []string{"n1"}, Servers: []Server{server(0), server(1)}, Outside: true}
-	r := NewResolver(example(), sandbox, u.dial)
+	r := NewResolver(example(), sandbox, u.dial, nil)
 	defer r.forward.close()
 	ask := func(name, want string) {
 		t.Helper()
@@ -269,7 +269,7 @@ func TestForward(t *testing.T) {
 func TestDeadServer(t *testing.T) {
 	u := &upstreams{t: t}
 	u.set(nil, says("192.0.2.11", 60))
-	r := NewResolver(&Names{}, Sandbox{ID: "c", Servers: []Server{server(0), server(1)}, Outside: true}, u.dial)
+	r := NewResolver(&Names{}, Sandbox{ID: "c", Servers: []Server{server(0), server(1)}, Outside: true}, u.dial, nil)
 	defer r.forward.close()
 	for i := range 50 {
 		if _, got := query(t, r, fmt.Sprintf("n%d.example", i), dns.TypeA); got != "NOERROR 192.0.2.11" {
@@ -326,7 +326,7 @@ func FuzzRespond(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add([]byte("\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03web\x00\x00\x0c\x00\x01"))
-	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}}, nil)
+	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}}, nil, nil)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		out := r.respond(t.Context(), raw, false)
 		if out == nil {
@@ -344,7 +344,7 @@ func FuzzRespond(f *testing.F) {
 
 // BenchmarkAnswer is one question about a container, from bytes to bytes.
 func BenchmarkAnswer(b *testing.B) {
-	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}}, nil)
+	r := NewResolver(example(), Sandbox{ID: "c", Networks: []string{"n1", "n2"}}, nil, nil)
 	q := new(dns.Msg)
 	q.SetQuestion("web.", dns.TypeA)
 	raw, err := q.Pack()

@@ -53,6 +53,7 @@ func (r *Resolver) serveUDP(ctx context.Context, c *net.UDPConn, wg *sync.WaitGr
 // datagram answers what can be answered at once; only what somebody else must
 // be asked for takes a goroutine.
 func (r *Resolver) datagram(ctx context.Context, c *net.UDPConn, from netip.AddrPort, raw []byte, wg *sync.WaitGroup) {
+	defer r.crashed.contain(func() {})
 	q, m := r.quick(raw)
 	switch {
 	case q == nil:
@@ -60,7 +61,7 @@ func (r *Resolver) datagram(ctx context.Context, c *net.UDPConn, from netip.Addr
 		_, _ = c.WriteToUDPAddrPort(pack(q, m, false), from) // a datagram may be lost
 	default:
 		wg.Go(func() {
-			_, _ = c.WriteToUDPAddrPort(pack(q, r.forward.ask(ctx, q, false), false), from)
+			_, _ = c.WriteToUDPAddrPort(r.elsewhere(ctx, q, false), from)
 		})
 	}
 }
@@ -84,6 +85,7 @@ func (r *Resolver) serveTCP(ctx context.Context, l *net.TCPListener, wg *sync.Wa
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
+			defer r.crashed.contain(func() {})
 			defer c.Close()
 			defer context.AfterFunc(ctx, func() { _ = c.SetReadDeadline(past) })()
 			r.conn(ctx, c)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/berth-engine/berth/fault"
 )
 
 // change makes owner hold what it has of keep, and ports, and nothing else. It
@@ -33,8 +35,11 @@ func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports [
 		// What stands in the way is to go: 0.0.0.0:80 for 127.0.0.1:80.
 		s.closeAll(dropped)
 		s.held[owner], closed = kept, true
+		if err := fault.Point("netd.dropped"); err != nil {
+			return s.giveBack(who, kept, dropped, err)
+		}
 		if got, err = s.holdAll(ctx, who, ports); err != nil {
-			return s.giveBack(ctx, who, kept, dropped, err)
+			return s.giveBack(who, kept, dropped, err)
 		}
 	}
 	if err != nil {
@@ -57,13 +62,16 @@ func (s *Server) holdAll(ctx context.Context, who opener, ports []Port) ([]*held
 	var got []*held
 	for _, p := range ports {
 		sockets, err := s.hold(ctx, who, p)
+		got = append(got, sockets...)
+		if err == nil {
+			err = fault.Point("netd.bound")
+		}
 		if err != nil {
 			for _, h := range got {
 				_ = s.leave(h) // it was just made
 			}
 			return nil, err
 		}
-		got = append(got, sockets...)
 	}
 	return got, nil
 }
@@ -87,7 +95,7 @@ func (s *Server) closeAll(sockets []*held) {
 
 // giveBack binds again what was closed for ports that could not be had for
 // another reason, and says that reason. s.mu is held.
-func (s *Server) giveBack(ctx context.Context, who opener, kept, closed []*held, cause error) *response {
+func (s *Server) giveBack(who opener, kept, closed []*held, cause error) *response {
 	r := s.refuse(cause)
 	for _, h := range closed {
 		if h.Count > 0 { // which has no socket
@@ -95,7 +103,7 @@ func (s *Server) giveBack(ctx context.Context, who opener, kept, closed []*held,
 			continue
 		}
 		h.cut()
-		again, err := s.bind(ctx, who, Port{Proto: h.Proto, ContainerIP: h.ContainerIP, ContainerPort: h.ContainerPort, InName: h.InName}, h.HostIP, h.HostPort)
+		again, err := s.rebind(who, h.Binding)
 		if err != nil {
 			s.log.Error("hold again", "port", h.HostPort, "error", err)
 			continue
@@ -124,7 +132,7 @@ func (s *Server) put(who opener, served, fresh []*held) {
 func (s *Server) answerAt(h *held) {
 	if d := h.door; d != nil && !d.served {
 		d.served = true
-		s.wg.Go(d.serve)
+		s.wg.Go(func() { s.serveDoor(d) })
 	}
 }
 

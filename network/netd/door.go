@@ -32,7 +32,7 @@ type place struct {
 	proto string
 }
 
-func (h *held) place() place { return place{h.HostIP, h.HostPort, h.Proto} }
+func (b *Binding) place() place { return place{b.HostIP, b.HostPort, b.Proto} }
 
 // shared is the door at a place that who may go through, too; nil: there is
 // none. Server.mu is held.
@@ -61,11 +61,7 @@ func (s *Server) leave(h *held) error {
 	if d == nil {
 		return nil
 	}
-	d.mu.Lock()
-	d.behind = slices.DeleteFunc(slices.Clone(d.behind), func(x *held) bool { return x == h })
-	last := len(d.behind) == 0
-	d.mu.Unlock()
-	if !last {
+	if !d.part(h) {
 		return nil
 	}
 	if s.doors[d.at] == d {
@@ -75,6 +71,21 @@ func (s *Server) leave(h *held) error {
 		return d.listener.Close()
 	}
 	return d.packets.Close()
+}
+
+// part takes h from behind the door; true: nobody is left.
+func (d *door) part(h *held) (last bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.behind = slices.DeleteFunc(slices.Clone(d.behind), func(x *held) bool { return x == h })
+	return len(d.behind) == 0
+}
+
+// all is who is behind the door.
+func (d *door) all() []*held {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Clone(d.behind)
 }
 
 // choose picks one for whom the next connection is; nil: nobody is left. Those
@@ -100,11 +111,12 @@ func (d *door) has(h *held) bool {
 	return slices.Contains(d.behind, h)
 }
 
-// serve passes what reaches the socket to containers until the socket is
-// closed. It returns after everything it started.
-func (d *door) serve() {
+// serveDoor passes what reaches the socket to containers until the socket is
+// closed. It returns after everything it started. A panic ends the one
+// connection, or loses the one datagram, that it is about.
+func (s *Server) serveDoor(d *door) {
 	if d.listener == nil {
-		d.serveUDP()
+		s.serveUDP(d)
 		return
 	}
 	var wg sync.WaitGroup
@@ -122,7 +134,7 @@ func (d *door) serve() {
 			_ = c.Close() // the firewall should have led it
 			continue
 		}
-		wg.Go(func() { d.splice(c.(*net.TCPConn)) })
+		wg.Go(func() { s.splice(d, c.(*net.TCPConn)) })
 	}
 }
 
@@ -148,8 +160,8 @@ func (d *door) reach(client netip.AddrPort) (*held, net.Conn) {
 
 // serveUDP gives every client a socket of its own towards a container, so that
 // answers find their way back.
-func (d *door) serveUDP() {
-	r := &datagrams{socket: d.packets.(*net.UDPConn), door: d, peers: map[netip.AddrPort]*peer{}}
+func (s *Server) serveUDP(d *door) {
+	r := &datagrams{server: s, socket: d.packets.(*net.UDPConn), door: d, peers: map[netip.AddrPort]*peer{}}
 	defer r.end()
 	for {
 		if err := socket.Readable(r.socket); err != nil {

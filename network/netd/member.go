@@ -53,13 +53,19 @@ func (s *Server) turn(owner string, t Turn) *response {
 	m.Turn = t
 	s.join(owner, m)
 	for _, h := range all {
-		if h.door != nil {
-			h.door.mu.Lock()
-			h.turn = t
-			h.door.mu.Unlock()
-		}
+		h.take(t)
 	}
 	return &response{}
+}
+
+// take has h take its turn or not.
+func (h *held) take(t Turn) {
+	if h.door == nil {
+		return
+	}
+	h.door.mu.Lock()
+	defer h.door.mu.Unlock()
+	h.turn = t
 }
 
 // join notes what an owner is to others. Server.mu is held.

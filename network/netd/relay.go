@@ -12,7 +12,8 @@ import (
 
 // splice joins two connections until both directions have ended. Go moves the
 // bytes with splice(2).
-func (d *door) splice(client *net.TCPConn) {
+func (s *Server) splice(d *door, client *net.TCPConn) {
+	defer s.contain("a connection", nothing)
 	defer client.Close()
 	h, c := d.reach(client.RemoteAddr().(*net.TCPAddr).AddrPort())
 	if h == nil {
@@ -25,6 +26,10 @@ func (d *door) splice(client *net.TCPConn) {
 	defer h.spliced.add(server)()
 	var wg sync.WaitGroup
 	pass := func(to, from *net.TCPConn) {
+		defer s.contain("a connection", func() {
+			client.Close()
+			server.Close()
+		})
 		_, _ = io.Copy(to, from) // either side may go away at any time
 		_ = to.CloseWrite()
 	}
@@ -86,7 +91,8 @@ const (
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // pass passes on a datagram that has arrived; false: the socket is closed.
-func (r *datagrams) pass() bool {
+func (r *datagrams) pass() (open bool) {
+	defer r.server.contain("a datagram", func() { open = true })
 	buf := buffers.Get().(*[64 << 10]byte)
 	defer buffers.Put(buf)
 	n, from, err := r.socket.ReadFromUDPAddrPort(buf[:])
@@ -103,6 +109,7 @@ func (r *datagrams) pass() bool {
 }
 
 type datagrams struct {
+	server *Server
 	socket *net.UDPConn
 	door   *door
 	mu     sync.Mutex
@@ -149,22 +156,28 @@ func (r *datagrams) peer(from netip.AddrPort) *peer {
 
 // back carries answers to one client until it was idle for long.
 func (r *datagrams) back(to netip.AddrPort, c *peer) {
+	defer r.server.contain("a datagram's answer", nothing)
+	defer c.Close()
+	defer r.forget(to, c)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := c.Read(buf)
 		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-			break
+			return
 		}
 		if err == nil {
 			_, _ = r.socket.WriteToUDPAddrPort(buf[:n], to)
 		}
 	}
+}
+
+// forget drops the socket of a client, unless it has another by now.
+func (r *datagrams) forget(client netip.AddrPort, c *peer) {
 	r.mu.Lock()
-	if r.peers[to] == c {
-		delete(r.peers, to)
+	defer r.mu.Unlock()
+	if r.peers[client] == c {
+		delete(r.peers, client)
 	}
-	r.mu.Unlock()
-	c.Close()
 }
 
 func (r *datagrams) end() {

@@ -95,11 +95,12 @@ func (s *Server) serveNames(sandbox dns.Sandbox, files []*os.File) error {
 	dial := func(ctx context.Context, network string, server dns.Server) (net.Conn, error) {
 		return s.dialFrom(ctx, r.space, network, server)
 	}
-	r.Resolver = dns.NewResolver(&s.names.names, sandbox, dial)
+	r.Resolver = dns.NewResolver(&s.names.names, sandbox, dial, func(p any) { s.crashed("a question about a name", p) })
 	ctx, cancel := context.WithCancel(context.Background())
 	r.end = cancel
 	s.resolvers[sandbox.ID] = r
 	s.wg.Go(func() {
+		defer s.contain("a resolver", nothing)
 		defer r.space.Close()
 		r.Serve(ctx, r.packets, r.listener)
 	})

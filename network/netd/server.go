@@ -92,33 +92,50 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn) error {
 			}
 			return err
 		}
-		switch req.Op {
-		case opHandover:
-			return s.handover(c)
-		case opLend:
-			if err := s.lend(c, req.Owner); err != nil {
-				return err
-			}
-			continue
-		case opCopies:
-			if err := s.copies(c, req.Owner); err != nil {
-				return err
-			}
-			continue
-		}
-		files, err := receive(c, req.follow())
-		if err != nil {
+		again, err := s.request(ctx, c, &req)
+		if err != nil || !again {
 			return err
-		}
-		r := s.answer(ctx, &req, files)
-		if err := writeFrame(c, r); err != nil {
-			return err
-		}
-		if req.Op == opQuit && r.Error == "" {
-			s.quit()
-			return nil
 		}
 	}
+}
+
+// request serves one request; false: it was the last of its connection. A panic
+// in the middle of an answer that has descriptors ends the connection, because
+// nobody knows what was sent.
+func (s *Server) request(ctx context.Context, c *net.UnixConn, req *request) (again bool, err error) {
+	defer s.contain(req.Op, func() { again, err = false, fmt.Errorf("%s was broken off", req.Op) })
+	switch req.Op {
+	case opHandover:
+		return false, s.handover(c)
+	case opLend:
+		return true, s.lend(c, req.Owner)
+	case opCopies:
+		return true, s.copies(c, req.Owner)
+	}
+	files, err := receive(c, req.follow())
+	if err != nil {
+		return false, err
+	}
+	r := s.contained(ctx, req, files)
+	if err := writeFrame(c, r); err != nil {
+		return false, err
+	}
+	if req.Op == opQuit && r.Error == "" {
+		s.quit()
+		return false, nil
+	}
+	return true, nil
+}
+
+// contained is answer, or an error and everything as it was if answer panics.
+func (s *Server) contained(ctx context.Context, req *request, files []*os.File) (r *response) {
+	was, m := s.before(req)
+	defer s.contain(req.Op, func() {
+		closeAll(files)
+		s.putBack(req.Owner, was, m)
+		r = internal(req.Op)
+	})
+	return s.answer(ctx, req, files)
 }
 
 // follow is how many descriptors come after a request.
