@@ -9,8 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/berth-engine/berth/test/engine"
 	"github.com/moby/moby/client"
+	profile "github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/berth-engine/berth/sandbox/seccomp"
+	"github.com/berth-engine/berth/test/engine"
 )
 
 // target is an engine under measurement.
@@ -114,7 +118,11 @@ func startOwnWith(ctx context.Context, bin string, env []string, args ...string)
 	return o, o.makeRootfs()
 }
 
-// makeRootfs lays the floor's root file system: busybox alone, as `true`.
+// makeRootfs lays the floor's root file system, busybox alone, as `true`, and beside
+// it the filter for Docker's profile, as the engine loads it. What the kernel takes
+// to load one depends on its length and on how many instructions the number of each
+// system call passes (it tries them all, to remember what is always allowed):
+// another program would be another floor.
 func (o *own) makeRootfs() error {
 	o.rootfs = filepath.Join(o.dir, "floor")
 	if err := os.MkdirAll(filepath.Join(o.rootfs, "lower", "bin"), 0o755); err != nil {
@@ -124,7 +132,20 @@ func (o *own) makeRootfs() error {
 	if err != nil {
 		return fmt.Errorf("the floor runs Debian's busybox-static: %w", err)
 	}
-	return os.WriteFile(filepath.Join(o.rootfs, "lower", "bin", "true"), data, 0o755)
+	if err := os.WriteFile(filepath.Join(o.rootfs, "lower", "bin", "true"), data, 0o755); err != nil {
+		return err
+	}
+	p, err := profile.GetDefaultProfile(&specs.Spec{
+		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}, Linux: &specs.Linux{},
+	})
+	if err != nil {
+		return err
+	}
+	filter, err := seccomp.Compile(p)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(o.rootfs, "filter"), filter, 0o600)
 }
 
 func (o *own) close() error {

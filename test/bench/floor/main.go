@@ -2,12 +2,12 @@
 // the kernel, and nothing around it: a network namespace with a veth on a
 // bridge, a group in every cgroup hierarchy, an overlay, new mount, pid, ipc,
 // uts and cgroup namespaces, the usual mounts, masked and read-only paths,
-// pivot_root, capabilities, a seccomp filter of the usual size, exec of a
+// pivot_root, capabilities, the seccomp filter that the engine loads, exec of a
 // static program, its exit, and the tear-down. It prints how long that takes,
 // how much processor time of this program and its children, and where it goes.
 // What an engine takes beyond this is the engine's own.
 //
-//	floor -rootfs DIR [-n 1] [-json]   DIR/lower holds bin/true
+//	floor -rootfs DIR [-n 1] [-json]   DIR/lower holds bin/true, DIR/filter the filter
 //
 // With -probe it does what a health check asks: it prints the percentage of a
 // processor that setns, fork and exec take, once a second in each of the given
@@ -43,7 +43,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "floor child:", child(os.Args[1]))
 		os.Exit(1)
 	}
-	rootfs := flag.String("rootfs", "", "folder with lower/bin/true, a static program")
+	rootfs := flag.String("rootfs", "", "folder with lower/bin/true, a static program, and filter, a seccomp program")
 	n := flag.Int("n", 1, "how many times")
 	asJSON := flag.Bool("json", false, "print the samples as JSON")
 	pids := flag.String("probe", "", "instead, run true each second in the namespaces of these processes, comma separated")

@@ -41,7 +41,7 @@ func newFloor(rootfs string) (_ *floor, err error) {
 	if f.groups, err = hierarchies(); err != nil {
 		return nil, err
 	}
-	if f.filter, err = filter(); err != nil {
+	if f.filter, err = os.Open(filepath.Join(rootfs, "filter")); err != nil {
 		return nil, err
 	}
 	f.stamps, err = stampFile()
