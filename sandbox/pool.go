@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/timerslack"
 	"github.com/berth-engine/berth/sandbox/monitor"
 )
 
@@ -198,14 +199,18 @@ func (r *Runtime) fork(control *os.File) (*process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	pidfd := -1
-	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), []string{monitor.Name}, &syscall.ProcAttr{
+	pid, pidfd := -1, -1
+	attr := &syscall.ProcAttr{
 		Dir: "/",
 		// Threads cost memory, and so does the first garbage collection: a
 		// launch stays below the size at which it would happen.
 		Env:   []string{"GOMAXPROCS=1", "GOGC=50"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), control.Fd(), r.exe.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
+	}
+	err = timerslack.Fork(func() (err error) { // the containers of the monitor inherit from it
+		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), []string{monitor.Name}, attr)
+		return err
 	})
 	if err != nil {
 		return nil, err

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/berth-engine/berth/config"
+	"github.com/berth-engine/berth/kernel/timerslack"
 )
 
 // Set by the linker; see the Makefile.
@@ -24,6 +26,7 @@ var (
 // the first goroutine to it, and each time that one waits, two threads would
 // have to be woken.
 func main() {
+	timerslack.Widen(time.Millisecond)
 	status := make(chan int)
 	go func() { status <- run(os.Args[1:], os.Stdout, os.Stderr) }()
 	os.Exit(<-status)

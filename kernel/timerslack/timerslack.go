@@ -4,7 +4,7 @@
 // The runtime's monitor thread wakes every 70 microseconds while anything
 // happens, and takes the processor away from whoever is in a system call just
 // then. A program that lives for ten milliseconds, most of them in system calls,
-// is an eighth faster without.
+// is an eighth faster without, and so is a daemon that starts a container.
 package timerslack
 
 import (

@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/kernel/timerslack"
 	"github.com/berth-engine/berth/network/netd"
 )
 
@@ -57,7 +58,7 @@ func (k *Keeper) start(ctx context.Context) error {
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
+	err = timerslack.Fork(cmd.Start)
 	w.Close()
 	if err != nil {
 		return fmt.Errorf("start berth-netd: %w", err)

@@ -167,14 +167,18 @@ func median(samples []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// compare prints the ratio of each case. It is errSlower if one is above the
-// threshold with all of its interval.
+// compare prints the ratio of each case: of what a rate is the inverse, too, so that
+// above 1 is worse. It is errSlower if one is above the threshold with all of its
+// interval.
 func (r *report) compare(w io.Writer, o compareOptions) (err error) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "CASE\tN\t%s\tNOW\tRATIO\t95 %%\tVERDICT\n", strings.ToUpper(o.ref))
 	for _, c := range r.Cases {
 		ref, mine := c.Samples[o.ref], c.Samples[now]
 		ratio, low, high := interval(ref, mine)
+		if strings.HasSuffix(c.Unit, "/s") {
+			ratio, low, high = interval(mine, ref)
+		}
 		verdict := "the same"
 		switch {
 		case low > o.threshold:

@@ -28,6 +28,11 @@ func TestInterval(t *testing.T) {
 			t.Errorf("threshold %v: %v\n%s", threshold, err, &out)
 		}
 	}
+	r.Cases[0].Unit = "/s"
+	var out bytes.Buffer
+	if err := r.compare(&out, compareOptions{ref: "x", threshold: 1.05}); err != nil || !strings.Contains(out.String(), "faster") {
+		t.Errorf("a fifth more in a second: %v\n%s", err, &out)
+	}
 }
 
 func TestInTurns(t *testing.T) {
