@@ -16,7 +16,6 @@ import (
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/registry"
 	"github.com/berth-engine/berth/hub/retention"
-	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/hub/webhook"
@@ -28,7 +27,7 @@ import (
 // automationOptions are the flags of what the Hub does by itself.
 type automationOptions struct {
 	allowOutbound, engines []string
-	secretsKey, gitCA      string
+	gitCA                  string
 	gcEvery, gcGrace       time.Duration
 }
 
@@ -36,14 +35,12 @@ func (o *automationOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.allowOutbound, "allow-private-outbound", nil, "network or address, not public, that webhooks, mirrors and builds may call (repeatable)")
 	f.StringArrayVar(&o.engines, "build-engine", nil, "engine for automated builds (repeatable): NAME=unix:///PATH or NAME=tcp://HOST:PORT, then ,registry=HOST:PORT as it reaches this Hub, ,parallel=N, ,ca=FILE, ,cert=FILE, ,key=FILE")
 	f.StringVar(&o.gitCA, "git-ca", "", "file of the authorities (PEM) that the certificates of Git servers are checked against; the default is the system's")
-	f.StringVar(&o.secretsKey, "secrets-key", "", "file of the key that seals secrets in the database, the same for all nodes; the default is secrets.key below --data")
 	f.DurationVar(&o.gcEvery, "gc-interval", 24*time.Hour, "how often blobs that nothing refers to are removed; 0 is never")
 	f.DurationVar(&o.gcGrace, "gc-grace", time.Hour, "how long a push may take between two of its requests without losing blobs")
 }
 
 // automation is what the Hub does by itself, and its interface for programs.
 type automation struct {
-	key       *seal.Key
 	webhooks  *webhook.Service
 	gate      *gc.Gate
 	collector *gc.Collector
@@ -59,14 +56,6 @@ func (h *hub) automate(o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	where := o.secretsKey
-	if where == "" {
-		where = filepath.Join(o.data, "secrets.key")
-	}
-	key, err := seal.Load(where)
-	if err != nil {
-		return err
-	}
 	var engines []autobuild.Engine
 	for _, text := range o.engines {
 		e, err := autobuild.ParseEngine(text)
@@ -78,15 +67,14 @@ func (h *hub) automate(o serveOptions) error {
 		}
 		engines = append(engines, e)
 	}
-	h.key = key
 	h.gate = gc.NewGate(h.db, o.gcGrace, nil)
-	h.webhooks = webhook.New(webhook.Options{DB: h.db, Catalog: h.catalog, Key: key, Policy: policy})
+	h.webhooks = webhook.New(webhook.Options{DB: h.db, Catalog: h.catalog, Key: h.key, Policy: policy})
 	h.retention = retention.New(retention.Options{DB: h.db, Catalog: h.catalog, Gate: h.gate})
-	if h.mirrors, err = mirror.New(mirror.Options{DB: h.db, Catalog: h.catalog, Key: key, Policy: policy, Dir: filepath.Join(o.data, "mirror")}); err != nil {
+	if h.mirrors, err = mirror.New(mirror.Options{DB: h.db, Catalog: h.catalog, Key: h.key, Policy: policy, Dir: filepath.Join(o.data, "mirror")}); err != nil {
 		return err
 	}
 	h.builds, err = autobuild.New(autobuild.Options{
-		DB: h.db, Catalog: h.catalog, Key: key, Policy: policy, Dir: filepath.Join(o.data, "git"), GitCA: o.gitCA, Engines: engines,
+		DB: h.db, Catalog: h.catalog, Key: h.key, Policy: policy, Dir: filepath.Join(o.data, "git"), GitCA: o.gitCA, Engines: engines,
 		Credentials: robots{h}, Ended: h.built,
 		Index: func(ctx context.Context, repository string, parts []registry.Part, tags []string) (digest.Digest, error) {
 			return h.registry.Index(ctx, account.System("autobuild"), repository, parts, tags)

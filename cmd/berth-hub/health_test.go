@@ -211,3 +211,62 @@ func TestUserCommand(t *testing.T) {
 		t.Error("a first-run token for a Hub with accounts")
 	}
 }
+
+// TestSecretsCommand changes the key of a Hub that runs: it goes on with what was
+// sealed before and after.
+func TestSecretsCommand(t *testing.T) {
+	data := t.TempDir()
+	p := newPeople(t, func(o *serveOptions) { o.data = data })
+	command := func(what string) (string, error) {
+		var out strings.Builder
+		c := secretsCommand()
+		c.SetArgs([]string{what, "--data", data})
+		c.SetOut(&out)
+		c.SetErr(&out)
+		c.SilenceUsage, c.SilenceErrors = true, true
+		err := c.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	said := func(what, want string) {
+		t.Helper()
+		if out, err := command(what); err != nil || !strings.HasPrefix(out, want) {
+			t.Errorf("%s: %s, %v", what, out, err)
+		}
+	}
+	keys := func() int {
+		text, err := os.ReadFile(filepath.Join(data, "secrets.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(strings.Fields(string(text)))
+	}
+	mirror := func(prefix string) (id string) {
+		var m struct{ ID string }
+		p.want(t, http.StatusOK, "ann", http.MethodPost, "/api/v1/mirrors", `{"prefix":"`+prefix+`","upstream":"https://127.0.0.1:1","username":"u","password":"p"}`, &m)
+		return m.ID
+	}
+	changed := func(id string) { // keeps the password, for which it is opened
+		t.Helper()
+		p.want(t, http.StatusOK, "ann", http.MethodPut, "/api/v1/mirrors/"+id, `{"prefix":"`+id+`","upstream":"https://127.0.0.1:1","username":"u"}`, nil)
+	}
+	before := mirror("before")
+	said("rotate", "1 secrets are sealed")
+	between := mirror("between")
+	changed(before)
+	if n := keys(); n != 2 {
+		t.Errorf("%d keys", n)
+	}
+	said("forget", "0 secrets are sealed") // the Hub has used the new key since
+	if n := keys(); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+	changed(before)
+	changed(between)
+	// A key that is missing: nothing is forgotten.
+	if err := os.WriteFile(filepath.Join(data, "secrets.key"), []byte(strings.Repeat("A", 43)+"=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command("forget"); err == nil || !strings.Contains(out, "no key opens: mirror "+before) {
+		t.Errorf("%s, %v", out, err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
+	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/seed"
 	"github.com/berth-engine/berth/hub/site"
 	"github.com/berth-engine/berth/hub/store"
@@ -26,11 +27,25 @@ import (
 )
 
 // dataOptions say where the Hub's state is.
-type dataOptions struct{ data, database string }
+type dataOptions struct{ data, database, secretsKey string }
 
 func (o *dataOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.data, "data", "/var/lib/berth-hub", "directory for everything that lasts")
 	f.StringVar(&o.database, "database", "", "database: a SQLite file, or postgres://… for several nodes; the default is hub.db below --data")
+}
+
+// keyFlag is for who needs what is sealed.
+func (o *dataOptions) keyFlag(f *pflag.FlagSet) {
+	f.StringVar(&o.secretsKey, "secrets-key", "", "file of the key that seals secrets in the database, the same for all nodes; the default is secrets.key below --data")
+}
+
+// key loads the key, and makes it when there is none.
+func (o *dataOptions) key() (*seal.Key, error) {
+	where := o.secretsKey
+	if where == "" {
+		where = filepath.Join(o.data, "secrets.key")
+	}
+	return seal.Load(where)
 }
 
 // open opens the database, which has a folder for its owner alone.
@@ -59,6 +74,7 @@ type hub struct {
 	looks  http.Handler // pages and search
 	ending atomic.Bool  // no longer ready
 	frontDoor
+	key *seal.Key
 
 	closers []func() error
 	runners []func(ctx context.Context) error
@@ -79,7 +95,14 @@ func open(ctx context.Context, o serveOptions) (_ *hub, err error) {
 		return nil, err
 	}
 	h.closers = append(h.closers, h.db.Close)
-	h.accounts = account.New(h.db, account.Options{SignUp: o.signUp})
+	if h.key, err = o.key(); err != nil {
+		return nil, err
+	}
+	// Secrets of second factors were not sealed once.
+	if _, err := h.key.Reseal(ctx, h.db, account.Sealed()...); err != nil {
+		return nil, err
+	}
+	h.accounts = account.New(h.db, account.Options{SignUp: o.signUp, Key: h.key})
 	h.catalog = catalog.New(h.db, catalog.Options{Open: !o.accounts})
 	h.runners = append(h.runners, h.catalog.Run)
 	h.tokens = token.New(h.db, h.accounts, h.catalog, nil)

@@ -36,6 +36,7 @@ func serveCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	o.dataOptions.flags(f)
+	o.keyFlag(f)
 	o.automationOptions.flags(f)
 	o.frontOptions.flags(f)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:5000", "address and port; port 0 picks a free one")

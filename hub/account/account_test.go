@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
@@ -25,7 +26,7 @@ type world struct {
 const password = "correct horse"
 
 var suite = map[string]func(*testing.T, *world){
-	"first": testFirstRun, "names": testNames, "lock": testLockOut, "tokens": testTokens, "totp": testTOTP,
+	"first": testFirstRun, "names": testNames, "lock": testLockOut, "tokens": testTokens, "totp": testTOTP, "sealed": testTOTPSealed,
 	"sessions": testSessions, "organisations": testOrganisations, "robots": testRobots, "admins": testAdministration,
 }
 
@@ -41,7 +42,11 @@ func newWorld(t *testing.T, url string) *world {
 		}
 	})
 	w := &world{db: db, clock: time.Now()}
-	w.Service = New(db, Options{Now: func() time.Time { return w.clock }})
+	key, err := seal.New([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Service = New(db, Options{Now: func() time.Time { return w.clock }, Key: key})
 	token, err := w.FirstRun(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
 )
@@ -26,6 +27,9 @@ import (
 type Options struct {
 	// SignUp lets everybody make an account. Otherwise administrators do.
 	SignUp bool
+	// Key seals the secrets of second factors. Without one none can be set up, nor
+	// its codes be checked.
+	Key *seal.Key
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -34,6 +38,7 @@ type Options struct {
 type Service struct {
 	db     *store.DB
 	signUp bool
+	key    *seal.Key
 	now    func() time.Time
 	hashes chan struct{} // one slot for each password that is hashed now
 }
@@ -43,7 +48,7 @@ func New(db *store.DB, o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{db: db, signUp: o.SignUp, now: o.Now, hashes: make(chan struct{}, parallelHashes)}
+	return &Service{db: db, signUp: o.SignUp, key: o.Key, now: o.Now, hashes: make(chan struct{}, parallelHashes)}
 }
 
 // SignUpOpen reports whether everybody may make an account.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/hub/audit"
+	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
 	"github.com/containerd/errdefs"
 )
@@ -55,9 +56,33 @@ func acceptedStep(secret, given string, now time.Time, last int64) (int64, error
 	return 0, nil
 }
 
+// Sealed is where secrets of second factors are. Before they were sealed they
+// were kept as base32.
+func Sealed() []seal.Column {
+	return []seal.Column{{Table: "users", Key: "id", Name: "totp", Purpose: totpPurpose, Plain: true}}
+}
+
+func totpPurpose(user string) string { return "second factor " + user }
+
+var errNoKey = fmt.Errorf("%w: second factors need the key that seals their secrets, which only `berth-hub serve` has", errdefs.ErrNotImplemented)
+
+// openTOTP gives a user's secret back; "" there is none.
+func (s *Service) openTOTP(user, sealed string) (string, error) {
+	switch {
+	case sealed == "":
+		return "", nil
+	case s.key == nil:
+		return "", errNoKey
+	}
+	return s.key.Open(totpPurpose(user), sealed)
+}
+
 // StartTOTP makes a secret for an authenticator and the otpauth URI that it can
 // scan. It counts only once ConfirmTOTP has seen a code.
 func (s *Service) StartTOTP(ctx context.Context, by Principal) (secret, uri string, err error) {
+	if s.key == nil {
+		return "", "", errNoKey
+	}
 	raw := make([]byte, 20)
 	if _, err := rand.Read(raw); err != nil {
 		return "", "", err
@@ -67,7 +92,7 @@ func (s *Service) StartTOTP(ctx context.Context, by Principal) (secret, uri stri
 		if err := needSelf(by); err != nil {
 			return err
 		}
-		n, err := tx.Exec(ctx, "UPDATE users SET totp = ? WHERE id = ? AND totp_on = 0", secret, by.ID)
+		n, err := tx.Exec(ctx, "UPDATE users SET totp = ? WHERE id = ? AND totp_on = 0", s.key.Seal(totpPurpose(by.ID), secret), by.ID)
 		if err == nil && n == 0 {
 			return fmt.Errorf("%w: there is a second factor already: switch it off first", errdefs.ErrFailedPrecondition)
 		}
@@ -90,6 +115,10 @@ func (s *Service) ConfirmTOTP(ctx context.Context, by Principal, given string) (
 		}
 		var secret string
 		if err := tx.QueryRow(ctx, "SELECT totp FROM users WHERE id = ? AND totp_on = 0", by.ID).Scan(&secret); err != nil {
+			return err
+		}
+		secret, err := s.openTOTP(by.ID, secret)
+		if err != nil {
 			return err
 		}
 		step, err := acceptedStep(secret, given, s.now(), 0)
@@ -160,17 +189,23 @@ func (s *Service) secondFactor(ctx context.Context, u User, given string) error 
 		if err := tx.QueryRow(ctx, "SELECT totp, totp_step FROM users WHERE id = ?", u.ID).Scan(&secret, &last); err != nil {
 			return err
 		}
-		step, err := acceptedStep(secret, given, s.now(), last)
-		if err != nil {
-			return err
+		secret, lost := s.openTOTP(u.ID, secret)
+		var step int64
+		if lost == nil {
+			var err error
+			if step, err = acceptedStep(secret, given, s.now(), last); err != nil {
+				return err
+			}
 		}
 		if step > 0 {
 			right = true
-			_, err = tx.Exec(ctx, "UPDATE users SET totp_step = ? WHERE id = ?", step, u.ID)
+			_, err := tx.Exec(ctx, "UPDATE users SET totp_step = ? WHERE id = ?", step, u.ID)
 			return err
 		}
 		n, err := tx.Exec(ctx, "DELETE FROM recovery_codes WHERE user_id = ? AND hash = ?", u.ID, digestOf(given))
-		right = n > 0
+		if right = n > 0; err == nil && !right {
+			err = lost // recovery codes are good without the key
+		}
 		return err
 	})
 	if err != nil {

@@ -449,6 +449,14 @@ func scanSource(row store.Scanner) (Source, error) {
 	return src, json.Unmarshal([]byte(rules), &src.Rules)
 }
 
+// Sealed is where the secrets of hooks, and the passwords of sources, are.
+func Sealed() []seal.Column {
+	return []seal.Column{
+		{Table: "build_sources", Key: "repository", Name: "secret", Purpose: purpose},
+		{Table: "build_sources", Key: "repository", Name: "password", Purpose: loginPurpose},
+	}
+}
+
 func purpose(repository string) string { return "build hook " + repository }
 
 func loginPurpose(repository string) string { return "build source " + repository }

@@ -372,6 +372,11 @@ func unknown(id string) error {
 	return fmt.Errorf("there is no mirror %q: %w", id, errdefs.ErrNotFound)
 }
 
+// Sealed is where upstreams' passwords are.
+func Sealed() []seal.Column {
+	return []seal.Column{{Table: "mirrors", Key: "id", Name: "password", Purpose: purpose}}
+}
+
 func purpose(id string) string { return "mirror " + id }
 
 // upstream is the caller of a mirror's upstream, made when it is first needed.

@@ -56,6 +56,15 @@ type hub struct {
 
 const password = "correct horse battery staple"
 
+func testKey(t *testing.T) *seal.Key {
+	t.Helper()
+	key, err := seal.New([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func newHub(t *testing.T) *hub {
 	t.Helper()
 	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
@@ -67,7 +76,7 @@ func newHub(t *testing.T) *hub {
 			t.Error(err)
 		}
 	})
-	h := &hub{t: t, accounts: account.New(db, account.Options{SignUp: true}), catalog: catalog.New(db, catalog.Options{})}
+	h := &hub{t: t, accounts: account.New(db, account.Options{SignUp: true, Key: testKey(t)}), catalog: catalog.New(db, catalog.Options{})}
 	driver := inmemory.New()
 	if h.storage, err = storage.NewRegistry(t.Context(), driver); err != nil {
 		t.Fatal(err)
@@ -81,10 +90,7 @@ func newHub(t *testing.T) *hub {
 			t.Error(err)
 		}
 	})
-	key, err := seal.New([32]byte{1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := testKey(t)
 	h.hooks = webhook.New(webhook.Options{DB: db, Catalog: h.catalog, Key: key, Policy: outbound.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}})
 	h.db = db
 	mirrors, err := mirror.New(mirror.Options{DB: db, Catalog: h.catalog, Key: key, Dir: t.TempDir()})

@@ -59,8 +59,9 @@ func openSQLite(path string) (*DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	// What was acknowledged survives a loss of power: synchronous=FULL.
-	const common = "_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_txlock=immediate"
+	// What was acknowledged survives a loss of power: synchronous=FULL. What was
+	// deleted is overwritten, see Scrub.
+	const common = "_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)&_pragma=secure_delete(1)&_txlock=immediate"
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + common
 	write, err := sql.Open("sqlite", name+"&_pragma=journal_mode(WAL)")
 	if err != nil {
@@ -93,6 +94,20 @@ func (db *DB) Shared() bool { return db.postgres }
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
 	return db.QueryRow(ctx, "SELECT 1").Scan(&one)
+}
+
+// Scrub has what was overwritten or deleted leave SQLite's files, of which the
+// journal keeps it until it is written into the database. PostgreSQL does that
+// when it vacuums.
+func (db *DB) Scrub(ctx context.Context) error {
+	if db.postgres {
+		return nil
+	}
+	var busy, pages, moved int
+	if err := db.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved); err != nil {
+		return kind(err)
+	}
+	return nil // busy: a reader is at it still, and the next checkpoint does it
 }
 
 // Close ends all connections.

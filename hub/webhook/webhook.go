@@ -245,6 +245,11 @@ func unknown(id string) error {
 	return fmt.Errorf("there is no webhook %q: %w", id, errdefs.ErrNotFound)
 }
 
+// Sealed is where webhooks' secrets are.
+func Sealed() []seal.Column {
+	return []seal.Column{{Table: "webhooks", Key: "id", Name: "secret", Purpose: purpose}}
+}
+
 func purpose(id string) string { return "webhook " + id }
 
 // now is in seconds, as the database has it.
