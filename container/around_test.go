@@ -5,12 +5,15 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	mounttypes "github.com/moby/moby/api/types/mount"
 	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 func TestVolumes(t *testing.T) {
@@ -200,5 +203,64 @@ func TestReboot(t *testing.T) {
 	}
 	if st := e.inspect(lives).State; st.ExitCode != 7 || e.logs(lives) != "ready\ngot terminated\n" {
 		t.Errorf("state %+v, log %q", st, e.logs(lives))
+	}
+}
+
+// Containers run as their records say when the next daemon looks; what happens
+// before it has adopted them is noticed then.
+func TestAdoptLater(t *testing.T) {
+	e := newEngine(t)
+	var ids []string
+	for range 3 {
+		id := e.create(request("sleep"))
+		e.start(id)
+		e.follow(id, "ready")
+		ids = append(ids, id)
+	}
+	stays, ends, lost := ids[0], ids[1], ids[2]
+	x, err := e.ExecCreate(t.Context(), stays, &container.ExecCreateRequest{Cmd: []string{"/bin/guest", "sleep"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.ExecStart(t.Context(), x, ExecStartOptions{Detach: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	pid := e.inspect(ends).State.Pid
+	lostMonitor, _, err := ns.ProcessParent(e.inspect(lost).State.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.stop()
+	e.restored = func() {
+		e.restored = nil
+		for _, id := range ids {
+			entry, err := e.Service.lookup(id)
+			if err != nil || entry.coming.Load() == nil {
+				t.Errorf("%s is not left for later (%v)", id, err)
+			}
+		}
+		for _, pid := range []int{pid, lostMonitor} {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+		if i, err := e.ExecInspect(t.Context(), x); err != nil || !i.Running {
+			t.Errorf("exec: %+v, %v", i, err)
+		}
+	}
+	e.boot()
+	if st := e.inspect(stays).State; !st.Running {
+		t.Errorf("stays: %+v", st)
+	}
+	for _, id := range []string{ends, lost} {
+		w, err := e.Wait(t.Context(), id, container.WaitConditionNotRunning)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-w
+		if st := e.inspect(id).State; st.Running || st.ExitCode != 137 {
+			t.Errorf("%s: %+v", id, st)
+		}
+		e.start(id) // nothing is in the way
 	}
 }

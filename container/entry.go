@@ -21,6 +21,10 @@ type entry struct {
 	// the holder of lock.
 	rec atomic.Pointer[Record]
 
+	// coming adopts the container, which runs since a daemon before this one, once;
+	// nil: it is adopted, or there is nothing to adopt. See adoptLater.
+	coming atomic.Pointer[func()]
+
 	waits   waiters
 	streams attachments
 	checkup atomic.Pointer[checkup] // of the current or last run; nil: none

@@ -83,11 +83,21 @@ func (s *Service) ExecCreate(ctx context.Context, ref string, x *container.ExecC
 
 // ExecInspect returns all that is known of an exec.
 func (s *Service) ExecInspect(_ context.Context, id string) (container.ExecInspectResponse, error) {
-	i, err := s.execs.Get(id)
+	i, err := s.execOf(id)
 	if err != nil {
 		return container.ExecInspectResponse{}, err
 	}
 	return i.Inspect(), nil
+}
+
+// execOf finds an exec instance, also one of a container that is not adopted yet.
+func (s *Service) execOf(id string) (*exec.Instance, error) {
+	i, err := s.execs.Get(id)
+	if errdefs.IsNotFound(err) {
+		s.awaitAll()
+		i, err = s.execs.Get(id)
+	}
+	return i, err
 }
 
 // ExecResize sets the size of an exec's terminal. It waits a while for one that
@@ -96,7 +106,7 @@ func (s *Service) ExecResize(ctx context.Context, id string, height, width uint)
 	if height > math.MaxUint16 || width > math.MaxUint16 {
 		return invalid("invalid resize height or width: out of range")
 	}
-	i, err := s.execs.Get(id)
+	i, err := s.execOf(id)
 	if err != nil {
 		return err
 	}

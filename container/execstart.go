@@ -28,7 +28,7 @@ const (
 // program goes on. After hijack errors are told to the client on its
 // connection, as Docker does.
 func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, hijack Hijack) error {
-	i, err := s.execs.Get(id)
+	i, err := s.execOf(id)
 	if err != nil {
 		return err
 	}

@@ -85,17 +85,17 @@ func partOf(tree *os.File, path string) (*os.File, error) {
 }
 
 // useImages keeps the files of images that a run which was adopted has mounted.
-func (s *Service) useImages(ctx context.Context, e *entry) error {
-	for i := range e.record().Mounts {
-		ref := e.record().Mounts[i].Image
+func (s *Service) useImages(ctx context.Context, mounts []Mount) (releases []func(), err error) {
+	for i := range mounts {
+		ref := mounts[i].Image
 		if ref == nil {
 			continue
 		}
 		layers, err := s.images.Rootfs(ctx, ref.image())
 		if err != nil {
-			return err
+			return releases, err
 		}
-		e.live.release = append(e.live.release, layers.Release)
+		releases = append(releases, layers.Release)
 	}
-	return nil
+	return releases, nil
 }

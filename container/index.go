@@ -56,8 +56,18 @@ func (x *index) prefix(p string) (found *entry, many bool) {
 }
 
 // find resolves what a user may call a container: its ID, its name, the
-// name of a link to it, or a prefix of its ID that no other has.
+// name of a link to it, or a prefix of its ID that no other has. It waits until
+// the container is adopted, if it runs since a daemon before this one.
 func (s *Service) find(ref string) (*entry, error) {
+	e, err := s.lookup(ref)
+	if err == nil && e.await() {
+		return s.lookup(ref) // it may have ended, and be gone
+	}
+	return e, err
+}
+
+// lookup is find that does not wait.
+func (s *Service) lookup(ref string) (*entry, error) {
 	if ref == "" {
 		return nil, invalid("No container name or ID supplied")
 	}

@@ -113,6 +113,8 @@ type engine struct {
 	images *image.Store
 	stop   func() // as a daemon that ends; may be repeated
 	seen   *eventLog
+
+	restored func() // called between Restore and Run; nil: nothing is
 }
 
 const testImage = "registry.test/guest:latest"
@@ -162,12 +164,16 @@ func (e *engine) boot() {
 		t.Fatal(err)
 	}
 	var stops []func()
-	for _, run := range []func(context.Context) error{nets.Run, boxes.Run, e.Service.Run} {
+	for _, run := range []func(context.Context) error{nets.Run, boxes.Run} {
 		stops = append(stops, background(t, run))
 	}
 	if err := e.Service.Restore(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if e.restored != nil {
+		e.restored()
+	}
+	stops = append(stops, background(t, e.Service.Run))
 	e.stop = sync.OnceFunc(func() {
 		_ = e.Service.Shutdown(ctx)
 		for _, stop := range slices.Backward(stops) {

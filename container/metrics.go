@@ -29,6 +29,7 @@ func (s *Service) Measure(ctx context.Context) ([]Measured, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		e.await()
 		r := e.record()
 		m := Measured{
 			ID: r.ID, Name: r.Name, Image: r.Config.Image, State: r.shown(), Health: e.healthSummary().Status,

@@ -27,11 +27,12 @@ const restorers = 16
 // Restore brings records and reality together after a start of the daemon,
 // however the last one ended: what runs is adopted, what ended is settled,
 // --rm and restart policies are honoured, and what belongs to nobody is swept
-// away. It must return before requests are served.
+// away. It must return before requests are served. Of what runs as its record
+// says, only that is seen by then: see adoptLater.
 func (s *Service) Restore(ctx context.Context) error {
 	var mu sync.Mutex
 	var live []string
-	var boot []*entry
+	var boot, later []*entry
 	var work errgroup.Group
 	// Most of it is waiting for the answers of monitors.
 	work.SetLimit(restorers)
@@ -39,6 +40,12 @@ func (s *Service) Restore(ctx context.Context) error {
 		work.Go(func() error {
 			if err := e.acquire(ctx); err != nil {
 				return err
+			}
+			if s.adoptLater(ctx, e) {
+				mu.Lock()
+				defer mu.Unlock()
+				live, later = append(live, e.id), append(later, e)
+				return ctx.Err()
 			}
 			defer e.release()
 			err := s.restore(ctx, e)
@@ -69,6 +76,7 @@ func (s *Service) Restore(ctx context.Context) error {
 		s.log.Warn("cannot sweep the image store", "err", err)
 	}
 	s.restored.Store(true)
+	s.tasks.do(func(ctx context.Context) { adoptRest(ctx, later) })
 	s.boot(boot)
 	return nil
 }
@@ -152,14 +160,15 @@ func (s *Service) adopt(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	return s.takeOver(ctx, e, box)
+	s.useVolumes(ctx, e.record())
+	return s.takeOver(ctx, e, box, nil)
 }
 
-// takeOver continues a run with a sandbox that was adopted.
-func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) error {
-	e.live = &live{box: box}
+// takeOver continues a run with a sandbox that was adopted. Its volumes are in
+// use; held is what holdRun returned, nil if it was not called.
+func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox, held []func()) error {
+	e.live = &live{box: box, release: held}
 	e.settled = make(chan struct{})
-	s.useVolumes(ctx, e.record())
 	e.streams.open(ctx, box)
 	if !box.Running() {
 		exit, err := box.Wait(ctx)
@@ -176,19 +185,11 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 		s.noteOutOfMemory(e, sandbox.OOMKill{})
 	}
 	r := e.record()
-	if img, err := s.imageOf(ctx, e); err == nil {
-		layers, err := s.images.Rootfs(ctx, img)
+	if held == nil {
+		held, err := s.holdRun(ctx, e, box.Pid())
+		e.live.release = held
 		if err != nil {
 			return err
-		}
-		e.live.release = append(e.live.release, layers.Release)
-	}
-	if err := s.useImages(ctx, e); err != nil {
-		return err
-	}
-	if r.Network != nil {
-		if err := s.adoptNetwork(ctx, e.id, box.Pid(), *r.Network); err != nil {
-			s.log.Error("cannot adopt the network of a container", "container", e.id, "err", err)
 		}
 	}
 	s.adoptExecs(ctx, e, box)
@@ -205,6 +206,27 @@ func (s *Service) takeOver(ctx context.Context, e *entry, box *sandbox.Sandbox) 
 	}
 	s.tasks.do(func(ctx context.Context) { s.watch(ctx, e, box) })
 	return nil
+}
+
+// holdRun tells the image store and the network of a run: what its process 1
+// (pid) uses. The releases are never nil, also with an error.
+func (s *Service) holdRun(ctx context.Context, e *entry, pid int) (releases []func(), err error) {
+	releases = []func(){}
+	if img, err := s.imageOf(ctx, e); err == nil {
+		layers, err := s.images.Rootfs(ctx, img)
+		if err != nil {
+			return releases, err
+		}
+		releases = append(releases, layers.Release)
+	}
+	more, err := s.useImages(ctx, e.record().Mounts)
+	releases = append(releases, more...)
+	if r := e.record(); err == nil && r.Network != nil {
+		if err := s.adoptNetwork(ctx, e.id, pid, *r.Network); err != nil {
+			s.log.Error("cannot adopt the network of a container", "container", e.id, "err", err)
+		}
+	}
+	return releases, err
 }
 
 func (s *Service) adoptNetwork(ctx context.Context, id string, pid int, r network.Result) error {
@@ -241,7 +263,8 @@ func (s *Service) finishStart(ctx context.Context, e *entry) error {
 		if err != nil {
 			return err
 		}
-		return s.takeOver(ctx, e, box)
+		s.useVolumes(ctx, e.record())
+		return s.takeOver(ctx, e, box, nil)
 	}
 	if box != nil {
 		s.report(e.id, box.Destroy(ctx))

@@ -8,12 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/kernel/cgroup"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/sandbox/monitor"
 )
@@ -74,6 +76,22 @@ func TestDaemonKilled(t *testing.T) {
 	if err != nil || !slices.Equal(ids, []string{"created", "ended", "orphan", "running"}) {
 		t.Fatalf("%q, %v", ids, err)
 	}
+	// What a look tells of a container, before anybody talks with its monitor.
+	looks := func(id string) bool {
+		i, err := r.readInstance(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", i.MonitorPid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, _ := strconv.Atoi(strings.Fields(string(children) + " 0")[0])
+		return r.Runs(id, pid)
+	}
+	if !looks("running") || looks("ended") || r.Runs("running", os.Getpid()) || r.Runs("running", 0) || r.Runs("none", os.Getpid()) {
+		t.Error("a look tells something else than what is")
+	}
 	adopt := func(id string) *Sandbox {
 		s, err := r.Adopt(t.Context(), id, filepath.Join(state, id))
 		if err != nil {
@@ -120,6 +138,16 @@ func TestDaemonKilled(t *testing.T) {
 		t.Errorf("ended: %+v", e)
 	}
 
+	if !looks("orphan") {
+		t.Error("orphan: does not run")
+	}
+	g, err := cgroup.Load(r.o.CgroupParent, "orphan")
+	if err == nil {
+		err = g.Freeze(t.Context())
+	}
+	if err != nil || looks("orphan") {
+		t.Errorf("paused (%v), and looks as if it ran", err)
+	}
 	// Both the daemon and the monitor are dead.
 	i, err := r.readInstance("orphan")
 	if err != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/config"
 	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/server"
+	"github.com/berth-engine/berth/trace"
 )
 
 // newServer completes the options with what the daemon itself knows.
@@ -27,8 +27,9 @@ func (d *daemon) newServer(cfg *config.Config, p programs, networks *network.Man
 }
 
 // serve answers until ctx ends.
-func (d *daemon) serve(ctx context.Context, api *server.Server, listeners []net.Listener, began time.Time) error {
-	d.log.Debug("daemon ready", "after", time.Since(began))
+func (d *daemon) serve(ctx context.Context, api *server.Server, listeners []net.Listener, begun *trace.Trace) error {
+	begun.Mark("rest")
+	d.log.Debug("daemon ready", "after", begun.Took(), "phases", begun.Phases())
 	for _, l := range listeners {
 		d.log.Info("API listen on " + l.Addr().String())
 	}

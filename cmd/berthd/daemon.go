@@ -22,6 +22,7 @@ import (
 	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/plugin"
 	"github.com/berth-engine/berth/server"
+	"github.com/berth-engine/berth/trace"
 )
 
 // undoTime bounds each step of shutting down that could wait for others.
@@ -45,7 +46,9 @@ type daemon struct {
 // run starts everything in order, serves until ctx ends or a part fails, and
 // ends everything in the opposite order. Running containers live on.
 func (d *daemon) run(parent context.Context) (err error) {
-	cfg, began := d.cfg.Load(), time.Now()
+	cfg := d.cfg.Load()
+	// Not in the context: what goes on after the start is none of its phases.
+	_, begun := trace.New(parent, "daemon start")
 	// Most of what is read now stays, and users wait: garbage can.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	ctx, fail := context.WithCancelCause(parent)
@@ -69,6 +72,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer release()
 	containerRoot := filepath.Join(cfg.DataRoot, "containers")
 	records := engine.ReadRecords(ctx, containerRoot)
+	begun.Mark("claim")
 	defer records.Wait()
 	if remap != nil {
 		if err := remap.Open(records); err != nil {
@@ -82,6 +86,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return err
 	}
 	defer doors.close()
+	begun.Mark("listen")
 	plugins, err := d.openPlugins(ctx, cfg)
 	if err != nil {
 		return err
@@ -100,21 +105,25 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.closing("image store", images.Close)
 	d.images.Store(images)
 	defer d.images.Store(nil)
+	begun.Mark("images")
 	networks, err := d.openNetworks(ctx, cfg, programs, plugins, remap)
 	if err != nil {
 		return err
 	}
 	defer d.background(ctx, fail, "network", networks.Run)()
+	begun.Mark("networks")
 	sandboxes, err := d.openSandboxes(ctx, cfg, programs)
 	if err != nil {
 		return err
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
+	begun.Mark("sandboxes")
 	volumes, quotas, err := d.openVolumes(cfg, plugins)
 	if err != nil {
 		return err
 	}
 	defaults := d.containerDefaults(cfg)
+	begun.Mark("volumes")
 	containers, err := d.openContainers(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
 		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults, Traces: traces,
@@ -125,6 +134,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	// Restore has left work for the background. Users wait for the engine, not
 	// for that.
 	defer d.background(ctx, fail, "containers", containers.Run)()
+	begun.Mark("containers")
 	debug.SetGCPercent(100)
 	defer d.closing("containers", func() error { return shutdown(ctx, containers) })
 
@@ -137,7 +147,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.closing("builder", builds.Close)
 	api := d.newServer(cfg, programs, networks, defaults.AppArmor != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
 	defer d.besides(ctx, fail, api, doors.metrics)()
-	if err := d.serve(ctx, api, doors.api, began); err != nil {
+	if err := d.serve(ctx, api, doors.api, begun); err != nil {
 		return err
 	}
 	if parent.Err() == nil {

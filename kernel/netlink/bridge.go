@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
@@ -71,6 +73,18 @@ func (c *Conn) SetHairpin(index int) error { return c.h.LinkSetHairpin(at(index)
 // SetIsolated keeps a port of a bridge from talking to other such ports of it,
 // or ends that.
 func (c *Conn) SetIsolated(index int, on bool) error { return c.h.LinkSetIsolated(at(index), on) }
+
+// Isolated tells whether SetIsolated is on for a port of a bridge, by its name.
+// Unlike Link, it does not wait for the kernel's lock of links. The error is
+// os.ErrNotExist without such a port, and where /sys is that of another network
+// namespace.
+func Isolated(port string) (bool, error) {
+	text, err := file.Read("/sys/class/net/" + port + "/brport/isolated")
+	if err != nil {
+		return false, err
+	}
+	return strings.TrimSpace(string(text)) == "1", nil
+}
 
 // PinMAC tells a bridge that a hardware address is behind one of its ports
 // (index), and stays there whatever frames come from elsewhere, until the port

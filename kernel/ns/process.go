@@ -115,6 +115,23 @@ func ProcessState(pid int) (start uint64, ended bool, err error) {
 	return start, state == 'Z' || state == 'X', nil
 }
 
+// ProcessParent returns the number of the parent, and tells whether the process
+// has ended and only waits for it. The error is os.ErrNotExist if there is no such
+// process.
+func ProcessParent(pid int) (parent int, ended bool, err error) {
+	b, err := readStat(pid)
+	if err != nil {
+		return 0, false, err
+	}
+	// The second field is the name in parentheses, with any bytes in it.
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 2 {
+		return 0, false, fmt.Errorf("stat line too short: %q", b)
+	}
+	parent, err = strconv.Atoi(string(fields[1]))
+	return parent, fields[0][0] == 'Z' || fields[0][0] == 'X', err
+}
+
 // exiting is PF_EXITING (include/linux/sched.h), which /proc/PID/stat shows in
 // field 9.
 const exiting = 0x4
