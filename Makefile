@@ -23,7 +23,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp man install deb check clean setup
+.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp demo-load man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -158,6 +158,10 @@ demo-channels: channels ## five services and five ways to talk, measured, as roo
 	@tools/setup demo-lamp
 	@$(MAKE) --no-print-directory build
 	@bin/demo $(DEMOARGS) channels
+
+demo-load: ## two hundred clients push to the Hub and pull, and it is killed, as root
+	@$(MAKE) --no-print-directory build
+	@bin/demo $(DEMOARGS) load
 
 demo-lamp: ## a web application from Debian's packages, scaled under load, as root
 	@tools/setup demo-lamp

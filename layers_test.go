@@ -37,7 +37,7 @@ var layers = map[string]string{
 	"cli":       "api",
 	"cmd":       "api build cli compose config container event hub image kernel network plugin sandbox server swarm volume web",
 	"test":      "api cli hub kernel oci sandbox",
-	"tools":     "api cli compose config oci",
+	"tools":     "api cli compose config oci test",
 }
 
 const module = "github.com/berth-engine/berth/"

@@ -37,26 +37,26 @@ type policy struct {
 // maxParallelism bounds what "all at once" is.
 const maxParallelism = 1000
 
-// newPlan reads deploy.update_config of all services, and is an error when one
+// check reads deploy.update_config of all services, and is an error when one
 // asks for what there is not.
-func newPlan(services types.Services, patience time.Duration) (plan, error) {
-	for name, s := range services {
+func (p plan) check() error {
+	for name, s := range p.services {
 		u := updateConfig(s)
 		refuse := func(what string) error {
 			return fmt.Errorf("service %s: --rolling cannot do deploy.update_config.%s", name, what)
 		}
 		switch {
 		case u.FailureAction != "" && u.FailureAction != onFailurePause && u.FailureAction != onFailureContinue && u.FailureAction != onFailureRollback:
-			return plan{}, refuse(fmt.Sprintf("failure_action: %s: it is pause, continue or rollback", u.FailureAction))
+			return refuse(fmt.Sprintf("failure_action: %s: it is pause, continue or rollback", u.FailureAction))
 		case u.MaxFailureRatio != 0:
-			return plan{}, refuse("max_failure_ratio: the first failure counts")
+			return refuse("max_failure_ratio: the first failure counts")
 		case s.Deploy != nil && s.Deploy.RollbackConfig != nil:
-			return plan{}, fmt.Errorf("service %s: --rolling cannot do deploy.rollback_config: containers are rolled back one at a time, start-first", name)
+			return fmt.Errorf("service %s: --rolling cannot do deploy.rollback_config: containers are rolled back one at a time, start-first", name)
 		case u.Order != "" && u.Order != "start-first" && u.Order != "stop-first":
-			return plan{}, refuse(fmt.Sprintf("order: %s: it is start-first or stop-first", u.Order))
+			return refuse(fmt.Sprintf("order: %s: it is start-first or stop-first", u.Order))
 		}
 	}
-	return plan{services, patience}, nil
+	return nil
 }
 
 func updateConfig(s types.ServiceConfig) types.UpdateConfig {

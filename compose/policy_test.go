@@ -20,18 +20,18 @@ func TestPlanRefuses(t *testing.T) {
 		"max_failure_ratio":    {MaxFailureRatio: 0.1},
 		"order: sideways":      {Order: "sideways"},
 	} {
-		_, err := newPlan(types.Services{"web": service(u)}, 0)
+		err := plan{services: types.Services{"web": service(u)}}.check()
 		if err == nil || !strings.Contains(err.Error(), "service web: --rolling cannot do deploy.update_config."+want) {
 			t.Errorf("%+v: %v", u, err)
 		}
 	}
 	back := service(types.UpdateConfig{})
 	back.Deploy.RollbackConfig = &types.UpdateConfig{Order: "stop-first"}
-	if _, err := newPlan(types.Services{"web": back}, 0); err == nil || !strings.Contains(err.Error(), "rollback_config") {
+	if err := (plan{services: types.Services{"web": back}}).check(); err == nil || !strings.Contains(err.Error(), "rollback_config") {
 		t.Errorf("rollback_config: %v", err)
 	}
 	one := uint64(1)
-	if _, err := newPlan(types.Services{"web": service(types.UpdateConfig{Parallelism: &one, FailureAction: "pause", Order: "stop-first"}), "db": {}}, 0); err != nil {
+	if err := (plan{services: types.Services{"web": service(types.UpdateConfig{Parallelism: &one, FailureAction: "pause", Order: "stop-first"}), "db": {}}}).check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -41,9 +41,9 @@ func TestPolicy(t *testing.T) {
 	web := service(types.UpdateConfig{Delay: types.Duration(time.Second), Monitor: types.Duration(2 * time.Second), Order: "start-first"})
 	web.StopGracePeriod = &grace
 	none, three := uint64(0), uint64(3)
-	p, err := newPlan(types.Services{"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"}),
-		"all": service(types.UpdateConfig{Parallelism: &none, FailureAction: "continue"}), "three": service(types.UpdateConfig{Parallelism: &three, FailureAction: "rollback"})}, 5*time.Second)
-	if err != nil {
+	p := plan{types.Services{"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"}),
+		"all": service(types.UpdateConfig{Parallelism: &none, FailureAction: "continue"}), "three": service(types.UpdateConfig{Parallelism: &three, FailureAction: "rollback"})}, 5 * time.Second}
+	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}
 	writes := []container.MountPoint{{Type: mount.TypeVolume, Destination: "/data", RW: true}}

@@ -81,9 +81,6 @@ func (r *rolling) ContainerStop(ctx context.Context, id string, o client.Contain
 		x.stop = o
 		return client.ContainerStopResult{}, nil
 	}
-	if err := r.left(ctx, id); err != nil {
-		return client.ContainerStopResult{}, err
-	}
 	return r.APIClient.ContainerStop(ctx, id, o)
 }
 

@@ -21,7 +21,7 @@ const undoPatience = time.Minute
 func (r *rolling) turn(ctx context.Context, g *group, x *replaced) error {
 	begin := time.Now()
 	if err := r.ready(ctx, x.next, x.policy); err != nil {
-		return fmt.Errorf("%s stays as it was: %w", x.name, errors.Join(err, r.undo(ctx, x)))
+		return fmt.Errorf("%s stays as it was: the new container %w", x.name, errors.Join(err, r.undo(ctx, x)))
 	}
 	r.report("Container %s: the new one was ready after %s", x.name, time.Since(begin).Round(10*time.Millisecond))
 	// From here on the new one serves; the old one only has to go.
@@ -55,12 +55,14 @@ func (r *rolling) discard(ctx context.Context, x *replaced) error {
 func (r *rolling) back(ctx context.Context, x *replaced) error {
 	defer r.forget(x)
 	_, err := r.APIClient.ContainerStart(ctx, x.old, client.ContainerStartOptions{})
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("cannot be started: %w", err)
+	} else {
 		err = r.ready(ctx, x.old, x.policy)
 	}
 	if err != nil {
 		_, stopped := r.APIClient.ContainerStop(ctx, x.old, x.stop)
-		return fmt.Errorf("%s cannot be rolled back, the new one goes on: %w", x.name, errors.Join(err, stopped))
+		return fmt.Errorf("%s cannot be rolled back, the new one goes on: the old container %w", x.name, errors.Join(err, stopped))
 	}
 	if err := drain(ctx, r.APIClient, x.next, x.policy.drain); err != nil {
 		return err
@@ -79,16 +81,17 @@ func (r *rolling) back(ctx context.Context, x *replaced) error {
 }
 
 // ready returns when a container has its turn and has kept it for as long as the
-// service wants it to be watched.
+// service wants it to be watched. Its error is what there is to say of the
+// container.
 func (r *rolling) ready(ctx context.Context, id string, p policy) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("the new container was not ready within %s", p.patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("was not ready within %s", p.patience))
 	defer cancel()
 	var since time.Time
 	for {
 		is, err := isReady(ctx, r.APIClient, id)
 		switch {
 		case context.Cause(ctx) != nil:
-			return context.Cause(ctx)
+			return notReady(ctx)
 		case err != nil:
 			return err
 		case !is:
@@ -100,9 +103,18 @@ func (r *rolling) ready(ctx context.Context, id string, p policy) error {
 			return nil
 		}
 		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
+			return notReady(ctx)
 		}
 	}
+}
+
+// notReady says why nobody waits any more: its patience is over, or the command
+// was interrupted.
+func notReady(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("was not waited for: %w", context.Canceled)
 }
 
 // isReady is an error when the container cannot become ready any more. Without
@@ -110,20 +122,23 @@ func (r *rolling) ready(ctx context.Context, id string, p policy) error {
 func isReady(ctx context.Context, c client.APIClient, id string) (bool, error) {
 	is, err := c.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("cannot be looked at: %w", err)
 	}
 	state := is.Container.State
 	switch {
 	case !state.Running:
-		return false, fmt.Errorf("the new container ended with status %d: see `logs %s`", state.ExitCode, is.Container.Name[1:])
+		return false, fmt.Errorf("ended with status %d: see `logs %s`", state.ExitCode, is.Container.Name[1:])
 	case state.Health != nil && state.Health.Status == container.Unhealthy:
-		return false, fmt.Errorf("the new container is unhealthy: %s", lastCheck(state.Health))
+		return false, fmt.Errorf("is unhealthy: %s", lastCheck(state.Health))
 	case state.Health != nil && state.Health.Status != container.Healthy && state.Health.Status != container.NoHealthcheck:
 		return false, nil
 	}
 	turn, err := turnOf(ctx, c, id)
 	if errdefs.IsConflict(err) { // no published ports
 		return true, nil
+	}
+	if err != nil {
+		err = fmt.Errorf("cannot be asked for its turn: %w", err)
 	}
 	return turn == turnReady, err
 }

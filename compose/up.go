@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/compose/v5/pkg/api"
 	library "github.com/docker/compose/v5/pkg/compose"
 	"github.com/spf13/cobra"
@@ -36,18 +37,31 @@ func addRolling(compose *cobra.Command, e *engine) error {
 		return check(cmd, args)
 	}
 	up.RunE = func(cmd *cobra.Command, args []string) error {
-		if !*asked {
-			return run(cmd, args)
+		dry := cmd.Flags().Changed("dry-run")
+		if left, err := anyLeft(cmd.Context(), e.DockerCli.Client()); !*asked && (err != nil || !left || dry) {
+			return run(cmd, args) // which tells of err
 		}
 		seconds, err := f.GetInt("wait-timeout")
 		if err != nil {
 			return err
 		}
-		p, err := readPlan(cmd.Context(), compose, e, time.Duration(seconds)*time.Second)
+		project, err := readProject(cmd.Context(), compose, e)
 		if err != nil {
 			return err
 		}
+		p := plan{project.Services, time.Duration(seconds) * time.Second}
+		if *asked {
+			if err := p.check(); err != nil {
+				return err
+			}
+		}
 		r := newRolling(e.DockerCli.Client(), p, func(format string, args ...any) { fmt.Fprintf(e.Err(), " "+format+"\n", args...) })
+		if err := r.mend(cmd.Context(), project.Name); err != nil {
+			return err
+		}
+		if !*asked {
+			return run(cmd, args)
+		}
 		e.rolling = r
 		defer func() { e.rolling = nil }()
 		// An interrupted update leaves what it had not begun as it was.
@@ -56,8 +70,8 @@ func addRolling(compose *cobra.Command, e *engine) error {
 	return nil
 }
 
-// readPlan loads the application that compose's flags name.
-func readPlan(ctx context.Context, compose *cobra.Command, e *engine, patience time.Duration) (plan, error) {
+// readProject loads the application that compose's flags name.
+func readProject(ctx context.Context, compose *cobra.Command, e *engine) (*types.Project, error) {
 	f := compose.Flags()
 	name, err1 := f.GetString("project-name")
 	dir, err2 := f.GetString("project-directory")
@@ -66,18 +80,14 @@ func readPlan(ctx context.Context, compose *cobra.Command, e *engine, patience t
 	profiles, err5 := f.GetStringArray("profile")
 	compatible, err6 := f.GetBool("compatibility")
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
-		return plan{}, err
+		return nil, err
 	}
 	backend, err := library.NewComposeService(e.DockerCli)
 	if err != nil {
-		return plan{}, err
+		return nil, err
 	}
-	project, err := backend.LoadProject(ctx, api.ProjectLoadOptions{
+	return backend.LoadProject(ctx, api.ProjectLoadOptions{
 		ProjectName: name, ConfigPaths: files, WorkingDir: dir, EnvFiles: env, Profiles: profiles, Compatibility: compatible,
 		ProjectOptionsFns: []cli.ProjectOptionsFn{cli.WithoutEnvironmentResolution},
 	})
-	if err != nil {
-		return plan{}, err
-	}
-	return newPlan(project.Services, patience)
 }

@@ -6,11 +6,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/berth-engine/berth/test/measured"
 )
 
 // report is what one run of bench measured, with what is needed to judge it.
@@ -34,28 +35,9 @@ type result struct {
 
 func newReport(o options) *report {
 	return &report{
-		Date: time.Now().UTC().Truncate(time.Second), Commit: o.commit, Machine: machine(),
+		Date: time.Now().UTC().Truncate(time.Second), Commit: o.commit, Machine: measured.Machine(),
 		Command: "bench " + strings.Join(os.Args[1:], " "),
 	}
-}
-
-// machine names what the figures were measured on.
-func machine() string {
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	model := "unknown processor"
-	info, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			model = strings.TrimSpace(value)
-			break
-		}
-	}
-	cgroups := "cgroup v1 (hybrid)"
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		cgroups = "cgroup v2"
-	}
-	return fmt.Sprintf("%s, %d cores, Linux %s, %s, %s",
-		model, runtime.NumCPU(), strings.TrimSpace(string(kernel)), cgroups, runtime.Version())
 }
 
 func (r *report) add(c benchCase, target string, value float64) {

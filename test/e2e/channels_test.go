@@ -16,7 +16,8 @@ import (
 type channelsRun struct {
 	Channel                    string
 	Sent, Lost, Doubled, Wrong int
-	Rate                       float64 `json:"messages_s"`
+	Rate                       float64   `json:"messages_s"`
+	Trips                      []float64 `json:"round_trips_ms"`
 }
 
 // TestChannels has the five services of examples/channels talk through every
@@ -46,7 +47,7 @@ func TestChannels(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			t.Logf("%+v", r)
-			if r.Channel != kind || r.Sent != 420 || r.Wrong != 0 || r.Rate <= 0 {
+			if r.Channel != kind || r.Sent != 420 || r.Wrong != 0 || r.Rate <= 0 || r.Lost == 0 && len(r.Trips) != 20 {
 				t.Errorf("the gateway says: %+v", r)
 			}
 			if r.Lost > 0 && kind != "mqtt-0" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/test/engine"
+	"github.com/berth-engine/berth/test/measured"
 )
 
 const rollingApp = `
@@ -67,6 +68,26 @@ func (u *users) took() (pages map[string]int, failed []error) {
 	return pages, failed
 }
 
+// rollingSamples is what users met, for docs/compose.md (`bin/demo -render`).
+type rollingSamples struct {
+	measured.About
+	Users   int             `json:"users"`
+	Updates []rollingUpdate `json:"updates"`
+}
+
+type rollingUpdate struct {
+	Answered int `json:"answered"`
+	Failed   int `json:"failed"`
+}
+
+func (s *rollingSamples) add(pages map[string]int, failed []error) {
+	u := rollingUpdate{Failed: len(failed)}
+	for _, n := range pages {
+		u.Answered += n
+	}
+	s.Updates = append(s.Updates, u)
+}
+
 // TestRolling updates a service three times under the eyes of eight users: no
 // request may fail, and after an update nobody sees the version before. Without
 // --rolling some do, or the test would show nothing.
@@ -94,6 +115,7 @@ func TestRolling(t *testing.T) {
 		}
 		return nil
 	})
+	kept := rollingSamples{About: measured.Here("go test ./test/e2e -run TestRolling -update"), Users: 8}
 	for version := 2; version <= 4; version++ {
 		up(version, "--rolling")
 		pages, failed := u.took()
@@ -101,6 +123,7 @@ func TestRolling(t *testing.T) {
 		if len(failed) > 0 {
 			t.Fatalf("update to %d: %d requests failed, the first: %v", version, len(failed), failed[0])
 		}
+		kept.add(pages, failed)
 		before, after := fmt.Sprintf("version %d", version-1), fmt.Sprintf("version %d", version)
 		if pages[before] == 0 || pages[after] == 0 || len(pages) != 2 {
 			t.Errorf("update to %d: users saw %v", version, pages)
@@ -112,6 +135,11 @@ func TestRolling(t *testing.T) {
 			}
 			return nil
 		})
+	}
+	if *rewrite && !t.Failed() {
+		if err := measured.Save("../../docs/measured/rolling.json", kept); err != nil {
+			t.Error(err)
+		}
 	}
 	up(5, "-d", "--wait")
 	if pages, failed := u.took(); len(failed) == 0 {

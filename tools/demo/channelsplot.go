@@ -1,38 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 )
-
-const (
-	channelsPage    = "docs/channels.md"
-	channelsPicture = "docs/channels.svg"
-	measuredBegin   = "<!-- measured: make demo-channels DEMOARGS=-plot -->\n"
-	measuredEnd     = "<!-- end -->\n"
-)
-
-// writePage puts the results into the page and draws its picture.
-func writePage(results []channelResult) error {
-	page, err := os.ReadFile(channelsPage)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := bytes.Cut(page, []byte(measuredBegin))
-	_, after, ok2 := bytes.Cut(rest, []byte(measuredEnd))
-	if !ok || !ok2 {
-		return fmt.Errorf("%s lacks the place for results", channelsPage)
-	}
-	text := fmt.Sprintf("%s%s```\n%s```\n%s%s", before, measuredBegin, channelsTable(results), measuredEnd, after)
-	return errors.Join(
-		os.WriteFile(channelsPage, []byte(text), 0o644),                //nolint:gosec // a page
-		os.WriteFile(channelsPicture, []byte(drawing(results)), 0o644), //nolint:gosec // a picture
-	)
-}
 
 const (
 	rowHeight = 26
@@ -46,7 +18,7 @@ const (
 func drawing(results []channelResult) string {
 	times, rates := make([]float64, len(results)), make([]float64, len(results))
 	for i, r := range results {
-		times[i], rates[i] = r.Median, r.Rate
+		times[i], rates[i] = r.median(), r.rate()
 	}
 	var b strings.Builder
 	height := 44 + rowHeight*len(results) + 10
@@ -59,8 +31,8 @@ func drawing(results []channelResult) string {
 	for i, r := range results {
 		y := 40 + rowHeight*i
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", labelEdge-8, y+15, r.Channel)
-		bar(&b, "t", labelEdge, y, length(r.Median, times), fmt.Sprintf("%.2f ms", r.Median))
-		bar(&b, "r", labelEdge+panel, y, length(r.Rate, rates), fmt.Sprintf("%.0f", r.Rate))
+		bar(&b, "t", labelEdge, y, length(r.median(), times), fmt.Sprintf("%.2f ms", r.median()))
+		bar(&b, "r", labelEdge+panel, y, length(r.rate(), rates), fmt.Sprintf("%.0f", r.rate()))
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

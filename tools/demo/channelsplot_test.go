@@ -11,7 +11,7 @@ import (
 // TestDrawing: a picture that is well formed, with a bar for each number, the
 // best of which is the longest or the shortest.
 func TestDrawing(t *testing.T) {
-	text := drawing([]channelResult{{Channel: "tcp", Median: 0.5, Rate: 2000}, {Channel: "files-poll", Median: 20, Rate: 100}})
+	text := drawing([]channelResult{{Channel: "tcp", Trips: []float64{9, 0.5, 0.1}, Many: 3000, Took: 1500}, {Channel: "files-poll", Trips: []float64{20}, Many: 10, Took: 100}})
 	bars, d := 0, xml.NewDecoder(strings.NewReader(text))
 	for {
 		token, err := d.Token()

@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/berth-engine/berth/test/measured"
 )
 
 const (
@@ -18,10 +22,25 @@ const (
 
 // lampRow is one line of the demonstration's result.
 type lampRow struct {
-	what    string
-	servers int
-	window
-	processors
+	What    string    `json:"step"`
+	Servers int       `json:"servers"`
+	Took    []float64 `json:"requests_ms"` // each request that was answered
+	Failed  int       `json:"failed"`
+	Seconds float64   `json:"seconds"` // how long was measured
+	Allowed float64   `json:"may_use"` // what all web servers together may use, in processors
+	Web     float64   `json:"used"`    // what they used
+	Machine float64   `json:"machine"` // what everything used: users, database and kernel, too
+}
+
+// rate is how many requests were answered in a second.
+func (r lampRow) rate() float64 { return float64(len(r.Took)) / r.Seconds }
+
+// lampFile is what was measured, for the page.
+type lampFile struct {
+	measured.About
+	Processors int       `json:"processors"`
+	Users      int       `json:"users"`
+	Rows       []lampRow `json:"steps"`
 }
 
 // lamp builds the guest book of examples/lamp, shares it through the Hub, and
@@ -58,11 +77,13 @@ func lamp(ctx context.Context, s *stage) error {
 	if err := writeNotes(ctx, page, 3); err != nil {
 		return err
 	}
-	rows, err := s.lampScale(ctx, page)
-	if err != nil {
+	kept := lampFile{About: measured.Here("make demo-lamp DEMOARGS=-plot"), Processors: runtime.NumCPU(), Users: lampUsers}
+	if kept.Rows, err = s.lampScale(ctx, page); err != nil {
 		return err
 	}
-	return errors.Join(lampTable(s, rows), s.lampData(ctx, page))
+	s.heading("What it made")
+	fmt.Fprint(s.out, lampTable(kept))
+	return errors.Join(s.lampData(ctx, page), s.keep("lamp", kept))
 }
 
 // lampCompose runs a command of berth compose with the example.

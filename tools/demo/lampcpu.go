@@ -10,13 +10,6 @@ import (
 	"strings"
 )
 
-// processors is what a step used of the machine, in processors.
-type processors struct {
-	allowed float64 // what all web servers together may use
-	web     float64 // what they used
-	machine float64 // what everything used: users, database and kernel, too
-}
-
 // busy is how long all processors have been busy and idle so far, in ticks
 // (proc_stat(5)).
 func busy() (worked, all float64, err error) {
@@ -80,16 +73,16 @@ const full = 0.85
 
 // explain says why a step is as fast as it is, compared to the one before.
 func explain(before, now lampRow, machine int) string {
-	ratio := now.rate / before.rate
+	ratio := now.rate() / before.rate()
 	said := fmt.Sprintf("%.1f times as fast as before", ratio)
 	switch {
-	case now.machine >= full*float64(machine):
+	case now.Machine >= full*float64(machine):
 		said += fmt.Sprintf(": all %d processors of the machine are busy, with the users, the database and whatever else runs here; the servers got %.1f of the %.1f that they may use, and more of them share the same time",
-			machine, now.web, now.allowed)
-	case now.web >= full*now.allowed:
-		said += fmt.Sprintf(": the servers use what they may (%.1f of %.1f processors), so that more servers, or more for each, make more", now.web, now.allowed)
+			machine, now.Web, now.Allowed)
+	case now.Web >= full*now.Allowed:
+		said += fmt.Sprintf(": the servers use what they may (%.1f of %.1f processors), so that more servers, or more for each, make more", now.Web, now.Allowed)
 	default:
-		said += fmt.Sprintf(": neither the servers (%.1f of %.1f processors) nor the machine (%.1f of %d) are full; %d users wait for answers one by one", now.web, now.allowed, now.machine, machine, lampUsers)
+		said += fmt.Sprintf(": neither the servers (%.1f of %.1f processors) nor the machine (%.1f of %d) are full; %d users wait for answers one by one", now.Web, now.Allowed, now.Machine, machine, lampUsers)
 	}
 	return said
 }

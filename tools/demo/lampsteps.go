@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/berth-engine/berth/test/measured"
 )
 
 // lampEach is how many processors each web server may use at first, as the
@@ -28,23 +30,25 @@ func (s *stage) lampScale(ctx context.Context, page string) ([]lampRow, error) {
 		if err != nil {
 			return err
 		}
-		l.take(time.Second) // what came before does not count
+		l.take() // what came before does not count
 		begin := time.Now()
 		select {
 		case <-time.After(lampTime):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		p := processors{allowed: each * float64(servers)}
-		if p.web, err = s.used(ctx); err != nil {
+		row := lampRow{What: what, Servers: servers, Allowed: each * float64(servers)}
+		if row.Web, err = s.used(ctx); err != nil {
 			return err
 		}
-		w := l.take(time.Since(begin))
-		if p.machine, err = since(); err != nil {
+		took := time.Since(begin)
+		w := l.take()
+		if row.Machine, err = since(); err != nil {
 			return err
 		}
-		rows = append(rows, lampRow{what, servers, w, p})
-		fmt.Fprintf(s.out, "%.0f requests/s, %d failed; served by %d containers\n", w.rate, len(w.failed), len(w.by))
+		row.Took, row.Failed, row.Seconds = measured.Milliseconds(w.took), len(w.failed), took.Seconds()
+		rows = append(rows, row)
+		fmt.Fprintf(s.out, "%.0f requests/s, %d failed; served by %d containers\n", row.rate(), row.Failed, len(w.by))
 		if n := len(rows); n > 1 {
 			fmt.Fprintln(s.out, explain(rows[n-2], rows[n-1], runtime.NumCPU()))
 		}
@@ -93,14 +97,16 @@ func (w window) check() error {
 	return fmt.Errorf("%d requests failed, the first: %w", len(w.failed), w.failed[0])
 }
 
-func lampTable(s *stage, rows []lampRow) error {
-	s.heading("What it made")
-	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+func lampTable(f lampFile) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STEP\tREQUESTS/S\t99 % WITHIN\tFAILED\tSERVERS MAY USE\tUSED\tWHOLE MACHINE")
-	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%.0f\t%s\t%d\t%.1f CPUs\t%.1f\t%.1f of %d\n", r.what, r.rate, r.p99.Round(time.Millisecond), len(r.failed), r.allowed, r.web, r.machine, runtime.NumCPU())
+	for _, r := range f.Rows {
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f ms\t%d of %d\t%.1f CPUs\t%.1f\t%.1f of %d\n", r.What, r.rate(), measured.Within(r.Took, 0.99),
+			r.Failed, r.Failed+len(r.Took), r.Allowed, r.Web, r.Machine, f.Processors)
 	}
-	return w.Flush()
+	_ = w.Flush() // into memory
+	return b.String()
 }
 
 // lampData shows that what was written outlives the containers.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -26,8 +25,7 @@ type load struct {
 
 // window is what happened in one stretch of time.
 type window struct {
-	rate   float64 // answers a second
-	p99    time.Duration
+	took   []time.Duration // of the answers
 	by     map[string]int
 	failed []error
 }
@@ -84,24 +82,19 @@ func ask(ctx context.Context, client *http.Client, url string) (string, error) {
 	return resp.Header.Get("X-Server"), nil
 }
 
-// take is what happened since the last take, which was d ago.
-func (l *load) take(d time.Duration) window {
+// take is what happened since the last take.
+func (l *load) take() window {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slices.Sort(l.took)
-	w := window{rate: float64(len(l.took)) / d.Seconds(), by: maps.Clone(l.by), failed: l.failed}
-	if n := len(l.took); n > 0 {
-		w.p99 = l.took[n*99/100]
-	}
+	w := window{took: l.took, by: maps.Clone(l.by), failed: l.failed}
 	l.took, l.by, l.failed = nil, map[string]int{}, nil
 	return w
 }
 
 // during runs f, which changes what the load meets, and says how it met it.
 func (l *load) during(f func() error) (window, error) {
-	begin := time.Now()
 	err := f()
-	return l.take(time.Since(begin)), err
+	return l.take(), err
 }
 
 // end stops the load and waits for its users.

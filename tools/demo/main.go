@@ -6,6 +6,8 @@
 //	demo lamp      builds examples/lamp, shares it through the Hub and scales it
 //	               under load
 //	demo channels  compares the channels of examples/channels
+//	demo load      has two hundred clients push to the Hub and pull, and kills it
+//	demo -render   makes the pages' figures of the samples in docs/measured anew
 //
 // It fails when something is not as it says.
 package main
@@ -29,16 +31,25 @@ var demos = map[string]func(context.Context, *stage) error{
 	"hello":    hello,
 	"lamp":     lamp,
 	"channels": channels,
+	"load":     hubLoad,
 }
 
 func main() {
 	bin := flag.String("bin", "bin", "folder with Berth's programs")
 	stopHub := flag.Bool("stop-hub", false, "stop the Hub before the first run, to see the demonstration fail")
-	plot := flag.Bool("plot", false, "with channels: write the results into docs/channels.md and docs/channels.svg")
+	plot := flag.Bool("plot", false, "with channels, lamp and load: keep the samples in docs/measured, and show them in the documentation")
+	render := flag.Bool("render", false, "measure nothing: make the pages of the samples in docs/measured")
 	flag.Parse()
 	name := "hello"
 	if flag.NArg() > 0 {
 		name = flag.Arg(0)
+	}
+	if *render {
+		if err := renderPages("."); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -25,7 +25,7 @@ func (s *stage) start(stdout io.Writer, name string, args ...string) (*program, 
 		log:  filepath.Join(s.dir, name+".log"),
 		done: make(chan struct{}),
 	}
-	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type stage struct {
 	hub, daemon *program
 	hubAddr     string
 	headings    int
-	plot        bool     // write what was measured into the documentation
+	plot        bool     // keep what was measured, and show it in the documentation
 	env         []string // for berth, beside what says where the engine is
 }
 

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/berth-engine/berth/test/engine"
+)
+
+// killer passes on what a client asks of the engine, and kills the client
+// (SIGKILL) when so many of its requests that change something were carried out.
+type killer struct {
+	socket string
+	after  atomic.Int64
+	did    atomic.Int64
+	client atomic.Pointer[os.Process]
+}
+
+func newKiller(t *testing.T, d *engine.Daemon) *killer {
+	t.Helper()
+	k := &killer{socket: filepath.Join(d.Dir, "killer.sock")}
+	to := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
+	to.Transport = &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", d.Socket)
+	}}
+	to.FlushInterval = -1
+	to.ErrorHandler = func(http.ResponseWriter, *http.Request, error) {} // the client is gone
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", k.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // of a test
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			to.ServeHTTP(w, r)
+			return
+		}
+		// Whoever is killed does not take its request along.
+		to.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+		if p := k.client.Load(); k.did.Add(1) == k.after.Load() && p != nil {
+			_ = p.Kill()
+		}
+	})}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	return k
+}
+
+// run runs a command of berth that is killed after so many changes, and says
+// whether it was.
+func (k *killer) run(t *testing.T, d *engine.Daemon, after int, args ...string) (killed bool) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "env", append([]string{"BERTH_HOST=unix://" + k.socket}, args...)...)
+	cmd.Env = d.Environ()
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	k.did.Store(0)
+	k.after.Store(int64(after))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.client.Store(cmd.Process) // env, berth and berth-compose are one process
+	err := cmd.Wait()
+	k.client.Store(nil)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && !exit.Exited() {
+		return true
+	}
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", args, err, out.String())
+	}
+	return false
+}
+
+// TestRollingKilled kills an update after each of its steps: users get their
+// pages all the while, and the next update brings what was begun to its end, with
+// nothing left of the first.
+func TestRollingKilled(t *testing.T) {
+	d := started(t)
+	must(t, d, "berth", "pull", "-q", "busybox")
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(rollingApp, "scale: 2", "scale: 1", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, err := engine.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := func(version int, args ...string) []string {
+		return append([]string{"PORT=" + port, "VERSION=" + strconv.Itoa(version), "berth", "compose", "-f", file, "up"}, args...)
+	}
+	must(t, d, append([]string{"env"}, up(0, "-d", "--wait")...)...)
+	k := newKiller(t, d)
+	u := startUsers(t, "http://127.0.0.1:"+port+"/", 2)
+	for after := 1; ; after++ {
+		killed := k.run(t, d, after, up(2*after-1, "--rolling")...)
+		t.Logf("killed after step %d: %v; there are\n%s", after, killed, must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
+		must(t, d, append([]string{"env"}, up(2*after, "--rolling")...)...)
+		if got := must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"); got != "app-web-1 running\n" {
+			t.Errorf("killed after step %d, and mended:\n%s", after, got)
+		}
+		want := "version " + strconv.Itoa(2*after)
+		eventually(t, want+" alone", func() []string {
+			pages, failed := u.took()
+			if len(failed) > 0 {
+				t.Errorf("killed after step %d: %d requests failed, the first: %v", after, len(failed), failed[0])
+			}
+			if len(pages) != 1 || pages[want] == 0 {
+				return []string{fmt.Sprint(pages)}
+			}
+			return nil
+		})
+		if !killed {
+			if after < 5 {
+				t.Errorf("an update has %d steps", after-1)
+			}
+			break
+		}
+	}
+	u.stop()
+	u.wait.Wait()
+	must(t, d, "env", "PORT="+port, "VERSION=0", "berth", "compose", "-f", file, "down", "-t", "0")
+}
