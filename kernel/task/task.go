@@ -90,22 +90,22 @@ func loadSeccomp(program []byte, flags uintptr) (int, error) {
 	return int(fd), nil
 }
 
-// SetLimit sets a resource limit of the calling process. Where raising the
-// hard limit is not allowed (no CAP_SYS_RESOURCE), it sets the part that is and
-// reports it as capped.
-func SetLimit(resource int, soft, hard uint64) (capped bool, err error) {
-	want := unix.Rlimit{Cur: soft, Max: hard}
-	err = unix.Setrlimit(resource, &want)
-	if !errors.Is(err, unix.EPERM) {
-		return false, os.NewSyscallError("setrlimit", err)
-	}
+// RaiseLimit lets the hard limit of a resource of the calling process be at least
+// hard, and returns how much of that it may be: less where raising is not allowed (no
+// CAP_SYS_RESOURCE). The soft limit stays.
+func RaiseLimit(resource int, hard uint64) (most uint64, err error) {
 	var now unix.Rlimit
 	if err := unix.Prlimit(0, resource, nil, &now); err != nil {
-		return false, os.NewSyscallError("getrlimit", err)
+		return 0, os.NewSyscallError("getrlimit", err)
 	}
-	want.Max = min(want.Max, now.Max)
-	want.Cur = min(want.Cur, want.Max)
-	return true, os.NewSyscallError("setrlimit", unix.Setrlimit(resource, &want))
+	if hard <= now.Max {
+		return hard, nil
+	}
+	err = unix.Setrlimit(resource, &unix.Rlimit{Cur: now.Cur, Max: hard})
+	if errors.Is(err, unix.EPERM) {
+		return now.Max, nil
+	}
+	return hard, os.NewSyscallError("setrlimit", err)
 }
 
 // CloseOnExec marks all descriptors from first on.

@@ -59,8 +59,10 @@ func (c *Container) alive() (bool, error) {
 
 // process opens process 1; errNotRunning if it has ended.
 func (c *Container) process() (*os.File, error) {
-	if c.Pid == 0 {
-		return nil, errNotRunning
+	// First, since a container that has ended is to be removed also where a filter
+	// around this program refuses pidfd_open.
+	if alive, err := c.alive(); err != nil || !alive {
+		return nil, errors.Join(errNotRunning, err)
 	}
 	f, err := ns.PidfdOpen(c.Pid)
 	if errors.Is(err, unix.ESRCH) {

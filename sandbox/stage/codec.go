@@ -142,6 +142,7 @@ func (o *order) describe(c *codec) {
 	c.flag(&o.CgroupNS)
 	c.flag(&o.NewNet)
 	c.flag(&o.Notify)
+	c.flag(&o.LimitsFirst)
 	list(c, &o.Join, describeJoined)
 	c.str(&o.MountNS)
 	c.flag(&o.Opened)

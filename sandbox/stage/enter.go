@@ -78,7 +78,7 @@ func PrepareEntry(c *Config) ([]byte, error) {
 	if lean.State == nil && Notifies(lean.Spec) {
 		return nil, invalid("seccomp agents need a state to be given to them")
 	}
-	o := order{Config: lean, Notify: Notifies(lean.Spec)}
+	o := order{Config: lean, Notify: Notifies(lean.Spec), LimitsFirst: limitsFirst(lean.Spec)}
 	return encode(o.describe), nil
 }
 

@@ -31,7 +31,7 @@ func entryMain(control *os.File) int {
 		{"session keyring", s.keyring},
 		{"open terminal", s.openConsole},
 		{"kernel settings", s.kernelSettings},
-		{"set limits", s.limits},
+		{"raise limits", s.raiseLimits},
 		{"leave root directory", s.root.Close},
 		{"set credentials", s.restrict},
 		{"report", s.report},

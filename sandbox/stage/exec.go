@@ -54,6 +54,14 @@ func (s *setup) exec() int {
 			if err := s.passCommand(command); err != nil {
 				return s.give(err)
 			}
+		}
+		// After all that takes a descriptor: the limit may leave none.
+		if !s.LimitsFirst {
+			if err := s.setLimits(); err != nil {
+				return s.give(err)
+			}
+		}
+		if s.Reaper {
 			args := append([]string{ReaperName, "--"}, p.Args...)
 			return s.give(task.Exec(s.exe, args, reaperEnv(p.Env)))
 		}

@@ -98,7 +98,7 @@ func initMain(control *os.File) int {
 		{"kernel settings", s.kernelSettings},
 		{"hide paths", s.hidePaths},
 		{"pivot root", s.pivot},
-		{"set limits", s.limits},
+		{"raise limits", s.raiseLimits},
 		{"set credentials", s.restrict},
 		{"report", s.report},
 	})

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -46,19 +47,74 @@ func validateLimits(limits []specs.POSIXRlimit) error {
 	return nil
 }
 
-// limits sets resource limits while raising them is still allowed.
-func (s *setup) limits() error {
-	for _, l := range s.Spec.Process.Rlimits {
+// raiseLimits lets the program have more of something than this process, while that
+// is still allowed. To have less comes last (setLimits): until then, this process
+// needs descriptors, memory and threads.
+func (s *setup) raiseLimits() error {
+	limits := s.Spec.Process.Rlimits
+	for i := range limits {
+		l := &limits[i]
 		n, err := limitNumbers.number("rlimit type", l.Type)
 		if err != nil {
 			return err
 		}
-		capped, err := task.SetLimit(int(n), l.Soft, l.Hard)
+		most, err := task.RaiseLimit(int(n), l.Hard)
 		if err != nil {
 			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
 		}
-		if capped {
+		if most < l.Hard {
 			s.warn("%s %d:%d is above what this host allows and was set in part", l.Type, l.Soft, l.Hard)
+			l.Soft, l.Hard = min(l.Soft, most), most
+		}
+	}
+	return nil
+}
+
+// setLimits sets them. No right is needed for that any more.
+func (s *setup) setLimits() error {
+	for _, l := range s.Spec.Process.Rlimits {
+		n, err := limitNumbers.number("rlimit type", l.Type)
+		if err == nil {
+			err = unix.Setrlimit(int(n), &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+		}
+		if err != nil {
+			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
+		}
+	}
+	return nil
+}
+
+// limitsFirst tells whether the limits must be there before the filter is loaded,
+// since that may forbid to set them.
+func limitsFirst(spec *specs.Spec) bool {
+	p := spec.Linux.Seccomp
+	if len(spec.Process.Rlimits) == 0 || p == nil {
+		return false
+	}
+	allows := func(a specs.LinuxSeccompAction) bool { return a == specs.ActAllow || a == specs.ActLog }
+	allowed := allows(p.DefaultAction)
+	for _, rule := range p.Syscalls {
+		if !slices.Contains(rule.Names, "prlimit64") {
+			continue
+		}
+		if !allows(rule.Action) {
+			return true
+		}
+		allowed = allowed || len(rule.Args) == 0
+	}
+	return !allowed
+}
+
+// leastNofile is what --init needs: three streams, the way to report that the command
+// cannot be executed, the two ends of a pipe to hear of that, and one that Go leaves
+// when it raises the soft limit.
+const leastNofile = 7
+
+// validateReaper refuses limits under which the reaper could not run the command.
+func validateReaper(c *Config) error {
+	for _, l := range c.Spec.Process.Rlimits {
+		if c.Reaper && l.Type == "RLIMIT_NOFILE" && l.Hard < leastNofile {
+			return invalid("rlimit %s: with an init process, the hard limit must be %d or more, not %d", l.Type, leastNofile, l.Hard)
 		}
 	}
 	return nil

@@ -82,6 +82,11 @@ func (s *setup) filter() error {
 	if len(s.Seccomp) == 0 {
 		return nil
 	}
+	if s.LimitsFirst {
+		if err := s.setLimits(); err != nil {
+			return err
+		}
+	}
 	flags, err := s.filterFlags()
 	if err != nil {
 		return err

@@ -45,6 +45,7 @@ func Prepare(c *Config, netns bool) (*Plan, []byte, error) {
 	o := order{
 		Config: *c, NetNS: netns, Join: n.join, MountNS: n.mount, CgroupNS: n.cgroup,
 		NewNet: n.clone&unix.CLONE_NEWNET != 0, Notify: Notifies(c.Spec),
+		LimitsFirst: limitsFirst(c.Spec),
 	}
 	o.HostMounts = n.hostMounts
 	p := &Plan{HostMounts: n.hostMounts, Clone: uint64(n.clone), PidNS: n.pid, Terminal: c.Spec.Process.Terminal, Asks: asks(c.Spec)}

@@ -36,6 +36,9 @@ func validate(c *Config, netnsGiven bool) (namespaces, error) {
 	if c.Reaper && c.Preserve > 0 {
 		return namespaces{}, &NotImplementedError{"descriptors passed through a reaper"}
 	}
+	if err := validateReaper(c); err != nil {
+		return namespaces{}, err
+	}
 	if err := unimplemented(spec); err != nil {
 		return namespaces{}, err
 	}

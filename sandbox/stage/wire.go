@@ -61,6 +61,9 @@ type order struct {
 	CgroupNS bool     // make a cgroup namespace
 	NewNet   bool     // the network namespace is new: bring up lo
 	Notify   bool     // the filter has an agent answer calls
+	// LimitsFirst: resource limits are set before the filter is loaded, and not as
+	// the last thing before the program is executed.
+	LimitsFirst bool
 }
 
 // joined is a namespace at a path; Kinds are CLONE_NEW… bits.

@@ -1,10 +1,12 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,7 +26,14 @@ func TestProcess(t *testing.T) {
 		{"config.md#process", "an error without args", refused(process(func(p *specs.Process) { p.Args = nil }))},
 		{"config.md#process", "args[0] is found as execvp does", argsByPath},
 		{"config.md#process", "an error for a program that is not there", programMissing},
-		{"config.md#posix-process", "rlimits soft and hard", inside("1000 2000", "awk '/open files/{print $4,$5}' /proc/self/limits", limits("RLIMIT_NOFILE", 1000, 2000))},
+		{"config.md#posix-process", "rlimits soft and hard", inside("1000 2000", openFiles, limits("RLIMIT_NOFILE", 1000, 2000))},
+		{"config.md#posix-process", "rlimits that leave few descriptors", inside("10\n20", fewFiles, limits("RLIMIT_NOFILE", 10, 20))},
+		{"config.md#posix-process", "rlimits that leave none", inside("3\n3", fewFiles, limits("RLIMIT_NOFILE", 3, 3))},
+		{"config.md#posix-process", "rlimits that leave none, behind a filter", inside("3\n3", fewFiles, limits("RLIMIT_NOFILE", 3, 3),
+			process(func(p *specs.Process) { p.NoNewPrivileges = true }), forbid(specs.ActErrno, "mkdir"))},
+		{"config.md#posix-process", "rlimits with a filter that forbids to set them", inside("60 70", openFiles, limits("RLIMIT_NOFILE", 60, 70),
+			forbid(specs.ActErrno, "prlimit64", "setrlimit"))},
+		{"config.md#posix-process", "the exec'ed process has them too", execLimited},
 		{"config.md#posix-process", "rlimits of every type", everyLimit},
 		{"config.md#posix-process", "an error for an rlimit that is unknown", refused(limits("RLIMIT_WISHES", 1, 1))},
 		{"config.md#posix-process", "an error for an rlimit twice", refused(limits("RLIMIT_NOFILE", 1, 1), limits("RLIMIT_NOFILE", 2, 2))},
@@ -61,6 +70,36 @@ func limits(kind string, soft, hard uint64) edit {
 	return process(func(p *specs.Process) {
 		p.Rlimits = append(p.Rlimits, specs.POSIXRlimit{Type: kind, Soft: soft, Hard: hard})
 	})
+}
+
+// forbid loads a filter against some calls.
+func forbid(action specs.LinuxSeccompAction, names ...string) edit {
+	return seccomp(specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: names, Action: action}}})
+}
+
+// fewFiles tells the limits without a descriptor; the shell has that built in.
+const fewFiles = "ulimit -Sn; ulimit -Hn"
+
+// openFiles reads them.
+const openFiles = "awk '/open files/{print $4,$5}' /proc/self/limits"
+
+func execLimited(t *testing.T) {
+	b := newBox(t, waits, limits("RLIMIT_NOFILE", 10, 20))
+	b.mustCreate()
+	b.mustStart()
+	for _, terminal := range []bool{false, true} {
+		p := *b.spec.Process
+		p.Args, p.Rlimits = []string{"/bin/sh", "-c", "ulimit -Sn; ulimit -Hn"}, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 3, Hard: 3}}
+		p.Terminal = terminal
+		data, err := json.Marshal(p)
+		check(t, err)
+		file := filepath.Join(b.bundle, "process.json")
+		check(t, os.WriteFile(file, data, 0o600))
+		out, err := b.do("exec", "--process", file, b.id)
+		if got := strings.Fields(out); err != nil || !slices.Equal(got, []string{"3", "3"}) {
+			t.Errorf("terminal %v: %q, %v", terminal, out, err)
+		}
+	}
 }
 
 // onlyWithout holds a runtime to what it does on a kernel that lacks a feature.
