@@ -123,7 +123,7 @@ func Spawn(s *SpawnSpec) (pid int, pidfd *os.File, err error) {
 		return 0, nil, fmt.Errorf("spawn: %w", err)
 	}
 	defer report.Close()
-	if s.Twice || s.Outside {
+	if s.Twice || s.staysOutside() {
 		pidNS = nil
 	}
 	if pidNS == nil && s.CPUs == nil {
@@ -322,7 +322,7 @@ func (s *SpawnSpec) child() (*child, error) {
 	}
 	for _, j := range s.Join {
 		kind := j.Kind
-		if !s.Twice && !s.Outside {
+		if !s.Twice && !s.staysOutside() {
 			kind &^= unix.CLONE_NEWPID // the thread has
 		}
 		if kind != 0 {

@@ -95,17 +95,15 @@ func loadSeccomp(program []byte, flags uintptr) (int, error) {
 // CAP_SYS_RESOURCE). The soft limit stays.
 func RaiseLimit(resource int, hard uint64) (most uint64, err error) {
 	var now unix.Rlimit
-	if err := unix.Prlimit(0, resource, nil, &now); err != nil {
-		return 0, os.NewSyscallError("getrlimit", err)
-	}
-	if hard <= now.Max {
-		return hard, nil
+	err = unix.Getrlimit(resource, &now)
+	if err != nil || hard <= now.Max {
+		return hard, err
 	}
 	err = unix.Setrlimit(resource, &unix.Rlimit{Cur: now.Cur, Max: hard})
-	if errors.Is(err, unix.EPERM) {
+	if err == unix.EPERM { //nolint:errorlint // it is the number
 		return now.Max, nil
 	}
-	return hard, os.NewSyscallError("setrlimit", err)
+	return hard, err
 }
 
 // CloseOnExec marks all descriptors from first on.

@@ -149,8 +149,14 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 		// Root of the container, whoever that is.
 		Root: kinds&unix.CLONE_NEWUSER != 0,
 	}
-	if len(e.Preserve) > 0 {
-		s.Args, s.Files = append(s.Args, strconv.Itoa(len(e.Preserve))), append(s.Files, e.Preserve...)
+	s.Files = append(s.Files, e.Preserve...)
+	args := [3]int{len(e.Preserve)}
+	if n := e.Nofile; n != nil && n.Max < stageFiles {
+		s.Nofile = nil // the stage sets it, last
+		args[1], args[2] = int(n.Cur), int(n.Max)
+	}
+	for _, n := range args {
+		s.Args = append(s.Args, strconv.Itoa(n))
 	}
 	return p.spawn(e, s, kinds)
 }

@@ -10,18 +10,21 @@ import (
 
 // fdGiven is the first descriptor to preserve, for the stage of a further
 // process. Behind them is the root directory of the container
-// (ns.SpawnSpec.Empty). How many there are, its first argument says, if any.
+// (ns.SpawnSpec.Empty). How many there are, its first argument says.
 const fdGiven = fdControl + 1
+
+// stageFiles are more descriptors than the stage needs. A limit of open files below
+// that, which is the container's, comes as two more arguments.
+const stageFiles = 64
 
 // entryMain is the stage of a further process. It begins in all namespaces and
 // groups of the container, and does to itself what process 1 did.
 func entryMain(control *os.File) int {
-	root := fdGiven
-	if len(os.Args) > 1 {
-		n, _ := strconv.Atoi(os.Args[1]) // our own, from Enter
-		root += n
+	s := &setup{control: control, entered: true, given: fdGiven}
+	for i, text := range os.Args[1:] {
+		s.args[i], _ = strconv.Atoi(text) // our own, from Enter
 	}
-	s := &setup{control: control, root: os.NewFile(uintptr(root), "root"), entered: true, given: fdGiven}
+	s.root = os.NewFile(uintptr(fdGiven+s.args[0]), "root")
 	return s.perform([]step{
 		{"become undumpable", becomeUndumpable},
 		{"reset signals", task.DefaultSignals},

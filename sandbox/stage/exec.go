@@ -35,46 +35,49 @@ func (s *setup) exec() int {
 	p := s.Spec.Process
 	path, failed := lookPath(p.Args[0], p.Env)
 	if failed == nil {
-		var command *os.File
-		var err error
-		if s.Reaper {
-			if command, err = s.commandFile(path); err != nil {
-				return s.give(err)
-			}
+		if err := s.execPath(path); !errors.As(err, &failed) {
+			// Not the program's fault.
+			_ = send(s.control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
+			return 1
 		}
-		if p.NoNewPrivileges && !s.Notify {
-			if err := s.filter(); err != nil {
-				return s.give(err)
-			}
-		}
-		if err := s.startHooks(); err != nil {
-			return s.give(err)
-		}
-		if s.Reaper {
-			if err := s.passCommand(command); err != nil {
-				return s.give(err)
-			}
-		}
-		// After all that takes a descriptor: the limit may leave none.
-		if !s.LimitsFirst {
-			if err := s.setLimits(); err != nil {
-				return s.give(err)
-			}
-		}
-		if s.Reaper {
-			args := append([]string{ReaperName, "--"}, p.Args...)
-			return s.give(task.Exec(s.exe, args, reaperEnv(p.Env)))
-		}
-		failed = execError(path, syscall.Exec(path, p.Args, p.Env))
 	}
 	_ = send(s.control, frameExecFail, failed.describe, nil)
 	return failed.ExitCode()
 }
 
-// give reports an error that is not the program's fault.
-func (s *setup) give(err error) int {
-	_ = send(s.control, frameFailed, (&failure{"start", err.Error()}).describe, nil)
-	return 1
+// execPath executes the program at path, or what runs it. It returns only if that
+// failed; an *ExecError is the program's.
+func (s *setup) execPath(path string) (err error) {
+	p := s.Spec.Process
+	var command *os.File
+	if s.Reaper {
+		if command, err = s.commandFile(path); err != nil {
+			return err
+		}
+	}
+	if p.NoNewPrivileges && !s.Notify {
+		if err := s.filter(); err != nil {
+			return err
+		}
+	}
+	if err := s.startHooks(); err != nil {
+		return err
+	}
+	if s.Reaper {
+		if err := s.passCommand(command); err != nil {
+			return err
+		}
+	}
+	// After all that takes a descriptor: the limit may leave none.
+	if !s.LimitsFirst {
+		if err := s.setLimits(); err != nil {
+			return err
+		}
+	}
+	if s.Reaper {
+		return task.Exec(s.exe, append([]string{ReaperName, "--"}, p.Args...), reaperEnv(p.Env))
+	}
+	return execError(path, syscall.Exec(path, p.Args, p.Env))
 }
 
 // commandFile is the command for the reaper. The container's environment is

@@ -70,7 +70,8 @@ type setup struct {
 	sealed   []*os.File // new mounts to be read-only when all is in them
 	made     []uint64   // devices of new file systems
 	warnings []string
-	entered  bool // a further process: the container is there already
+	entered  bool   // a further process: the container is there already
+	args     [3]int // of its stage
 }
 
 func initMain(control *os.File) int {

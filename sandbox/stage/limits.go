@@ -51,44 +51,53 @@ func validateLimits(limits []specs.POSIXRlimit) error {
 // is still allowed. To have less comes last (setLimits): until then, this process
 // needs descriptors, memory and threads.
 func (s *setup) raiseLimits() error {
+	return s.eachLimit(func(n int, l *specs.POSIXRlimit) error {
+		most, err := task.RaiseLimit(n, l.Hard)
+		if err == nil && most < l.Hard {
+			s.warn("%s is above what this host allows and was set in part", limitText(l))
+			l.Soft, l.Hard = min(l.Soft, most), most
+		}
+		return err
+	})
+}
+
+// setLimits sets them, and the limit of open files that came as arguments where they
+// have none. No right is needed for that any more.
+func (s *setup) setLimits() error {
+	files := unix.Rlimit{Cur: uint64(s.args[1]), Max: uint64(s.args[2])}
+	err := s.eachLimit(func(n int, l *specs.POSIXRlimit) error {
+		if n == unix.RLIMIT_NOFILE {
+			files.Max = 0
+		}
+		return unix.Setrlimit(n, &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
+	})
+	if err == nil && files.Max > 0 {
+		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
+	}
+	return err
+}
+
+func (s *setup) eachLimit(do func(n int, l *specs.POSIXRlimit) error) error {
 	limits := s.Spec.Process.Rlimits
 	for i := range limits {
-		l := &limits[i]
-		n, err := limitNumbers.number("rlimit type", l.Type)
-		if err != nil {
-			return err
+		n, err := limitNumbers.number("rlimit type", limits[i].Type)
+		if err == nil {
+			err = do(int(n), &limits[i])
 		}
-		most, err := task.RaiseLimit(int(n), l.Hard)
 		if err != nil {
-			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
-		}
-		if most < l.Hard {
-			s.warn("%s %d:%d is above what this host allows and was set in part", l.Type, l.Soft, l.Hard)
-			l.Soft, l.Hard = min(l.Soft, most), most
+			return fmt.Errorf("%s: %w", limitText(&limits[i]), err)
 		}
 	}
 	return nil
 }
 
-// setLimits sets them. No right is needed for that any more.
-func (s *setup) setLimits() error {
-	for _, l := range s.Spec.Process.Rlimits {
-		n, err := limitNumbers.number("rlimit type", l.Type)
-		if err == nil {
-			err = unix.Setrlimit(int(n), &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
-		}
-		if err != nil {
-			return fmt.Errorf("%s %d:%d: %w", l.Type, l.Soft, l.Hard, err)
-		}
-	}
-	return nil
-}
+func limitText(l *specs.POSIXRlimit) string { return fmt.Sprint(l.Type, " ", l.Soft, ":", l.Hard) }
 
 // limitsFirst tells whether the limits must be there before the filter is loaded,
 // since that may forbid to set them.
 func limitsFirst(spec *specs.Spec) bool {
 	p := spec.Linux.Seccomp
-	if len(spec.Process.Rlimits) == 0 || p == nil {
+	if p == nil {
 		return false
 	}
 	allows := func(a specs.LinuxSeccompAction) bool { return a == specs.ActAllow || a == specs.ActLog }

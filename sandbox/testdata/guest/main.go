@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -81,6 +83,15 @@ func main() {
 			}
 			fmt.Printf("%s %d:%d %s\n", name, st.Uid, st.Gid, b)
 		}
+	case "look": // at what there is of itself and of everybody in its pid namespace
+		look()
+	case "massacre": // of everybody that it sees
+		fmt.Println(syscall.Kill(-1, syscall.SIGKILL))
+	case "grab": // what others have open, until killed
+		fmt.Println("ready")
+		for {
+			grab()
+		}
 	case "eat": // memory until killed
 		var all [][]byte
 		for {
@@ -114,5 +125,42 @@ func spew(n int) {
 	}
 	if err := out.Flush(); err != nil {
 		panic(err)
+	}
+}
+
+func look() {
+	cwd, err := os.Getwd()
+	fmt.Println("in", cwd, err, "below", os.Getppid())
+	fmt.Printf("environment %q\n", os.Environ())
+	paths, _ := filepath.Glob("/proc/self/fd/*")
+	for _, p := range paths {
+		target, err := os.Readlink(p)
+		if err == nil && !strings.HasPrefix(target, "anon_inode:[event") { // Go's own, and the one that read the list
+			fmt.Println("descriptor", filepath.Base(p), strings.TrimRight(target, "0123456789[]"))
+		}
+	}
+	paths, _ = filepath.Glob("/proc/[0-9]*/exe")
+	for _, p := range paths {
+		name, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "comm"))
+		target, err := os.Readlink(p)
+		fmt.Printf("sees %q %s %v\n", strings.TrimSpace(string(name)), target, err)
+	}
+}
+
+// grab tells of every socket that another process has open, and of every one that
+// can be traced before it has executed its program.
+func grab() {
+	paths, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range paths {
+		pid, _ := strconv.Atoi(filepath.Base(p))
+		if pid == 1 || pid == os.Getpid() {
+			continue
+		}
+		if target, _ := os.Readlink(p + "/fd/3"); strings.HasPrefix(target, "socket:") {
+			fmt.Println("taken", target)
+		}
+		if exe, _ := os.Readlink(p + "/exe"); strings.HasPrefix(exe, "/memfd:") {
+			fmt.Println("looked into", exe)
+		}
 	}
 }
