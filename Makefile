@@ -135,9 +135,10 @@ bench-compare: build ## this tree beside another commit, interleaved, as root (R
 bench-limits: build ## what must hold with many containers and much output, as root
 	bin/bench -commit $$(git rev-parse --short HEAD) -limits $(BENCHARGS)
 
-bench-images: build ## how images are moved, and what they take, beside Debian's Docker and skopeo, as root
+bench-images: build ## how images are moved and built, and what they take, beside Debian's Docker and skopeo, as root
 	@tools/setup bench
 	bin/bench -commit $$(git rev-parse --short HEAD) -images -n 5 $(BENCHARGS)
+	bin/bench -commit $$(git rev-parse --short HEAD) -builds -n 10 $(BUILDARGS)
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

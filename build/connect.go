@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -33,7 +34,34 @@ func (e *Engine) Session(ctx context.Context, conn net.Conn, header http.Header)
 	if err != nil {
 		return err
 	}
-	return p.sessions.HandleConn(ctx, conn, header)
+	watched, ctx := watch(ctx, conn)
+	return p.sessions.HandleConn(ctx, watched, header)
+}
+
+// watched is a connection whose end ends a context. BuildKit finds out that a client
+// has left only when two checks of its health have failed, after ten seconds.
+type watched struct {
+	net.Conn
+	end context.CancelCauseFunc
+}
+
+func watch(ctx context.Context, conn net.Conn) (net.Conn, context.Context) {
+	ctx, end := context.WithCancelCause(ctx)
+	return &watched{conn, end}, ctx
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.end(fmt.Errorf("the client has left: %w", err))
+	}
+	return n, err
+}
+
+// Close ends the context, too.
+func (w *watched) Close() error {
+	w.end(net.ErrClosed)
+	return w.Conn.Close()
 }
 
 // Serve speaks BuildKit's API, which is gRPC over HTTP/2, on a connection until

@@ -29,7 +29,6 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
-	"github.com/moby/buildkit/util/db/boltutil"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -79,6 +78,7 @@ type parts struct {
 	controller *control.Controller
 	worker     *base.Worker
 	server     *grpc.Server
+	history    *history
 	stop       context.CancelFunc
 }
 
@@ -102,7 +102,7 @@ func (e *Engine) Close() error {
 	}
 	e.parts.stop()
 	e.parts.server.Stop()
-	return e.parts.controller.Close()
+	return errors.Join(e.parts.controller.Close(), e.parts.history.Close())
 }
 
 // open makes the parts at their first use.
@@ -158,7 +158,11 @@ func (e *Engine) make() (_ *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	history, err := boltutil.SafeOpen(filepath.Join(e.o.Root, "history.db"), 0o600, nil)
+	images := e.o.Images.Parts()
+	if err := dropOldHistory(ctx, e.o.Root, images.Leases, images.Namespace); err != nil {
+		return nil, err
+	}
+	past, err := openHistory(ctx, filepath.Join(e.o.Root, "history"))
 	if err != nil {
 		return nil, err
 	}
@@ -180,16 +184,17 @@ func (e *Engine) make() (_ *parts, err error) {
 			"local":    localcache.ResolveCacheImporterFunc(sessions),
 		},
 		Entitlements: e.o.Entitlements,
-		HistoryDB:    history, CacheStore: cache, TraceCollector: noTraces{},
-		LeaseManager: w.LeaseManager(), ContentStore: w.ContentStore(),
-		GarbageCollect: w.GarbageCollect, GracefulStop: ctx.Done(),
+		HistoryDB:    past.records, CacheStore: cache, TraceCollector: noTraces{},
+		LeaseManager:   leaseutil.WithNamespace(leasesBeside{images.Leases, past.leases, images.Namespace}, images.Namespace),
+		ContentStore:   ctdsnapshot.NewContentStore(beside{images.Content, past.content, images.Namespace}, images.Namespace),
+		GarbageCollect: past.Collect, GracefulStop: ctx.Done(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, past.records.Close(), past.Close())
 	}
 	server := grpc.NewServer(serverOptions()...)
 	controller.Register(server)
-	return &parts{sessions: sessions, controller: controller, worker: w, server: server, stop: stop}, nil
+	return &parts{sessions: sessions, controller: controller, worker: w, server: server, history: past, stop: stop}, nil
 }
 
 // gatewayLabel is where clients of Docker's builder look up what host-gateway means.

@@ -22,9 +22,10 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	_ "github.com/docker/buildx/driver/docker"           // the engine's own builder
-	_ "github.com/docker/buildx/driver/docker-container" // BuildKit in a container
-	_ "github.com/docker/buildx/driver/remote"           // a BuildKit daemon elsewhere
+	_ "github.com/berth-engine/berth/cmd/berth-build/heap" // first of all
+	_ "github.com/docker/buildx/driver/docker"             // the engine's own builder
+	_ "github.com/docker/buildx/driver/docker-container"   // BuildKit in a container
+	_ "github.com/docker/buildx/driver/remote"             // a BuildKit daemon elsewhere
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 )
 
@@ -78,6 +79,7 @@ func rootCommand(name string, isPlugin bool, docker *command.DockerCli) *cobra.C
 		}
 	}
 	addDryRuns(root, docker)
+	spareGit(root)
 	if !isPlugin {
 		root.AddCommand(manifestCommand(docker))
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -38,6 +39,26 @@ func (g guarded) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 		_ = g.below.Abort(ctx, opened.ref)
 	}
 	return w, err
+}
+
+// Update writes nothing if the labels that are to change are so already: builders
+// note at each use of a blob where it came from.
+func (g guarded) Update(ctx context.Context, info content.Info, fields ...string) (content.Info, error) {
+	if old, err := g.Info(ctx, info.Digest); err == nil && sameLabels(old.Labels, info.Labels, fields) {
+		return old, nil
+	}
+	return g.Store.Update(ctx, info, fields...)
+}
+
+// sameLabels tells whether fields are some labels, and have the same values in both.
+func sameLabels(a, b map[string]string, fields []string) bool {
+	for _, f := range fields {
+		label, ok := strings.CutPrefix(f, "labels.")
+		if !ok || a[label] != b[label] {
+			return false
+		}
+	}
+	return len(fields) > 0
 }
 
 // underlying is the content store below the metadata.

@@ -138,6 +138,37 @@ var goals = []goal{
 	{"cold start of the daemon to its first answer", "≤ 100 ms", at("daemon cold start to first answer", "berth", "ms", 100)},
 	{"the same with 1,000 stopped containers", "≤ 200 ms", at("daemon cold start, 1000 stopped containers", "berth", "ms", 200)},
 	{"200 containers with a health check each second, CPU beside raw setns, fork, exec", "≤ 1.5 ×", times("CPU for 200 health checks a second…", "berth", "CPU for 200 health checks a second…", floorName, "×", 1.5)},
+	{"pull and unpack an image, beside the floor's time", "≤ 1.25 ×", timesLonger("pull and unpack (goal…floor's time)")},
+	{"the same, processor time", "≤ 1.25 ×", times("pull and unpack (goal…floor's time), processor time", "berth", "pull and unpack (goal…floor's time), processor time", floorName, "×", 1.25)},
+	{"load an image, beside the floor's time", "≤ 1.25 ×", timesLonger("load (goal…floor's time)")},
+	{"the same, processor time", "≤ 1.25 ×", times("load (goal…floor's time), processor time", "berth", "load (goal…floor's time), processor time", floorName, "×", 1.25)},
+	{"pull and unpack, MB a second beside Docker's", "≥ 1 ×", faster("pull and unpack (goal…floor's time)", 1)},
+	{"load, MB a second beside Docker's", "≥ 1 ×", faster("load (goal…floor's time)", 1)},
+	{"save, MB a second beside Docker's", "≥ 3 ×", faster("save (goal…Docker's)", 3)},
+	{"disk use of an image at rest, packed by Go's gzip, beside Docker's overlay2", "≤ 1 ×", times(diskCase+", packed by Go's gzip", "berth", diskCase+", packed by Go's gzip", "docker", "×", 1)},
+	{"build, all cached", "≤ 100 ms", at("build, all cached…", "berth", "ms", 100)},
+	{"build, one file changed, beside Docker's", "≤ 0.5 ×", times("build, one file changed…", "berth", "build, one file changed…", "docker", "×", 0.5)},
+}
+
+// timesLonger is the goal of a case in MB a second: how many times as long as the
+// floor it takes.
+func timesLonger(name string) func(*medians) (string, bool) {
+	return times(name, floorName, name, "berth", "×", 1.25)
+}
+
+// faster is the goal of a case in MB a second beside Docker's.
+func faster(name string, least float64) func(*medians) (string, bool) {
+	return func(m *medians) (string, bool) {
+		for _, r := range m.reports {
+			v, ok := r.median(name, "berth")
+			base, also := r.median(name, "docker")
+			if ok && also && base > 0 {
+				m.from = r
+				return fmt.Sprintf("%.2f ×", v/base), v/base >= least
+			}
+		}
+		return "", false
+	}
 }
 
 // renderGoals writes the table of goals, each with the newest run that has it.

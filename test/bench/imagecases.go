@@ -112,14 +112,14 @@ func (b *images) removeOwn(ctx context.Context) error {
 		return err
 	}
 	for deadline := time.Now().Add(readyIn); ; {
-		used, err := diskUse(filepath.Join(b.own.daemon.DataRoot(), "image"))
+		used, err := diskUse(b.store())
 		switch {
 		case err != nil:
 			return err
-		case used < b.mb/10:
+		case used < b.empty+b.mb/10:
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("%.0f MB of an image that is removed are still there", used)
+			return fmt.Errorf("%.0f MB of an image that is removed are still there", used-b.empty)
 		}
 		select {
 		case <-ctx.Done():
@@ -128,6 +128,9 @@ func (b *images) removeOwn(ctx context.Context) error {
 		}
 	}
 }
+
+// store is where our engine keeps images.
+func (b *images) store() string { return filepath.Join(b.own.daemon.DataRoot(), "image") }
 
 // cost runs a client of the engine whose process has the pid.
 func (t *target) cost(ctx context.Context, pid int, args ...string) (took, error) {

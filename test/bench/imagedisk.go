@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,9 @@ func (b *images) disk(ctx context.Context, o options, r *report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.close()) }()
+	if err := b.remove(ctx, b.docker.target); err != nil { // it has the same layers
+		return err
+	}
 	paths, err := sample(o.images.mb << 20)
 	if err != nil {
 		return err
@@ -38,46 +42,75 @@ func (b *images) disk(ctx context.Context, o options, r *report) (err error) {
 			return err
 		}
 		name := own.hub.Addr + "/bench/disk:1"
-		for _, e := range []struct {
-			*target
-			pid  int
-			root string
-		}{
-			{own.target, own.daemon.Pid(), own.daemon.DataRoot()},
-			{b.docker.target, b.docker.cmd.Process.Pid, filepath.Join(b.docker.dir, "data")},
-		} {
-			if err := atRest(ctx, e.pid); err != nil {
-				return err
-			}
-			before, err := diskUse(e.root)
-			if err != nil {
-				return err
-			}
-			if err := e.command(ctx, e.cli, "pull", "-q", name); err != nil {
-				return err
-			}
-			if err := atRest(ctx, e.pid); err != nil {
-				return err
-			}
-			after, err := diskUse(e.root)
-			if err != nil {
-				return err
-			}
-			r.add(benchCase{name: diskCase + ", packed by " + compressor, unit: "MB"}, e.name, after-before)
-			if e.target == own.target {
-				out := filepath.Join(b.dir, "saved.tar")
-				c, err := e.cost(ctx, e.pid, "save", "-o", out, name)
-				if err := errors.Join(err, os.Remove(out)); err != nil {
-					return err
-				}
-				r.add(benchCase{name: "save at rest, packed by " + compressor, unit: "MB/s"}, e.name, b.mb/c.wall.Seconds())
-			}
-			if err := e.command(ctx, e.cli, "rmi", name); err != nil {
-				return err
+		for _, e := range b.stores(own) {
+			if err := b.keep(ctx, e, compressor, name, r); err != nil {
+				return fmt.Errorf("%s: %w", e.name, err)
 			}
 		}
 	}
 	return nil
+}
+
+// imageStore is what keeps images: an engine, or containerd alone, which is the
+// other store that Docker has.
+type imageStore struct {
+	*target
+	name, root string
+	pid        int
+	prefix     []string // of the client's commands
+	saves      bool     // the cost of its save is of interest
+}
+
+func (b *images) stores(own *own) []imageStore {
+	data, pid := filepath.Join(b.docker.dir, "data"), b.docker.cmd.Process.Pid
+	ctr := *b.docker.target
+	ctr.cli = "ctr"
+	return []imageStore{
+		{target: own.target, name: own.name, root: own.daemon.DataRoot(), pid: own.daemon.Pid(), saves: true},
+		{target: b.docker.target, name: b.docker.name, root: data, pid: pid, saves: true},
+		{
+			target: &ctr, name: "containerd's store", root: data, pid: pid,
+			prefix: []string{"--address", filepath.Join(b.docker.dir, "exec", "containerd", "containerd.sock"), "images"},
+		},
+	}
+}
+
+// keep measures what an image takes when its store is at rest, and what it costs
+// then to save it.
+func (b *images) keep(ctx context.Context, e imageStore, compressor, name string, r *report) error {
+	run := func(args ...string) error { return e.command(ctx, e.cli, append(slices.Clone(e.prefix), args...)...) }
+	use := func() (float64, error) {
+		if err := atRest(ctx, e.pid); err != nil {
+			return 0, err
+		}
+		return diskUse(e.root)
+	}
+	before, err := use()
+	if err != nil {
+		return err
+	}
+	quiet, remove := []string{"pull", "-q", name}, "rmi"
+	if e.prefix != nil {
+		quiet, remove = []string{"pull", "--plain-http", name}, "rm"
+	}
+	if err := run(quiet...); err != nil {
+		return err
+	}
+	after, err := use()
+	if err != nil {
+		return err
+	}
+	r.add(benchCase{name: diskCase + ", packed by " + compressor, unit: "MB"}, e.name, after-before)
+	if e.saves {
+		out := filepath.Join(b.dir, "saved.tar")
+		c, err := e.cost(ctx, e.pid, "save", "-o", out, name)
+		if err := errors.Join(err, os.Remove(out)); err != nil {
+			return err
+		}
+		r.add(benchCase{name: "save at rest, packed by " + compressor, unit: "MB/s"}, e.name, b.mb/c.wall.Seconds())
+		r.add(benchCase{name: "save at rest, packed by " + compressor + ", processor time", unit: "s"}, e.name, c.cpu.Seconds())
+	}
+	return run(remove, name)
 }
 
 // diskUse is how many MB the files below a folder occupy, each once.

@@ -26,6 +26,7 @@ type images struct {
 	dir    string
 	image  oci.Image
 	mb     float64 // unpacked
+	empty  float64 // MB on our disk without it
 	layers string  // folder with its layers
 	tar    string  // in the form of docker save
 	name   string  // in the Hub
@@ -109,6 +110,9 @@ func (b *images) prepare(ctx context.Context, size int64) error {
 		return err
 	}
 	b.image = oci.Image{} // it is large
+	if b.empty, err = diskUse(b.store()); err != nil {
+		return err
+	}
 	if err := b.own.command(ctx, b.own.cli, "pull", "-q", b.name); err != nil {
 		return err
 	}
