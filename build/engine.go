@@ -102,7 +102,10 @@ func (e *Engine) Close() error {
 	}
 	e.parts.stop()
 	e.parts.server.Stop()
-	return errors.Join(e.parts.controller.Close(), e.parts.history.Close())
+	if err := errors.Join(e.parts.controller.Close(), e.parts.history.Close()); err != nil {
+		return err
+	}
+	return settle(e.o.Root)
 }
 
 // open makes the parts at their first use.
@@ -138,6 +141,18 @@ func (e *Engine) make() (_ *parts, err error) {
 			stop()
 		}
 	}()
+	images := e.o.Images.Parts()
+	boot, err := thisBoot()
+	if err != nil {
+		return nil, err
+	}
+	dropped, err := dropUnsure(ctx, e.o.Root, boot, images.Leases, images.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if dropped {
+		e.o.Log.Warn("the build cache begins anew: the machine went down while it was open")
+	}
 	w, err := e.worker(ctx)
 	if err != nil {
 		return nil, err
@@ -158,7 +173,6 @@ func (e *Engine) make() (_ *parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	images := e.o.Images.Parts()
 	if err := dropOldHistory(ctx, e.o.Root, images.Leases, images.Namespace); err != nil {
 		return nil, err
 	}
@@ -194,6 +208,9 @@ func (e *Engine) make() (_ *parts, err error) {
 	}
 	server := grpc.NewServer(serverOptions()...)
 	controller.Register(server)
+	if err := unsync(e.o.Root, boot, w.MetadataStore); err != nil {
+		e.o.Log.Warn("the build cache is synced at each write", "error", err)
+	}
 	return &parts{sessions: sessions, controller: controller, worker: w, server: server, history: past, stop: stop}, nil
 }
 
