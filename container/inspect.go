@@ -112,7 +112,7 @@ func (s *Service) networkSettings(r *Record) *container.NetworkSettings {
 	if r.Network == nil {
 		return ns
 	}
-	for _, b := range r.Network.Ports {
+	for b := range r.Network.Ports.All() {
 		p, ok := nettypes.PortFrom(b.ContainerPort, nettypes.IPProtocol(b.Proto))
 		switch {
 		case ok && b.Routed:

@@ -182,7 +182,7 @@ func portSummaries(r *Record) []container.PortSummary {
 	public := map[string]bool{}
 	key := func(num uint16, proto string) string { return fmt.Sprintf("%d/%s", num, proto) }
 	if r.Network != nil {
-		for _, b := range r.Network.Ports {
+		for b := range r.Network.Ports.All() {
 			out = append(out, container.PortSummary{IP: b.HostIP, PrivatePort: b.ContainerPort, PublicPort: b.HostPort, Type: b.Proto})
 			public[key(b.ContainerPort, b.Proto)] = true
 		}

@@ -164,7 +164,7 @@ func (q *selection) wantsPorts(r *Record) bool {
 			found = found || within(q.published, p)
 		}
 		if r.Network != nil {
-			for _, b := range r.Network.Ports {
+			for b := range r.Network.Ports.All() {
 				if p, ok := nettypes.PortFrom(b.HostPort, nettypes.IPProtocol(b.Proto)); ok {
 					found = found || within(q.published, p)
 				}

@@ -43,7 +43,7 @@ func (s *Service) watchTurn(e *entry) {
 	if health.Wanted(r.Config.Healthcheck) || !shares(r) || e.live == nil || r.State == Paused {
 		return
 	}
-	box, settled, ports := e.live.box, e.settled, r.Network.Ports
+	box, settled, ports := e.live.box, e.settled, slices.Collect(r.Network.Ports.All())
 	s.tasks.do(func(ctx context.Context) {
 		if s.awaitListening(ctx, box, settled, ports) {
 			s.takeTurn(ctx, e, box, true)
@@ -54,7 +54,7 @@ func (s *Service) watchTurn(e *entry) {
 // shares tells whether the container may have ports together with others.
 func shares(r *Record) bool {
 	return r.Network != nil && r.Network.Service != (network.Service{}) &&
-		slices.ContainsFunc(r.Network.Ports, func(p network.PortBinding) bool { return !p.Routed })
+		slices.ContainsFunc(r.Network.Ports, func(p network.Row) bool { return !p.Routed })
 }
 
 // healthTurn hears of another judgement about a run. The caller does not hold

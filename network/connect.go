@@ -156,7 +156,7 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 	if err != nil {
 		return err
 	}
-	if slices.Equal(rules, a.rules) {
+	if slices.Equal(rulesOf(rules), a.rules) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		a.result = *r
@@ -165,7 +165,7 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 	if err := m.publish(a, *r, rules); err != nil || r.target() == before.target() {
 		return err
 	}
-	if slices.ContainsFunc(before.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
+	if slices.ContainsFunc(before.Ports, Row.udp) {
 		// They would go on to the address that ports led to before.
 		if err := before.forgetFlows(); err != nil {
 			m.log.Warn("forget flows of ports that lead elsewhere", "container", id, "error", err)

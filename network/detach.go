@@ -38,7 +38,7 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 	if r.Resolver() {
 		errs = append(errs, m.unname(ctx, id, r))
 	}
-	if slices.ContainsFunc(r.Ports, func(p PortBinding) bool { return p.Proto == "udp" }) {
+	if slices.ContainsFunc(r.Ports, Row.udp) {
 		errs = append(errs, r.forgetFlows())
 	}
 	for i := range r.Endpoints {
@@ -136,7 +136,7 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 	}
 	m.mu.Lock()
 	// Until somebody asks it again, it is as it was.
-	a.rules, a.ready = rules, known && turn == netd.Ready
+	a.rules, a.ready = rulesOf(rules), known && turn == netd.Ready
 	member := a.member()
 	m.mu.Unlock()
 	// Better a published port that nobody guards, and a container that cannot

@@ -64,7 +64,7 @@ func (m *Manager) redirect(ctx context.Context, n *netns.Namespace, before, r *R
 		}
 		u.push(func(ctx context.Context) error {
 			again := *old
-			return f.program(ctx, n, &again, asked, before.Ports)
+			return f.program(ctx, n, &again, asked, before.Ports.list())
 		})
 	}
 	for _, e := range r.exits() {
@@ -73,7 +73,7 @@ func (m *Manager) redirect(ctx context.Context, n *netns.Namespace, before, r *R
 		if !ok || e.External || before.exit(e) && !e.Mapped {
 			continue
 		}
-		if err := f.program(ctx, n, e, asked, r.Ports); err != nil {
+		if err := f.program(ctx, n, e, asked, r.Ports.list()); err != nil {
 			return err
 		}
 		u.push(func(ctx context.Context) error { return f.revoke(ctx, e) })

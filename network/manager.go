@@ -121,8 +121,8 @@ type Manager struct {
 // reserved and nothing else.
 type attachment struct {
 	result  Result
-	rules   []nft.Port // what its ports alone would be
-	ready   bool       // it takes its turn, if it shares ports
+	rules   rules // what its ports alone would be
+	ready   bool  // it takes its turn, if it shares ports
 	adopted bool
 }
 

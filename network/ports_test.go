@@ -53,8 +53,8 @@ func TestRange(t *testing.T) {
 		specs = append(specs, tcp("", 9000+n, 9000+n))
 	}
 	a := w.attach("a", specs...)
-	if len(a.r.Ports) != 200 {
-		t.Errorf("%d bindings", len(a.r.Ports))
+	if n := len(a.r.Ports.list()); n != 200 {
+		t.Errorf("%d bindings", n)
 	}
 	for _, n := range []int{9000, 9050, 9099} {
 		a.serve(n, fmt.Sprint(n))

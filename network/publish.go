@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/network/netd"
@@ -110,8 +111,8 @@ func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) er
 		return nil
 	}
 	routed, specs := s.split(r, d.Ports)
-	r.Ports = append(r.Ports, routed...)
 	if len(specs) == 0 {
+		r.Ports = Rows(routed)
 		return nil
 	}
 	bindings, err := m.ports.Reserve(ctx, d.ID, (&attachment{result: *r}).member(), m.wanted(r, specs))
@@ -119,15 +120,17 @@ func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) er
 		return refused(e, err)
 	}
 	u.push(func(ctx context.Context) error { return m.ports.Release(ctx, d.ID) })
-	r.bind(bindings)
+	r.bind(routed, bindings)
 	return fault.Point("network.reserved")
 }
 
-// bind adds what netd holds.
-func (r *Result) bind(bindings []netd.Binding) {
+// bind makes ports of routed networks, and what netd holds, the published ones.
+func (r *Result) bind(routed []PortBinding, bindings []netd.Binding) {
+	all := slices.Grow(slices.Clone(routed), len(bindings))
 	for _, b := range bindings {
-		r.Ports = append(r.Ports, PortBinding{ContainerPort: b.ContainerPort, Proto: b.Proto, HostIP: b.HostIP, HostPort: b.HostPort})
+		all = append(all, PortBinding{ContainerPort: b.ContainerPort, Proto: b.Proto, HostIP: b.HostIP, HostPort: b.HostPort})
 	}
+	r.Ports = Rows(all)
 }
 
 // wanted is what netd is to hold for ports of a container.
@@ -170,7 +173,7 @@ func (m *Manager) ruleset(r *Result) ([]nft.Port, error) {
 		return nil, nil
 	}
 	four, six := r.targets()
-	for _, p := range r.Ports {
+	for p := range r.Ports.All() {
 		proto, err := nft.Protocol(p.Proto)
 		if err != nil {
 			return nil, err
@@ -197,7 +200,7 @@ func (m *Manager) ruleset(r *Result) ([]nft.Port, error) {
 }
 
 // bindings are what berth-netd holds for a result.
-func (m *Manager) bindings(r *Result) []netd.Binding { return m.held(r, r.Ports) }
+func (m *Manager) bindings(r *Result) []netd.Binding { return m.held(r, r.Ports.list()) }
 
 func (m *Manager) held(r *Result, ports []PortBinding) []netd.Binding {
 	out := []netd.Binding{}
@@ -212,11 +215,11 @@ func (m *Manager) held(r *Result, ports []PortBinding) []netd.Binding {
 
 // publish puts a into effect: it fills it in, and its rules take the place of
 // those that it had.
-func (m *Manager) publish(a *attachment, r Result, rules []nft.Port) error {
+func (m *Manager) publish(a *attachment, r Result, ports []nft.Port) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	led, before, old := m.led(a), a.result, a.rules
-	a.result, a.rules = r, rules
+	a.result, a.rules = r, rulesOf(ports)
 	err := m.turnTo(led, m.led(a))
 	if err != nil {
 		a.result, a.rules = before, old

@@ -39,8 +39,8 @@ func TestLongRange(t *testing.T) {
 	begun := time.Now()
 	a := w.attach("a", udpRange(10000, 20000)...)
 	t.Logf("published in %v; berth-netd has %d kB more", time.Since(begun), memory(t, w.netds()[0])-before)
-	if len(a.r.Ports) != 10001 {
-		t.Errorf("%d bindings", len(a.r.Ports))
+	if n := len(a.r.Ports.list()); n != 10001 || len(a.r.Ports) != 1 {
+		t.Errorf("%d bindings in %d rows", n, len(a.r.Ports))
 	}
 	if got := strings.Count(sh(t, "nft list map inet berth published4_ranges"), "udp"); got != 1 {
 		t.Errorf("%d elements", got)
@@ -76,6 +76,41 @@ func TestLongRange(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 	w.attach("b", udpRange(20000, 20000)...)
+}
+
+// TestShiftedRange: ports that are others on the host are an element each, in one
+// transaction of a megabyte; also when everything is made anew.
+func TestShiftedRange(t *testing.T) {
+	w := newWorld(t)
+	specs := udpRange(10000, 20000)
+	for i := range specs {
+		specs[i].HostPort += 30000
+	}
+	a := w.attach("a", specs...)
+	works := func() {
+		t.Helper()
+		for _, n := range []int{10000, 20000} {
+			w.want(nil, "udp", fmt.Sprintf("127.0.0.1:%d", n+30000), fmt.Sprintf("%d hello", n))
+			w.want(w.outside, "udp", fmt.Sprintf("%s:%d", hostOutside, n+30000), fmt.Sprintf("%d hello", n))
+		}
+	}
+	for _, n := range []int{10000, 20000} {
+		a.serveUDP(n, fmt.Sprint(n))
+	}
+	works()
+	w.m.mu.Lock()
+	err := w.m.replace(w.m.published())
+	w.m.mu.Unlock()
+	if err != nil {
+		t.Errorf("make the table anew: %v", err)
+	}
+	works()
+	if err := w.m.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if got := sh(t, "nft list map inet berth published4_any"); strings.Contains(got, "udp") {
+		t.Errorf("left: %.500s", got)
+	}
 }
 
 // TestAnyPort: a port that the kernel chooses is in no range that is published

@@ -47,7 +47,7 @@ func (m *Manager) repoint(ctx context.Context, id string, a *attachment, before,
 	} else {
 		routed, specs = s.split(r, specs)
 	}
-	shut := slices.DeleteFunc(slices.Clone(before.Ports), func(p PortBinding) bool { return p.Routed })
+	shut := slices.DeleteFunc(before.Ports.list(), func(p PortBinding) bool { return p.Routed })
 	kept, dropped, fresh := compare(shut, specs)
 	if len(kept) > 0 {
 		if err := m.lead(ctx, id, before, r, u); err != nil {
@@ -70,8 +70,7 @@ func (m *Manager) repoint(ctx context.Context, id string, a *attachment, before,
 	} else {
 		got = m.held(r, kept)
 	}
-	r.Ports = routed
-	r.bind(got)
+	r.bind(routed, got)
 	return nil
 }
 

@@ -49,8 +49,8 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 	before := a.result
 	s, e := m.outlet(&before)
 	routed, specs := s.split(&before, specs)
-	open := slices.DeleteFunc(slices.Clone(before.Ports), func(p PortBinding) bool { return !p.Routed })
-	shut := slices.DeleteFunc(slices.Clone(before.Ports), func(p PortBinding) bool { return p.Routed })
+	open := slices.DeleteFunc(before.Ports.list(), func(p PortBinding) bool { return !p.Routed })
+	shut := slices.DeleteFunc(before.Ports.list(), func(p PortBinding) bool { return p.Routed })
 	kept, dropped, fresh := compare(shut, specs)
 	if len(dropped)+len(fresh) == 0 && slices.Equal(open, routed) {
 		return nil
@@ -74,8 +74,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 		return err
 	})
 	r := before.clone()
-	r.Ports = routed
-	r.bind(got)
+	r.bind(routed, got)
 	if e.Mapped {
 		n, err := netns.Open(ns)
 		if err != nil {
@@ -90,7 +89,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 	if err != nil {
 		return err
 	}
-	if err := m.swap(a, r, func() { a.rules = rules }); err != nil {
+	if err := m.swap(a, r, func() { a.rules = rulesOf(rules) }); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {

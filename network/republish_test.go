@@ -22,7 +22,7 @@ func TestRepublish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Ports; !slices.ContainsFunc(got, func(p PortBinding) bool { return p.HostPort == chosen }) {
+	if got := r.Ports; !slices.ContainsFunc(got, func(p Row) bool { return p.HostPort == chosen }) {
 		t.Errorf("the port that was chosen, %d, is no longer there: %v", chosen, bindings(r))
 	}
 	w.want(w.outside, "tcp", hostOutside+":8081", "a "+neighbour)

@@ -17,10 +17,10 @@ func TestResult(t *testing.T) {
 			Network: "bridge", NetworkID: "n1", EndpointID: "e1", Interface: "eth0", HostLink: "veth0123456",
 			MAC: "02:42:ac:11:00:02", IPv4: netip.MustParsePrefix("172.17.0.2/16"), Gateway: netip.MustParseAddr("172.17.0.1"),
 		}},
-		Ports: []PortBinding{
+		Ports: Rows([]PortBinding{
 			{ContainerPort: 80, Proto: "tcp", HostIP: netip.MustParseAddr("0.0.0.0"), HostPort: 8080},
 			{ContainerPort: 80, Proto: "tcp", HostIP: netip.MustParseAddr("::"), HostPort: 8080},
-		},
+		}),
 	}
 	golden, err := os.ReadFile("testdata/result-v1.json")
 	if err != nil {

@@ -117,18 +117,28 @@ func (m *Manager) Sharing(id string) []string {
 	if a == nil || a.result.Service.none() {
 		return out
 	}
+	mine := map[PortBinding]bool{}
+	for p := range a.result.Ports.All() {
+		mine[p.onHost()] = !p.Routed
+	}
 	for other, b := range m.attached {
-		together := func(p PortBinding) bool {
-			return !p.Routed && slices.ContainsFunc(b.result.Ports, func(q PortBinding) bool {
-				return q.HostIP == p.HostIP && q.HostPort == p.HostPort && q.Proto == p.Proto
-			})
+		if b == a || b.result.Service != a.result.Service {
+			continue
 		}
-		if b != a && b.result.Service == a.result.Service && slices.ContainsFunc(a.result.Ports, together) {
-			out = append(out, other)
+		for p := range b.result.Ports.All() {
+			if !p.Routed && mine[p.onHost()] {
+				out = append(out, other)
+				break
+			}
 		}
 	}
 	slices.Sort(out)
 	return out
+}
+
+// onHost is where the port is, not where it leads.
+func (p PortBinding) onHost() PortBinding {
+	return PortBinding{HostIP: p.HostIP, HostPort: p.HostPort, Proto: p.Proto}
 }
 
 // Connections is how many TCP connections lead through published ports to a
@@ -182,15 +192,15 @@ func spread(all []*attachment) []nft.Port {
 	}
 	if len(all) == 1 { // nobody shares anything: it may have ten thousand
 		if all[0].turn() != netd.Drained {
-			return all[0].rules
+			return all[0].rules.list()
 		}
-		return slices.DeleteFunc(slices.Clone(all[0].rules), func(p nft.Port) bool { return !p.Routed })
+		return slices.DeleteFunc(all[0].rules.list(), func(p nft.Port) bool { return !p.Routed })
 	}
 	var out []nft.Port
 	var order []nft.Port
 	seats := map[nft.Port][]seat{} // by port of the host
 	for _, a := range all {
-		for _, p := range a.rules {
+		for _, p := range a.rules.list() {
 			if p.Routed {
 				out = append(out, p)
 				continue

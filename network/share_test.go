@@ -159,7 +159,7 @@ func TestShareRefused(t *testing.T) {
 	two.HostPortEnd = 9001
 	seen := map[uint16]bool{}
 	for _, id := range []string{"x", "y"} {
-		for _, p := range w.share(id, web, nil, two, tcp("127.0.0.1", 0, 80)).r.Ports {
+		for p := range w.share(id, web, nil, two, tcp("127.0.0.1", 0, 80)).r.Ports.All() {
 			seen[p.HostPort] = true
 		}
 	}

@@ -348,7 +348,7 @@ func tcp(host string, hostPort, port uint16) PortSpec {
 
 func bindings(r Result) []string {
 	var out []string
-	for _, p := range r.Ports {
+	for p := range r.Ports.All() {
 		out = append(out, fmt.Sprintf("%s:%d->%d/%s", p.HostIP, p.HostPort, p.ContainerPort, p.Proto))
 	}
 	slices.Sort(out)

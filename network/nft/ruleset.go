@@ -33,13 +33,19 @@ type listed struct{ name, hook string }
 // has room for about 270 answers.
 const answers = 8 << 20
 
+// transaction bounds one transaction, in bytes: the kernel takes it in one piece
+// (EMSGSIZE). The default has room for about 3,000 elements; all that there is at
+// an engine's start may be tens of thousands, and so may ports of one container
+// that are others on the host, because each is an element.
+const transaction = 64 << 20
+
 // connect opens the connection to the kernel; nothing is changed yet.
 func (t *ruleset) connect(name string, family nftables.TableFamily) error {
 	t.table = &nftables.Table{Name: name, Family: family}
 	var err error
 	t.conn, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		t.socket = c
-		return c.SetReadBuffer(answers)
+		return errors.Join(c.SetReadBuffer(answers), c.SetWriteBuffer(transaction))
 	}))
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)

@@ -48,6 +48,7 @@ var limitCases = []limitCase{
 	{name: "net throughput, no br_netfilter", run: withoutBrNetfilter(throughput)},
 	{name: "net guard", run: guardCost},
 	{name: "net requests", run: requests("docker")},
+	{name: "net requests, no br_netfilter", run: withoutBrNetfilter(requests("docker"))},
 	{name: "net requests, policy host", run: requests("host"), args: []string{"--publish-policy", "host"}},
 	{name: "net names", run: names},
 	{name: "net ports", run: manyPorts},

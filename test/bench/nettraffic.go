@@ -203,7 +203,8 @@ func remoteHost() (remote *place, here string, undo func(), err error) {
 }
 
 // requests measures HTTP requests a second from another machine to a server in
-// a container, and to the same server on the host itself; the goal is 90 %.
+// a container, and to the same server on the host itself; the goal is 90 %. What
+// a bridge and one rule by hand come to says how much of the rest is the kernel's.
 func requests(policy string) func(context.Context, options, *own, *report) error {
 	return func(ctx context.Context, o options, own *own, r *report) error {
 		remote, here, undo, err := remoteHost()
@@ -215,29 +216,21 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 		if err != nil {
 			return err
 		}
+		plain, err := newPlainRouter(port)
+		if err != nil {
+			return err
+		}
+		defer plain.close()
 		a, err := own.placeOf(ctx, "one", publish(port, "80"), nil)
 		if err != nil {
 			return err
 		}
 		defer a.close()
-		answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
-		direct := ""
-		for _, at := range []*place{{}, a} {
-			address := ":0"
-			if at == a {
-				address = ":80"
-			}
-			l, err := at.listen(address)
-			if err != nil {
-				return err
-			}
-			server := &http.Server{Handler: answer, ReadHeaderTimeout: time.Minute}
-			defer server.Close()
-			go func() { _ = server.Serve(l) }() // until Close
-			if at != a {
-				_, direct, _ = net.SplitHostPort(l.Addr().String())
-			}
+		direct, end, err := serveHello(&place{}, a, plain.a)
+		if err != nil {
+			return err
 		}
+		defer end()
 		for range o.n {
 			for _, lasting := range []bool{true, false} {
 				kind := "a connection for each"
@@ -245,9 +238,15 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 					kind = "lasting connections"
 				}
 				name := "HTTP requests from another machine, " + kind + ", publish-policy " + policy
-				for _, way := range []struct{ target, port string }{{"no container", direct}, {own.name, port}} {
+				for _, way := range []struct {
+					target, here, port string
+					from               *place
+				}{
+					{"no container", here, direct, remote}, {own.name, here, port, remote},
+					{"a bridge and one rule", plain.here, port, plain.remote},
+				} {
 					err := flow(r, name, "(goal: 0.90)", "", way.target, func() (float64, error) {
-						return requestsOnce(ctx, remote, "http://"+net.JoinHostPort(here, way.port)+"/", lasting, o.limits.seconds)
+						return requestsOnce(ctx, way.from, "http://"+net.JoinHostPort(way.here, way.port)+"/", lasting, o.limits.seconds)
 					})
 					if err != nil {
 						return err
@@ -257,6 +256,36 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 		}
 		return nil
 	}
+}
+
+// serveHello answers HTTP requests on a port of the host, and on port 80 of
+// containers, until end.
+func serveHello(host *place, containers ...*place) (port string, end func(), err error) {
+	var servers []*http.Server
+	end = func() {
+		for _, s := range servers {
+			s.Close()
+		}
+	}
+	answer := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
+	for _, at := range append([]*place{host}, containers...) {
+		address := ":80"
+		if at == host {
+			address = ":0"
+		}
+		l, err := at.listen(address)
+		if err != nil {
+			end()
+			return "", nil, err
+		}
+		server := &http.Server{Handler: answer, ReadHeaderTimeout: time.Minute}
+		servers = append(servers, server)
+		go func() { _ = server.Serve(l) }() // until Close
+		if at == host {
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+		}
+	}
+	return port, end, nil
 }
 
 // clients is how many ask at once.
