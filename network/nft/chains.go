@@ -179,11 +179,12 @@ func (t *Table) forward(state *State) {
 	t.rule(strangers, drop())
 
 	forward := t.base("forward", "filter", nftables.ChainHookForward, nftables.ChainPriorityFilter, "forward priority filter")
+	// Most packets end here. What apart holds back never became a connection.
+	t.rule(forward, established(), accept())
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(forward, f.is(), iifIn(f.apart), oifIn(f.apart), drop())
 	}
-	t.rule(forward, established(), accept())
 	t.rule(forward, linksVerdict(s.inside))
 	t.rule(forward, iifIn(s.internal), drop())
 	t.rule(forward, oifIn(s.internal), drop())
