@@ -52,7 +52,9 @@ func segments(dir string) ([]uint64, error) {
 			for i > 0 && seqs[i-1] > seq {
 				i--
 			}
-			seqs = slices.Insert(seqs, i, seq)
+			seqs = append(seqs, 0) // slices.Insert is a kilobyte of berth-sandbox
+			copy(seqs[i+1:], seqs[i:])
+			seqs[i] = seq
 		}
 	}
 	return slices.Compact(seqs), nil
