@@ -134,7 +134,7 @@ func TestLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := loaded.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(0))}}); err != nil {
+	if err := loaded.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: new(int64(-1))}}); err != nil {
 		t.Error(err)
 	}
 	if got := read(t, g, "pids", "pids.max"); got != "max" {
