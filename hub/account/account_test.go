@@ -11,6 +11,7 @@ import (
 	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
@@ -32,15 +33,7 @@ var suite = map[string]func(*testing.T, *world){
 
 func newWorld(t *testing.T, url string) *world {
 	t.Helper()
-	db, err := store.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, url)
 	w := &world{db: db, clock: time.Now()}
 	key, err := seal.New([32]byte{1})
 	if err != nil {

@@ -14,20 +14,13 @@ import (
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 )
 
 // database is that of a Hub in dir, and the key of its secrets.
 func database(t *testing.T, dir string) (*store.DB, *seal.Key) {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, filepath.Join(dir, "hub.db"))
 	key, err := seal.New([32]byte{1})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
@@ -26,15 +27,7 @@ var suite = map[string]func(*testing.T, *world){"roles": testRoles, "tags": test
 
 func newWorld(t *testing.T, url string) *world {
 	t.Helper()
-	db, err := store.Open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, url)
 	w := &world{db: db, clock: time.Now()}
 	w.Service = New(db, Options{Now: func() time.Time { return w.clock }})
 	w.accounts = account.New(db, account.Options{})

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/test/postgres"
 )
 
@@ -35,9 +35,7 @@ func rotate(t *testing.T, url string) {
 	must(err)
 	stranger, err := New([keySize]byte{7})
 	must(err)
-	db, err := store.Open(ctx, url)
-	must(err)
-	defer db.Close()
+	db := storetest.Open(t, url)
 	_, err = db.Exec(ctx, "CREATE TABLE things (id TEXT PRIMARY KEY, secret TEXT NOT NULL)")
 	must(err)
 	purpose := func(id string) string { return "thing " + id }

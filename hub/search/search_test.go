@@ -5,22 +5,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/moby/moby/api/types/registry"
 )
 
 func TestSearch(t *testing.T) {
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := storetest.Open(t, "")
 	accounts, repositories := account.New(db, account.Options{SignUp: true}), catalog.New(db, catalog.Options{})
 	token, err := accounts.FirstRun(t.Context(), false)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +26,7 @@ import (
 	"github.com/berth-engine/berth/hub/retention"
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/oci"
 	"github.com/distribution/distribution/v3"
@@ -67,15 +67,8 @@ func testKey(t *testing.T) *seal.Key {
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, "")
+	var err error
 	h := &hub{t: t, accounts: account.New(db, account.Options{SignUp: true, Key: testKey(t)}), catalog: catalog.New(db, catalog.Options{})}
 	driver := inmemory.New()
 	if h.storage, err = storage.NewRegistry(t.Context(), driver); err != nil {

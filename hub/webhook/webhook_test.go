@@ -20,7 +20,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 )
@@ -45,15 +45,7 @@ func id(t *testing.T, s *Service, at catalog.Place) string {
 // bench is a Service on a database of its own, whose receivers are on loopback.
 func bench(t *testing.T, change func(*Options)) *Service {
 	t.Helper()
-	db, err := store.Open(t.Context(), database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	db := storetest.Open(t, database(t))
 	key, err := seal.New([32]byte{1})
 	if err != nil {
 		t.Fatal(err)
