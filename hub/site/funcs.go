@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"html/template"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/berth-engine/berth/hub/audit"
 	"github.com/berth-engine/berth/oci"
 	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
@@ -38,6 +40,8 @@ func (s *Site) funcs() template.FuncMap {
 		"count":    count,
 		"ago":      ago,
 		"short":    short,
+		"shorten":  shorten,
+		"detail":   detail,
 		"platform": platform,
 		"initial":  initial,
 		"plural": func(n int, word string) string {
@@ -47,6 +51,31 @@ func (s *Site) funcs() template.FuncMap {
 			return fmt.Sprintf("%d %s", n, word)
 		},
 	}
+}
+
+var digests = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+
+// shorten has digests in a text as short as tables have them, and whole where one
+// points at them.
+func shorten(text string) template.HTML {
+	var b strings.Builder
+	at := 0
+	for _, m := range digests.FindAllStringIndex(text, -1) {
+		d := text[m[0]:m[1]]
+		b.WriteString(template.HTMLEscapeString(text[at:m[0]]))
+		fmt.Fprintf(&b, `<span class="mono" title="%s">%s</span>`, d, short(digest.Digest(d)))
+		at = m[1]
+	}
+	b.WriteString(template.HTMLEscapeString(text[at:]))
+	return template.HTML(b.String()) //nolint:gosec // all of it is escaped, or a digest
+}
+
+// detail is what an entry of the audit log says beside its target.
+func detail(e audit.Entry) string {
+	if strings.HasSuffix(e.Target, e.Detail) {
+		return ""
+	}
+	return e.Detail
 }
 
 // repoPath is the address of a repository's page.

@@ -59,6 +59,6 @@ if (log) {
 }
 
 // On a narrow screen tabs are wider than it: the present one is shown.
-for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+for (const tab of document.querySelectorAll(".tabs [aria-current], .sidenav [aria-current]")) {
   tab.scrollIntoView({ block: "nearest", inline: "center" });
 }
