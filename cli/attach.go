@@ -40,6 +40,10 @@ func (s *Session) attachTo(ctx context.Context, name string, o attachFlags) erro
 	if err != nil {
 		return err
 	}
+	keys, err := s.detachKeys(o.keys)
+	if err != nil {
+		return err
+	}
 	c, err := runningContainer(ctx, api, name)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func (s *Session) attachTo(ctx context.Context, name string, o attachFlags) erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a := &stream.Attachment{
-		IO: s.IO, TTY: c.Config.Tty, DetachKeys: s.detachKeys(o.keys),
+		IO: s.IO, TTY: c.Config.Tty, DetachKeys: keys,
 		Stdin: !o.noStdin && c.Config.OpenStdin, Stdout: true, Stderr: true,
 	}
 	// "Not running" is answered at once if the container has ended since.

@@ -52,8 +52,12 @@ func (s *Session) exec(ctx context.Context, name string, command []string, o *ex
 	if err != nil {
 		return err
 	}
+	keys, err := s.detachKeys(o.keys)
+	if err != nil {
+		return err
+	}
 	x := client.ExecCreateOptions{
-		User: o.user, Privileged: o.privileged, TTY: o.tty, DetachKeys: s.detachKeys(o.keys),
+		User: o.user, Privileged: o.privileged, TTY: o.tty, DetachKeys: keys,
 		Env: slices.Concat(env, o.env.Values), WorkingDir: o.workdir, Cmd: command,
 	}
 	if !o.detach {

@@ -62,6 +62,10 @@ func (s *Session) run(cmd *cobra.Command, c *containerFlags, o *runFlags) error 
 	} else if err := s.IO.CheckTTY(req.AttachStdin, req.Tty); err != nil {
 		return err
 	}
+	keys, err := s.detachKeys(o.detachKeys)
+	if err != nil {
+		return err
+	}
 	id, err := s.create(ctx, api, req, &o.createFlags)
 	if err != nil {
 		return runError("run", err)
@@ -83,7 +87,7 @@ func (s *Session) run(cmd *cobra.Command, c *containerFlags, o *runFlags) error 
 		id: id, sigProxy: o.sigProxy, autoRemove: req.HostConfig.AutoRemove,
 		failed: func(err error) error { return runError("run", err) },
 		streams: stream.Attachment{
-			IO: s.IO, TTY: req.Tty, DetachKeys: s.detachKeys(o.detachKeys),
+			IO: s.IO, TTY: req.Tty, DetachKeys: keys,
 			Stdin: req.AttachStdin, Stdout: req.AttachStdout, Stderr: req.AttachStderr,
 		},
 	})

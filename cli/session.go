@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +19,7 @@ import (
 	"github.com/berth-engine/berth/cli/settings"
 	"github.com/berth-engine/berth/cli/stream"
 	"github.com/moby/moby/client"
+	"github.com/moby/term"
 )
 
 // Session is what the verbs of one command line share: the streams, the
@@ -236,10 +238,12 @@ func (s *Session) tlsConfig() (*tls.Config, error) {
 	return c, nil
 }
 
-// detachKeys is the flag's value or the user's setting.
-func (s *Session) detachKeys(flag string) string {
-	if flag != "" {
-		return flag
+// detachKeys is the flag's value or the user's setting, and an error if that is no
+// sequence of keys: the engine's word on it would come when something was made.
+func (s *Session) detachKeys(flag string) (string, error) {
+	keys := cmp.Or(flag, s.settings().DetachKeys)
+	if _, err := term.ToBytes(keys); keys != "" && err != nil {
+		return "", fmt.Errorf("invalid detach keys %q: they are letters and ctrl-LETTER (also ctrl-@, ctrl-[, ctrl-\\, ctrl-], ctrl-^, ctrl-_) and DEL with commas between, as ctrl-p,ctrl-q", keys)
 	}
-	return s.settings().DetachKeys
+	return keys, nil
 }

@@ -65,6 +65,10 @@ func (s *Session) startAll(ctx context.Context, names []string) error {
 }
 
 func (s *Session) startAttached(ctx context.Context, name string, interactive bool, keys string) error {
+	keys, err := s.detachKeys(keys)
+	if err != nil {
+		return err
+	}
 	api, err := s.client(ctx)
 	if err != nil {
 		return err
@@ -78,7 +82,7 @@ func (s *Session) startAttached(ctx context.Context, name string, interactive bo
 		id: c.ID, sigProxy: !c.Config.Tty, autoRemove: c.HostConfig.AutoRemove,
 		failed: func(err error) error { return err },
 		streams: stream.Attachment{
-			IO: s.IO, TTY: c.Config.Tty, DetachKeys: s.detachKeys(keys),
+			IO: s.IO, TTY: c.Config.Tty, DetachKeys: keys,
 			Stdin: interactive && c.Config.OpenStdin, Stdout: true, Stderr: true,
 		},
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
+	systemtypes "github.com/moby/moby/api/types/system"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/pkg/parser"
@@ -55,11 +56,7 @@ func (s *Service) injectDevices(h *container.HostConfig, sp *specs.Spec) error {
 	if len(h.DeviceRequests) == 0 {
 		return nil
 	}
-	dirs := s.defaults.CDISpecDirs
-	if dirs == nil {
-		dirs = cdi.DefaultSpecDirs
-	}
-	cache, err := cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false))
+	cache, err := s.readCDI()
 	if err != nil {
 		return invalid("CDI device injection failed: %w", err)
 	}
@@ -80,6 +77,29 @@ func (s *Service) injectDevices(h *container.HostConfig, sp *specs.Spec) error {
 		return invalid("CDI device injection failed: %w", err)
 	}
 	return nil
+}
+
+// readCDI reads the specifications that are there now.
+func (s *Service) readCDI() (*cdi.Cache, error) {
+	dirs := s.defaults.CDISpecDirs
+	if dirs == nil {
+		dirs = cdi.DefaultSpecDirs
+	}
+	return cdi.NewCache(cdi.WithSpecDirs(dirs...), cdi.WithAutoRefresh(false))
+}
+
+// Devices tells where CDI specifications are looked for, and which devices those
+// have that are there now.
+func (s *Service) Devices() (dirs []string, devices []systemtypes.DeviceInfo) {
+	cache, err := s.readCDI()
+	if err != nil {
+		s.log.Warn("read CDI specifications", "error", err)
+		return []string{}, nil
+	}
+	for _, name := range cache.ListDevices() {
+		devices = append(devices, systemtypes.DeviceInfo{Source: driverCDI, ID: name})
+	}
+	return cache.GetSpecDirectories(), devices
 }
 
 // chooseGPUs picks among the graphics processors that CDI knows: those named, the

@@ -2,31 +2,22 @@ package container
 
 import (
 	"bytes"
-	"strings"
+
+	"github.com/moby/term"
 )
 
 // defaultKeys are ctrl-p, ctrl-q.
 var defaultKeys = []byte{16, 17}
 
-// parseKeys reads a sequence such as "ctrl-p,ctrl-q" or "a,ctrl-]". "" is the
+// parseKeys reads a sequence such as "ctrl-p,ctrl-q" or "a,ctrl-],DEL". "" is the
 // default.
 func parseKeys(s string) ([]byte, error) {
 	if s == "" {
 		return defaultKeys, nil
 	}
-	var keys []byte
-	for key := range strings.SplitSeq(s, ",") {
-		ctrl, isCtrl := strings.CutPrefix(key, "ctrl-")
-		switch {
-		case len(key) == 1:
-			keys = append(keys, key[0])
-		case isCtrl && len(ctrl) == 1 && ctrl[0] >= 'a' && ctrl[0] <= 'z':
-			keys = append(keys, ctrl[0]-'a'+1)
-		case isCtrl && len(ctrl) == 1 && strings.Contains(`@[\]^_`, ctrl):
-			keys = append(keys, ctrl[0]-'@')
-		default:
-			return nil, invalid("Invalid detach keys (%s) provided", s)
-		}
+	keys, err := term.ToBytes(s)
+	if err != nil {
+		return nil, invalid("Invalid detach keys (%s) provided", s)
 	}
 	return keys, nil
 }

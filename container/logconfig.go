@@ -16,6 +16,11 @@ import (
 	"github.com/berth-engine/berth/container/logs/driver"
 )
 
+// LogDrivers are the drivers that write somewhere, as /info lists them.
+func LogDrivers() []string {
+	return slices.DeleteFunc(driver.Names(), func(name string) bool { return name == "none" })
+}
+
 // logLimits reads the size in bytes of one file of the engine's own log and the
 // number of files; 0 means the sandbox's default. With another driver than
 // local, the own log is what `logs` reads, and cache-… are its limits.

@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -83,8 +82,6 @@ func (s *Store) Assemble(ctx context.Context, o AssembleOptions) (_ digest.Diges
 	if err := s.nameNew(ctx, named, made, lease); err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}
-	if named != nil {
-		s.announce(ctx, events.ActionTag, target.Digest.String(), reference.FamiliarString(named), target)
-	}
+	s.announceMade(ctx, named, target)
 	return target.Digest, nil
 }

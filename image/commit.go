@@ -17,7 +17,6 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -82,9 +81,7 @@ func (s *Store) Commit(ctx context.Context, o CommitOptions) (_ digest.Digest, e
 	if err := s.nameNew(ctx, named, made, lease); err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}
-	if named != nil {
-		s.announce(ctx, events.ActionTag, made.target.Digest.String(), reference.FamiliarString(named), made.target)
-	}
+	s.announceMade(ctx, named, made.target)
 	s.db.Collect()
 	return made.target.Digest, nil
 }

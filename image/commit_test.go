@@ -40,7 +40,7 @@ func TestCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := happened(t, bus)[len(before):]; !slices.Equal(got, []string{"tag " + id.String() + " mine:v1"}) {
+	if got := happened(t, bus)[len(before):]; !slices.Equal(got, []string{"create " + id.String() + " " + id.String(), "tag " + id.String() + " mine:v1"}) {
 		t.Errorf("%q", got)
 	}
 	img, err := s.Resolve(t.Context(), "mine:v1", nil)

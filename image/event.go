@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 
+	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -19,6 +20,16 @@ func (s *Store) announce(ctx context.Context, action events.Action, id, name str
 		maps.Copy(attributes, s.labels(ctx, v, target))
 	}
 	s.publish(action, id, name, attributes)
+}
+
+// announceMade publishes that an image was made here, and then the name that it
+// was given; nil: none.
+func (s *Store) announceMade(ctx context.Context, named reference.Named, target ocispec.Descriptor) {
+	id := target.Digest.String()
+	s.announce(ctx, events.ActionCreate, id, id, target)
+	if named != nil {
+		s.announce(ctx, events.ActionTag, id, reference.FamiliarString(named), target)
+	}
 }
 
 func (s *Store) publish(action events.Action, id, name string, attributes map[string]string) {

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"github.com/moby/moby/api/types/events"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-engine/berth/image/store"
@@ -78,7 +77,11 @@ func (named) Delete(context.Context, string, ...images.DeleteOpt) error {
 // name makes a name stand for an image whose content is in the store.
 func (n named) name(ctx context.Context, image images.Image) (images.Image, error) {
 	if isDangling(image) {
-		return image, n.s.recordBuilt(ctx, nil, image)
+		err := n.s.recordBuilt(ctx, nil, image)
+		if err == nil {
+			n.s.announceMade(ctx, nil, image.Target)
+		}
+		return image, err
 	}
 	ref, err := oci.ParseName(image.Name)
 	if err != nil {
@@ -91,7 +94,7 @@ func (n named) name(ctx context.Context, image images.Image) (images.Image, erro
 	if err := s.recordBuilt(ctx, ref, image); err != nil {
 		return image, fmt.Errorf("name %s: %w", image.Name, err)
 	}
-	s.announce(ctx, events.ActionTag, image.Target.Digest.String(), reference.FamiliarString(ref), image.Target)
+	s.announceMade(ctx, ref, image.Target)
 	return image, nil
 }
 

@@ -127,6 +127,9 @@ func (m *Manager) PruneUnused(ctx context.Context, f Filters) (nettypes.PruneRep
 		}
 		report.NetworksDeleted = append(report.NetworksDeleted, n.Name)
 	}
+	m.events.Publish(events.Message{Type: events.NetworkEventType, Action: events.ActionPrune, Actor: events.Actor{
+		Attributes: map[string]string{"reclaimed": "0"}, // as Docker's
+	}})
 	return report, nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/docker/go-units"
 	buildtypes "github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/events"
 
 	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/build"
@@ -28,6 +29,9 @@ func (s *Server) buildPrune(w http.ResponseWriter, r *request) error {
 		}
 		report.CachesDeleted = append(report.CachesDeleted, ids...)
 		report.SpaceReclaimed = uint64(max(bytes, 0)) //nolint:gosec // not negative
+		s.o.Events.Publish(events.Message{Type: events.BuilderEventType, Action: events.ActionPrune, Actor: events.Actor{
+			Attributes: map[string]string{"reclaimed": strconv.FormatUint(report.SpaceReclaimed, 10)},
+		}})
 	}
 	writeJSON(w, http.StatusOK, report)
 	return nil

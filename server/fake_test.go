@@ -19,6 +19,7 @@ import (
 	"github.com/moby/moby/api/types/jsonstream"
 	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -94,6 +95,10 @@ func (f *fakeContainers) Remove(_ context.Context, ref string, _ engine.RemoveOp
 
 func (f *fakeContainers) WouldRemove(_ context.Context, ref string, o engine.RemoveOptions) (api.Removal, error) {
 	return api.Removal{Containers: []api.RemovedContainer{{ID: ref, Kill: o.Force}}}, f.err
+}
+
+func (f *fakeContainers) Devices() ([]string, []system.DeviceInfo) {
+	return []string{"/etc/cdi", "/var/run/cdi"}, []system.DeviceInfo{{Source: "cdi", ID: "vendor.com/dev=one"}}
 }
 
 func (f *fakeContainers) WouldPrune(context.Context, engine.Filters) (api.Removal, error) {

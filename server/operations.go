@@ -108,13 +108,14 @@ func unserved() (ops []operation) {
 	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	missing := map[string][]string{
 		get: {
-			"/plugins/privileges", "/plugins/{name}/json",
+			"/plugins/privileges", "/plugins/{name}/json", "/containers/{id}/checkpoints",
 		},
 		post: {
 			"/plugins/pull", "/plugins/create", "/plugins/{name}/enable", "/plugins/{name}/disable", "/plugins/{name}/upgrade",
 			"/plugins/{name}/push", "/plugins/{name}/set", "/swarm/init", "/swarm/join",
+			"/containers/{id}/checkpoints",
 		},
-		del: {"/plugins/{name}"},
+		del: {"/plugins/{name}", "/containers/{id}/checkpoints/{checkpoint}"},
 	}
 	outside := map[string][]string{
 		get: {

@@ -16,6 +16,7 @@ import (
 	imagetypes "github.com/moby/moby/api/types/image"
 	nettypes "github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/api/types/system"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -54,6 +55,7 @@ type Containers interface {
 	Update(ctx context.Context, ref string, u *container.UpdateConfig) (container.UpdateResponse, error)
 	Edit(ctx context.Context, ref string, q *api.ContainerUpdateRequest, dry bool) (api.ContainerUpdateResponse, error)
 	Stats(ctx context.Context, ref string, o engine.StatsOptions, emit func(*container.StatsResponse) error) error
+	Devices() (dirs []string, devices []system.DeviceInfo)
 	RenameVolume(ctx context.Context, name, newName string) (volume.Volume, error)
 	StatPath(ctx context.Context, ref, path string) (container.PathStat, error)
 	Archive(ctx context.Context, ref, path string) (io.ReadCloser, container.PathStat, error)

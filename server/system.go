@@ -35,9 +35,11 @@ type About struct {
 	AppArmor bool
 	// CgroupVersion is "1" or "2"; a hybrid host is "1", as the controllers are.
 	CgroupVersion string
-	CgroupDriver  string   // "cgroupfs" or "systemd"
-	UserNS        bool     // containers run in a user namespace
-	Warnings      []string // added to what /info finds
+	CgroupDriver  string // "cgroupfs" or "systemd"
+	UserNS        bool   // containers run in a user namespace
+	// AddressPools are those that are configured, not the built-in ones.
+	AddressPools []system.NetworkAddressPool
+	Warnings     []string // added to what /info finds
 }
 
 func (s *Server) ping(w http.ResponseWriter, r *request) error {
@@ -91,6 +93,7 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 	}
 	a, set, host := s.o.About, s.o.Settings(), readHost(s.o.About.CgroupVersion)
 	running, paused, stopped := s.o.Containers.Counts()
+	dirs, devices := s.o.Containers.Devices()
 	i := system.Info{
 		ID: a.ID, Name: a.Name, ServerVersion: a.Version, DockerRootDir: a.DataRoot,
 		Containers: running + paused + stopped, ContainersRunning: running, ContainersPaused: paused, ContainersStopped: stopped,
@@ -98,7 +101,7 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		Driver:       storageDriver,
 		DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
 		Plugins: system.PluginsInfo{
-			Volume: s.o.Volumes.Drivers(), Authorization: s.o.Authz(), Network: s.networkDrivers(), Log: []string{"json-file", "local"},
+			Volume: s.o.Volumes.Drivers(), Authorization: s.o.Authz(), Network: s.networkDrivers(), Log: container.LogDrivers(),
 		},
 		MemoryLimit: host.memory, SwapLimit: host.swap, CPUCfsPeriod: host.cpu, CPUCfsQuota: host.cpu,
 		CPUShares: host.cpuShares, CPUSet: host.cpuset, PidsLimit: host.pids, OomKillDisable: host.oomKillDisable,
@@ -122,8 +125,8 @@ func (s *Server) info(w http.ResponseWriter, r *request) error {
 		ContainerdCommit:   system.Commit{ID: "N/A"}, RuncCommit: system.Commit{ID: "N/A"}, InitCommit: system.Commit{ID: "N/A"},
 		SecurityOptions: []string{"name=seccomp,profile=" + cmp.Or(a.Seccomp, "builtin"), "name=cgroupns"},
 		FirewallBackend: &system.FirewallInfo{Driver: "nftables"},
-		CDISpecDirs:     []string{},
-		Warnings:        append(host.warnings(), a.Warnings...),
+		CDISpecDirs:     dirs, DiscoveredDevices: devices, DefaultAddressPools: a.AddressPools,
+		Warnings: append(host.warnings(), a.Warnings...),
 	}
 	if a.AppArmor {
 		i.SecurityOptions = append([]string{"name=apparmor"}, i.SecurityOptions...)

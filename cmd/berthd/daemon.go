@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/moby/moby/api/types/system"
+
 	"github.com/berth-engine/berth/build"
 	"github.com/berth-engine/berth/config"
 	engine "github.com/berth-engine/berth/container"
@@ -194,6 +196,9 @@ func (d *daemon) about(cfg *config.Config, sandboxProgram string, confined bool)
 	}
 	if cgroup.Detect() == cgroup.V2 {
 		a.CgroupVersion = "2"
+	}
+	for _, p := range cfg.AddressPools {
+		a.AddressPools = append(a.AddressPools, system.NetworkAddressPool{Base: p.Prefix(), Size: p.Size})
 	}
 	for _, h := range cfg.Hosts {
 		if addr, ok := strings.CutPrefix(h, "tcp://"); ok && !cfg.VerifyClients() {

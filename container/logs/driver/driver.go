@@ -63,6 +63,9 @@ type kind struct {
 
 var about = []string{"labels", "labels-regex", "env", "env-regex", "tag"}
 
+// Names are the drivers that there are, in order.
+func Names() []string { return slices.Sorted(maps.Keys(kinds)) }
+
 // kinds are the drivers by name. All of them know the options of common.
 var kinds = map[string]kind{
 	"none":  {},
