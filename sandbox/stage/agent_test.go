@@ -4,10 +4,14 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,8 +50,25 @@ func serveAgent(t *testing.T, path string) <-chan specs.ContainerProcessState {
 	must(t, err)
 	got := make(chan specs.ContainerProcessState, 1)
 	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
+	var tid atomic.Int64
+	t.Cleanup(func() {
+		l.Close()
+		// A call that was there may be gone when it is to be received. Before Linux 6.11,
+		// who waits for another is not told that nobody is left to make one.
+		again := time.NewTicker(time.Millisecond)
+		defer again.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-again.C:
+				_ = unix.Tgkill(os.Getpid(), int(tid.Load()), unix.SIGURG) // Go ignores it; the ioctl ends
+			}
+		}
+	})
 	go func() {
+		runtime.LockOSThread() // and does not unlock it: the thread ends with this
+		tid.Store(int64(unix.Gettid()))
 		defer close(done)
 		defer close(got)
 		conn, err := l.AcceptUnix()
