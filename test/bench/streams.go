@@ -12,12 +12,15 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // pattern is what the containers of these cases say again and again.
@@ -35,58 +38,98 @@ func (t *target) create(ctx context.Context, cmd []string) (string, error) {
 }
 
 // stalledLogs follows a log and reads nothing while the container writes: the
-// container must end as soon as without a reader, and the daemon must not grow.
+// container must end as soon as without a reader, neither the daemon nor the
+// monitor may grow, and what is kept of the log is bounded.
 func stalledLogs(ctx context.Context, o options, own *own, r *report) error {
-	size := fmt.Sprintf("%d MB", o.limits.bytes>>20)
-	took := benchCase{name: size + " of output, time to write", unit: "s"}
-	grown := benchCase{name: size + " of output with a stalled logs -f, growth of the daemon (RSS)", unit: "MB"}
-	for _, reader := range []bool{false, true} {
-		if !reader && o.limits.stalled {
-			continue
-		}
-		id, err := own.create(ctx, writes(o.limits.bytes))
-		if err != nil {
-			return err
-		}
-		wait := own.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-		before, err := resident(own.daemon.Pid())
-		if err != nil {
-			return err
-		}
-		most := before
-		begin := time.Now()
-		if _, err := own.client.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
-			return err
-		}
-		var conn net.Conn
-		if reader {
-			if conn, err = own.rawRequest(ctx, http.MethodGet, "/containers/"+id+"/logs?follow=1&stdout=1&stderr=1", ""); err != nil {
-				return err
-			}
-		}
-		for ended := false; !ended; {
-			select {
-			case <-wait.Result:
-				ended = true
-			case err := <-wait.Error:
-				return err
-			case <-time.After(50 * time.Millisecond):
-			}
-			if now, err := resident(own.daemon.Pid()); err == nil {
-				most = max(most, now)
-			}
-		}
-		if !reader {
-			r.add(took, "no reader", time.Since(begin).Seconds())
-			continue
-		}
-		r.add(took, "stalled logs -f", time.Since(begin).Seconds())
-		r.add(grown, own.name, most-before)
-		if err := conn.Close(); err != nil {
+	if !o.limits.stalled {
+		if err := stalledLog(ctx, o, own, r, false); err != nil {
 			return err
 		}
 	}
+	return stalledLog(ctx, o, own, r, true)
+}
+
+func stalledLog(ctx context.Context, o options, own *own, r *report, reader bool) error {
+	size := fmt.Sprintf("%d MB", o.limits.bytes>>20)
+	took := benchCase{name: size + " of output, time to write", unit: "s"}
+	id, err := own.create(ctx, writes(o.limits.bytes))
+	if err != nil {
+		return err
+	}
+	wait := own.client.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	begin := time.Now()
+	if _, err := own.client.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
+		return err
+	}
+	monitor, err := monitorOf(ctx, own.target, id)
+	if err != nil {
+		return err
+	}
+	daemon, helper := grows{pid: own.daemon.Pid()}, grows{pid: monitor}
+	daemon.look()
+	helper.look()
+	var conn net.Conn
+	if reader {
+		if conn, err = own.rawRequest(ctx, http.MethodGet, "/containers/"+id+"/logs?follow=1&stdout=1&stderr=1", ""); err != nil {
+			return err
+		}
+		defer conn.Close()
+	}
+	for ended := false; !ended; {
+		select {
+		case <-wait.Result:
+			ended = true
+		case err := <-wait.Error:
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+		daemon.look()
+		helper.look()
+	}
+	if !reader {
+		r.add(took, "no reader", time.Since(begin).Seconds())
+		return nil
+	}
+	r.add(took, "stalled logs -f", time.Since(begin).Seconds())
+	r.add(benchCase{name: size + " of output with a stalled logs -f, growth of the daemon (its own pages)", unit: "MB"}, own.name, daemon.by())
+	r.add(benchCase{name: size + " of output with a stalled logs -f, growth of the monitor (its own pages)", unit: "MB"}, own.name, helper.by())
+	kept, err := diskUse(filepath.Join(own.daemon.DataRoot(), "containers", id))
+	if err != nil {
+		return err
+	}
+	r.add(benchCase{name: size + " of output, kept on the disk (3 × 20 MB, compressed)", unit: "MB"}, own.name, kept)
 	return nil
+}
+
+// grows follows the memory of a process that is its own, not its program's, of
+// which a daemon that had nothing to do has given back all. One that has ended is
+// as it was.
+type grows struct {
+	pid         int
+	first, most float64 // MB
+}
+
+func (g *grows) look() {
+	mb, err := memoryOf(g.pid, "RssAnon:")
+	if err != nil {
+		return
+	}
+	if g.first == 0 {
+		g.first = mb
+	}
+	g.most = max(g.most, mb)
+}
+
+func (g *grows) by() float64 { return g.most - g.first }
+
+// monitorOf is the process that is the parent of a container's process 1.
+func monitorOf(ctx context.Context, t *target, id string) (int, error) {
+	it, err := t.client.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return 0, err
+	}
+	parent, _, err := ns.ProcessParent(it.Container.State.Pid)
+	return parent, err
 }
 
 // rawRequest sends a request on a connection of its own and reads nothing.
@@ -215,16 +258,19 @@ func goneClient(ctx context.Context, o options, own *own, r *report) error {
 }
 
 // resident is VmRSS of /proc/PID/status in MB (proc(5)).
-func resident(pid int) (float64, error) {
+func resident(pid int) (float64, error) { return memoryOf(pid, "VmRSS:") }
+
+// memoryOf is a line of a process's /proc/PID/status in MB.
+func memoryOf(pid int, line string) (float64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+	for l := range strings.Lines(string(data)) {
+		if f := strings.Fields(l); len(f) > 1 && f[0] == line {
 			kb, err := strconv.ParseFloat(f[1], 64)
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d: no VmRSS in status", pid)
+	return 0, fmt.Errorf("process %d: no %s in status", pid, line)
 }
