@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -79,27 +80,7 @@ func TestNetdPanics(t *testing.T) {
 	}
 	must(t, d, narrow...)
 
-	var c net.Conn
-	if err := ns.WithNetNS(web, func() (err error) {
-		c, err = net.Dial("udp4", "127.0.0.11:53")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	var failed int
-	for range 4 {
-		q := new(mdns.Msg)
-		q.SetQuestion("web.", mdns.TypeA)
-		conn := &mdns.Conn{Conn: c}
-		if err := conn.WriteMsg(q); err != nil {
-			t.Fatal(err)
-		}
-		if err := ask(conn, q.Id); err != nil {
-			failed++
-		}
-	}
-	if failed != 1 {
+	if failed := failedQuestions(t, web, 4); failed != 1 {
 		t.Errorf("%d of 4 questions failed; want the one with the panic", failed)
 	}
 
@@ -124,4 +105,29 @@ func TestNetdPanics(t *testing.T) {
 		t.Fatal(err)
 	}
 	noLeak(t, d, before)
+}
+
+// failedQuestions asks in a container for "web", and counts what got no address.
+func failedQuestions(t *testing.T, space *os.File, n int) (failed int) {
+	t.Helper()
+	var c net.Conn
+	if err := ns.WithNetNS(space, func() (err error) {
+		c, err = net.Dial("udp4", "127.0.0.11:53")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range n {
+		q := new(mdns.Msg)
+		q.SetQuestion("web.", mdns.TypeA)
+		conn := &mdns.Conn{Conn: c}
+		if err := conn.WriteMsg(q); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(conn, q.Id); err != nil {
+			failed++
+		}
+	}
+	return failed
 }
