@@ -41,8 +41,10 @@ func TestPolicy(t *testing.T) {
 	web := service(types.UpdateConfig{Delay: types.Duration(time.Second), Monitor: types.Duration(2 * time.Second), Order: "start-first"})
 	web.StopGracePeriod = &grace
 	none, three := uint64(0), uint64(3)
-	p := plan{types.Services{"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"}),
-		"all": service(types.UpdateConfig{Parallelism: &none, FailureAction: "continue"}), "three": service(types.UpdateConfig{Parallelism: &three, FailureAction: "rollback"})}, 5 * time.Second}
+	p := plan{types.Services{
+		"web": web, "plain": {}, "last": service(types.UpdateConfig{Order: "stop-first"}),
+		"all": service(types.UpdateConfig{Parallelism: &none, FailureAction: "continue"}), "three": service(types.UpdateConfig{Parallelism: &three, FailureAction: "rollback"}),
+	}, 5 * time.Second}
 	if err := p.check(); err != nil {
 		t.Fatal(err)
 	}

@@ -195,7 +195,7 @@ func (h *hub) mirrored(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		m, upstream, found, err := h.mirrorOf(req)
 		switch {
-		case status.Of(err) == status.Gone:
+		case req.Context().Err() != nil:
 			w.WriteHeader(status.Gone)
 		case err != nil:
 			h.log.ErrorContext(req.Context(), "find the mirror", "path", req.URL.Path, "error", err)

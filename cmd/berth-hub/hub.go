@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -226,8 +227,8 @@ func (h *hub) greet(ctx context.Context, stdout io.Writer) {
 
 // close ends everything, the last opened first.
 func (h *hub) close() (err error) {
-	for i := len(h.closers) - 1; i >= 0; i-- {
-		err = errors.Join(err, h.closers[i]())
+	for _, end := range slices.Backward(h.closers) {
+		err = errors.Join(err, end())
 	}
 	return err
 }

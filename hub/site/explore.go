@@ -1,7 +1,6 @@
 package site
 
 import (
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -78,10 +77,7 @@ func (v *visit) number() (int, error) {
 // pages gives the addresses of the pages before and after this one.
 func (v *visit) neighbours(n int, more bool) (previous, next string) {
 	at := func(n int) string {
-		q := url.Values{}
-		for key, values := range v.r.URL.Query() {
-			q[key] = values
-		}
+		q := v.r.URL.Query()
 		q.Set("page", strconv.Itoa(n))
 		return "?" + q.Encode()
 	}

@@ -121,7 +121,7 @@ func (v *visit) setSpace() error {
 
 func (v *visit) deleteSpace() error {
 	name := v.r.PathValue("space")
-	err := error(errdefs.ErrInvalidArgument.WithMessage("type the organisation's name to confirm"))
+	var err error = errdefs.ErrInvalidArgument.WithMessage("type the organisation's name to confirm")
 	if v.r.PostFormValue("confirm") == name {
 		err = v.Accounts.DeleteOrganisation(v.ctx(), v.by, name)
 	}

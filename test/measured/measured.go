@@ -31,7 +31,7 @@ type About struct {
 // Here is of now, this machine and the commit that is checked out.
 func Here(command string) About {
 	a := About{Date: time.Now().UTC().Truncate(time.Second), Commit: "unknown", Machine: Machine(), Command: command}
-	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil { //nolint:noctx // it reads one file
+	if out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
 		a.Commit = strings.TrimSpace(string(out))
 	}
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {

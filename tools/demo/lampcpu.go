@@ -57,7 +57,7 @@ func (s *stage) used(ctx context.Context) (sum float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, text := range strings.Fields(string(out)) {
+	for text := range strings.FieldsSeq(string(out)) {
 		percent, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
 		if err != nil {
 			return 0, fmt.Errorf("berth stats says %q: %w", text, err)
