@@ -49,8 +49,7 @@ type daemon struct {
 // ends everything in the opposite order. Running containers live on.
 func (d *daemon) run(parent context.Context) (err error) {
 	cfg := d.cfg.Load()
-	// Not in the context: what goes on after the start is none of its phases.
-	_, begun := trace.New(parent, "daemon start")
+	_, begun := trace.New(parent, "daemon start") // not in ctx: what goes on later is none of its phases
 	// Most of what is read now stays, and users wait: garbage can.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	ctx, fail := context.WithCancelCause(parent)
@@ -74,7 +73,6 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer release()
 	containerRoot := filepath.Join(cfg.DataRoot, "containers")
 	records := engine.ReadRecords(ctx, containerRoot)
-	begun.Mark("claim")
 	defer records.Wait()
 	if remap != nil {
 		if err := remap.Open(records); err != nil {
@@ -88,7 +86,6 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return err
 	}
 	defer doors.close()
-	begun.Mark("listen")
 	plugins, err := d.openPlugins(ctx, cfg)
 	if err != nil {
 		return err
@@ -107,7 +104,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	defer d.closing("image store", images.Close)
 	d.images.Store(images)
 	defer d.images.Store(nil)
-	begun.Mark("images")
+	begun.Mark("directories, doors, images")
 	networks, err := d.openNetworks(ctx, cfg, programs, plugins, remap)
 	if err != nil {
 		return err
@@ -119,13 +116,11 @@ func (d *daemon) run(parent context.Context) (err error) {
 		return err
 	}
 	defer d.background(ctx, fail, "sandboxes", sandboxes.Run)()
-	begun.Mark("sandboxes")
 	volumes, quotas, err := d.openVolumes(cfg, plugins)
 	if err != nil {
 		return err
 	}
 	defaults := d.containerDefaults(cfg)
-	begun.Mark("volumes")
 	containers, err := d.openContainers(ctx, engine.Options{
 		Root: containerRoot, Records: records, ExecRoot: cfg.ExecRoot, Images: images, Networks: networks,
 		Sandboxes: sandboxes, Volumes: volumes, Quotas: quotas, Remap: remap, Events: d.events, Log: d.log, Defaults: defaults, Traces: traces,
@@ -136,7 +131,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 	// Restore has left work for the background. Users wait for the engine, not
 	// for that.
 	defer d.background(ctx, fail, "containers", containers.Run)()
-	begun.Mark("containers")
+	begun.Mark("sandboxes, volumes, containers")
 	debug.SetGCPercent(100)
 	defer d.closing("containers", func() error { return shutdown(ctx, containers) })
 
