@@ -108,8 +108,14 @@ func (u *unpacking) check(ctx context.Context, root string, a *pb.FileActionCopy
 // bounded reads a file if it is an archive and may be one that exceeds the bounds.
 func bounded(ctx context.Context, path string, bounds oci.Bounds) error {
 	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() {
+	if errors.Is(err, os.ErrNotExist) {
 		return nil // that is the step's to tell
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -117,20 +123,25 @@ func bounded(ctx context.Context, path string, bounds oci.Bounds) error {
 	}
 	defer f.Close()
 	plain, err := bounds.Decompress(f)
-	if err != nil {
+	if errdefs.IsInvalidArgument(err) {
 		return nil // no archive: it is copied as it is
+	}
+	if err != nil {
+		return err
 	}
 	defer plain.Close()
 	r, count := tar.NewReader(contextReader{ctx, plain}), bounds.Counter()
-	for {
+	for first := true; ; first = false {
 		h, err := r.Next()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case errdefs.IsInvalidArgument(err):
-			return err
+		case h == nil && first: // no archive: it is copied as it is
+			return nil
+		case errors.Is(err, io.EOF), errors.Is(err, tar.ErrHeader), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil // its end, or the step fails at the same place
 		case err != nil:
-			return nil // its end, or no archive, or the step fails at the same place
+			return err
 		}
 		if _, err := count(h); err != nil {
 			return err
