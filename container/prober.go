@@ -52,7 +52,7 @@ func (p *prober) probe(ctx context.Context) (int, string, error) {
 	p.s.announceExec(t.record, events.ActionExecCreate, i.Request, i.ID)
 	p.s.announceExec(t.record, events.ActionExecStart, i.Request, i.ID)
 	if p.ready(ctx, t, i) {
-		code, output, err := p.fork(ctx, t, i)
+		code, output, err := p.fork(ctx, i)
 		if err == nil || ctx.Err() != nil {
 			return code, output, err
 		}
@@ -99,7 +99,7 @@ func forkable(r *Record) bool {
 
 // fork runs a check by the forker. A failure of that, or a check that was killed,
 // is the end of it.
-func (p *prober) fork(ctx context.Context, t *execTarget, i *exec.Instance) (int, string, error) {
+func (p *prober) fork(ctx context.Context, i *exec.Instance) (int, string, error) {
 	i.Started(p.forker, 0)
 	code, output, err := p.forker.Run(ctx, health.MaxOutput)
 	switch {
