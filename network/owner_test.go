@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/berth-engine/berth/kernel/netlink"
 )
 
 // TestBridgeOfAnother: an engine that ends removes its bridge, so no other may
@@ -47,4 +49,24 @@ func TestBridgeOfAnother(t *testing.T) {
 	if got := sh(t, "ip link show berth0"); !strings.Contains(got, "alias berth "+root+"\n") {
 		t.Errorf("the bridge: %s", got)
 	}
+	w.end()
+
+	// So is one that was made by an engine that died before it could mark it.
+	conn, err := netlink.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.AddBridge("berth0", 1500); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	if got := sh(t, "ip link show berth0"); !strings.Contains(got, "alias berth "+root+"\n") || !strings.Contains(got, " group default ") {
+		t.Errorf("the bridge: %s", got)
+	}
+	w.end()
+	if got := sh(t, "ip -br link show type bridge"); got != "" {
+		t.Errorf("left: %s", got)
+	}
+	w.start() // for who ends it
 }

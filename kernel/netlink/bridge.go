@@ -16,11 +16,11 @@ import (
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
-// AddBridge makes a bridge that is down. A bridge with its own mtu keeps it,
+// AddBridge makes a bridge that is down, and to be finished. A bridge with its own mtu keeps it,
 // whatever ports it gets.
 func (c *Conn) AddBridge(name string, mtu int) (Link, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = name, mtu
+	attrs.Name, attrs.MTU, attrs.Group = name, mtu, unfinished
 	if err := c.h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return Link{}, fmt.Errorf("make bridge %s: %w", name, err)
 	}

@@ -62,6 +62,8 @@ type Link struct {
 	Up    bool
 	Peer  int // of one end of a veth: the index of the other, where that lives
 	MAC   net.HardwareAddr
+
+	unfinished bool
 }
 
 // LoopbackIndex is the number that lo has in every namespace.
@@ -69,7 +71,7 @@ const LoopbackIndex = 1
 
 func convert(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex, MAC: a.HardwareAddr}
+	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex, MAC: a.HardwareAddr, unfinished: a.Group == unfinished}
 }
 
 // at is a link by number, which is all that most requests need.
@@ -88,6 +90,26 @@ func (c *Conn) Link(name string) (Link, error) {
 	}
 	return convert(l), nil
 }
+
+// unfinished is the group (ip-link(8)) of links from when they are made until Finish.
+const unfinished = 0x42657274
+
+// Whole is Link for what is there for good: a link that was made and never finished,
+// because whoever made it was killed, is removed, and not found.
+func (c *Conn) Whole(name string) (Link, error) {
+	l, err := c.Link(name)
+	if err != nil || !l.unfinished {
+		return l, err
+	}
+	if err := c.Delete(l.Index); err != nil {
+		return Link{}, fmt.Errorf("remove unfinished link %s: %w", name, err)
+	}
+	return Link{}, fmt.Errorf("link %s: %w", name, errdefs.ErrNotFound)
+}
+
+// Finish says that a new link is as it is to be, and marked as its owner's. No note can
+// be attached to a link while it is made, but a group can.
+func (c *Conn) Finish(index int) error { return c.h.LinkSetGroup(at(index), 0) }
 
 // IndexOf is the number of an interface of the calling thread's namespace. Unlike
 // Link, it does not wait for the kernel's lock of links (netdevice(7)).

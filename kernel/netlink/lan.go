@@ -80,20 +80,20 @@ func (c *Conn) HasKind(kind string) error {
 }
 
 // AddVLAN makes the sub-interface of parent for a VLAN (IEEE 802.1Q) of the
-// host's; it is down.
+// host's; it is down, and to be finished.
 func (c *Conn) AddVLAN(name string, parent, id int) (Link, error) {
 	a := netlink.NewLinkAttrs()
-	a.Name, a.ParentIndex = name, parent
+	a.Name, a.ParentIndex, a.Group = name, parent, unfinished
 	if err := lacking("vlan", name, c.h.LinkAdd(&netlink.Vlan{LinkAttrs: a, VlanId: id, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})); err != nil {
 		return Link{}, err
 	}
 	return c.Link(name)
 }
 
-// AddDummy makes a link that leads nowhere; it is down.
+// AddDummy makes a link that leads nowhere; it is down, and to be finished.
 func (c *Conn) AddDummy(name string) (Link, error) {
 	a := netlink.NewLinkAttrs()
-	a.Name = name
+	a.Name, a.Group = name, unfinished
 	if err := lacking("dummy", name, c.h.LinkAdd(&netlink.Dummy{LinkAttrs: a})); err != nil {
 		return Link{}, err
 	}

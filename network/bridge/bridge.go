@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/ipam"
 )
@@ -71,7 +72,7 @@ type Bridge struct {
 // network namespace of the calling thread, and conn must, too.
 func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	b := &Bridge{conn: conn, log: o.Log, mtu: o.MTU, isolate: o.Isolate}
-	link, err := conn.Link(o.Name)
+	link, err := conn.Whole(o.Name)
 	if errdefs.IsNotFound(err) {
 		link, err = b.create(&o)
 	}
@@ -143,11 +144,17 @@ func (b *Bridge) create(o *Options) (netlink.Link, error) {
 	undo := func(err error) (netlink.Link, error) {
 		return link, errors.Join(err, b.conn.Delete(link.Index))
 	}
+	if err := fault.Point("network.bridge.made"); err != nil {
+		return undo(err)
+	}
 	link.Alias = o.alias()
 	if err := b.conn.SetAlias(link.Index, link.Alias); err != nil {
 		return undo(err)
 	}
 	if err := netlink.DisableIPv6(o.Name); err != nil {
+		return undo(err)
+	}
+	if err := b.conn.Finish(link.Index); err != nil {
 		return undo(err)
 	}
 	return link, nil

@@ -60,7 +60,7 @@ func Open(conn *netlink.Conn, o Options) (*Network, error) {
 
 // parent finds the parent, or makes it where it is one to be made.
 func (n *Network) parent() (netlink.Link, error) {
-	l, err := n.conn.Link(n.o.Parent)
+	l, err := n.conn.Whole(n.o.Parent)
 	if !errdefs.IsNotFound(err) {
 		return l, err
 	}
@@ -72,7 +72,7 @@ func (n *Network) parent() (netlink.Link, error) {
 	if err != nil {
 		return l, err
 	}
-	if err := errors.Join(n.conn.SetAlias(l.Index, bridge.Alias(n.o.Owner)), netlink.DisableIPv6(l.Name), n.conn.SetUp(l.Index)); err != nil {
+	if err := errors.Join(n.conn.SetAlias(l.Index, bridge.Alias(n.o.Owner)), netlink.DisableIPv6(l.Name), n.conn.SetUp(l.Index), n.conn.Finish(l.Index)); err != nil {
 		return l, errors.Join(fmt.Errorf("set up %s: %w", l.Name, err), n.conn.Delete(l.Index))
 	}
 	return l, nil

@@ -105,7 +105,7 @@ func newPlainHost() (_ *plainHost, err error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(p.conn.SetUp(netlink.LoopbackIndex), p.conn.AddAddr(bridge.Index, netip.MustParsePrefix(p.host.address+"/24")), p.conn.SetUp(bridge.Index))
+	err = errors.Join(p.conn.SetUp(netlink.LoopbackIndex), p.conn.AddAddr(bridge.Index, netip.MustParsePrefix(p.host.address+"/24")), p.conn.SetUp(bridge.Index), p.conn.Finish(bridge.Index))
 	if err != nil {
 		return nil, err
 	}

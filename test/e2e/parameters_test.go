@@ -210,10 +210,24 @@ func (w *walk) try(p *parameter) {
 	want, gone := strings.CutPrefix(p.want, "!")
 	without := w.see(method, p, p.without, "", want, gone)
 	with := w.see(method, p, p.with, p.header, want, !gone)
-	if strings.Contains(with, want) == gone || strings.Contains(without, want) != gone {
+	if shows(with, want) == gone || shows(without, want) != gone {
 		w.t.Errorf("want %q\nwithout it: %s\nwith it: %s", p.want, short(without), short(with))
 	}
 }
+
+var status = regexp.MustCompile(`^[0-9]{3}$`)
+
+// shows tells whether what was seen has want in it. A status is one where that of
+// the answer is, and not anywhere in a digest.
+func shows(seen, want string) bool {
+	if status.MatchString(want) {
+		return strings.HasPrefix(seen, want+"\n") || strings.Contains(seen, after+want+"\n")
+	}
+	return strings.Contains(seen, want)
+}
+
+// after stands between what is looked at and the answer.
+const after = " after: "
 
 func short(text string) string {
 	if len(text) > 2000 {
@@ -237,8 +251,8 @@ func (w *walk) see(method string, p *parameter, request, header, want string, ex
 		if err != nil {
 			out += err.Error()
 		}
-		if !expected || strings.Contains(out, want) || time.Now().After(deadline) {
-			return out + " after: " + seen
+		if out += after + seen; !expected || shows(out, want) || time.Now().After(deadline) {
+			return out
 		}
 	}
 }
