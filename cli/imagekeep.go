@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/image"
 	"github.com/spf13/cobra"
 )
@@ -55,7 +54,7 @@ func newImageGC(s *Session) *cobra.Command {
 				return err
 			}
 			s.deletedImages(report.ImagesDeleted)
-			fmt.Fprintln(s.IO.Out, "Total reclaimed space:", units.HumanSize(float64(report.SpaceReclaimed)))
+			s.reclaimed(report.SpaceReclaimed)
 			return nil
 		},
 	}

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/berth-engine/berth/cli/format"
 	"github.com/berth-engine/berth/cli/opts"
@@ -119,45 +116,18 @@ func newNetworkRm(s *Session) *cobra.Command {
 }
 
 func newNetworkPrune(s *Session) *cobra.Command {
-	var (
-		force, dry bool
-		filter     opts.Filter
-	)
-	cmd := &cobra.Command{
-		Use:   "prune [OPTIONS]",
-		Short: "Remove all unused networks",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s.addPruneFilters(&filter)
-			if dry {
-				r, err := s.wouldPrune(cmd.Context(), "networks", filter.Values)
-				if err == nil {
-					s.showRemoval(r)
-				}
-				return err
-			}
-			if !force && !s.confirm("WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?") {
-				return errors.New("network prune has been cancelled")
-			}
-			api, err := s.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := api.NetworkPrune(cmd.Context(), client.NetworkPruneOptions{Filters: filter.Values})
-			if err != nil {
-				return err
-			}
-			if names := r.Report.NetworksDeleted; len(names) > 0 {
-				fmt.Fprintf(s.IO.Out, "Deleted Networks:\n%s\n\n", strings.Join(names, "\n"))
-			}
-			return nil
-		},
+	p := prune{kind: "network", short: "Remove all unused networks", unsized: true}
+	p.what = func(client.Filters) string {
+		return "all custom networks not used by at least one container."
 	}
-	f := cmd.Flags()
-	dryRunFlag(f, &dry)
-	f.Var(&filter, "filter", `Provide filter values (e.g. "until=<timestamp>")`)
-	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
-	return cmd
+	p.do = func(ctx context.Context, api *client.Client, filters client.Filters) error {
+		r, err := api.NetworkPrune(ctx, client.NetworkPruneOptions{Filters: filters})
+		if err == nil {
+			deleted(s, "Networks", r.Report.NetworksDeleted)
+		}
+		return err
+	}
+	return p.command(s)
 }
 
 // completeNetworks offers names for the first limit arguments; -1: for any

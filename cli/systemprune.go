@@ -13,7 +13,6 @@ import (
 	"github.com/berth-engine/berth/api"
 	"github.com/berth-engine/berth/cli/opts"
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 )
@@ -126,7 +125,7 @@ func (s *Session) systemPrune(ctx context.Context, o systemPruneFlags) error {
 	if err != nil {
 		return err
 	}
-	f, out := o.filter.Values, s.IO.Out
+	f := o.filter.Values
 	sum := uint64(0)
 	containers, err := c.ContainerPrune(ctx, client.ContainerPruneOptions{Filters: f})
 	if err != nil {
@@ -159,12 +158,6 @@ func (s *Session) systemPrune(ctx context.Context, o systemPruneFlags) error {
 	}
 	deleted(s, "build cache objects", cache.Report.CachesDeleted)
 	sum += cache.Report.SpaceReclaimed
-	fmt.Fprintln(out, "Total reclaimed space:", units.HumanSize(float64(sum)))
+	s.reclaimed(sum)
 	return nil
-}
-
-func deleted(s *Session, what string, list []string) {
-	if len(list) > 0 {
-		fmt.Fprintf(s.IO.Out, "Deleted %s:\n%s\n\n", what, strings.Join(list, "\n"))
-	}
 }

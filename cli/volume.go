@@ -8,7 +8,6 @@ import (
 
 	"github.com/berth-engine/berth/cli/format"
 	"github.com/berth-engine/berth/cli/opts"
-	"github.com/docker/go-units"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 )
@@ -152,57 +151,35 @@ func newVolumeRm(s *Session) *cobra.Command {
 }
 
 func newVolumePrune(s *Session) *cobra.Command {
-	var (
-		all, force, dry bool
-		filter          opts.Filter
-	)
-	cmd := &cobra.Command{
-		Use:   "prune [OPTIONS]",
-		Short: "Remove unused local volumes",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s.addPruneFilters(&filter)
-			if all {
-				if _, given := filter.Values["all"]; given {
-					return errors.New("conflicting options: cannot specify both --all and --filter all=1")
-				}
-				filter.Add("all", "true")
-			}
-			if dry {
-				r, err := s.wouldPrune(cmd.Context(), "volumes", filter.Values)
-				if err == nil {
-					s.showReclaimable(r)
-				}
-				return err
-			}
-			kind := "anonymous local"
-			if filter.Values["all"]["true"] || filter.Values["all"]["1"] {
-				kind = "local"
-			}
-			warning := "WARNING! This will remove " + kind + " volumes not used by at least one container.\nAre you sure you want to continue?"
-			if !force && !s.confirm(warning) {
-				return errors.New("volume prune has been cancelled")
-			}
-			api, err := s.client(cmd.Context())
-			if err != nil {
-				return err
-			}
-			r, err := api.VolumePrune(cmd.Context(), client.VolumePruneOptions{Filters: filter.Values})
-			if err != nil {
-				return err
-			}
-			if names := r.Report.VolumesDeleted; len(names) > 0 {
-				fmt.Fprintf(s.IO.Out, "Deleted Volumes:\n%s\n\n", strings.Join(names, "\n"))
-			}
-			fmt.Fprintln(s.IO.Out, "Total reclaimed space:", units.HumanSize(float64(r.Report.SpaceReclaimed)))
+	var all bool
+	p := prune{kind: "volume", short: "Remove unused local volumes", example: "label=<label>"}
+	p.choose = func(filter *opts.Filter) error {
+		if !all {
 			return nil
-		},
+		}
+		if _, given := filter.Values["all"]; given {
+			return errors.New("conflicting options: cannot specify both --all and --filter all=1")
+		}
+		filter.Add("all", "true")
+		return nil
 	}
-	f := cmd.Flags()
-	f.BoolVarP(&all, "all", "a", false, "Remove all unused volumes, not just anonymous ones")
-	f.Var(&filter, "filter", `Provide filter values (e.g. "label=<label>")`)
-	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
-	dryRunFlag(f, &dry)
+	p.what = func(filters client.Filters) string {
+		kind := "anonymous local"
+		if filters["all"]["true"] || filters["all"]["1"] {
+			kind = "local"
+		}
+		return kind + " volumes not used by at least one container."
+	}
+	p.do = func(ctx context.Context, api *client.Client, filters client.Filters) error {
+		r, err := api.VolumePrune(ctx, client.VolumePruneOptions{Filters: filters})
+		if err == nil {
+			deleted(s, "Volumes", r.Report.VolumesDeleted)
+			s.reclaimed(r.Report.SpaceReclaimed)
+		}
+		return err
+	}
+	cmd := p.command(s)
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "Remove all unused volumes, not just anonymous ones")
 	return cmd
 }
 
