@@ -12,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/network/dns"
 )
 
 // hostGateway in ExtraHosts stands for an address of the host that the
@@ -162,11 +163,10 @@ func (s *Service) resolvConf(r *Record, res *network.Result) (string, error) {
 		}
 		return string(content), nil
 	}
-	var c resolver
 	if res != nil && res.Resolver() {
-		c.servers, c.search, c.options = s.networks.ResolvConf(given.search, given.options)
-		return c.String(), nil
+		return dns.Text(s.networks.ResolvConf(given.search, given.options)), nil
 	}
+	var c resolver
 	c.servers, c.search, c.options = s.networks.DNS()
 	if len(given.servers) > 0 {
 		c.servers = given.servers
@@ -177,7 +177,7 @@ func (s *Service) resolvConf(r *Record, res *network.Result) (string, error) {
 	if len(given.options) > 0 {
 		c.options = given.options
 	}
-	return c.String(), nil
+	return dns.Text(c.servers, c.search, c.options), nil
 }
 
 // dnsOf is what the container, or else the engine's configuration, says about
@@ -198,19 +198,4 @@ func (s *Service) dnsOf(r *Record) resolver {
 		c.options = h.DNSOptions
 	}
 	return c
-}
-
-// String is the text of the file. A search list of "." means none.
-func (c resolver) String() string {
-	var b strings.Builder
-	for _, a := range c.servers {
-		fmt.Fprintf(&b, "nameserver %s\n", a)
-	}
-	if len(c.search) > 0 && !slices.Equal(c.search, []string{"."}) {
-		fmt.Fprintf(&b, "search %s\n", strings.Join(c.search, " "))
-	}
-	if len(c.options) > 0 {
-		fmt.Fprintf(&b, "options %s\n", strings.Join(c.options, " "))
-	}
-	return b.String()
 }

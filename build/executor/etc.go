@@ -15,6 +15,7 @@ import (
 
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/network"
+	"github.com/berth-engine/berth/network/dns"
 )
 
 // etc writes the step's /etc/hosts and /etc/resolv.conf and opens them as mounts.
@@ -73,16 +74,5 @@ func (x *Executor) resolvConf(meta bkexecutor.Meta) (string, error) {
 	if meta.NetMode == pb.NetMode_NONE {
 		return "", nil
 	}
-	servers, search, options := x.o.Networks.DNS()
-	var b strings.Builder
-	for _, s := range servers {
-		b.WriteString("nameserver " + s + "\n")
-	}
-	if len(search) > 0 {
-		b.WriteString("search " + strings.Join(search, " ") + "\n")
-	}
-	if len(options) > 0 {
-		b.WriteString("options " + strings.Join(options, " ") + "\n")
-	}
-	return b.String(), nil
+	return dns.Text(x.o.Networks.DNS()), nil
 }

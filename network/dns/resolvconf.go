@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -55,6 +56,21 @@ func Parse(data []byte) Config {
 		}
 	}
 	return c
+}
+
+// Text is a resolv.conf. A search list of "." alone means none.
+func Text(servers, search, options []string) string {
+	var b strings.Builder
+	for _, a := range servers {
+		b.WriteString("nameserver " + a + "\n")
+	}
+	if len(search) > 0 && !slices.Equal(search, []string{"."}) {
+		b.WriteString("search " + strings.Join(search, " ") + "\n")
+	}
+	if len(options) > 0 {
+		b.WriteString("options " + strings.Join(options, " ") + "\n")
+	}
+	return b.String()
 }
 
 // Host reads the host's configuration for containers on an IPv4 network, or one

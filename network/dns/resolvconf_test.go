@@ -20,6 +20,15 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestText(t *testing.T) {
+	if got := Text([]string{"10.0.0.1", "::1"}, []string{"b", "c"}, []string{"ndots:2"}); got != "nameserver 10.0.0.1\nnameserver ::1\nsearch b c\noptions ndots:2\n" {
+		t.Errorf("got %q", got)
+	}
+	if got := Text(nil, []string{"."}, nil); got != "" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestReachable(t *testing.T) {
 	in := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1%eth0")}
 	if got := reachable(in, false); len(got) != 1 || got[0].String() != "10.0.0.1" {
