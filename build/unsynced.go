@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	bkmeta "github.com/moby/buildkit/cache/metadata"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // The databases of the cache are not synced as they are written, some forty times
@@ -84,7 +86,7 @@ func unsync(root, boot string, meta *bkmeta.Store) error {
 // settle syncs the databases, which are closed, and removes the mark.
 func settle(root string) error {
 	for _, path := range append(cacheFiles(root), root) {
-		if err := syncFile(path); err != nil {
+		if err := file.Sync(path); err != nil {
 			return err
 		}
 	}
@@ -99,15 +101,7 @@ func writeSynced(path, text string) error {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
-	return errors.Join(syncFile(path), syncFile(filepath.Dir(path)))
-}
-
-func syncFile(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(file.Sync(path), file.Sync(filepath.Dir(path)))
 }
 
 // thisBoot names the life of the kernel.

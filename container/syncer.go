@@ -1,9 +1,9 @@
 package container
 
 import (
-	"errors"
-	"os"
 	"sync"
+
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // syncer makes files and directories durable in groups: what is asked for
@@ -94,7 +94,7 @@ func flush(group []*syncJob) {
 				once[p] = sync.OnceValue(func() error {
 					room <- struct{}{}
 					defer func() { <-room }()
-					return syncPath(p)
+					return file.Sync(p)
 				})
 			}
 			f := once[p]
@@ -108,12 +108,4 @@ func flush(group []*syncJob) {
 	for i, j := range group {
 		j.done <- errs[i]
 	}
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network/ipam"
 )
 
@@ -115,22 +116,14 @@ func (d definitions) save(def *Definition) (err error) {
 	if err != nil {
 		return errors.Join(err, os.Remove(path+".new"))
 	}
-	return d.sync()
+	return file.Sync(string(d))
 }
 
 func (d definitions) remove(id string) error {
 	if err := os.Remove(d.path(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return d.sync()
-}
-
-func (d definitions) sync() error {
-	f, err := os.Open(string(d))
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return file.Sync(string(d))
 }
 
 // subnets are those of one address family.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/image/remake"
+	"github.com/berth-engine/berth/kernel/file"
 )
 
 // remade is the blobs that are not kept but can be made again from a snapshot's
@@ -114,18 +115,10 @@ func (r *remade) write(record *remake.Record) (err error) {
 	if err := os.Rename(path+unfinished, path); err != nil {
 		return err
 	}
-	if err := syncDir(r.folder()); err != nil {
+	if err := file.Sync(r.folder()); err != nil {
 		return err
 	}
 	return r.add(record.Digest)
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // remove forgets a record; NotFound if there is none.
