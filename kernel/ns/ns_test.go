@@ -104,11 +104,15 @@ func TestProcess(t *testing.T) {
 
 func TestParseStartTime(t *testing.T) {
 	line := []byte("12 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21")
-	if n, err := parseStartTime(line); err != nil || n != 4711 {
+	stat, err := parseStat(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := startTime(stat); err != nil || n != 4711 {
 		t.Errorf("%d, %v", n, err)
 	}
 	for _, bad := range []string{"", "1 (x", "1 (x) S 1"} {
-		if _, err := parseStartTime([]byte(bad)); err == nil {
+		if _, err := parseStat([]byte(bad)); err == nil {
 			t.Errorf("%q: no error", bad)
 		}
 	}

@@ -72,81 +72,90 @@ func PidfdSignal(pidfd *os.File, sig syscall.Signal) error {
 // boot (field 22 of /proc/PID/stat). Together with the pid it names one
 // process of this boot. The error is os.ErrNotExist if there is none.
 func ProcessStartTime(pid int) (uint64, error) {
-	b, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return 0, err
 	}
-	return parseStartTime(b)
+	return startTime(stat)
 }
 
-func readStat(pid int) ([]byte, error) {
+// readStat returns the fields of /proc/PID/stat behind the name: the first is the
+// state.
+func readStat(pid int) ([][]byte, error) {
 	b, err := file.Read("/proc/" + strconv.Itoa(pid) + "/stat")
 	if errors.Is(err, syscall.ESRCH) {
 		err = os.ErrNotExist // it ended between open and read
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return parseStat(b)
 }
 
-func parseStartTime(stat []byte) (uint64, error) {
+// stateField and the others count from the state (proc_pid_stat(5), fields 3, 4, 9
+// and 22).
+const (
+	stateField  = 0
+	parentField = 1
+	flagsField  = 6
+	startField  = 19
+)
+
+func parseStat(stat []byte) ([][]byte, error) {
 	// The second field is the name in parentheses, with any bytes in it.
 	i := bytes.LastIndexByte(stat, ')')
 	if i < 0 {
-		return 0, fmt.Errorf("stat line without a name: %q", stat)
+		return nil, fmt.Errorf("stat line without a name: %q", stat)
 	}
 	fields := bytes.Fields(stat[i+1:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("stat line too short: %q", stat)
+	if len(fields) <= startField {
+		return nil, fmt.Errorf("stat line too short: %q", stat)
 	}
-	return strconv.ParseUint(string(fields[19]), 10, 64)
+	return fields, nil
+}
+
+func startTime(stat [][]byte) (uint64, error) {
+	return strconv.ParseUint(string(stat[startField]), 10, 64)
+}
+
+func hasEnded(stat [][]byte) bool {
+	state := stat[stateField][0]
+	return state == 'Z' || state == 'X'
 }
 
 // ProcessState is ProcessStartTime, and tells whether the process has ended and
 // only waits for its parent.
 func ProcessState(pid int) (start uint64, ended bool, err error) {
-	b, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return 0, false, err
 	}
-	start, err = parseStartTime(b)
-	if err != nil {
-		return 0, false, err
-	}
-	state := b[bytes.LastIndexByte(b, ')')+2] // parseStartTime has seen it
-	return start, state == 'Z' || state == 'X', nil
+	start, err = startTime(stat)
+	return start, hasEnded(stat), err
 }
 
 // ProcessParent returns the number of the parent, and tells whether the process
 // has ended and only waits for it. The error is os.ErrNotExist if there is no such
 // process.
 func ProcessParent(pid int) (parent int, ended bool, err error) {
-	b, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return 0, false, err
 	}
-	// The second field is the name in parentheses, with any bytes in it.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 2 {
-		return 0, false, fmt.Errorf("stat line too short: %q", b)
-	}
-	parent, err = strconv.Atoi(string(fields[1]))
-	return parent, fields[0][0] == 'Z' || fields[0][0] == 'X', err
+	parent, err = strconv.Atoi(string(stat[parentField]))
+	return parent, hasEnded(stat), err
 }
 
-// exiting is PF_EXITING (include/linux/sched.h), which /proc/PID/stat shows in
-// field 9.
+// exiting is PF_EXITING (include/linux/sched.h), one of the flags.
 const exiting = 0x4
 
 // Ending tells whether the process has begun to end: its namespaces may be gone
 // already, while it waits for those that end with it.
 func Ending(pid int) bool {
-	b, err := readStat(pid)
+	stat, err := readStat(pid)
 	if err != nil {
 		return true
 	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 7 {
-		return false
-	}
-	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
+	flags, err := strconv.ParseUint(string(stat[flagsField]), 10, 64)
 	return err == nil && flags&exiting != 0
 }
