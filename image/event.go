@@ -15,20 +15,27 @@ func (s *Store) announce(ctx context.Context, action events.Action, id, name str
 	if s.events == nil {
 		return
 	}
-	attributes := map[string]string{}
-	if v, err := s.view(ctx); err == nil {
-		maps.Copy(attributes, s.labels(ctx, v, target))
+	s.publish(action, id, name, s.labelsOf(ctx, target))
+}
+
+func (s *Store) labelsOf(ctx context.Context, target ocispec.Descriptor) map[string]string {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil
 	}
-	s.publish(action, id, name, attributes)
+	return s.labels(ctx, v, target)
 }
 
 // announceMade publishes that an image was made here, and then the name that it
 // was given; nil: none.
 func (s *Store) announceMade(ctx context.Context, named reference.Named, target ocispec.Descriptor) {
-	id := target.Digest.String()
-	s.announce(ctx, events.ActionCreate, id, id, target)
+	if s.events == nil {
+		return
+	}
+	id, labels := target.Digest.String(), s.labelsOf(ctx, target)
+	s.publish(events.ActionCreate, id, id, labels)
 	if named != nil {
-		s.announce(ctx, events.ActionTag, id, reference.FamiliarString(named), target)
+		s.publish(events.ActionTag, id, reference.FamiliarString(named), labels)
 	}
 }
 
