@@ -47,11 +47,19 @@ func (b Bindings) list() []PortBinding { return slices.Collect(b.All()) }
 
 // next is the nth port after p; the zero value where there is none.
 func (p PortBinding) next(n int) PortBinding {
-	if int(max(p.HostPort, p.ContainerPort))+n >= 1<<16 {
+	if !step(&p.HostPort, &p.ContainerPort, n) {
 		return PortBinding{}
 	}
-	p.HostPort, p.ContainerPort = p.HostPort+uint16(n), p.ContainerPort+uint16(n)
 	return p
+}
+
+// step goes n ports on, on both sides; false: there are not so many.
+func step(host, container *uint16, n int) bool {
+	if int(max(*host, *container))+n >= 1<<16 {
+		return false
+	}
+	*host, *container = *host+uint16(n), *container+uint16(n)
+	return true
 }
 
 // UnmarshalJSON reads rows.
@@ -79,10 +87,9 @@ type ruleRow struct {
 }
 
 func nextRule(p nft.Port, n int) nft.Port {
-	if int(max(p.HostPort, p.ContainerPort))+n >= 1<<16 {
+	if !step(&p.HostPort, &p.ContainerPort, n) {
 		return nft.Port{}
 	}
-	p.HostPort, p.ContainerPort = p.HostPort+uint16(n), p.ContainerPort+uint16(n)
 	return p
 }
 
