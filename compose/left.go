@@ -45,11 +45,7 @@ func (r *rolling) mend(ctx context.Context, project string) error {
 		if !ok || mark == "" || !strings.HasPrefix(c.ID, mark) {
 			continue
 		}
-		next, ok := by[name]
-		if !ok {
-			next.ID = ""
-		}
-		if err := r.mendOne(ctx, name, c, next); err != nil {
+		if err := r.mendOne(ctx, name, c, by[name]); err != nil {
 			return fmt.Errorf("end the earlier update of %s: %w", name, err)
 		}
 	}
@@ -122,7 +118,8 @@ func (r *rolling) rename(ctx context.Context, id, name string) error {
 }
 
 // anyLeft reports whether there is an old container by another name than its own.
-func anyLeft(ctx context.Context, c client.APIClient) (bool, error) {
+// Why an engine does not answer, what is asked of it next tells.
+func anyLeft(ctx context.Context, c client.APIClient) bool {
 	list, err := c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("name", leftMark)})
-	return len(list.Items) > 0, err
+	return err == nil && len(list.Items) > 0
 }

@@ -37,9 +37,8 @@ func addRolling(compose *cobra.Command, e *engine) error {
 		return check(cmd, args)
 	}
 	up.RunE = func(cmd *cobra.Command, args []string) error {
-		dry := cmd.Flags().Changed("dry-run")
-		if left, err := anyLeft(cmd.Context(), e.DockerCli.Client()); !*asked && (err != nil || !left || dry) {
-			return run(cmd, args) // which tells of err
+		if !*asked && (cmd.Flags().Changed("dry-run") || !anyLeft(cmd.Context(), e.DockerCli.Client())) {
+			return run(cmd, args)
 		}
 		seconds, err := f.GetInt("wait-timeout")
 		if err != nil {
