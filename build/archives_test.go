@@ -1,11 +1,8 @@
 package build
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,6 +12,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/tarball"
 )
 
 func TestArchivesThatAreUnpacked(t *testing.T) {
@@ -24,11 +22,11 @@ func TestArchivesThatAreUnpacked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write("five.tar", tarOf(t, 5, 0))
-	write("six.tar", tarOf(t, 6, 0))
-	write("zeros.tar.zst", zstdOf(t, tarOf(t, 1, 1<<20)))
+	write("five.tar", tarball.Zeros(t, 5, 0))
+	write("six.tar", tarball.Zeros(t, 6, 0))
+	write("zeros.tar.zst", zstdOf(t, tarball.Zeros(t, 1, 1<<20)))
 	write("text", []byte("no archive"))
-	write("cut.tar", tarOf(t, 6, 0)[:1000])
+	write("cut.tar", tarball.Zeros(t, 6, 0)[:1000])
 	if err := os.Symlink("/etc/passwd", filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -48,23 +46,6 @@ func TestArchivesThatAreUnpacked(t *testing.T) {
 	if err := u.check(ctx, root, &pb.FileActionCopy{Src: "/five.tar"}); !errors.Is(err, stopped) {
 		t.Error(err)
 	}
-}
-
-func tarOf(t *testing.T, entries int, size int64) []byte {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for i := range entries {
-		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint("f", i), Mode: 0o644, Size: size}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.Write(make([]byte, size)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 func zstdOf(t *testing.T, data []byte) []byte {

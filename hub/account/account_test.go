@@ -24,6 +24,16 @@ type world struct {
 	admin, ann, bert Principal
 }
 
+// code is what an authenticator shows for a secret now.
+func (w *world) code(t *testing.T, secret string) string {
+	t.Helper()
+	c, err := code(secret, w.clock.Unix()/period)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 const password = "correct horse"
 
 var suite = map[string]func(*testing.T, *world){
@@ -298,13 +308,7 @@ func testTOTP(t *testing.T, w *world) {
 	}
 	_, err = w.ConfirmTOTP(ctx, w.ann, "000000")
 	is(t, "a wrong code", err, errdefs.ErrInvalidArgument)
-	now := func() string {
-		c, err := code(secret, w.clock.Unix()/period)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	now := func() string { return w.code(t, secret) }
 	recovery, err := w.ConfirmTOTP(ctx, w.ann, now())
 	if err != nil || len(recovery) != recoveryCodes {
 		t.Fatal(recovery, err)
