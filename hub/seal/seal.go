@@ -1,8 +1,8 @@
 // Package seal keeps secrets that the Hub must be able to use again (signing
 // secrets of webhooks, passwords of upstream registries, secrets of second
-// factors) encrypted in its database: whoever reads a backup of it reads no secret. The key is a file
-// beside the database, or wherever the administrator puts it; several nodes of
-// one Hub share it. AES-256-GCM; what a value is for is bound to it, so that a
+// factors) encrypted in its database: whoever reads a backup of it reads no
+// secret. The key is a file beside the database, or wherever the administrator
+// puts it; several nodes of one Hub share it. AES-256-GCM; what a value is for is bound to it, so that a
 // sealed value moved to another row does not open.
 //
 // The file has one key a line. The first seals; those below it, from before a

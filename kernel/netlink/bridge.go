@@ -16,8 +16,8 @@ import (
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
-// AddBridge makes a bridge that is down, and to be finished. A bridge with its own mtu keeps it,
-// whatever ports it gets.
+// AddBridge makes a bridge that is down, and to be finished. A bridge with its own
+// mtu keeps it, whatever ports it gets.
 func (c *Conn) AddBridge(name string, mtu int) (Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.Group = name, mtu, unfinished
