@@ -55,22 +55,34 @@ func (d *door) enter(h *held) {
 	d.behind = append(d.behind, h)
 }
 
-// leave takes h away; with the last one, the door is shut. Server.mu is held.
+// leave takes h away; with the last one, the door is shut. If a successor has
+// the door, h stays behind it for who was accepted here. Server.mu is held.
 func (s *Server) leave(h *held) error {
 	d := h.door
 	if d == nil {
 		return nil
 	}
-	if !d.part(h) {
+	if !s.heir && !d.part(h) {
 		return nil
 	}
 	if s.doors[d.at] == d {
 		delete(s.doors, d.at)
 	}
+	return d.shut()
+}
+
+// shut closes the socket, once or more often.
+func (d *door) shut() error {
+	var err error
 	if d.listener != nil {
-		return d.listener.Close()
+		err = d.listener.Close()
+	} else {
+		err = d.packets.Close()
 	}
-	return d.packets.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // part takes h from behind the door; true: nobody is left.

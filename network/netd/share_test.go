@@ -187,6 +187,29 @@ func TestShare(t *testing.T) {
 	l.Close()
 }
 
+// TestAcceptedBeforeHandover: who was accepted by a server is led in by it, even
+// if a successor has the port by then.
+func TestAcceptedBeforeHandover(t *testing.T) {
+	s := NewServer(slog.New(slog.DiscardHandler))
+	p := Port{HostIP: loopback, Proto: "tcp", ContainerIP: loopback, ContainerPort: says(t, "a").Port()}
+	if r := s.reserve(t.Context(), opener{owner: "a", Member: Member{Share: "p/web"}}, []Port{p}); r.Error != "" || r.Refusal != nil {
+		t.Fatal(r)
+	}
+	d := s.held["a"][0].door
+	s.heir = true
+	s.drop()
+	if c, err := net.Dial("tcp", netip.AddrPortFrom(loopback, d.at.port).String()); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+	h, c := d.reach(netip.AddrPortFrom(loopback, 1))
+	if h == nil {
+		t.Fatal("nobody for who was accepted")
+	}
+	c.Close()
+	s.wg.Wait()
+}
+
 // TestShareGone: nobody is told that a port is closed because one of those who
 // share it does not answer.
 func TestShareGone(t *testing.T) {
