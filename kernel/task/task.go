@@ -90,16 +90,17 @@ func loadSeccomp(program []byte, flags uintptr) (int, error) {
 	return int(fd), nil
 }
 
-// RaiseLimit lets the hard limit of a resource of the calling process be at least
-// hard, and returns how much of that it may be: less where raising is not allowed (no
-// CAP_SYS_RESOURCE). The soft limit stays.
-func RaiseLimit(resource int, hard uint64) (most uint64, err error) {
+// RaiseLimit lets the hard limit of a resource of a process (0: the calling one) be at
+// least hard, and returns how much of that it may be: less where raising is not allowed
+// (CAP_SYS_RESOURCE of the initial user namespace is needed, prlimit(2)). The soft limit
+// stays.
+func RaiseLimit(pid, resource int, hard uint64) (most uint64, err error) {
 	var now unix.Rlimit
-	err = unix.Getrlimit(resource, &now)
+	err = unix.Prlimit(pid, resource, nil, &now)
 	if err != nil || hard <= now.Max {
 		return hard, err
 	}
-	err = unix.Setrlimit(resource, &unix.Rlimit{Cur: now.Cur, Max: hard})
+	err = unix.Prlimit(pid, resource, &unix.Rlimit{Cur: now.Cur, Max: hard}, nil)
 	if err == unix.EPERM { //nolint:errorlint // it is the number
 		return now.Max, nil
 	}

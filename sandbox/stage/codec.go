@@ -203,6 +203,12 @@ func describeMount(c *codec, m *specs.Mount) {
 	list(c, &m.GIDMappings, describeIDs)
 }
 
+func describeLimit(c *codec, l *specs.POSIXRlimit) {
+	c.str(&l.Type)
+	num(c, &l.Hard)
+	num(c, &l.Soft)
+}
+
 func describeIDs(c *codec, m *specs.LinuxIDMapping) {
 	num(c, &m.ContainerID)
 	num(c, &m.HostID)
@@ -224,7 +230,7 @@ func describeProcess(c *codec, p *specs.Process) {
 			list(c, set, (*codec).str)
 		}
 	})
-	list(c, &p.Rlimits, func(c *codec, l *specs.POSIXRlimit) { c.str(&l.Type); num(c, &l.Hard); num(c, &l.Soft) })
+	list(c, &p.Rlimits, describeLimit)
 	c.flag(&p.NoNewPrivileges)
 	c.str(&p.ApparmorProfile)
 	c.str(&p.SelinuxLabel)

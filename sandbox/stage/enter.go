@@ -158,7 +158,11 @@ func (p *Process) enter(exe *os.File, e *Entry, theirs *os.File) error {
 	for _, n := range args {
 		s.Args = append(s.Args, strconv.Itoa(n))
 	}
-	return p.spawn(e, s, kinds)
+	err = p.spawn(e, s, kinds)
+	if err == nil && s.Root {
+		err = p.raiseLimitsOf(e.Order)
+	}
+	return err
 }
 
 // namespaces are the kinds to join.

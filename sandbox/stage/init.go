@@ -165,6 +165,7 @@ func (s *setup) receiveOrder(least int, describe func(*codec)) ([]*os.File, erro
 	return files[1:], decode(text, s.order.describe)
 }
 
+// readAll reads an order, which somebody else may have to read, too.
 func readAll(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -174,7 +175,7 @@ func readAll(f *os.File) ([]byte, error) {
 		return nil, fmt.Errorf("order of %d bytes", info.Size())
 	}
 	b := make([]byte, info.Size())
-	_, err = io.ReadFull(f, b)
+	_, err = f.ReadAt(b, 0)
 	return b, err
 }
 

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -51,8 +52,8 @@ func validateLimits(limits []specs.POSIXRlimit) error {
 // is still allowed. To have less comes last (setLimits): until then, this process
 // needs descriptors, memory and threads.
 func (s *setup) raiseLimits() error {
-	return s.eachLimit(func(n int, l *specs.POSIXRlimit) error {
-		most, err := task.RaiseLimit(n, l.Hard)
+	return eachLimit(s.Spec.Process.Rlimits, func(n int, l *specs.POSIXRlimit) error {
+		most, err := task.RaiseLimit(0, n, l.Hard)
 		if err == nil && most < l.Hard {
 			s.warn("%s is above what this host allows and was set in part", limitText(l))
 			l.Soft, l.Hard = min(l.Soft, most), most
@@ -61,11 +62,33 @@ func (s *setup) raiseLimits() error {
 	})
 }
 
+// raiseLimits is setup.raiseLimits by the parent, for a stage in a user namespace, where
+// nobody has that right. What the host does not allow, the stage warns of.
+func (p *Process) raiseLimits(limits []specs.POSIXRlimit) error {
+	return eachLimit(limits, func(n int, l *specs.POSIXRlimit) error {
+		_, err := task.RaiseLimit(p.Pid, n, l.Hard)
+		return err
+	})
+}
+
+// raiseLimitsOf raises the limits of an order.
+func (p *Process) raiseLimitsOf(f *os.File) error {
+	text, err := readAll(f)
+	if err != nil {
+		return err
+	}
+	var o order
+	if err := decode(text, o.describe); err != nil {
+		return err
+	}
+	return p.raiseLimits(o.Spec.Process.Rlimits)
+}
+
 // setLimits sets them, and the limit of open files that came as arguments where they
 // have none. No right is needed for that any more.
 func (s *setup) setLimits() error {
 	files := unix.Rlimit{Cur: uint64(s.args[1]), Max: uint64(s.args[2])}
-	err := s.eachLimit(func(n int, l *specs.POSIXRlimit) error {
+	err := eachLimit(s.Spec.Process.Rlimits, func(n int, l *specs.POSIXRlimit) error {
 		if n == unix.RLIMIT_NOFILE {
 			files.Max = 0
 		}
@@ -77,8 +100,7 @@ func (s *setup) setLimits() error {
 	return err
 }
 
-func (s *setup) eachLimit(do func(n int, l *specs.POSIXRlimit) error) error {
-	limits := s.Spec.Process.Rlimits
+func eachLimit(limits []specs.POSIXRlimit, do func(n int, l *specs.POSIXRlimit) error) error {
 	for i := range limits {
 		n, err := limitNumbers.number("rlimit type", limits[i].Type)
 		if err == nil {

@@ -30,6 +30,8 @@ type outside struct {
 	Mounts     []specs.Mount
 	CgroupDirs []string
 	CgroupNS   bool
+	// Limits are raised by who has the right to, only with User.
+	Limits []specs.POSIXRlimit
 }
 
 func (o *outside) describe(c *codec) {
@@ -47,6 +49,7 @@ func (o *outside) describe(c *codec) {
 	list(c, &o.Mounts, describeMount)
 	list(c, &o.CgroupDirs, (*codec).str)
 	c.flag(&o.CgroupNS)
+	list(c, &o.Limits, describeLimit)
 }
 
 // takeOutside moves to the parent what is the parent's.
@@ -71,6 +74,9 @@ func takeOutside(o *order, p *Plan, n *namespaces) {
 			out.Root = o.Spec.Root.Path
 		}
 		out.Mounts, out.CgroupDirs, out.CgroupNS = o.Spec.Mounts, o.CgroupDirs, o.CgroupNS
+		if o.Spec.Process != nil {
+			out.Limits = o.Spec.Process.Rlimits
+		}
 		o.Join, o.NetNS, o.MountNS, o.Opened = nil, false, "", true
 	}
 	p.Outside = toHex(encode(out.describe))

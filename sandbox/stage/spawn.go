@@ -116,7 +116,10 @@ func (p *Process) begin(plan *Plan, f Files) error {
 	t := given(f.Sources)
 	if user {
 		defer p.dropUser()
-		var err error
+		err := p.raiseLimits(p.outside.Limits)
+		if err != nil {
+			return err
+		}
 		if t, err = p.openTrees(plan, f.Sources); err != nil {
 			return fmt.Errorf("container init: open mount sources: %w", err)
 		}

@@ -3,6 +3,7 @@ package stage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -255,12 +256,52 @@ func TestUserNamespaceReaperAndFilter(t *testing.T) {
 	}
 }
 
+// TestUserNamespaceLimits: nobody in a user namespace may raise a limit, so that it is
+// raised from outside, where the host lets us.
+func TestUserNamespaceLimits(t *testing.T) {
+	var rights [2]unix.CapUserData
+	must(t, unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &rights[0]))
+	mayRaise := rights[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+	limit := specsLimit("RLIMIT_MSGQUEUE", 3_000_000, 3_000_001)
+	check := func(out string, warnings []string) {
+		t.Helper()
+		isRaised := strings.Contains(out, "Max msgqueue size         3000000              3000001 ")
+		isTold := len(warnings) == 1 && strings.Contains(warnings[0], "RLIMIT_MSGQUEUE")
+		if isRaised != mayRaise || isTold == mayRaise {
+			t.Errorf("may raise %v, warnings %q:\n%s", mayRaise, warnings, strings.ReplaceAll(out, `\n`, "\n"))
+		}
+	}
+	spec := userSpec("/probe", "read", "/proc/self/limits")
+	spec.Process.Rlimits = []specs.POSIXRlimit{limit}
+	b := newUserBox(t, spec)
+	out, _ := b.run()
+	check(out, b.process.Warnings)
+
+	b = newUserBox(t, userSpec("/probe", "pause"))
+	must(t, b.spawn())
+	must(t, b.process.Start())
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	e, err := b.enter(spec.Process, w)
+	w.Close()
+	must(t, err)
+	defer e.Close()
+	must(t, e.Start())
+	text, err := io.ReadAll(r)
+	must(t, err)
+	_, err = wait(e.Pid, nil)
+	must(t, err)
+	check(string(text), e.Warnings)
+}
+
 // TestOutsideCodec: all that the parent has to know arrives.
 func TestOutsideCodec(t *testing.T) {
 	ids := []specs.LinuxIDMapping{{ContainerID: 1, HostID: 2, Size: 3}}
 	want := outside{
 		User: true, UserNS: "u", UIDs: ids, GIDs: ids, Time: true, TimeNS: "t", Offsets: []ns.TimeOffset{{Clock: "c", Seconds: -1, Nanoseconds: 2}},
 		Join: []joined{{"j", 1}}, NetNS: true, MountNS: "m", Root: "r", Mounts: []specs.Mount{bindMount("a", "b", "c")}, CgroupDirs: []string{"g"}, CgroupNS: true,
+		Limits: []specs.POSIXRlimit{specsLimit("RLIMIT_CORE", 1, 2)},
 	}
 	for i := range reflect.TypeOf(want).NumField() {
 		if reflect.ValueOf(want).Field(i).IsZero() {
