@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,7 +90,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 	if err != nil {
 		return err
 	}
-	if err := m.swap(a, r, func() { a.rules = rulesOf(rules) }); err != nil {
+	if err := m.publish(a, r, rules); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(dropped, func(p PortBinding) bool { return p.Proto == "udp" }) {
@@ -100,53 +101,52 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 	return nil
 }
 
-// swap makes r what a has, in one transaction of the firewall, or leaves a as
-// it is.
-func (m *Manager) swap(a *attachment, r Result, rules func()) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	result, old := a.result, a.rules
-	a.result = r
-	rules()
-	err := m.replace(m.published())
-	if err != nil {
-		a.result, a.rules = result, old
-	}
-	return err
-}
-
 // compare tells which of the ports that are there are what specs ask for, which
-// are not, and which specs ask for more.
+// are not, and which specs ask for more. There may be ten thousand of each.
 func compare(have []PortBinding, specs []PortSpec) (kept, dropped []PortBinding, fresh []PortSpec) {
-	left := slices.Clone(have)
+	type side struct {
+		container uint16
+		proto     string
+		host      uint16 // 0: whichever
+	}
+	at := make(map[side][]int, 2*len(have)) // indexes of have, in order
+	for i, p := range have {
+		at[side{p.ContainerPort, p.Proto, 0}] = append(at[side{p.ContainerPort, p.Proto, 0}], i)
+		at[side{p.ContainerPort, p.Proto, p.HostPort}] = append(at[side{p.ContainerPort, p.Proto, p.HostPort}], i)
+	}
+	taken := make([]bool, len(have))
 	for _, s := range specs {
-		at := slices.IndexFunc(left, func(p PortBinding) bool { return answers(p, s) })
-		if at < 0 {
+		s.Proto = cmp.Or(s.Proto, "tcp")
+		place := side{s.ContainerPort, s.Proto, 0}
+		if s.HostPortEnd <= s.HostPort {
+			place.host = s.HostPort
+		}
+		at[place] = slices.DeleteFunc(at[place], func(i int) bool { return taken[i] })
+		n := slices.IndexFunc(at[place], func(i int) bool { return answers(have[i], s) })
+		if n < 0 {
 			fresh = append(fresh, s)
 			continue
 		}
-		first := left[at]
-		same := func(p PortBinding) bool {
+		first := have[at[place][n]]
+		for _, i := range at[side{s.ContainerPort, s.Proto, first.HostPort}] {
 			// A wildcard has a binding in each family.
-			return p == first || !s.HostIP.IsValid() && answers(p, s) && p.HostPort == first.HostPort && p.HostIP.Is4() != first.HostIP.Is4()
-		}
-		for _, p := range left {
-			if same(p) {
-				kept = append(kept, p)
+			other := !s.HostIP.IsValid() && answers(have[i], s) && have[i].HostIP.Is4() != first.HostIP.Is4()
+			if !taken[i] && (have[i] == first || other) {
+				taken[i], kept = true, append(kept, have[i])
 			}
 		}
-		left = slices.DeleteFunc(left, same)
 	}
-	return kept, left, fresh
+	for i, p := range have {
+		if !taken[i] {
+			dropped = append(dropped, p)
+		}
+	}
+	return kept, dropped, fresh
 }
 
 // answers tells whether a published port is one that s asks for.
 func answers(p PortBinding, s PortSpec) bool {
-	proto := s.Proto
-	if proto == "" {
-		proto = "tcp"
-	}
-	if p.ContainerPort != s.ContainerPort || p.Proto != proto {
+	if p.ContainerPort != s.ContainerPort || p.Proto != cmp.Or(s.Proto, "tcp") {
 		return false
 	}
 	if s.HostIP.IsValid() && p.HostIP != s.HostIP.Unmap() || !s.HostIP.IsValid() && !p.HostIP.IsUnspecified() {

@@ -230,29 +230,13 @@ func spread(all []*attachment) []nft.Port {
 // turnTo brings the firewall's table from some ports to others, in one
 // transaction; m.mu is held.
 func (m *Manager) turnTo(before, after []nft.Port) error {
-	gone, fresh := minus(before, after), minus(after, before)
-	if len(gone)+len(fresh) == 0 {
-		return nil
-	}
-	err := m.table.Change(gone, fresh)
+	err := m.table.Change(before, after)
 	if err != nil {
 		// Somebody removed the table, or an old rule is in the way.
 		m.log.Warn("change published ports", "error", err)
 		err = m.replace(m.published())
 	}
 	return err
-}
-
-// minus is what of a is not in b.
-func minus(a, b []nft.Port) []nft.Port {
-	if len(a) == 0 || len(b) == 0 {
-		return a
-	}
-	have := make(map[nft.Port]bool, len(b))
-	for _, p := range b {
-		have[p] = true
-	}
-	return slices.DeleteFunc(slices.Clone(a), func(p nft.Port) bool { return have[p] })
 }
 
 // published is everything that the table should lead on; m.mu is held.

@@ -18,9 +18,13 @@ func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports [
 	if owner == "" {
 		return &response{Error: "change without an owner"}
 	}
+	keeps := make(map[Binding]bool, len(keep))
+	for _, b := range keep {
+		keeps[b] = true
+	}
 	var kept, dropped []*held
 	for _, h := range s.held[owner] {
-		if slices.Contains(keep, h.Binding) {
+		if keeps[h.Binding] {
 			kept = append(kept, h)
 		} else {
 			dropped = append(dropped, h)

@@ -23,8 +23,8 @@ const (
 
 // chains adds the chains and rules, which are the same for any number of
 // networks. `nft list table` and `berth network rules` show them as
-// docs/networking.md explains them.
-func (t *Table) chains(state *State) {
+// docs/networking.md explains them; ports are those of the state.
+func (t *Table) chains(state *State, ports []run) {
 	t.rules = map[string][]string{}
 	t.order = nil
 	clear(t.spreads)
@@ -50,8 +50,8 @@ func (t *Table) chains(state *State) {
 		t.rule(input, f.toIn(f.inner), drop())
 	}
 
-	for i := range state.Ports {
-		t.spread(&state.Ports[i])
+	for i := range ports {
+		t.spread(&ports[i].Port)
 	}
 	if state.Mark != 0 {
 		t.inOthersNames(state.Mark)

@@ -51,10 +51,10 @@ func runs(ports []Port) []run {
 	return out
 }
 
-// ports is what the sets say about ports.
-func (t *Table) content(ports []Port) content {
+// content is what the sets say about ports.
+func (t *Table) content(ports []run) content {
 	c := content{}
-	for _, r := range runs(ports) {
+	for _, r := range ports {
 		f := t.sets.family(r.ContainerIP)
 		switch {
 		case r.Routed:

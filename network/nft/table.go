@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -58,12 +59,13 @@ func (t *Table) Replace(s State) error {
 	if err := t.addSets(); err != nil {
 		return err
 	}
-	t.chains(&s)
+	ports := runs(s.Ports)
+	t.chains(&s, ports)
 	clear(t.subnets)
 	for i := range s.Networks {
 		t.know(&s.Networks[i])
 	}
-	c := t.content(s.Ports)
+	c := t.content(ports)
 	clear(t.covers)
 	for i := range s.Networks {
 		for _, x := range t.sets.network(&s.Networks[i], c) {
@@ -192,25 +194,43 @@ func (t *Table) Add(ports []Port) error { return t.Change(nil, ports) }
 // Remove takes back ports that were added by one call.
 func (t *Table) Remove(ports []Port) error { return t.Change(ports, nil) }
 
-// Change takes back ports that were added by one call, and publishes others, in
-// one transaction: what is in both for a port of the host is at no moment
-// closed. On an error nothing is changed.
-func (t *Table) Change(remove, add []Port) error {
+// Change publishes after in the place of before, in one transaction: what is in
+// both is not touched, and what both have for a port of the host is at no moment
+// closed. Before is as one call published it, because ports in a row are one
+// element. On an error nothing is changed.
+func (t *Table) Change(before, after []Port) error {
+	old, next := runs(before), runs(after)
+	gone, fresh := minus(old, next), minus(next, old)
+	if len(gone)+len(fresh) == 0 {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for i := range add {
-		t.spread(&add[i])
+	for i := range fresh {
+		t.spread(&fresh[i].Port)
 	}
-	if err := t.change(t.content(remove), t.conn.SetDeleteElements); err != nil {
+	if err := t.change(t.content(gone), t.conn.SetDeleteElements); err != nil {
 		return err
 	}
-	if err := t.change(t.content(add), t.conn.SetAddElements); err != nil {
+	if err := t.change(t.content(fresh), t.conn.SetAddElements); err != nil {
 		return err
 	}
-	for i := range remove {
-		t.gather(&remove[i])
+	for i := range gone {
+		t.gather(&gone[i].Port)
 	}
 	return t.flush("publish ports")
+}
+
+// minus is what of a is not in b.
+func minus(a, b []run) []run {
+	if len(a) == 0 || len(b) == 0 {
+		return a
+	}
+	have := make(map[run]bool, len(b))
+	for _, r := range b {
+		have[r] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(r run) bool { return have[r] })
 }
 
 // Delete removes the whole table.

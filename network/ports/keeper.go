@@ -139,10 +139,7 @@ func (k *Keeper) Connections(ctx context.Context, owner string) (n int, err erro
 func (k *Keeper) Change(ctx context.Context, owner string, m netd.Member, keep []netd.Binding, want []netd.Port) ([]netd.Binding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	wanted := make(map[netd.Binding]bool, len(keep))
-	for _, b := range keep {
-		wanted[b] = true
-	}
+	wanted := setOf(keep)
 	var stay []netd.Binding
 	want = slices.Clone(want)
 	for _, b := range k.held[owner] {
@@ -243,16 +240,19 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, m netd.Member, want []
 	})
 }
 
+// sameBindings tells whether two lists have the same, in whatever order.
 func sameBindings(a, b []netd.Binding) bool {
-	if len(a) != len(b) {
-		return false
+	have := setOf(b)
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(x netd.Binding) bool { return !have[x] })
+}
+
+// setOf is bindings to be looked up: there may be thousands.
+func setOf(bindings []netd.Binding) map[netd.Binding]bool {
+	set := make(map[netd.Binding]bool, len(bindings))
+	for _, b := range bindings {
+		set[b] = true
 	}
-	for _, x := range a {
-		if !slices.Contains(b, x) {
-			return false
-		}
-	}
-	return true
+	return set
 }
 
 // hold reserves very specific bindings.

@@ -1,8 +1,6 @@
 package ports
 
 import (
-	"slices"
-
 	"github.com/berth-engine/berth/kernel/socket"
 	"github.com/berth-engine/berth/network/netd"
 )
@@ -47,8 +45,9 @@ func (k *Keeper) letGoBut(owner string, stay []netd.Binding) {
 	if h == nil {
 		return
 	}
+	stays := setOf(stay)
 	for i, b := range h.bindings {
-		if !slices.Contains(stay, b) {
+		if !stays[b] {
 			h.sockets[i].Close()
 			h.sockets[i] = nil
 		}
