@@ -96,9 +96,28 @@ type Mount struct {
 }
 
 func decodeRecord(b []byte) (*Record, error) {
+	type (
+		plain     Record // shadowed below, member by member
+		plainEdit Edit
+	)
 	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
+	in := struct {
+		*plain
+		Config     *storedConfig
+		HostConfig *storedHost
+		Edit       *struct {
+			plainEdit
+			Config     *storedConfig
+			HostConfig *storedHost
+		}
+	}{plain: (*plain)(&r)}
+	if err := json.Unmarshal(b, &in); err != nil {
 		return nil, err
+	}
+	r.Config, r.HostConfig = in.Config.config(), in.HostConfig.host()
+	if e := in.Edit; e != nil {
+		r.Edit = (*Edit)(&e.plainEdit)
+		r.Edit.Config, r.Edit.HostConfig = e.Config.config(), e.HostConfig.host()
 	}
 	if r.Version < 1 || r.Version > RecordVersion {
 		return nil, fmt.Errorf("record version %d is not one that this program knows (%d)", r.Version, RecordVersion)

@@ -15,13 +15,25 @@ import (
 // large structures is left out: that is most of them, and an engine that starts
 // reads all records.
 func encodeRecord(r *Record) ([]byte, error) {
-	type plain Record // shadowed below, member by member
+	type (
+		plain     Record // shadowed below, member by member
+		plainEdit Edit
+		edit      struct {
+			*plainEdit
+			Config     sparse[container.Config]     `json:",omitzero"`
+			HostConfig sparse[container.HostConfig] `json:",omitzero"`
+		}
+	)
 	out := struct {
 		*plain
 		Config     sparse[container.Config]
 		HostConfig sparse[container.HostConfig]
 		Endpoints  map[string]sparse[nettypes.EndpointSettings] `json:",omitzero"`
+		Edit       *edit                                        `json:",omitempty"`
 	}{plain: (*plain)(r), Config: sparse[container.Config]{r.Config}, HostConfig: sparse[container.HostConfig]{r.HostConfig}}
+	if e := r.Edit; e != nil {
+		out.Edit = &edit{(*plainEdit)(e), sparse[container.Config]{e.Config}, sparse[container.HostConfig]{e.HostConfig}}
+	}
 	if r.Endpoints != nil {
 		out.Endpoints = make(map[string]sparse[nettypes.EndpointSettings], len(r.Endpoints))
 		for name, e := range r.Endpoints {
