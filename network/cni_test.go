@@ -11,26 +11,39 @@ import (
 	nettypes "github.com/moby/moby/api/types/network"
 )
 
-// TestCNI: a network of the real plugin bridge.
-func TestCNI(t *testing.T) {
+// cniWorld is an engine that finds configurations of the real plugin bridge,
+// each with a link and a subnet of its own, and where their leases are.
+func cniWorld(t *testing.T) (w *world, leases string) {
 	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
 		t.Skip("no CNI plugins on this machine")
 	}
 	conf, leases := t.TempDir(), t.TempDir()
-	write := func(name, text string) string {
-		path := filepath.Join(conf, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	bridge := func(name, link, subnet, more string) {
+		text := `{"cniVersion": "1.0.0", "name": "` + name + `", "plugins": [{
+			"type": "bridge", "bridge": "` + link + `", "isGateway": true, ` + more + `
+			"ipam": {"type": "host-local", "dataDir": "` + leases + `", "ranges": [[{"subnet": "` + subnet + `"}]]}}]}`
+		if err := os.WriteFile(filepath.Join(conf, name+".conflist"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return path
 	}
-	list := write("10-far.conflist", `{"cniVersion": "1.0.0", "name": "far", "plugins": [{
-		"type": "bridge", "bridge": "cnitest0", "isGateway": true, "isDefaultGateway": true,
-		"ipam": {"type": "host-local", "dataDir": "`+leases+`", "ranges": [[{"subnet": "10.89.0.0/24"}]]}}]}`)
-	missing := write("20-missing.conflist", `{"cniVersion": "1.0.0", "name": "missing", "plugins": [{"type": "nosuch-plugin"}]}`)
-	w := newWorld(t, func(o *Options) { o.CNI.Conf = conf })
-	cni := func(name, conf string) *nettypes.CreateRequest {
-		return &nettypes.CreateRequest{Name: name, Driver: DriverCNI, Options: map[string]string{optConf: conf}}
+	bridge("far", "cnitest0", "10.89.0.0/24", `"isDefaultGateway": true,`)
+	bridge("asked", "cnitest1", "10.90.0.0/24", `"capabilities": {"ips": true, "mac": true},`)
+	w = newWorld(t, func(o *Options) { o.CNI.Conf = conf })
+	t.Cleanup(func() { sh(t, "for l in cnitest0 cnitest1; do ip link del $l 2>/dev/null || true; done") }) // plugins leave them
+	return w, leases
+}
+
+// cni is a network of a CNI configuration.
+func cni(name, conf string) *nettypes.CreateRequest {
+	return &nettypes.CreateRequest{Name: name, Driver: DriverCNI, Options: map[string]string{optConf: conf}}
+}
+
+// TestCNIRefused: configurations that nobody can work with.
+func TestCNIRefused(t *testing.T) {
+	w, _ := cniWorld(t)
+	missing := filepath.Join(w.o.CNI.Conf, "missing.conflist")
+	if err := os.WriteFile(missing, []byte(`{"cniVersion": "1.0.0", "name": "missing", "plugins": [{"type": "nosuch-plugin"}]}`), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	before := settled(t)
 	for _, c := range []struct {
@@ -48,9 +61,14 @@ func TestCNI(t *testing.T) {
 		}
 	}
 	w.sameAs(before)
+}
+
+// TestCNI: a container on a network of the plugin, whose configuration was read
+// when the network was made.
+func TestCNI(t *testing.T) {
+	w, _ := cniWorld(t)
 	w.create(*cni("lan", "far"))
-	defer sh(t, "ip link del cnitest0 2>/dev/null || true") // the plugin leaves it
-	if err := os.Remove(list); err != nil {                 // it was read
+	if err := os.Remove(filepath.Join(w.o.CNI.Conf, "far.conflist")); err != nil {
 		t.Fatal(err)
 	}
 	a := w.join("a", on("lan"))
@@ -68,13 +86,12 @@ func TestCNI(t *testing.T) {
 			t.Errorf("%+v: %v", wish, err)
 		}
 	}
+}
 
-	// What plugins say that they heed, they are asked for.
-	write("30-asked.conflist", `{"cniVersion": "1.0.0", "name": "asked", "plugins": [{
-		"type": "bridge", "bridge": "cnitest1", "isGateway": true, "capabilities": {"ips": true, "mac": true},
-		"ipam": {"type": "host-local", "dataDir": "`+leases+`", "ranges": [[{"subnet": "10.90.0.0/24"}]]}}]}`)
+// TestCNIAsked: what plugins say that they heed, they are asked for.
+func TestCNIAsked(t *testing.T) {
+	w, _ := cniWorld(t)
 	w.create(*cni("asked", "asked"))
-	defer sh(t, "ip link del cnitest1 2>/dev/null || true")
 	d := Desired{Networks: []EndpointSpec{{Name: "asked", IPv4: netip.MustParseAddr("10.90.0.77"), MAC: []byte{2, 0, 0, 0, 9, 1}}}}
 	x := w.join("asked", d)
 	if got := in(t, x.ns, "ip addr show eth0"); !strings.Contains(got, "10.90.0.77/24") || !strings.Contains(got, "02:00:00:00:09:01") || x.ip() != "10.90.0.77" {
@@ -88,8 +105,14 @@ func TestCNI(t *testing.T) {
 	if err := w.m.Detach(t.Context(), "asked"); err != nil {
 		t.Fatal(err)
 	}
+}
 
-	// Live, beside the default network, over the end of an engine.
+// TestCNILive: a container joins while it runs, beside the default network, and
+// leaves under the next engine. Nothing of the plugin's is left.
+func TestCNILive(t *testing.T) {
+	w, leases := cniWorld(t)
+	w.create(*cni("lan", "far"))
+	a := w.join("a", on("lan"))
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
 	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "lan"}, nil)
@@ -99,14 +122,7 @@ func TestCNI(t *testing.T) {
 	w.want(a.ns, "tcp", r.Endpoints[1].IPv4.Addr().String()+":80", "c "+a.ip())
 	w.crash()
 	w.start()
-	for _, x := range []*container{{w, "a", a.ns, a.r}, {w, "c", c.ns, r}} {
-		if err := w.m.Adopt(t.Context(), x.id, x.ns, x.r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"a", "c"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a, &container{w, "c", c.ns, r})
 	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +133,7 @@ func TestCNI(t *testing.T) {
 	if err := w.m.Detach(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	left, err := filepath.Glob(filepath.Join(leases, "far", "10.*"))
-	if err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(leases, "far", "10.*")); err != nil || len(left) > 0 {
 		t.Errorf("leases left: %v, %v", left, err)
 	}
 	if left, err := filepath.Glob(filepath.Join(w.o.DataRoot, "network/cni/results/*")); err != nil || len(left) > 0 {

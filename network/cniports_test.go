@@ -13,9 +13,9 @@ import (
 	nettypes "github.com/moby/moby/api/types/network"
 )
 
-// TestCNIPorts: the real plugin portmap leads published ports, while the network
-// is the container's way out; the engine holds them.
-func TestCNIPorts(t *testing.T) {
+// portmapWorld is an engine with two networks of CNI plugins: of mapped, the real
+// plugin portmap leads published ports; of bare, nobody does.
+func portmapWorld(t *testing.T) (w *world, leases string) {
 	if _, err := os.Stat("/usr/lib/cni/portmap"); err != nil {
 		t.Skip("no CNI plugins on this machine")
 	}
@@ -33,26 +33,32 @@ func TestCNIPorts(t *testing.T) {
 	}
 	write("mapped", "cnitest0", "10.89.0.0/24", `, {"type": "portmap", "capabilities": {"portMappings": true}}`)
 	write("bare", "cnitest1", "10.90.0.0/24", "")
-	w := newWorld(t, func(o *Options) { o.CNI.Conf = conf })
-	rules := func() string {
-		return sh(t, "iptables -t nat -S | grep -- '--dport' || true")
+	w = newWorld(t, func(o *Options) { o.CNI.Conf = conf })
+	t.Cleanup(func() {
+		sh(t, `for l in cnitest0 cnitest1; do ip link del $l 2>/dev/null || true; done
+			for t in nat filter mangle raw; do nft delete table ip $t 2>/dev/null || true; nft delete table ip6 $t 2>/dev/null || true; done`)
+	})
+	for _, name := range []string{"mapped", "bare"} {
+		w.create(*cni(name, name))
 	}
-	defer sh(t, `for l in cnitest0 cnitest1; do ip link del $l 2>/dev/null || true; done
-		for t in nat filter mangle raw; do nft delete table ip $t 2>/dev/null || true; nft delete table ip6 $t 2>/dev/null || true; done`)
-	for name, driver := range map[string]string{"mapped": "mapped", "bare": "bare"} {
-		w.create(nettypes.CreateRequest{Name: name, Driver: DriverCNI, Options: map[string]string{optConf: driver}})
-	}
-	with := func(network string, ports ...PortSpec) Desired {
-		d := on(network)
-		d.Ports = ports
-		return d
-	}
-	a := w.join("a", with("mapped", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)))
+	return w, leases
+}
+
+// mappedBy is what the plugin portmap leads.
+func mappedBy(t *testing.T) string {
+	t.Helper()
+	return sh(t, "iptables -t nat -S | grep -- '--dport' || true")
+}
+
+// TestCNIPorts: the plugin leads published ports; the engine holds them.
+func TestCNIPorts(t *testing.T) {
+	w, leases := portmapWorld(t)
+	a := w.join("a", with2("", "mapped", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)))
 	a.serve(80, "a")
 	if got := strings.Join(bindings(a.r), " "); !strings.Contains(got, "0.0.0.0:8080->80/tcp") || strings.Contains(got, ":0->") {
 		t.Errorf("bindings %s", got)
 	}
-	if got := rules(); !strings.Contains(got, "--dport 8080") {
+	if got := mappedBy(t); !strings.Contains(got, "--dport 8080") {
 		t.Errorf("the plugin leads %q", got)
 	}
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
@@ -72,44 +78,45 @@ func TestCNIPorts(t *testing.T) {
 	}
 
 	// Other ports, of what runs.
-	r, err := w.m.Republish(t.Context(), "a", a.ns, []PortSpec{tcp("", 8085, 80)})
-	if err != nil {
+	if _, err := w.m.Republish(t.Context(), "a", a.ns, []PortSpec{tcp("", 8085, 80)}); err != nil {
 		t.Fatal(err)
 	}
-	a.r = r
-	if got := rules(); !strings.Contains(got, "--dport 8085") || strings.Contains(got, "--dport 8080") {
+	if got := mappedBy(t); !strings.Contains(got, "--dport 8085") || strings.Contains(got, "--dport 8080") {
 		t.Errorf("after a change, the plugin leads %q", got)
 	}
 	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
+}
 
-	// Another network takes over, over the end of an engine, and gives it back.
+// TestCNIPortsElsewhere: the plugin leads ports while its network is the
+// container's way out. Another one takes over, over the end of an engine, and
+// gives it back.
+func TestCNIPortsElsewhere(t *testing.T) {
+	w, _ := portmapWorld(t)
 	ports := []PortSpec{tcp("", 8085, 80)}
-	if r, err = w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork, GwPriority: 1}, ports); err != nil {
+	a := w.join("a", with2("", "mapped", ports...))
+	a.serve(80, "a")
+	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork, GwPriority: 1}, ports)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rules(); got != "" {
+	if got := mappedBy(t); got != "" {
 		t.Errorf("on another network, the plugin still leads %q", got)
 	}
 	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
 	w.crash()
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.ns, r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(&container{w, "a", a.ns, r})
 	if r, err = w.m.Disconnect(t.Context(), "a", a.ns, DefaultNetwork, ports); err != nil {
 		t.Fatal(err)
 	}
-	if got := rules(); !strings.Contains(got, "--dport 8085") || len(r.Endpoints) != 1 || !r.Endpoints[0].External {
+	if got := mappedBy(t); !strings.Contains(got, "--dport 8085") || len(r.Endpoints) != 1 || !r.Endpoints[0].External {
 		t.Errorf("back again, the plugin leads %q: %+v", got, r.Endpoints)
 	}
 	w.want(w.outside, "tcp", hostOutside+":8085", "a "+neighbour)
 	if err := w.m.Detach(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
-	if got := rules(); got != "" {
+	if got := mappedBy(t); got != "" {
 		t.Errorf("the plugin still leads %q", got)
 	}
 	for _, dir := range []string{"cni", "cni-ports"} {
@@ -117,8 +124,14 @@ func TestCNIPorts(t *testing.T) {
 			t.Errorf("results left: %v, %v", left, err)
 		}
 	}
+}
 
-	// A network that leads no ports cannot become the way out of who has some.
+// TestCNIPortsNowhere: a network that leads no ports cannot become the way out of
+// who has some.
+func TestCNIPortsNowhere(t *testing.T) {
+	w, _ := portmapWorld(t)
+	ports := []PortSpec{tcp("", 8085, 80)}
+	w.join("first", on("bare")) // the plugin makes its bridge
 	c := w.attach("c", ports...)
 	c.serve(80, "c")
 	there := settled(t)

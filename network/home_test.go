@@ -37,14 +37,7 @@ func TestHomeSix(t *testing.T) {
 
 	w.crash()
 	w.start()
-	for _, c := range []*container{a, b} {
-		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"a", "b"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a, b)
 	w.want(w.outside, "tcp6", "[fd77::1]:8080", "a fd77::2")
 	c := w.attach("c")
 	if got := c.r.Endpoints[0].IPv6; got.Masked() != e.IPv6.Masked() || got == e.IPv6 || got == b.r.Endpoints[0].IPv6 {
@@ -109,14 +102,7 @@ func TestHomeNoICC(t *testing.T) {
 	w.crash()
 	w.o.Home.NoICC = true
 	w.start()
-	for _, c := range []*container{a, b} {
-		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"a", "b"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a, b)
 	c := w.attach("c")
 	w.refused(b.ns, "tcp", a.ip()+":80")
 	w.refused(c.ns, "tcp", a.ip()+":80")

@@ -138,12 +138,8 @@ func TestMacvlanLive(t *testing.T) {
 
 	w.crash()
 	w.start()
-	if err := w.m.Adopt(t.Context(), "c", c.ns, r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"c"}); err != nil {
-		t.Fatal(err)
-	}
+	c.r = r
+	w.adopt(c)
 	w.want(w.outside, "tcp", "198.51.100.99:80", "c "+neighbour)
 	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "lan", nil); err != nil {
 		t.Fatal(err)

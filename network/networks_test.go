@@ -106,17 +106,8 @@ func TestNetworks(t *testing.T) {
 	// The next engine knows all of it.
 	w.crash()
 	w.start()
-	for _, c := range []*container{a, b} {
-		if c == a {
-			c.r = r
-		}
-		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"a", "b"}); err != nil {
-		t.Fatal(err)
-	}
+	a.r = r
+	w.adopt(a, b)
 	if err := w.m.Remove(t.Context(), "two"); !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), `network two has active endpoints (name:"a" id:`) {
 		t.Errorf("remove a network in use: %v", err)
 	}

@@ -40,12 +40,7 @@ func TestPolicyHost(t *testing.T) {
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 	w.refused(w.outside, "tcp", hostOutside+":8090")
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a)
 	w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 	w.refused(w.outside, "tcp", hostOutside+":8090")
 }

@@ -62,12 +62,7 @@ func TestLongRange(t *testing.T) {
 	// It outlives engine and netd, and goes with the container.
 	w.crash()
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a)
 	w.want(nil, "udp", "127.0.0.1:15000", "15000 hello")
 	if err := w.m.Detach(t.Context(), "a"); err != nil {
 		t.Fatal(err)

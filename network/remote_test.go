@@ -119,8 +119,27 @@ func driverProcess(t *testing.T) (*plugin.Registry, func() string) {
 	}
 }
 
-// TestRemote: a network whose driver is a plugin.
-func TestRemote(t *testing.T) {
+// far is an engine with a network of the driver's.
+func far(t *testing.T) (w *world, calls func() string) {
+	plugins, calls := driverProcess(t)
+	w = newWorld(t, func(o *Options) { o.Plugins = plugins })
+	w.create(nettypes.CreateRequest{Name: "far", Driver: "plug", IPAM: subnets("10.88.0.0/16"), Options: map[string]string{"any": "thing"}})
+	return w, calls
+}
+
+// wantCalls compares how often the driver was called.
+func wantCalls(t *testing.T, log string, want map[string]int) {
+	t.Helper()
+	for call, n := range want {
+		if got := strings.Count(log, "NetworkDriver."+call+"\n"); got != n {
+			t.Errorf("%s: %d calls, want %d\n%s", call, got, n, log)
+		}
+	}
+}
+
+// TestRemoteRefused: a network that its driver refuses, or that has none, leaves
+// nothing.
+func TestRemoteRefused(t *testing.T) {
 	plugins, calls := driverProcess(t)
 	w := newWorld(t, func(o *Options) { o.Plugins = plugins })
 	before := settled(t)
@@ -133,10 +152,13 @@ func TestRemote(t *testing.T) {
 		t.Errorf("no driver: %v", err)
 	}
 	w.sameAs(before)
-	w.create(nettypes.CreateRequest{Name: "far", Driver: "plug", IPAM: subnets("10.88.0.0/16"), Options: map[string]string{"any": "thing"}})
-	onFar := on("far")
-	onFar.Ports = []PortSpec{tcp("127.0.0.1", 8099, 80)}
-	a := w.join("a", onFar)
+	wantCalls(t, calls(), map[string]int{"CreateNetwork": 1, "DeleteNetwork": 0})
+}
+
+// TestRemote: a container on a network whose driver is a plugin.
+func TestRemote(t *testing.T) {
+	w, calls := far(t)
+	a := w.join("a", with2("", "far", tcp("127.0.0.1", 8099, 80)))
 	if got := calls(); !strings.Contains(got, "ports [map[HostIP:127.0.0.1 HostPort:8099 HostPortEnd:8099 IP: Port:80 Proto:6]]") {
 		t.Errorf("told of ports: %s", got)
 	}
@@ -148,8 +170,28 @@ func TestRemote(t *testing.T) {
 	if got := in(t, a.ns, "ip route; ip link show plug0"); !strings.Contains(got, "default via 10.88.0.1 dev plug0") || !strings.Contains(got, "10.99.0.0/16 dev plug0") || !strings.Contains(got, "02:00:00:00:77:01") {
 		t.Errorf("inside: %s", got)
 	}
+	w.leave("a", "far")
+	wantCalls(t, calls(), map[string]int{
+		"CreateNetwork": 1, "DeleteNetwork": 1, "CreateEndpoint": 1, "DeleteEndpoint": 1, "Join": 1, "Leave": 1, "EndpointOperInfo": 1,
+		"ProgramExternalConnectivity": 1, "RevokeExternalConnectivity": 1,
+	})
+}
 
-	// Live, and what cannot be.
+// leave ends a container, and removes the network that it was on.
+func (w *world) leave(id, network string) {
+	w.t.Helper()
+	if err := w.m.Detach(w.t.Context(), id); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.m.Remove(w.t.Context(), network); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestRemoteLive: a container joins the network while it runs. It becomes the way
+// out by a change, and is so no longer.
+func TestRemoteLive(t *testing.T) {
+	w, calls := far(t)
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
 	there := settled(t)
@@ -166,16 +208,15 @@ func TestRemote(t *testing.T) {
 		log := calls()
 		return strings.Count(log, "ProgramExternalConnectivity"), strings.Count(log, "RevokeExternalConnectivity")
 	}
-	if p, r := told(); p != 1 || r != 0 {
+	if p, r := told(); p != 0 || r != 0 {
 		t.Errorf("of a network that is not the way out, the plugin was told %d times, and %d", p, r)
 	}
 
-	// It becomes the way out by a change, and is so no longer.
 	ports := []PortSpec{tcp("", 8080, 80)}
 	if r, err = w.m.Disconnect(t.Context(), "c", c.ns, DefaultNetwork, ports); err != nil {
 		t.Fatal(err)
 	}
-	if p, v := told(); p != 2 || v != 0 || len(r.Ports) != 0 || !r.Endpoints[0].External {
+	if p, v := told(); p != 1 || v != 0 || len(r.Ports) != 0 || !r.Endpoints[0].External {
 		t.Errorf("told %d times, and %d; %+v", p, v, r)
 	}
 	if got := calls(); !strings.Contains(got, "ports [map[HostIP: HostPort:8080 HostPortEnd:8080 IP: Port:80 Proto:6]]") {
@@ -184,26 +225,31 @@ func TestRemote(t *testing.T) {
 	if r, err = w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: DefaultNetwork}, ports); err != nil {
 		t.Fatal(err)
 	}
-	if p, v := told(); p != 2 || v != 1 || len(r.Ports) != 2 || r.Endpoints[0].External {
+	if p, v := told(); p != 1 || v != 1 || len(r.Ports) != 2 || r.Endpoints[0].External {
 		t.Errorf("told %d times, and %d; %+v", p, v, r)
 	}
 	w.want(nil, "tcp", "127.0.0.1:8080", "c 172.17.0.1")
+	w.leave("c", "far")
+	wantCalls(t, calls(), map[string]int{
+		"CreateNetwork": 1, "DeleteNetwork": 1, "CreateEndpoint": 2, "DeleteEndpoint": 2, "Join": 1, "Leave": 1, "EndpointOperInfo": 1,
+		"ProgramExternalConnectivity": 1, "RevokeExternalConnectivity": 1,
+	})
+}
 
-	// The next engine, and away.
-	w.crash()
-	w.start()
-	for id, x := range map[string]Result{"a": a.r, "c": r} {
-		f := a.ns
-		if id == "c" {
-			f = c.ns
-		}
-		if err := w.m.Adopt(t.Context(), id, f, x); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"a", "c"}); err != nil {
+// TestRemoteNextEngine: containers on the network live on under the next engine,
+// and leave it.
+func TestRemoteNextEngine(t *testing.T) {
+	w, calls := far(t)
+	a := w.join("a", with2("", "far", tcp("127.0.0.1", 8099, 80)))
+	c := w.attach("c", tcp("", 8080, 80))
+	c.serve(80, "c")
+	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far"}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	w.crash()
+	w.start()
+	w.adopt(a, &container{w, "c", c.ns, r})
 	if _, err := w.m.Disconnect(t.Context(), "c", c.ns, "far", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -211,16 +257,9 @@ func TestRemote(t *testing.T) {
 		t.Errorf("still there: %s", got)
 	}
 	w.want(nil, "tcp", "127.0.0.1:8080", "c 172.17.0.1")
-	if err := w.m.Detach(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Remove(t.Context(), "far"); err != nil {
-		t.Fatal(err)
-	}
-	log := calls()
-	for call, n := range map[string]int{"CreateNetwork": 2, "DeleteNetwork": 1, "CreateEndpoint": 3, "DeleteEndpoint": 3, "Join": 2, "Leave": 2, "EndpointOperInfo": 2, "ProgramExternalConnectivity": 2, "RevokeExternalConnectivity": 2} {
-		if got := strings.Count(log, "NetworkDriver."+call+"\n"); got != n {
-			t.Errorf("%s: %d calls, want %d\n%s", call, got, n, log)
-		}
-	}
+	w.leave("a", "far")
+	wantCalls(t, calls(), map[string]int{
+		"CreateNetwork": 1, "DeleteNetwork": 1, "CreateEndpoint": 2, "DeleteEndpoint": 2, "Join": 2, "Leave": 2, "EndpointOperInfo": 2,
+		"ProgramExternalConnectivity": 1, "RevokeExternalConnectivity": 1,
+	})
 }

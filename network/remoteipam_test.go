@@ -159,14 +159,7 @@ func TestRemoteIPAM(t *testing.T) {
 	// The next engine knows what is whose.
 	w.crash()
 	w.start()
-	for _, c := range []*container{x, y} {
-		if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.m.Prune(t.Context(), []string{"x", "y"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(x, y)
 	if left, _ := a.left(); !slices.Equal(left, []string{"10.66.0.1", "10.66.0.200", "10.66.0.50"}) {
 		t.Errorf("the plugin has given out %v", left)
 	}

@@ -213,10 +213,5 @@ func TestResolverHandedOver(t *testing.T) {
 		t.Errorf("of %d questions one was answered %s", asked, got)
 	default:
 	}
-	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a)
 }

@@ -167,14 +167,7 @@ func TestSpoofing(t *testing.T) {
 			w.attack(guarded, evil, a, b)
 			w.start()
 			w.attack(guarded, evil, a, b)
-			for _, c := range []*container{evil, a, b} {
-				if err := w.m.Adopt(t.Context(), c.id, c.ns, c.r); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := w.m.Prune(t.Context(), []string{"evil", "a", "b"}); err != nil {
-				t.Fatal(err)
-			}
+			w.adopt(evil, a, b)
 			w.attack(guarded, evil, a, b)
 		})
 	}

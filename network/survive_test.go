@@ -251,12 +251,7 @@ func TestNetdReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
-	if err := w.m.Adopt(t.Context(), "a", a.ns, a.r); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.m.Prune(t.Context(), []string{"a"}); err != nil {
-		t.Fatal(err)
-	}
+	w.adopt(a)
 	w.until("the old netd ends", func() bool { return len(w.netds()) == 1 })
 	if now := w.netds(); now[0] == pids[0] {
 		t.Errorf("the old netd %v still runs", pids)

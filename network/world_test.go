@@ -179,6 +179,22 @@ func (w *world) crash() {
 	w.stop()
 }
 
+// adopt has an engine that was started anew take over these containers, and
+// nothing else.
+func (w *world) adopt(containers ...*container) {
+	w.t.Helper()
+	var ids []string
+	for _, c := range containers {
+		if err := w.m.Adopt(w.t.Context(), c.id, c.ns, c.r); err != nil {
+			w.t.Fatal(err)
+		}
+		ids = append(ids, c.id)
+	}
+	if err := w.m.Prune(w.t.Context(), ids); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // neighbour builds the network outside.
 func (w *world) neighbour() {
 	w.t.Helper()

@@ -37,74 +37,103 @@ func says(t *testing.T, word string) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
 
-// TestShare: two of one share have one port. Who comes is spread over those whose
-// turn it is; what is connected stays so; the last one to go shuts the port.
-func TestShare(t *testing.T) {
-	first := NewServer(slog.New(slog.DiscardHandler))
-	socket, _ := serve(t, first)
-	client := dial(t, socket)
-	web := Member{Share: "p/web"}
-	port := free(t)
-	at := netip.AddrPortFrom(loopback, port).String()
-	want := func(target netip.AddrPort) []Port {
-		return []Port{{HostIP: loopback, HostPort: port, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}}
-	}
-	reserve := func(owner string, m Member) {
-		t.Helper()
-		if _, err := client.Reserve(owner, m, want(says(t, owner))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask := func() string {
-		t.Helper()
-		c, err := net.Dial("tcp", at)
-		if err != nil { // a reset may come as soon as this
-			return ""
-		}
-		defer c.Close()
-		word, _ := bufio.NewReader(c).ReadString('\n')
-		return word[:max(len(word)-1, 0)]
-	}
-	count := func(n int) map[string]int {
-		t.Helper()
-		got := map[string]int{}
-		for range n {
-			got[ask()]++
-		}
-		return got
-	}
-	turn := func(owner string, turn Turn) {
-		t.Helper()
-		if err := client.Turn(owner, turn); err != nil {
-			t.Fatal(err)
-		}
-	}
+// shop is a port that several of one share have, and a client of its server.
+type shop struct {
+	t      *testing.T
+	client *Client
+	socket string
+	port   uint16
+}
 
-	reserve("a", web)
-	twice := append(want(says(t, "x")), want(says(t, "y"))...)
-	if _, err := client.Reserve("greedy", web, twice); err == nil {
+// inWeb is one of those who share the port.
+var inWeb = Member{Share: "p/web"}
+
+func openShop(t *testing.T) *shop {
+	socket, _ := serve(t, NewServer(slog.New(slog.DiscardHandler)))
+	return &shop{t, dial(t, socket), socket, free(t)}
+}
+
+// at is where clients come.
+func (s *shop) at() string { return netip.AddrPortFrom(loopback, s.port).String() }
+
+// want asks for the port, for who answers with a word.
+func (s *shop) want(word string) Port {
+	target := says(s.t, word)
+	return Port{HostIP: loopback, HostPort: s.port, Proto: "tcp", ContainerIP: target.Addr(), ContainerPort: target.Port()}
+}
+
+// enter has owner share the port.
+func (s *shop) enter(owner string) {
+	s.t.Helper()
+	if _, err := s.client.Reserve(owner, inWeb, []Port{s.want(owner)}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) leave(owner string) {
+	s.t.Helper()
+	if err := s.client.Release(owner); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) turn(owner string, turn Turn) {
+	s.t.Helper()
+	if err := s.client.Turn(owner, turn); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ask is who answers a connection; "": nobody.
+func (s *shop) ask() string {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.at())
+	if err != nil { // a reset may come as soon as this
+		return ""
+	}
+	defer c.Close()
+	word, _ := bufio.NewReader(c).ReadString('\n')
+	return word[:max(len(word)-1, 0)]
+}
+
+// count is how many of n connections each answers.
+func (s *shop) count(n int) map[string]int {
+	s.t.Helper()
+	got := map[string]int{}
+	for range n {
+		got[s.ask()]++
+	}
+	return got
+}
+
+// TestShare: two of one share have one port, and nobody else. Who comes is spread
+// over those whose turn it is; what is connected stays so.
+func TestShare(t *testing.T) {
+	s := openShop(t)
+	s.enter("a")
+	if _, err := s.client.Reserve("greedy", inWeb, []Port{s.want("x"), s.want("y")}); err == nil {
 		t.Error("one owner has a port twice")
 	}
-	reserve("b", web)
+	s.enter("b")
 	for _, m := range []Member{{}, {Share: "p/db"}} {
-		_, err := client.Reserve("c", m, want(says(t, "c")))
+		_, err := s.client.Reserve("c", m, []Port{s.want("c")})
 		if refused, ok := errors.AsType[*RefusalError](err); !ok || !refused.Allocated {
 			t.Errorf("%+v got the port: %v", m, err)
 		}
 	}
-	if got := count(200); got["a"] < 50 || got["b"] < 50 || len(got) != 2 {
+	if got := s.count(200); got["a"] < 50 || got["b"] < 50 || len(got) != 2 {
 		t.Errorf("spread %v", got)
 	}
-	turn("a", Waiting)
-	if got := count(20); got["b"] != 20 {
+	s.turn("a", Waiting)
+	if got := s.count(20); got["b"] != 20 {
 		t.Errorf("a waits: %v", got)
 	}
-	turn("b", Waiting)
-	if got := count(100); got["a"] == 0 || got["b"] == 0 {
+	s.turn("b", Waiting)
+	if got := s.count(100); got["a"] == 0 || got["b"] == 0 {
 		t.Errorf("both wait: %v", got)
 	}
-	turn("a", Ready)
-	c, err := net.Dial("tcp", at)
+	s.turn("a", Ready)
+	c, err := net.Dial("tcp", s.at())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,17 +142,25 @@ func TestShare(t *testing.T) {
 	if word, err := r.ReadString('\n'); word != "a\n" {
 		t.Fatal(word, err)
 	}
-	turn("a", Drained)
-	if got := count(20); got["b"] != 20 {
+	s.turn("a", Drained)
+	if got := s.count(20); got["b"] != 20 {
 		t.Errorf("a is drained: %v", got)
 	}
 	fmt.Fprintln(c, "still here")
 	if word, err := r.ReadString('\n'); word != "still here\n" {
 		t.Errorf("a connection of who was drained: %q, %v", word, err)
 	}
+}
 
-	// Another server takes over, and then another one the kept copies.
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
+// TestShareHandedOver: another server takes a shared port over, and then another
+// one the kept copies; turns stay what they were.
+func TestShareHandedOver(t *testing.T) {
+	s := openShop(t)
+	s.enter("a")
+	s.enter("b")
+	s.turn("a", Drained)
+	s.turn("b", Waiting)
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,54 +170,58 @@ func TestShare(t *testing.T) {
 	}
 	conn.Close()
 	next, _ := serve(t, heir)
-	client = dial(t, next)
-	if _, members, err := client.List(); err != nil || members["a"] != (Member{"p/web", Drained}) || members["b"] != (Member{"p/web", Waiting}) {
+	s.client = dial(t, next)
+	if _, members, err := s.client.List(); err != nil || members["a"] != (Member{"p/web", Drained}) || members["b"] != (Member{"p/web", Waiting}) {
 		t.Errorf("the heir has %v, %v", members, err)
 	}
 	if len(heir.doors) != 1 {
 		t.Errorf("%d sockets", len(heir.doors))
 	}
-	heldA, keptA, err := client.Copies("a")
+	if got := s.count(20); got["b"] != 20 {
+		t.Errorf("the heir leads to %v", got)
+	}
+	heldA, keptA, err := s.client.Copies("a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	heldB, keptB, err := client.Copies("b")
+	heldB, keptB, err := s.client.Copies("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, owner := range []string{"a", "b"} {
-		if err := client.Release(owner); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s.leave("a")
+	s.leave("b")
 	third := NewServer(slog.New(slog.DiscardHandler))
-	socket, _ = serve(t, third)
-	client = dial(t, socket)
-	if err := client.Restore("a", Member{"p/web", Drained}, heldA, keptA); err != nil {
+	socket, _ := serve(t, third)
+	s.client = dial(t, socket)
+	if err := s.client.Restore("a", Member{"p/web", Drained}, heldA, keptA); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.Restore("b", web, heldB, keptB); err != nil {
+	if err := s.client.Restore("b", inWeb, heldB, keptB); err != nil {
 		t.Fatal(err)
 	}
 	closeKept(append(keptA, keptB...))
-	if got := count(20); got["b"] != 20 || len(third.doors) != 1 {
+	if got := s.count(20); got["b"] != 20 || len(third.doors) != 1 {
 		t.Errorf("after a restore: %v, %d sockets", got, len(third.doors))
 	}
+}
 
-	if err := client.Release("b"); err != nil {
-		t.Fatal(err)
-	}
-	if got := ask(); got != "" {
+// TestShareLast: nobody answers for who is drained, also if the others are gone;
+// the last one to go shuts the port.
+func TestShareLast(t *testing.T) {
+	s := openShop(t)
+	s.enter("a")
+	s.enter("b")
+	s.turn("a", Drained)
+	s.leave("b")
+	if got := s.ask(); got != "" {
 		t.Errorf("%q answers, although nobody takes a turn", got)
 	}
-	turn("a", Ready)
-	if got := ask(); got != "a" {
+	s.turn("a", Ready)
+	if got := s.ask(); got != "a" {
 		t.Errorf("%q instead of a", got)
 	}
-	if err := client.Release("a"); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", at)
+	s.leave("a")
+	l, err := net.Listen("tcp", s.at())
 	if err != nil {
 		t.Fatal(err)
 	}

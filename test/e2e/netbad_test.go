@@ -22,16 +22,13 @@ func TestNetworkBadInput(t *testing.T) {
 	}
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
 	must(t, d, "berth", "network", "create", "--subnet", "10.77.1.0/24", "there")
-	must(t, d, "berth", "network", "create", "pool2")
-	must(t, d, "berth", "network", "create", "pool3")
-	must(t, d, "berth", "network", "create", "pool4")
+	for _, name := range []string{"pool2", "pool3", "pool4"} { // the rest of the pools
+		must(t, d, "berth", "network", "create", name)
+	}
 	must(t, d, "berth", "run", "-d", "--name", "inside", "--network", "there", "--ip", "10.77.1.9", "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
 	must(t, d, "berth", "run", "-d", "--name", "other", "busybox", "sleep", "1000")
 	must(t, d, "berth", "run", "-d", "--name", "onhost", "--network", "host", "busybox", "sleep", "1000")
 	must(t, d, "berth", "run", "-d", "--name", "without", "--network", "none", "busybox", "sleep", "1000")
-	must(t, d, "berth", "run", "-d", "--name", "paused", "busybox", "sleep", "1000")
-	must(t, d, "berth", "pause", "paused")
-	must(t, d, "berth", "create", "--name", "stopped", "busybox", "sleep", "1000")
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,18 +39,49 @@ func TestNetworkBadInput(t *testing.T) {
 	must(t, d, "berth", "run", "-d", "--name", "has", "-p", "127.0.0.1::80", "busybox", "sleep", "1000")
 	allocated := strings.TrimPrefix(strings.Fields(must(t, d, "berth", "port", "has"))[2], "127.0.0.1:")
 	must(t, d, "berth", "create", "--name", "late", "-p", "127.0.0.1:"+allocated+":80", "busybox", "sleep", "1000")
+	for _, name := range []string{"taken", "late"} { // the first start makes directories that stay
+		if _, err := client(t, d, "berth", "start", name); err == nil {
+			t.Errorf("%s was started", name)
+		}
+	}
+	before := idle(t, d)
+	rows := networkRefusals(taken, allocated)
+	for i, c := range rows {
+		method, path, ok := strings.Cut(c.path, " ")
+		if !ok {
+			method, path = http.MethodPost, c.path
+		}
+		status, answer := say(t, d.Client(), method, path, c.body)
+		if status != c.status || !strings.Contains(answer, c.text) {
+			t.Errorf("%s: %s %s %s: %d %s; want %d %q", c.what, method, path, c.body, status, answer, c.status, c.text)
+		}
+		if i%8 == 7 || i == len(rows)-1 {
+			noLeak(t, d, before)
+		}
+	}
+	must(t, d, "berth", "rm", "-f", "inside", "other", "onhost", "without", "taken", "late", "has")
+	must(t, d, "berth", "network", "prune", "-f")
+}
 
+// badRequest is a request, and what answers it.
+type badRequest struct {
+	what, path, body string // path: with the method before, if it is not POST
+	status           int
+	text             string
+}
+
+// connecting asks for an endpoint of a container.
+func connecting(name, config string) string {
+	return fmt.Sprintf(`{"Container": %q, "EndpointConfig": {"IPAMConfig": {%s}}}`, name, config)
+}
+
+// networkRefusals are all of TestNetworkBadInput's; taken is a port that a process
+// has, and allocated one that another container has.
+func networkRefusals(taken, allocated string) []badRequest {
 	create := func(fields string) string { return `{"Name": "x", ` + fields + `}` }
 	subnet := func(s string) string { return create(`"IPAM": {"Config": [` + s + `]}`) }
-	connect := func(name, config string) string {
-		return fmt.Sprintf(`{"Container": %q, "EndpointConfig": {"IPAMConfig": {%s}}}`, name, config)
-	}
 	const made, join, leave = "/networks/create", "/networks/there/connect", "/networks/there/disconnect"
-	rows := []struct {
-		what, path, body string
-		status           int
-		text             string
-	}{
+	return []badRequest{
 		{"overlap", made, subnet(`{"Subnet": "10.77.0.0/16"}`), 403, "Pool overlaps with other one on this address space"},
 		{"the same again", made, subnet(`{"Subnet": "10.77.1.0/24"}`), 403, "Pool overlaps"},
 		{"no CIDR", made, subnet(`{"Subnet": "10.0.0.0/99"}`), 400, "prefix length"},
@@ -68,16 +96,16 @@ func TestNetworkBadInput(t *testing.T) {
 		{"name", made, `{"Name": "there"}`, 409, "network with name there already exists"},
 		{"pools", made, create(`"Driver": "bridge"`), 400, "all predefined address pools have been fully subnetted"},
 
-		{"address taken", join, connect("other", `"IPv4Address": "10.77.1.9"`), 403, "Address already in use"},
-		{"the gateway's", join, connect("other", `"IPv4Address": "10.77.1.1"`), 403, "Address already in use"},
-		{"address outside", join, connect("other", `"IPv4Address": "10.78.1.9"`), 400, "no configured subnet"},
-		{"no IPv6 there", join, connect("other", `"IPv6Address": "2001:db8::9"`), 400, ""},
-		{"link-local", join, connect("other", `"LinkLocalIPs": ["10.1.1.1"]`), 400, "link-local"},
-		{"twice", join, connect("inside", ``), 403, "endpoint with name inside already exists in network there"},
-		{"host mode", join, connect("onhost", ``), 400, "container cannot be disconnected from host network or connected to host network"},
-		{"none", join, connect("without", ``), 400, "cannot be connected to multiple networks with one of the networks in private (none) mode"},
-		{"no container", join, connect("nobody", ``), 404, "No such container: nobody"},
-		{"no network", "/networks/nosuch/connect", connect("other", ``), 404, "network nosuch not found"},
+		{"address taken", join, connecting("other", `"IPv4Address": "10.77.1.9"`), 403, "Address already in use"},
+		{"the gateway's", join, connecting("other", `"IPv4Address": "10.77.1.1"`), 403, "Address already in use"},
+		{"address outside", join, connecting("other", `"IPv4Address": "10.78.1.9"`), 400, "no configured subnet"},
+		{"no IPv6 there", join, connecting("other", `"IPv6Address": "2001:db8::9"`), 400, ""},
+		{"link-local", join, connecting("other", `"LinkLocalIPs": ["10.1.1.1"]`), 400, "link-local"},
+		{"twice", join, connecting("inside", ``), 403, "endpoint with name inside already exists in network there"},
+		{"host mode", join, connecting("onhost", ``), 400, "container cannot be disconnected from host network or connected to host network"},
+		{"none", join, connecting("without", ``), 400, "cannot be connected to multiple networks with one of the networks in private (none) mode"},
+		{"no container", join, connecting("nobody", ``), 404, "No such container: nobody"},
+		{"no network", "/networks/nosuch/connect", connecting("other", ``), 404, "network nosuch not found"},
 		{"not on it", leave, `{"Container": "other"}`, 403, "is not connected to network there"},
 		{"leave host", "/networks/host/disconnect", `{"Container": "onhost"}`, 400, "container cannot be disconnected from host network or connected to host network"},
 
@@ -87,30 +115,18 @@ func TestNetworkBadInput(t *testing.T) {
 		{"predefined", "DELETE /networks/bridge", "", 403, "bridge is a pre-defined network and cannot be removed"},
 		{"unknown", "DELETE /networks/nosuch", "", 404, "network nosuch not found"},
 	}
-	for _, name := range []string{"taken", "late"} { // the first start makes directories that stay
-		if _, err := client(t, d, "berth", "start", name); err == nil {
-			t.Errorf("%s was started", name)
-		}
-	}
-	before := idle(t, d)
-	for i, c := range rows {
-		method, path, ok := strings.Cut(c.path, " ")
-		if !ok {
-			method, path = http.MethodPost, c.path
-		}
-		status, answer := say(t, d.Client(), method, path, c.body)
-		if status != c.status || !strings.Contains(answer, c.text) {
-			t.Errorf("%s: %s %s %s: %d %s; want %d %q", c.what, method, path, c.body, status, answer, c.status, c.text)
-		}
-		if i%8 == 7 || i == len(rows)-1 {
-			noLeak(t, d, before)
-		}
-	}
+}
 
-	// A container that is stopped is on the network from its next start on; one
-	// that is paused at once, as with Docker.
+// TestConnectWithoutRun: a container that is stopped is on the network from its
+// next start on; one that is paused at once, as with Docker.
+func TestConnectWithoutRun(t *testing.T) {
+	d := started(t)
+	must(t, d, "berth", "network", "create", "--subnet", "10.77.1.0/24", "there")
+	must(t, d, "berth", "run", "-d", "--name", "paused", "busybox", "sleep", "1000")
+	must(t, d, "berth", "pause", "paused")
+	must(t, d, "berth", "create", "--name", "stopped", "busybox", "sleep", "1000")
 	for _, name := range []string{"stopped", "paused"} {
-		if status, answer := say(t, d.Client(), http.MethodPost, join, connect(name, ``)); status != 200 {
+		if status, answer := say(t, d.Client(), http.MethodPost, "/networks/there/connect", connecting(name, ``)); status != 200 {
 			t.Errorf("connect what is %s: %d %s", name, status, answer)
 		}
 	}
@@ -121,8 +137,8 @@ func TestNetworkBadInput(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	must(t, d, "berth", "rm", "-f", "inside", "other", "onhost", "without", "paused", "stopped", "taken", "late", "has")
-	must(t, d, "berth", "network", "prune", "-f")
+	must(t, d, "berth", "rm", "-f", "paused", "stopped")
+	must(t, d, "berth", "network", "rm", "there")
 }
 
 // say makes a request, and returns the answer's status and text.
