@@ -29,6 +29,7 @@ import (
 	"github.com/berth-engine/berth/hub/seal"
 	"github.com/berth-engine/berth/hub/status"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/hub/webhook"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
@@ -161,10 +162,7 @@ func newWorld(t *testing.T, change func(*Options)) world {
 		t.Fatal("git is needed: ", err)
 	}
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t, database(t))
 	names := catalog.New(db, catalog.Options{Open: true})
 	repo, err := names.Create(t.Context(), tester, "ann/app", true)
 	if err != nil {
@@ -206,12 +204,7 @@ func newWorld(t *testing.T, change func(*Options)) world {
 		}
 	}))
 	w.git, w.hooks = front.URL+"/git/ann/app.git", front.URL+"/hooks/"
-	t.Cleanup(func() {
-		front.Close()
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(front.Close)
 	return w
 }
 
@@ -704,7 +697,7 @@ func TestBadSources(t *testing.T) {
 }
 
 // database is the URL of an empty database for a test.
-var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+var database = func(*testing.T) string { return "" } // SQLite
 
 // TestPostgres runs what depends on the database on PostgreSQL.
 func TestPostgres(t *testing.T) {

@@ -180,7 +180,9 @@ func (s *Service) one(parent context.Context, e Engine, b Build) {
 		delete(s.running, b.ID)
 	}()
 	var beating sync.WaitGroup
-	beating.Go(func() { s.beat(bounded, b.ID, cancel) })
+	beating.Go(func() {
+		s.DB.Beat(bounded, "builds", b.ID, beat, time.Now, func() { s.cancelIfWanted(bounded, b.ID, cancel) })
+	})
 	log, err := s.newLog(bounded, b.ID)
 	if err == nil {
 		err = s.build(bounded, e, &b, log)
@@ -226,23 +228,10 @@ func (s *Service) save(ctx context.Context, b Build) {
 	}
 }
 
-// beat says that a build runs until ctx ends, and cancels it when that is
-// wanted.
-func (s *Service) beat(ctx context.Context, id string, cancel context.CancelCauseFunc) {
-	t := time.NewTicker(beat)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		if _, err := s.DB.Exec(ctx, "UPDATE builds SET beat = ? WHERE id = ?", time.Now().Unix(), id); err != nil {
-			continue // said again in five seconds
-		}
-		var wanted int64
-		if err := s.DB.QueryRow(ctx, "SELECT cancel FROM builds WHERE id = ?", id).Scan(&wanted); err == nil && wanted == 1 {
-			cancel(errCancelled)
-		}
+// cancelIfWanted cancels a build here when somebody wanted that on another node.
+func (s *Service) cancelIfWanted(ctx context.Context, id string, cancel context.CancelCauseFunc) {
+	var wanted int64
+	if err := s.DB.QueryRow(ctx, "SELECT cancel FROM builds WHERE id = ?", id).Scan(&wanted); err == nil && wanted == 1 {
+		cancel(errCancelled)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/oci"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
@@ -63,10 +63,7 @@ func newHub(t *testing.T) hub {
 	t.Helper()
 	dir := t.TempDir()
 	root := filepath.Join(dir, "registry")
-	db, err := store.Open(t.Context(), database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t, database(t))
 	// Files have the real time: it must be long ago.
 	c := &clock{at: time.Now().Add(24 * time.Hour)}
 	gate := NewGate(db, grace, c.now)
@@ -78,7 +75,7 @@ func newHub(t *testing.T) hub {
 	s := httptest.NewServer(r)
 	t.Cleanup(func() {
 		s.Close()
-		if err := errors.Join(r.Close(), db.Close()); err != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -441,7 +438,7 @@ func TestReferences(t *testing.T) {
 }
 
 // database is the URL of an empty database for a test.
-var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+var database = func(*testing.T) string { return "" } // SQLite
 
 // TestPostgres runs what depends on the database on PostgreSQL.
 func TestPostgres(t *testing.T) {

@@ -151,7 +151,7 @@ func (c *Collector) Collect(ctx context.Context, dry bool) (Report, error) {
 func (c *Collector) finish(ctx context.Context, r Report) (Report, error) {
 	beating, stop := context.WithCancel(ctx)
 	var alive sync.WaitGroup
-	alive.Go(func() { c.beat(beating, r.ID) })
+	alive.Go(func() { c.DB.Beat(beating, "gc_runs", r.ID, beat, c.Gate.now, nil) })
 	c.running.Lock()
 	err := c.collect(ctx, c.Gate.now().Add(-c.Gate.grace), &r)
 	c.running.Unlock()
@@ -171,20 +171,6 @@ func (c *Collector) finish(ctx context.Context, r Report) (Report, error) {
 	_, saved := c.DB.Exec(bounded, "UPDATE gc_runs SET ended = ?, blobs = ?, bytes = ?, links = ?, spared = ?, error = ?, unreadable = ? WHERE id = ?",
 		r.Ended.Unix(), r.Blobs, r.Bytes, r.Links, r.Spared, r.Error, string(unreadable), r.ID)
 	return r, errors.Join(err, saved)
-}
-
-// beat says that a collection runs until ctx ends.
-func (c *Collector) beat(ctx context.Context, id string) {
-	t := time.NewTicker(beat)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			_, _ = c.DB.Exec(ctx, "UPDATE gc_runs SET beat = ? WHERE id = ?", c.Gate.now().Unix(), id) // said again in ten seconds
-		}
-	}
 }
 
 const selectReport = "SELECT id, started, ended, dry, blobs, bytes, links, spared, error, unreadable FROM gc_runs"

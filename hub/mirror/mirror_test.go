@@ -22,7 +22,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/outbound"
 	"github.com/berth-engine/berth/hub/seal"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -108,10 +108,7 @@ type world struct {
 func front(t *testing.T, o *origin, change func(*Spec)) world {
 	t.Helper()
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t, database(t))
 	key, err := seal.New([32]byte{1})
 	if err != nil {
 		t.Fatal(err)
@@ -144,9 +141,6 @@ func front(t *testing.T, o *origin, change func(*Spec)) world {
 	t.Cleanup(func() {
 		f.Close()
 		s.drop(m.ID)
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
 	})
 	return world{s, f, m}
 }
@@ -491,7 +485,7 @@ func TestMatch(t *testing.T) {
 }
 
 // database is the URL of an empty database for a test.
-var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+var database = func(*testing.T) string { return "" } // SQLite
 
 // TestPostgres runs what depends on the database on PostgreSQL.
 func TestPostgres(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"maps"
@@ -16,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/berth-engine/berth/hub/catalog"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/oci"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -24,17 +23,14 @@ import (
 // open opens a registry without accounts in a directory.
 func open(t *testing.T, root string, log *slog.Logger) (*Registry, *catalog.Service) {
 	t.Helper()
-	db, err := store.Open(t.Context(), filepath.Join(root, "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t, filepath.Join(root, "hub.db"))
 	c := catalog.New(db, catalog.Options{Open: true})
 	r, err := New(t.Context(), Options{Storage: Filesystem(filepath.Join(root, "registry")), Catalog: c, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(r.Close(), db.Close()); err != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})

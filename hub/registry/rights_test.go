@@ -16,6 +16,7 @@ import (
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/hub/token"
 	"github.com/berth-engine/berth/oci"
 )
@@ -40,13 +41,11 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: time.Now()}
 	now := func() time.Time { return w.clock }
 	dir := t.TempDir()
-	var err error
-	if w.db, err = store.Open(t.Context(), filepath.Join(dir, "hub.db")); err != nil {
-		t.Fatal(err)
-	}
+	w.db = storetest.Open(t, "")
 	w.accounts = account.New(w.db, account.Options{Now: now})
 	w.catalog = catalog.New(w.db, catalog.Options{Now: now})
 	tokens := token.New(w.db, w.accounts, w.catalog, now)
+	var err error
 	w.registry, err = New(t.Context(), Options{
 		Storage: Filesystem(filepath.Join(dir, "registry")), Catalog: w.catalog, Identify: tokens.Identify,
 		Events: []func(context.Context, Event){func(_ context.Context, e Event) { w.events = append(w.events, e) }},
@@ -60,7 +59,7 @@ func newWorld(t *testing.T) *world {
 	w.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		w.Close()
-		if err := errors.Join(w.registry.Close(), w.db.Close()); err != nil {
+		if err := w.registry.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/gc"
 	"github.com/berth-engine/berth/hub/registry"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/oci"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
@@ -50,10 +50,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{time: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), database(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := storetest.Open(t, database(t))
 	gate := gc.NewGate(db, time.Hour, w.now)
 	names := catalog.New(db, catalog.Options{Open: true, Now: w.now})
 	r, err := registry.New(t.Context(), registry.Options{Storage: registry.Filesystem(filepath.Join(dir, "registry")), Catalog: names, Relies: gate.Touch})
@@ -66,7 +63,7 @@ func newWorld(t *testing.T) *world {
 	w.url = s.URL
 	t.Cleanup(func() {
 		s.Close()
-		if err := errors.Join(r.Close(), db.Close()); err != nil {
+		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -327,7 +324,7 @@ func TestBadPolicies(t *testing.T) {
 }
 
 // database is the URL of an empty database for a test.
-var database = func(t *testing.T) string { return filepath.Join(t.TempDir(), "hub.db") }
+var database = func(*testing.T) string { return "" } // SQLite
 
 // TestPostgres runs what depends on the database on PostgreSQL.
 func TestPostgres(t *testing.T) {

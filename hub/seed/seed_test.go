@@ -7,7 +7,7 @@ import (
 
 	"github.com/berth-engine/berth/hub/catalog"
 	"github.com/berth-engine/berth/hub/registry"
-	"github.com/berth-engine/berth/hub/store"
+	"github.com/berth-engine/berth/hub/store/storetest"
 )
 
 // TestSeedIsIdempotent needs the programs that `make build` makes.
@@ -24,11 +24,7 @@ func TestSeedIsIdempotent(t *testing.T) {
 		t.Errorf("two digests of one image: %s, %s", a, b)
 	}
 	dir := t.TempDir()
-	db, err := store.Open(t.Context(), filepath.Join(dir, "hub.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := storetest.Open(t, "")
 	r, err := registry.New(t.Context(), registry.Options{
 		Storage: registry.Filesystem(filepath.Join(dir, "registry")), Catalog: catalog.New(db, catalog.Options{Open: true}),
 	})
