@@ -3,10 +3,12 @@ package remote
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/registry"
 )
@@ -45,9 +47,29 @@ func (c *Client) Search(ctx context.Context, r Registries, term string, limit in
 		u.Host = "index.docker.io"
 	}
 	u.RawQuery = url.Values{"q": {term}, "n": {strconv.Itoa(limit)}}.Encode()
+	if given := credentialsFor(domain, auth); given != nil && given.user != "" && given.secret != "" && domain != dockerHub {
+		if err := signIn(ctx, host); err != nil {
+			return nil, fmt.Errorf("search at %s: %w", domain, err)
+		}
+	}
 	var answer registry.SearchResults
 	if _, err := getJSON(ctx, host, u, &answer); err != nil {
 		return nil, fmt.Errorf("search at %s: %w", domain, err)
 	}
 	return answer.Results[:min(len(answer.Results), limit)], nil
+}
+
+// signIn has the credentials for host go along with each request, as Basic, when
+// the registry says that it wants that, as Docker's first registry API has it. An
+// index that answers everybody never asks who it is, and tells less.
+func signIn(ctx context.Context, host docker.RegistryHost) error {
+	u := &url.URL{Scheme: host.Scheme, Host: host.Host, Path: "/v1/_ping"}
+	var answer any
+	header, err := getJSON(ctx, host, u, &answer)
+	if alone, _ := strconv.ParseBool(header.Get("X-Docker-Registry-Standalone")); err != nil || !alone {
+		return ctx.Err() // who cannot be reached is found so once more
+	}
+	return host.Authorizer.AddResponses(ctx, []*http.Response{{
+		StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {"Basic"}}, Request: &http.Request{URL: u},
+	}})
 }
