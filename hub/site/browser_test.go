@@ -24,13 +24,7 @@ func TestBrowser(t *testing.T) {
 		"/", "/search?q=web", "/r/ada/web", "/r/ada/web/-/tags", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/tags/1.1/files",
 		"/r/ada/web/-/compare?from=1.0&to=1.1", "/r/ada/web/-/history", "/u/ada", "/signin", "/signup",
 	} {
-		b.open(path)
-		b.quiet()
-		b.size(390, 800)
-		if eval[bool](b, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
-			t.Errorf("%s is wider than a telephone", path)
-		}
-		b.size(1280, 860)
+		b.fits(path)
 	}
 	b.open("/nope")
 	b.see("Nothing here")
@@ -41,13 +35,25 @@ func TestBrowser(t *testing.T) {
 		"/u/ada", "/u/ada/-/robots", "/u/ada/-/audit", "/u/harbour", "/u/harbour/-/members", "/u/harbour/-/teams", "/u/harbour/-/teams/crew", "/u/harbour/-/robots", "/u/harbour/-/settings",
 		"/r/ada/web/-/settings", "/r/ada/web/-/settings/access", "/r/ada/web/-/settings/webhooks", "/r/ada/web/-/settings/retention", "/r/ada/web/-/settings/builds", "/r/ada/web/-/builds", "/r/ada/web/-/tags/1.1", "/r/ada/web/-/history",
 	} {
-		b.open(path)
-		b.quiet()
+		b.fits(path)
 	}
 	b.open("/account/security")
 	b.click("main form button")
 	b.see("Scan with your authenticator")
 	b.quiet()
+}
+
+// fits opens a page, which has nothing to complain of and is no wider than a
+// telephone.
+func (b *tab) fits(path string) {
+	b.t.Helper()
+	b.open(path)
+	b.quiet()
+	b.size(390, 800)
+	if eval[bool](b, "document.documentElement.scrollWidth > document.documentElement.clientWidth") {
+		b.t.Errorf("%s is wider than a telephone", path)
+	}
+	b.size(1280, 860)
 }
 
 // TestKeyboard goes through a page with the keyboard alone.
