@@ -3,6 +3,7 @@ package compose
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/docker/compose/v5/pkg/api"
@@ -14,9 +15,15 @@ import (
 // own id.
 const leftMark = "-replaced-"
 
+// unnamedPattern matches the names of containers that Compose has created in place
+// of others, as long as those have theirs: the beginning of the other's id, and
+// its name.
+const unnamedPattern = "^/?[0-9a-f]{12}_"
+
 // mend ends what an update that was killed has left of the project, or undoes it.
 // It comes before Compose looks at the containers: of two with one number Compose
-// would make two new ones under one name, or remove the one that serves.
+// would make two new ones under one name, or remove the one that serves; and one
+// that has not got its name it would leave without.
 func (r *rolling) mend(ctx context.Context, project string) error {
 	list, err := r.APIClient.ContainerList(ctx, client.ContainerListOptions{
 		All: true, Filters: make(client.Filters).Add("label", api.ProjectLabel+"="+project),
@@ -30,15 +37,10 @@ func (r *rolling) mend(ctx context.Context, project string) error {
 			by[strings.TrimPrefix(name, "/")] = c
 		}
 	}
-	for name, c := range by {
-		if !unnamed(name, c, list.Items) {
-			continue
+	for name, c := range maps.Clone(by) {
+		if err := r.mendUnnamed(ctx, name, c, by); err != nil {
+			return fmt.Errorf("end the earlier update that made %s: %w", name, err)
 		}
-		r.report("Container %s, which an earlier update made and did not start, is removed", name)
-		if _, err := r.APIClient.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
-			return err
-		}
-		delete(by, name)
 	}
 	for left, c := range by {
 		name, mark, ok := strings.Cut(left, leftMark)
@@ -52,19 +54,43 @@ func (r *rolling) mend(ctx context.Context, project string) error {
 	return nil
 }
 
-// unnamed reports whether a container is one that Compose had created and not yet
-// given its name when it was killed, beside the one that it was to replace.
-func unnamed(name string, c container.Summary, all []container.Summary) bool {
-	prefix, _, ok := strings.Cut(name, "_")
-	if !ok || len(prefix) != 12 || c.State != container.StateCreated || c.Labels[api.ContainerReplaceLabel] == "" {
-		return false
+// mendUnnamed removes a container that was created and not started while the one
+// that it was to replace is there; when that is gone, it gets its name. by is all
+// of the project's, by name.
+func (r *rolling) mendUnnamed(ctx context.Context, name string, c container.Summary, by map[string]container.Summary) error {
+	old, own := unnamed(name, c.Labels)
+	if own == "" {
+		return nil
 	}
-	for _, other := range all {
-		if strings.HasPrefix(other.ID, prefix) {
-			return true
+	for _, other := range by {
+		if !strings.HasPrefix(other.ID, old) {
+			continue
 		}
+		if c.State != container.StateCreated {
+			return nil
+		}
+		r.report("Container %s, which an earlier update made and did not start, is removed", name)
+		delete(by, name)
+		return r.removeLeft(ctx, c.ID)
 	}
-	return false
+	if _, taken := by[own]; taken {
+		return nil
+	}
+	r.report("Container %s, which an earlier update made, gets its name", own)
+	delete(by, name)
+	by[own] = c
+	return r.rename(ctx, c.ID, own)
+}
+
+// unnamed is what the id of the container begins with that one is to replace, and
+// the name that it gets then; "" both when it has its name.
+func unnamed(name string, labels map[string]string) (old, own string) {
+	replaces := labels[api.ContainerReplaceLabel] // a container_name, or what ends a name that Compose made
+	old, own, ok := strings.Cut(name, "_")
+	if !ok || len(old) != 12 || strings.Trim(old, "0123456789abcdef") != "" || replaces == "" || replaces == name || !strings.HasSuffix(own, replaces) {
+		return "", ""
+	}
+	return old, own
 }
 
 // mendOne is for an old container that goes by another name than its own, and
@@ -117,9 +143,10 @@ func (r *rolling) rename(ctx context.Context, id, name string) error {
 	return err
 }
 
-// anyLeft reports whether there is an old container by another name than its own.
-// Why an engine does not answer, what is asked of it next tells.
+// anyLeft reports whether there may be something to mend: an old container by
+// another name than its own, or a new one without its name. Why an engine does not
+// answer, what is asked of it next tells.
 func anyLeft(ctx context.Context, c client.APIClient) bool {
-	list, err := c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("name", leftMark)})
+	list, err := c.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("name", leftMark, unnamedPattern)})
 	return err == nil && len(list.Items) > 0
 }

@@ -131,3 +131,54 @@ func TestRollingKilled(t *testing.T) {
 	u.wait.Wait()
 	must(t, d, "env", "PORT="+port, "VERSION=0", "berth", "compose", "-f", file, "down", "-t", "0")
 }
+
+// TestUpKilled kills an update after each of its steps, one that makes everything
+// and one that replaces the container, with a gap or without: the next plain `up`
+// is what it would have been, with nothing left of the first.
+func TestUpKilled(t *testing.T) {
+	d := started(t)
+	must(t, d, "berth", "pull", "-q", "busybox")
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, []byte(strings.Replace(rollingApp, "scale: 2", "scale: 1", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port, err := engine.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose := func(version int, args ...string) []string {
+		return append([]string{"PORT=" + port, "VERSION=" + strconv.Itoa(version), "berth", "compose", "-f", file}, args...)
+	}
+	k := newKiller(t, d)
+	for _, c := range []struct {
+		name, how string
+		from      []string // what is done before
+		steps     int      // at least
+	}{
+		{"first", "-d", []string{"down", "-t", "0"}, 3},
+		{"replace", "-d", []string{"up", "-d"}, 5},
+		{"rolling", "--rolling", []string{"up", "-d"}, 5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for after := 1; ; after++ {
+				must(t, d, append([]string{"env"}, compose(0, c.from...)...)...)
+				killed := k.run(t, d, after, compose(1, "up", c.how)...)
+				t.Logf("killed after step %d: %v; there are\n%s", after, killed, must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
+				must(t, d, append([]string{"env"}, compose(2, "up", "-d", "--wait")...)...)
+				if got := must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"); got != "app-web-1 running\n" {
+					t.Errorf("killed after step %d, and mended:\n%s", after, got)
+				}
+				if got := must(t, d, "berth", "exec", "app-web-1", "cat", "/www/index.html"); got != "version 2\n" {
+					t.Errorf("killed after step %d: %s", after, got)
+				}
+				if !killed {
+					if after <= c.steps {
+						t.Errorf("it has %d steps", after-1)
+					}
+					break
+				}
+			}
+		})
+	}
+	must(t, d, append([]string{"env"}, compose(0, "down", "-t", "0")...)...)
+}
