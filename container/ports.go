@@ -40,14 +40,14 @@ func parseHostPort(s string) (first, last uint16, err error) {
 // another entry asks for by number.
 func portSpecs(c *container.Config, h *container.HostConfig) ([]network.PortSpec, error) {
 	var specs []network.PortSpec
-	for port, bindings := range h.PortBindings {
+	for _, port := range inOrder(h.PortBindings) { // almost as they are sorted below
 		if !port.IsValid() || port.Num() == 0 {
 			return nil, invalid("invalid port specification: %q", port.String())
 		}
 		if p := port.Proto(); p != nettypes.TCP && p != nettypes.UDP && p != nettypes.SCTP {
 			return nil, invalid("invalid port specification: invalid proto '%s'", p)
 		}
-		for _, b := range bindings {
+		for _, b := range port.has {
 			first, last, err := parseHostPort(b.HostPort)
 			if err != nil {
 				return nil, err

@@ -1,7 +1,6 @@
 package container
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,61 +18,106 @@ const longRow = 32
 func encodeMember(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nettypes.PortMap:
-		return encodePorts(v, func(first, p nettypes.Port, n int) bool {
-			a, b := v[first], v[p]
-			if len(a) != 1 || len(b) != 1 {
-				return false
-			}
-			next, ok := nextBinding(a[0], n)
-			return ok && next == b[0]
-		})
+		return encodePorts(v, countsOn)
 	case nettypes.PortSet:
-		return encodePorts(v, func(nettypes.Port, nettypes.Port, int) bool { return true })
+		return encodePorts(v, func(_, _ struct{}, _ int) bool { return true })
 	}
 	return json.Marshal(v)
 }
 
-// nextBinding is what the nth port after the one with this has in a row: the same
-// address, and the nth port of the host, if that is a number; false: there is none.
-func nextBinding(first nettypes.PortBinding, n int) (nettypes.PortBinding, bool) {
-	if first.HostPort == "" || n == 0 {
-		return first, true
+// countsOn tells whether the nth port after the one with first has what it has in
+// a row: the same address, and the nth port of the host, if that is a number.
+func countsOn(first, nth []nettypes.PortBinding, n int) bool {
+	if len(first) != 1 || len(nth) != 1 || first[0].HostIP != nth[0].HostIP {
+		return false
 	}
-	host, err := strconv.ParseUint(first.HostPort, 10, 16)
-	first.HostPort = strconv.Itoa(int(host) + n)
-	return first, err == nil && int(host)+n < 1<<16
+	a, b := first[0].HostPort, nth[0].HostPort
+	if a == "" {
+		return b == ""
+	}
+	from, ok := hostNumber(a)
+	to, also := hostNumber(b)
+	return ok && also && to == from+n
 }
 
-// encodePorts writes ports, long rows as one; counts tells whether what p has is
-// what the nth after the first one has in a row.
-func encodePorts[V any](m map[nettypes.Port]V, counts func(first, p nettypes.Port, n int) bool) ([]byte, error) {
+// hostNumber reads a port of the host that is written as it would be again.
+func hostNumber(s string) (int, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return int(n), err == nil && s[0] != '0'
+}
+
+// nextBinding is what the nth port after the one with first has in a row; false:
+// there is no such port of the host.
+func nextBinding(first []nettypes.PortBinding, n int) ([]nettypes.PortBinding, bool) {
+	if n == 0 {
+		return first, true
+	}
+	if len(first) != 1 {
+		return nil, false
+	}
+	b := first[0]
+	if b.HostPort != "" {
+		from, ok := hostNumber(b.HostPort)
+		if !ok || from+n >= 1<<16 {
+			return nil, false
+		}
+		b.HostPort = strconv.Itoa(from + n)
+	}
+	return []nettypes.PortBinding{b}, true
+}
+
+// encodePorts writes ports, long rows as one; counts tells whether the nth after
+// the first of a row may be in it.
+func encodePorts[V any](m map[nettypes.Port]V, counts func(first, nth V, n int) bool) ([]byte, error) {
 	if m == nil {
 		return []byte("null"), nil
 	}
-	ports := make([]nettypes.Port, 0, len(m))
-	for p := range m {
-		ports = append(ports, p)
-	}
-	slices.SortFunc(ports, func(a, b nettypes.Port) int {
-		return cmp.Or(cmp.Compare(a.Proto(), b.Proto()), cmp.Compare(a.Num(), b.Num()))
-	})
+	ports := inOrder(m)
 	rows := map[string]V{}
 	for at := 0; at < len(ports); {
 		first, n := ports[at], 1
-		for at+n < len(ports) && ports[at+n].Proto() == first.Proto() && int(ports[at+n].Num()) == int(first.Num())+n && counts(first, ports[at+n], n) {
+		for at+n < len(ports) && ports[at+n].Proto() == first.Proto() && int(ports[at+n].Num()) == int(first.Num())+n && counts(first.has, ports[at+n].has, n) {
 			n++
 		}
 		if n >= longRow {
-			rows[fmt.Sprintf("%d-%d/%s", first.Num(), int(first.Num())+n-1, first.Proto())] = m[first]
+			rows[fmt.Sprintf("%d-%d/%s", first.Num(), int(first.Num())+n-1, first.Proto())] = first.has
 			at += n
 			continue
 		}
 		for _, p := range ports[at : at+n] {
-			rows[string(p.AppendTo(nil))] = m[p]
+			rows[string(p.AppendTo(nil))] = p.has
 		}
 		at += n
 	}
 	return json.Marshal(rows)
+}
+
+// portEntry is a port of a map, with what it has there.
+type portEntry[V any] struct {
+	nettypes.Port
+	has V
+}
+
+// inOrder is a map of ports, those of each protocol by number. Numbers alone are
+// sorted: by a function, ten thousand ports take milliseconds, at each save.
+func inOrder[V any](m map[nettypes.Port]V) []portEntry[V] {
+	all := make([]portEntry[V], 0, len(m))
+	keys := make([]uint64, 0, len(m)) // protocol, number, index of all
+	var protos []nettypes.IPProtocol
+	for p, has := range m {
+		proto := slices.Index(protos, p.Proto())
+		if proto < 0 {
+			proto, protos = len(protos), append(protos, p.Proto())
+		}
+		keys = append(keys, uint64(proto)<<48|uint64(p.Num())<<32|uint64(len(all)))
+		all = append(all, portEntry[V]{p, has})
+	}
+	slices.Sort(keys)
+	ports := make([]portEntry[V], len(all))
+	for i, k := range keys {
+		ports[i] = all[uint32(k)]
+	}
+	return ports
 }
 
 // decodePorts reads what encodePorts, or json.Marshal, wrote.
@@ -119,16 +163,7 @@ func (s *portSet) UnmarshalJSON(data []byte) error {
 
 // UnmarshalJSON reads what encodeMember wrote.
 func (m *portMap) UnmarshalJSON(data []byte) error {
-	ports, err := decodePorts(data, func(first []nettypes.PortBinding, n int) ([]nettypes.PortBinding, bool) {
-		if n == 0 {
-			return first, true
-		}
-		if len(first) != 1 {
-			return nil, false
-		}
-		b, ok := nextBinding(first[0], n)
-		return []nettypes.PortBinding{b}, ok
-	})
+	ports, err := decodePorts(data, nextBinding)
 	*m = ports
 	return err
 }
