@@ -68,8 +68,9 @@ func Add(ctx context.Context, tx *store.Tx, e Entry) error {
 	if e.Result == "" {
 		e.Result = OK
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO audit (id, time, kind, actor, name, remote, action, namespace, target, result, detail)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, store.NewID(), time.Now().Unix(), e.Kind, e.Actor, e.Name, Remote(ctx),
+	now := time.Now()
+	_, err := tx.Exec(ctx, `INSERT INTO audit (id, time, nanosecond, kind, actor, name, remote, action, namespace, target, result, detail)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, store.NewID(), now.Unix(), now.Nanosecond(), e.Kind, e.Actor, e.Name, Remote(ctx),
 		e.Action, e.Namespace, e.Target, e.Result, e.Detail)
 	return err
 }
@@ -77,7 +78,7 @@ func Add(ctx context.Context, tx *store.Tx, e Entry) error {
 // Filter selects entries; empty fields select all.
 type Filter struct {
 	Namespace, Actor, Action string
-	Before                   time.Time // exclusive, for the next page
+	Before                   time.Time // exclusive: of the last entry, for the next page
 	Limit                    int       // 0 is 100; at most 1000
 }
 
@@ -87,7 +88,7 @@ func List(ctx context.Context, db *store.DB, f Filter) ([]Entry, error) {
 	if f.Limit <= 0 {
 		f.Limit = 100
 	}
-	query := `SELECT id, time, kind, actor, name, remote, action, namespace, target, result, detail FROM audit WHERE 1 = 1`
+	query := `SELECT id, time, nanosecond, kind, actor, name, remote, action, namespace, target, result, detail FROM audit WHERE 1 = 1`
 	var args []any
 	where := func(condition, value string) {
 		if value != "" {
@@ -99,17 +100,17 @@ func List(ctx context.Context, db *store.DB, f Filter) ([]Entry, error) {
 	where("actor = ?", f.Actor)
 	where("action = ?", f.Action)
 	if !f.Before.IsZero() {
-		query += " AND time < ?"
-		args = append(args, f.Before.Unix())
+		query += " AND (time < ? OR time = ? AND nanosecond < ?)"
+		args = append(args, f.Before.Unix(), f.Before.Unix(), f.Before.Nanosecond())
 	}
 	args = append(args, min(f.Limit, 1000))
-	rows, err := db.Query(ctx, query+" ORDER BY time DESC, id LIMIT ?", args...)
+	rows, err := db.Query(ctx, query+" ORDER BY time DESC, nanosecond DESC, id LIMIT ?", args...)
 	return store.Collect(rows, err, scan)
 }
 
 func scan(s store.Scanner) (e Entry, err error) {
-	var seconds int64
-	err = s.Scan(&e.ID, &seconds, &e.Kind, &e.Actor, &e.Name, &e.Remote, &e.Action, &e.Namespace, &e.Target, &e.Result, &e.Detail)
-	e.Time = time.Unix(seconds, 0).UTC()
+	var seconds, nanoseconds int64
+	err = s.Scan(&e.ID, &seconds, &nanoseconds, &e.Kind, &e.Actor, &e.Name, &e.Remote, &e.Action, &e.Namespace, &e.Target, &e.Result, &e.Detail)
+	e.Time = time.Unix(seconds, nanoseconds).UTC()
 	return e, err
 }

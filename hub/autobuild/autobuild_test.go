@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -324,6 +325,54 @@ func TestPushBuilds(t *testing.T) {
 	}
 	if list, err := w.Builds(t.Context(), tester, w.repo); err != nil || len(list) != 4 {
 		t.Errorf("%d builds, %v", len(list), err)
+	}
+}
+
+// TestOrder: of several commits of a branch the builds are made one commit after
+// the other, however many the engine takes at once, so that the tags are the last
+// one's at the end; those of one commit are made at once.
+func TestOrder(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Engines[0].Parallel = 4 })
+	if _, _, err := w.SetSource(t.Context(), tester, w.repo, Spec{Kind: Hosted, Rules: []Rule{{Branch: "main"}, {Branch: "main", Tags: []string{"also"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	hold := make(chan struct{})
+	w.engine.hold = hold
+	var commits []string
+	var dir string
+	for i := range 4 { // within a second, more or less
+		files := map[string]string{"Dockerfile": "FROM scratch", "x": strconv.Itoa(i)}
+		if i == 0 {
+			dir, _ = work(t, files)
+		} else {
+			commit(t, dir, files)
+		}
+		commits = append(commits, runGit(t, dir, "rev-parse", "HEAD"))
+		runGit(t, dir, "push", "--quiet", w.git, "HEAD:main")
+	}
+	w.run(t)
+	for _, sha := range commits {
+		<-w.engine.begun
+		<-w.engine.begun
+		hold <- struct{}{}
+		hold <- struct{}{}
+		for range 2 {
+			if b := <-w.ended; b.Commit != sha || b.State != Succeeded {
+				t.Errorf("%s is built, not %s: %+v", b.Commit, sha, b)
+			}
+		}
+	}
+	if w.engine.most != 2 {
+		t.Errorf("%d builds at once", w.engine.most)
+	}
+	list, err := w.Builds(t.Context(), tester, w.repo)
+	if err != nil || len(list) != 8 {
+		t.Fatal(len(list), err)
+	}
+	for i, b := range list {
+		if want := commits[3-i/2]; b.Commit != want {
+			t.Errorf("number %d of the newest is of %s, not %s", i, b.Commit, want)
+		}
 	}
 }
 
@@ -704,5 +753,6 @@ func TestPostgres(t *testing.T) {
 	postgres.Again(t, &database, map[string]func(*testing.T){
 		"PushBuilds":     TestPushBuilds,
 		"CancelAndLimit": TestCancelAndLimit,
+		"Order":          TestOrder,
 	})
 }

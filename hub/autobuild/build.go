@@ -86,9 +86,9 @@ func insert(ctx context.Context, tx *store.Tx, id string, src Source, ref, sha, 
 	if waiting >= maxQueued {
 		return fmt.Errorf("%d builds of the repository are waiting, which is the limit: %w", waiting, errdefs.ErrResourceExhausted)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO builds (id, repository, ref, sha, rule, engine, actor, state, created, started, ended, beat, tries, cancel, robot, digest, error)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, '', '', '')`,
-		id, src.repository, ref, sha, rule, src.Engine, actor, Queued, time.Now().Unix())
+	_, err := tx.Exec(ctx, `INSERT INTO builds (id, repository, ref, sha, rule, engine, actor, state, created, started, ended, beat, tries, cancel, robot, digest, error, sequence)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 0, 0, '', '', '', (SELECT coalesce(max(sequence), 0) + 1 FROM builds WHERE repository = ?))`,
+		id, src.repository, ref, sha, rule, src.Engine, actor, Queued, time.Now().Unix(), src.repository)
 	return err
 }
 
@@ -121,7 +121,7 @@ func (s *Service) Builds(ctx context.Context, by account.Principal, repository s
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Query(ctx, selectBuild+" WHERE repository = ? ORDER BY created DESC, id DESC LIMIT 100", found.ID)
+	rows, err := s.DB.Query(ctx, selectBuild+" WHERE repository = ? ORDER BY sequence DESC, created DESC, id DESC LIMIT 100", found.ID)
 	return store.Collect(rows, err, scanBuild)
 }
 

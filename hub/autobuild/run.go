@@ -145,11 +145,17 @@ func (s *Service) adopt(ctx context.Context, since time.Time) error {
 	return nil
 }
 
+// inOrder is of a build before which none waits or runs, on its engine, of
+// another commit of the same branch: the tags are to be the newer one's at the
+// end.
+const inOrder = ` AND NOT EXISTS (SELECT 1 FROM builds o WHERE o.repository = builds.repository AND o.ref = builds.ref AND o.engine = builds.engine
+	AND o.sha <> builds.sha AND o.sequence < builds.sequence AND o.state IN (?, ?))`
+
 // take claims an engine's oldest build.
 func (s *Service) take(ctx context.Context, engine string) (b Build, found bool, err error) {
 	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
 		found = false
-		rows, err := tx.Query(ctx, selectBuild+" WHERE state = ? AND engine = ? ORDER BY created, id LIMIT 1", Queued, engine)
+		rows, err := tx.Query(ctx, selectBuild+" WHERE state = ? AND engine = ?"+inOrder+" ORDER BY created, sequence, id LIMIT 1", Queued, engine, Queued, Running)
 		list, err := store.Collect(rows, err, scanBuild)
 		if err != nil || len(list) == 0 {
 			return err

@@ -146,16 +146,16 @@ const auditPage = 50
 func (v *visit) entries(f audit.Filter) (auditBody, error) {
 	f.Limit = auditPage
 	if before := v.r.FormValue("before"); before != "" {
-		seconds, err := strconv.ParseInt(before, 10, 64)
+		nanoseconds, err := strconv.ParseInt(before, 10, 64)
 		if err != nil {
-			return auditBody{}, errdefs.ErrInvalidArgument.WithMessage("before must be a time in seconds")
+			return auditBody{}, errdefs.ErrInvalidArgument.WithMessage("before must be a time in nanoseconds")
 		}
-		f.Before = time.Unix(seconds, 0)
+		f.Before = time.Unix(0, nanoseconds)
 	}
 	list, err := v.Accounts.Audit(v.ctx(), v.by, f)
 	body := auditBody{Entries: list}
 	if len(list) == auditPage {
-		body.Older = "?before=" + strconv.FormatInt(list[len(list)-1].Time.Unix(), 10)
+		body.Older = "?before=" + strconv.FormatInt(list[len(list)-1].Time.UnixNano(), 10)
 	}
 	return body, err
 }
