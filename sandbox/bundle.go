@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -30,6 +31,9 @@ type Options struct {
 	// Warm is how many monitors are kept started ahead. Default 2; negative:
 	// none.
 	Warm int
+	// Calm is how long nothing has to happen to a container before its monitor
+	// rests (docs/sandbox.md, At rest). Default 5 s.
+	Calm time.Duration
 	// Log receives what no caller can be told. Default: slog.Default().
 	Log *slog.Logger
 }

@@ -91,7 +91,7 @@ func TestProgramStaysSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st.Size() > 3e6 {
+	if st.Size() > 3_050_000 {
 		t.Errorf("berth-sandbox has %d bytes", st.Size())
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/berth-engine/berth/cmd/berth-sandbox").Output()

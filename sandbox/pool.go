@@ -200,6 +200,7 @@ func (r *Runtime) fork(control *os.File) (*process, error) {
 	}
 	defer null.Close()
 	pid, pidfd := -1, -1
+	args := []string{monitor.Name}
 	attr := &syscall.ProcAttr{
 		Dir: "/",
 		// Threads cost memory, and so does the first garbage collection: a
@@ -208,8 +209,11 @@ func (r *Runtime) fork(control *os.File) (*process, error) {
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), control.Fd(), r.exe.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
 	}
+	if r.rest != nil {
+		args, attr.Files = append(args, monitor.RestArg), append(attr.Files, r.rest.Fd())
+	}
 	err = timerslack.Fork(func() (err error) { // the containers of the monitor inherit from it
-		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), []string{monitor.Name}, attr)
+		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(monitor.ExeFD), args, attr)
 		return err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -22,6 +23,7 @@ type Runtime struct {
 	o        Options
 	log      *slog.Logger
 	exe      *os.File           // sealed memfd of berth-sandbox
+	rest     *os.File           // what its monitors rest by; nil: they do not
 	monitors *cgroup.Group      // where monitors live, outside of everybody's limits
 	memory   *cgroup.OOMWatcher // nil: nobody would tell
 	features func() cgroup.Features
@@ -45,6 +47,9 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if o.Warm == 0 {
 		o.Warm = 2
 	}
+	if o.Calm == 0 {
+		o.Calm = 5 * time.Second
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -64,8 +69,11 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 	if r.exe, err = ns.SealedMemfd("berth-sandbox", program); err != nil {
 		return nil, fmt.Errorf("monitor program: %w", err)
 	}
+	if r.rest, err = ns.RestProgram(); err != nil {
+		r.log.Info("monitors of idle containers do not rest", "err", err)
+	}
 	if r.monitors, err = monitorsGroup(o.CgroupParent); err != nil {
-		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close())
+		return nil, errors.Join(fmt.Errorf("group of monitors: %w", err), r.exe.Close(), closeIfOpen(r.rest))
 	}
 	r.features = sync.OnceValue(r.monitors.Features)
 	if r.memory, err = cgroup.NewOOMWatcher(); err != nil {
@@ -120,7 +128,14 @@ func (r *Runtime) Run(ctx context.Context) error {
 	r.pool.drain()
 	r.work.Wait()
 	// The group stays while monitors live in it.
-	return r.exe.Close()
+	return errors.Join(r.exe.Close(), closeIfOpen(r.rest))
+}
+
+func closeIfOpen(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
 }
 
 // IDs lists the sandboxes below ExecRoot, living or dead, except those that

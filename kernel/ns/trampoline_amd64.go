@@ -21,8 +21,8 @@ func trampolineText()
 // trampolineStart is the address of trampolineText's code.
 var trampolineStart uintptr
 
-// trampolineEnd is what the code ends with.
-var trampolineEnd = []byte{0xb1, 0xe7, 0x0f, 0x0b, 0xe7, 0xb1, 0x0f, 0x0b}
+// codeEnd is what the code of a program ends with.
+var codeEnd = []byte{0xb1, 0xe7, 0x0f, 0x0b, 0xe7, 0xb1, 0x0f, 0x0b}
 
 // Where the code and the data are mapped; the assembly knows the second.
 const (
@@ -31,15 +31,18 @@ const (
 	pageSize = 0x1000
 )
 
-// trampolineCode is a copy of the code.
-var trampolineCode = sync.OnceValues(func() ([]byte, error) {
-	page := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&trampolineStart))), pageSize/2)
-	end := bytes.Index(page, trampolineEnd)
+// codeAt copies the code of a program, at an address of this one.
+func codeAt(start *uintptr) ([]byte, error) {
+	page := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(start))), pageSize/2)
+	end := bytes.Index(page, codeEnd)
 	if end < 0 {
-		return nil, errors.New("the trampoline's code has no end")
+		return nil, errors.New("the code has no end")
 	}
 	return bytes.Clone(page[:end]), nil
-})
+}
+
+// trampolineCode is a copy of the code.
+var trampolineCode = sync.OnceValues(func() ([]byte, error) { return codeAt(&trampolineStart) })
 
 // trampolineData is what the data begin with.
 type trampolineData struct {

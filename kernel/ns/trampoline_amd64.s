@@ -132,7 +132,7 @@ end:
 	MOVQ AX, (AX) // a filter may forbid that; there is one more way to end
 	JMP  end
 
-	// Here it ends (trampolineEnd).
+	// Here it ends (codeEnd).
 	BYTE $0xb1; BYTE $0xe7; BYTE $0x0f; BYTE $0x0b; BYTE $0xe7; BYTE $0xb1; BYTE $0x0f; BYTE $0x0b
 
 DATA ·trampolineStart(SB)/8, $·trampolineText(SB)

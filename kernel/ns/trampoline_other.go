@@ -12,3 +12,6 @@ import (
 func (s *Script) trampoline([]stepCall, int) (*os.File, error) {
 	return nil, errors.ErrUnsupported
 }
+
+// RestProgram does not exist for this processor: who would rest stays awake.
+func RestProgram() (*os.File, error) { return nil, errors.ErrUnsupported }

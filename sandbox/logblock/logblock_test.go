@@ -174,6 +174,38 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestContinue: a log goes on by its State as it would have without.
+func TestContinue(t *testing.T) {
+	o := WriterOptions{MaxSize: 400, MaxFiles: 2}
+	dir, w := newLog(t, o)
+	plain, other := newLog(t, o)
+	for i, c := range append(slices.Repeat(story, 10), chunk{Stdout, 16, "\nend\n"}) {
+		if i%7 == 3 {
+			w.gap, other.gap = true, true // as after a failure
+		}
+		f, size, marks := w.State()
+		w = Continue(dir, o, f, size, marks)
+		write(t, w, c)
+		write(t, other, c)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	for _, name := range []string{dir, plain} {
+		if seqs, err := segments(name); err != nil || len(seqs) != 2 || seqs[0] < 2 {
+			t.Errorf("segments %v, %v", seqs, err)
+		}
+	}
+	if got, want := show(t, dir, ReadOptions{}), show(t, plain, ReadOptions{}); !slices.Equal(got, want) {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	for _, seq := range w.seqs {
+		got, err := os.ReadFile(filepath.Join(dir, segmentName(seq)))
+		want, werr := os.ReadFile(filepath.Join(plain, segmentName(seq)))
+		if err != nil || werr != nil || !bytes.Equal(got[segmentHead:], want[segmentHead:]) {
+			t.Errorf("segment %d: %v, %v", seq, err, werr)
+		}
+	}
+}
+
 // TestTorn cuts the log at every byte of its last frame, as a crash may, and
 // then lets a new writer go on.
 func TestTorn(t *testing.T) {

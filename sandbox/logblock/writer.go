@@ -51,6 +51,27 @@ func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 	return w, nil
 }
 
+// State is what Continue needs to go on with the log in another process: the segment
+// that is written to, nil if there is none, how far, and marks.
+func (w *Writer) State() (f *os.File, size int64, marks int) {
+	for i, open := range [...]bool{w.gap, w.open[Stdout], w.open[Stderr]} {
+		if open {
+			marks |= 1 << i
+		}
+	}
+	return w.f, w.size, marks
+}
+
+// Continue is the Writer of dir whose State this is. It cannot fail, whatever became
+// of the directory: there may be output to come.
+func Continue(dir string, o WriterOptions, f *os.File, size int64, marks int) *Writer {
+	w := &Writer{dir: dir, done: o.Done, f: f, size: size, gap: marks&1 != 0}
+	w.open[Stdout], w.open[Stderr] = marks&2 != 0, marks&4 != 0
+	w.Limit(o.MaxSize, o.MaxFiles)
+	w.seqs, _ = segments(dir) // without, older ones stay
+	return w
+}
+
 // Limit changes MaxSize and MaxFiles; what is too much goes when the next
 // segment is begun.
 func (w *Writer) Limit(maxSize int64, maxFiles int) {

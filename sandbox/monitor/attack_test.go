@@ -49,7 +49,7 @@ func TestAttackPeerCred(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := accept(raw)
+	c, err := accept(raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

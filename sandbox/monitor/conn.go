@@ -30,6 +30,7 @@ type Conn struct {
 	f    *os.File
 	raw  syscall.RawConn
 	send sync.Mutex
+	gate *gate // entered by who receives a message; nil on the daemon's side
 }
 
 // NewConn takes over the socket fd.
@@ -104,33 +105,35 @@ func (c *Conn) sendFiles(b []byte, files []*os.File) (n int, err error) {
 // io.EOF when the other side has closed. Descriptors are close-on-exec.
 func (c *Conn) Receive() (*Message, []*os.File, error) {
 	var head [4]byte
-	files, err := c.receiveHead(head[:])
-	if err != nil {
-		closeAll(files)
-		return nil, nil, err
+	files, entered, err := c.receiveHead(head[:])
+	var m *Message
+	if err == nil {
+		m, err = c.receiveBody(binary.BigEndian.Uint32(head[:]))
 	}
-	m, err := c.receiveBody(binary.BigEndian.Uint32(head[:]))
 	if err != nil {
 		closeAll(files)
-		return nil, nil, fmt.Errorf("receive: %w", err)
+		if entered {
+			c.gate.leave()
+		}
+		return nil, nil, err
 	}
 	return m, files, nil
 }
 
 // receiveHead reads the length; descriptors ride on its first byte.
-func (c *Conn) receiveHead(head []byte) ([]*os.File, error) {
+func (c *Conn) receiveHead(head []byte) (_ []*os.File, entered bool, err error) {
 	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
 	var n, oobn, flags int
-	var err error
-	rerr := c.raw.Read(func(fd uintptr) bool {
+	rerr := c.gate.take(c.raw, func(fd uintptr) bool {
 		n, oobn, flags, err = task.Recvmsg(int(fd), head, oob, unix.MSG_CMSG_CLOEXEC)
 		return !again(err)
 	})
+	entered = rerr == nil
 	if err = errors.Join(err, rerr); err != nil {
-		return nil, fmt.Errorf("receive: %w", err)
+		return nil, entered, fmt.Errorf("receive: %w", err)
 	}
 	if n == 0 {
-		return nil, io.EOF
+		return nil, entered, io.EOF
 	}
 	files, err := received(oob[:oobn])
 	if err == nil && flags&unix.MSG_CTRUNC != 0 {
@@ -140,9 +143,9 @@ func (c *Conn) receiveHead(head []byte) ([]*os.File, error) {
 		_, err = io.ReadFull(c.f, head[n:])
 	}
 	if err != nil {
-		return files, fmt.Errorf("receive: %w", err)
+		return files, entered, fmt.Errorf("receive: %w", err)
 	}
-	return files, nil
+	return files, entered, nil
 }
 
 func received(oob []byte) ([]*os.File, error) {
@@ -168,15 +171,16 @@ func received(oob []byte) ([]*os.File, error) {
 
 func (c *Conn) receiveBody(n uint32) (*Message, error) {
 	if n > maxMessage {
-		return nil, fmt.Errorf("message of %d bytes is too long", n)
+		return nil, fmt.Errorf("receive: message of %d bytes is too long", n)
 	}
 	body := make([]byte, n)
-	if _, err := io.ReadFull(c.f, body); err != nil {
-		return nil, err
-	}
 	m := new(Message)
-	if err := Unmarshal(body, m); err != nil {
-		return nil, err
+	_, err := io.ReadFull(c.f, body)
+	if err == nil {
+		err = Unmarshal(body, m)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
 	}
 	return m, nil
 }

@@ -22,7 +22,8 @@ import (
 
 // A container is what the monitor is the monitor of.
 type container struct {
-	exe program
+	exe  program
+	gate gate
 
 	mu        sync.Mutex
 	state     State
@@ -45,7 +46,9 @@ type container struct {
 }
 
 func newContainer(exe *os.File) *container {
-	return &container{exe: program{file: exe}, state: StateIdle, done: make(chan struct{}), fan: newFan()}
+	c := &container{exe: program{file: exe}, state: StateIdle, done: make(chan struct{}), fan: newFan()}
+	c.execs.gate = &c.gate
+	return c
 }
 
 // prepare forks the stage of process 1 before there is an order for it, which
@@ -99,6 +102,7 @@ func (c *container) launch(l *Launch, files []*os.File, meanwhile func() error) 
 	}
 	rootfs = f.Rootfs
 	c.cfg, c.proc, c.io, c.rootfs, c.state = l, proc, io, rootfs, StateCreated
+	io.gate = &c.gate
 	io.pump(c.output)
 	go c.reap(pidfd)
 	return &Created{Pid: proc.Pid, StartTime: proc.StartTime, Warnings: proc.Warnings}, nil
@@ -307,6 +311,7 @@ func (c *container) limitLog(l LogLimits) error {
 	if c.state != StateCreated && c.state != StateRunning {
 		return fmt.Errorf("limit the log: the container is %s: %w", c.state, errdefs.ErrFailedPrecondition)
 	}
+	c.cfg.LogMaxSize, c.cfg.LogMaxFiles = l.MaxSize, l.MaxFiles
 	c.io.limitLog(l)
 	return nil
 }

@@ -50,6 +50,7 @@ func (l *Launch) describe(f *fields) {
 	f.str("oom_file", &l.OOMFile, true)
 	f.str("kill_file", &l.KillFile, true)
 	f.strs("cgroup_dirs", &l.CgroupDirs, true)
+	number(f, "calm", &l.Calm, true)
 }
 
 func (c *Created) describe(f *fields) {

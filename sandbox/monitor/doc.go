@@ -6,7 +6,8 @@
 // started it does. Launch makes it the monitor of one container for the rest
 // of its life. From then on it needs no daemon: it reads what the container
 // writes, logs it, hands it to attached clients, and puts the exit record in
-// place, whoever lives. It ends when told to remove, after the container has.
+// place, whoever lives. While nothing happens it rests (rest.go). It ends when told
+// to remove, after the container has.
 //
 // Promises: output is never dropped, an attached client that is slow makes the
 // container wait (with at most window bytes in between), one that leaves frees

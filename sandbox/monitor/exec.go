@@ -134,12 +134,15 @@ func (c *container) begin(x *execution, f execFD) (warnings []string, err error)
 		return nil, c.explain(err)
 	}
 	if client != nil {
+		c.gate.enter()
 		go func() {
+			defer c.gate.leave()
 			client.serve(&x.io.in, x.Stdin)
 			_ = client.conn.Close() // it has left
 		}()
 	}
 	c.execs.started(x, now)
+	c.gate.enter()
 	go c.await(x)
 	return x.proc.Warnings, nil
 }
@@ -256,6 +259,7 @@ func (x *execution) output(stream byte, buf []byte, n int) { x.fan.output(stream
 
 // await brings a process that was started to its end and makes that known.
 func (c *container) await(x *execution) {
+	defer c.gate.leave()
 	status, err := Reap(x.pidfd, x.proc.Pid)
 	x.proc.reaped()
 	now := time.Now()

@@ -20,6 +20,7 @@ const maxExecs = 1024
 
 // execs are the further processes of a container.
 type execs struct {
+	gate    *gate
 	mu      sync.Mutex
 	all     map[string]*execution
 	ending  bool             // the container is: no new ones
@@ -176,7 +177,9 @@ func (s *server) handleExec(conn *Conn, m *Message, files []*os.File) bool {
 			closeAll(files)
 			break
 		}
+		s.c.gate.enter()
 		go func() { // it takes a while, and others want an answer
+			defer s.c.gate.leave()
 			done, err := s.c.exec(b, files)
 			if err != nil {
 				_ = reply(conn, m.Seq, nil, err)
@@ -191,7 +194,9 @@ func (s *server) handleExec(conn *Conn, m *Message, files []*os.File) bool {
 			closeAll(files)
 			break
 		}
+		s.c.gate.enter()
 		go func() { // as above
+			defer s.c.gate.leave()
 			made, err := s.c.fork(&b, files)
 			if err != nil {
 				_ = reply(conn, m.Seq, nil, err)

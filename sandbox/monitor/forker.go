@@ -61,19 +61,27 @@ func (s *execs) keep(proc *stage.Process) error {
 	if err != nil {
 		return err
 	}
+	_ = proc.Close() // its handle only
+	s.keepForker(proc.Pid, pidfd)
+	return nil
+}
+
+// keepForker is the part of keep with the lock held.
+func (s *execs) keepForker(pid int, pidfd *os.File) {
 	if s.forkers == nil {
 		s.forkers = map[int]*os.File{}
 	}
-	s.forkers[proc.Pid] = pidfd
+	s.forkers[pid] = pidfd
 	s.work.Add(1)
-	_ = proc.Close() // its handle only
-	go s.release(proc.Pid, pidfd)
-	return nil
+	go s.release(pid, pidfd)
 }
 
 // release waits for the end of a forker and forgets it.
 func (s *execs) release(pid int, pidfd *os.File) {
 	defer s.work.Done()
+	_ = Ended(pidfd)
+	s.gate.enter()
+	defer s.gate.leave()
 	_, _ = Reap(pidfd, pid) // how it ended says nothing
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ func parts() []Part {
 		&Launch{}, &Launch{
 			ID: "a", Instance: "b", Dir: "c", StateDir: "d", Durable: true,
 			Plan: stage.Plan{Clone: 1<<64 - 1, PidNS: "e", Outside: "o", Groups: []string{"f", odd}, Terminal: true, Asks: "a"}, Files: []string{}, LogDir: "g",
-			LogMaxSize: -1 << 63, LogMaxFiles: 3, OpenStdin: true, StdinOnce: true, Runtime: []string{"/r", "--x"}, OOMFile: "h", KillFile: "i", CgroupDirs: []string{"j"},
+			LogMaxSize: -1 << 63, LogMaxFiles: 3, OpenStdin: true, StdinOnce: true, Runtime: []string{"/r", "--x"}, OOMFile: "h", KillFile: "i", CgroupDirs: []string{"j"}, Calm: 1,
 		},
 		&Created{}, &Created{Pid: 1, StartTime: 2, Warnings: []string{"a", ""}}, &Started{}, &Started{At: at},
 		&Status{}, &Status{State: StateExited, ID: "a", Instance: "b", Pid: 1, StartTime: 2, StartedAt: at, Exit: &exit},

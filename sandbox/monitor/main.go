@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/task"
 )
 
@@ -19,17 +20,29 @@ const (
 	// ControlFD is inherited: the connection to the daemon.
 	ControlFD = 3
 	// ExeFD is inherited, too: the sealed memfd of this program.
-	ExeFD = 4
+	ExeFD = ns.RestExe
+	// RestFD is inherited if RestArg is the argument: what ns.RestProgram made.
+	RestFD = 5
 	// Name is the monitor's os.Args[0].
 	Name = "berth-monitor"
+	// RestArg is its os.Args[1] if it may rest.
+	RestArg = "rest"
+	// awakeArg is that of one that has rested.
+	awakeArg = "awake"
 )
 
 // Main is the monitor, called on the locked first thread of the process. It returns when it is to end.
 func Main() error {
-	// Whatever else the daemon was given open when it was started. Nothing here
-	// has opened a file yet.
-	if err := unix.CloseRange(ExeFD+1, math.MaxUint32, 0); err != nil {
-		return os.NewSyscallError("close_range", err)
+	last, arg := uint(ExeFD), ""
+	if len(os.Args) > 1 {
+		last, arg = RestFD, os.Args[1]
+	}
+	if arg != awakeArg {
+		// Whatever else the daemon was given open when it was started. Nothing here
+		// has opened a file yet.
+		if err := unix.CloseRange(last+1, math.MaxUint32, 0); err != nil {
+			return os.NewSyscallError("close_range", err)
+		}
 	}
 	// Executed by descriptor, the kernel names us by its number.
 	if err := task.SetName(Name); err != nil {
@@ -40,7 +53,16 @@ func Main() error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
 	unix.Umask(0o022)
-	for _, fd := range []int{ControlFD, ExeFD} {
+	c := newContainer(os.NewFile(ExeFD, "berth-sandbox"))
+	s := &server{c: c, removed: make(chan struct{}), rests: arg != ""}
+	if arg == awakeArg {
+		if err := s.awake(); err != nil {
+			return err
+		}
+		<-s.removed
+		return nil
+	}
+	for fd := ControlFD; fd <= int(last); fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
 			return fmt.Errorf("%s is started by berthd, with its control connection as descriptor %d: %w", Name, ControlFD, err)
 		}
@@ -49,10 +71,10 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	c := newContainer(os.NewFile(ExeFD, "berth-sandbox"))
-	s := &server{c: c, removed: make(chan struct{}), prepare: sync.OnceValue(c.prepare)}
+	s.prepare = sync.OnceValue(c.prepare)
 	defer c.abandon()
 	gone := make(chan struct{})
+	c.gate.enter() // for serve
 	go func() {
 		defer close(gone)
 		s.serve(conn)

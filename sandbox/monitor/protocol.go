@@ -98,6 +98,10 @@ type Launch struct {
 	OOMFile    string   `json:"oom_file,omitempty"`    // holds a line "oom_kill N"
 	KillFile   string   `json:"kill_file,omitempty"`   // cgroup.kill of the container's group
 	CgroupDirs []string `json:"cgroup_dirs,omitempty"` // the group's directories
+
+	// Calm is for how many milliseconds nothing has to happen before the monitor
+	// rests, if it has been given what it rests by.
+	Calm int64 `json:"calm,omitempty"`
 }
 
 // Created says that process 1 waits for start.

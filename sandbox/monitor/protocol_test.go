@@ -38,7 +38,7 @@ func examples() []*Message {
 			Plan:  stage.Plan{Clone: 0x6c020000, PidNS: "/proc/7/ns/pid", Groups: []string{"/cg/memory/c1"}, Terminal: true},
 			Files: []string{FileOrder, FileRootfs, FileNetNS, FileCgroup}, LogDir: "/lib/containers/c1/log", LogMaxSize: 20000000, LogMaxFiles: 3,
 			OpenStdin: true, StdinOnce: true, OOMFile: "/cg/memory/c1/memory.oom_control", KillFile: "/cg/unified/c1/cgroup.kill",
-			CgroupDirs: []string{"/cg/memory/c1"},
+			CgroupDirs: []string{"/cg/memory/c1"}, Calm: 5000,
 		})},
 		{Seq: 2, Body: body(Created{Pid: 4243, StartTime: 99, Warnings: []string{"a limit was lowered"}})},
 		{Seq: 11, Op: OpStart},

@@ -19,6 +19,8 @@ const lastOutput = 500 * time.Millisecond
 // reap waits for the end of process 1, brings the container to its end and
 // makes it known.
 func (c *container) reap(pidfd *os.File) {
+	_ = Ended(pidfd) // what is wrong, Reap says
+	c.gate.enter()   // and does not leave
 	status, err := Reap(pidfd, c.proc.Pid)
 	c.proc.reaped()
 	now := time.Now()

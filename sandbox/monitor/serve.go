@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -19,39 +20,82 @@ type server struct {
 	// prepare, if any, is called by the first hello: by then the daemon has put
 	// this process, and so its children, into the group of monitors.
 	prepare func() error
+	// rests: it may rest (rest.go). calm is how long nothing has to happen before it does.
+	rests bool
+	calm  time.Duration
 
 	mu       sync.Mutex
 	conns    int
+	waits    map[*Conn][]uint64 // wait requests of the connections that are open
 	listener *os.File
 	once     sync.Once
 }
 
-// serve answers one connection's requests until it ends.
+// serve answers a new connection's requests until it ends. The gate was entered for it.
 func (s *server) serve(conn *Conn) {
-	defer conn.Close()
+	conn.gate = &s.c.gate
+	if s.welcome(conn) {
+		s.serveOn(conn, nil)
+		return
+	}
+	_ = conn.Close()
+}
+
+// welcome opens a connection; false: it is over.
+func (s *server) welcome(conn *Conn) bool {
+	defer s.c.gate.leave() // who has said nothing keeps us awake
 	m, files, err := conn.Receive()
 	closeAll(files)
 	if err != nil {
-		return
+		return false
 	}
+	defer s.c.gate.leave()
 	welcome, err := s.hello(m)
-	if reply(conn, m.Seq, welcome, err) != nil || err != nil {
-		return
+	return reply(conn, m.Seq, welcome, err) == nil && err == nil
+}
+
+// serveOn serves a connection that was opened, with the wait requests that were
+// not answered yet.
+func (s *server) serveOn(conn *Conn, waits []uint64) {
+	defer conn.Close()
+	s.note(conn, waits)
+	defer s.forget(conn)
+	for s.next(conn) {
 	}
-	for {
-		m, files, err := conn.Receive()
-		if err != nil {
-			return
-		}
-		if m.Op == OpAttach {
-			closeAll(files)
-			s.attach(conn, m)
-			return
-		}
-		if !s.handle(conn, m, files) {
-			return
-		}
+}
+
+// next serves the next request; false: the connection is over.
+func (s *server) next(conn *Conn) bool {
+	m, files, err := conn.Receive()
+	if err != nil {
+		return false
 	}
+	defer s.c.gate.leave()
+	if m.Op == OpAttach {
+		closeAll(files)
+		s.attach(conn, m)
+		return false
+	}
+	return s.handle(conn, m, files)
+}
+
+// note notes a connection and its wait requests.
+func (s *server) note(conn *Conn, waits []uint64) {
+	s.mu.Lock()
+	if s.waits == nil {
+		s.waits = map[*Conn][]uint64{}
+	}
+	s.waits[conn] = append(s.waits[conn], waits...)
+	s.mu.Unlock()
+	for _, seq := range waits {
+		go s.wait(conn, seq) // ends with the container, or the program
+	}
+}
+
+func (s *server) forget(conn *Conn) {
+	s.mu.Lock()
+	delete(s.waits, conn)
+	s.mu.Unlock()
 }
 
 // hello opens a connection.
@@ -98,13 +142,16 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 		if answer, err = s.c.start(); err == nil {
 			err = s.c.poststart()
 		}
+		if err == nil {
+			go s.restAtLast()
+		}
 		if e := (*Error)(nil); errors.As(err, &e) && e.Exec() {
 			<-s.c.done // nothing runs any more when we say that nothing runs
 		}
 	case OpStatus:
 		answer = s.c.status()
 	case OpWait:
-		go s.wait(conn, m.Seq) // ends with the container, or the program
+		s.note(conn, []uint64{m.Seq})
 		return true
 	case OpSignal:
 		var b Signal
@@ -160,7 +207,8 @@ func (s *server) removable() error {
 }
 
 // attach turns the connection into the container's streams: output in frames
-// with Docker's 8-byte header to the client, input as it is from it.
+// with Docker's 8-byte header to the client, input as it is from it. It returns
+// when the client has left.
 func (s *server) attach(conn *Conn, m *Message) {
 	var a Attach
 	err := body(m, &a)
@@ -208,6 +256,11 @@ func (s *server) listen(dir string) error {
 	if err != nil {
 		return err
 	}
+	return s.listenOn(l)
+}
+
+// listenOn serves who connects to l.
+func (s *server) listenOn(l *os.File) error {
 	raw, err := l.SyscallConn()
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -217,12 +270,13 @@ func (s *server) listen(dir string) error {
 	s.mu.Unlock()
 	go func() {
 		for {
-			conn, err := accept(raw)
+			conn, err := accept(raw, &s.c.gate)
 			if err != nil {
 				return // the program ends
 			}
 			if !s.admit(1) {
 				_ = conn.Close()
+				s.c.gate.leave()
 				continue
 			}
 			go func() {

@@ -70,23 +70,25 @@ func listen(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// accept waits for the next connection of somebody who is trusted.
-func accept(l syscall.RawConn) (*Conn, error) {
+// accept waits for the next connection of somebody who is trusted, for which the
+// gate is entered.
+func accept(l syscall.RawConn, g *gate) (*Conn, error) {
 	for {
 		fd := -1
 		var err error
-		rerr := l.Read(func(lfd uintptr) bool {
+		rerr := g.take(l, func(lfd uintptr) bool {
 			fd, err = task.AcceptFD(int(lfd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			return !errors.Is(err, syscall.EAGAIN)
 		})
 		if err := errors.Join(err, rerr); err != nil {
-			return nil, fmt.Errorf("accept: %w", err)
+			return nil, fmt.Errorf("accept: %w", err) // the program ends
 		}
 		cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 		if err == nil && trusted(cred) {
 			return NewConn(fd)
 		}
 		_ = unix.Close(fd)
+		g.leave()
 	}
 }
 

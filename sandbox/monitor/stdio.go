@@ -26,10 +26,12 @@ type stdio struct {
 	in       stdin
 	tty      *os.File
 	out, err *os.File // reading ends of pipes; nil with a terminal
+	over     [3]bool  // what has been read to its end, by stream; for who holds the gate shut
 
 	logging sync.Mutex
 	writer  *logblock.Writer // nil: no log
 
+	gate    *gate // entered with each chunk that is read; nil for a further process
 	readers sync.WaitGroup
 	ended   chan struct{} // closed when the process has ended
 }
@@ -77,7 +79,7 @@ func (s *stdio) openLog(l *Launch) (err error) {
 	if l.LogDir == "" {
 		return nil
 	}
-	s.writer, err = logblock.NewWriter(l.LogDir, logblock.WriterOptions{MaxSize: l.LogMaxSize, MaxFiles: l.LogMaxFiles, Done: s.ended})
+	s.writer, err = logblock.NewWriter(l.LogDir, l.logOptions(s))
 	return err
 }
 
@@ -142,9 +144,13 @@ const firstRead = 1 << 10
 func (s *stdio) read(stream byte, f *os.File, out func(stream byte, buf []byte, n int)) {
 	size := firstRead
 	buf := make([]byte, logblock.HeaderSize+size+logblock.TrailerSize)
+	in, err := newIntake(s.gate, f)
+	if err != nil {
+		return // it was closed
+	}
 	left := -1 // unknown
 	for left != 0 {
-		n, err := f.Read(chunk(buf, size))
+		n, entered, err := in.read(chunk(buf, size))
 		if n > 0 {
 			out(stream, buf, n)
 		}
@@ -155,14 +161,25 @@ func (s *stdio) read(stream byte, f *os.File, out func(stream byte, buf []byte, 
 		if left > 0 {
 			left = max(left-n, 0)
 		}
+		end := false
 		switch {
 		case err == nil:
+			end = n == 0
 		case errors.Is(err, syscall.EIO) && s.reopened(): // a terminal that nobody has open
 		case errors.Is(err, os.ErrDeadlineExceeded) && left < 0:
 			left = buffered(f)
 			_ = f.SetReadDeadline(time.Time{}) // there are that many
 		default:
-			return // the end
+			end = true
+		}
+		if end {
+			s.over[stream] = true
+		}
+		if entered {
+			s.gate.leave()
+		}
+		if end {
+			return
 		}
 	}
 }

@@ -142,7 +142,9 @@ func idleContainer(ctx context.Context, _ *own, t *target) (_ float64, err error
 			return 0, err
 		}
 	}
-	time.Sleep(500 * time.Millisecond) // the pools refill
+	if err := sleep(ctx, calm); err != nil { // and the pools refill
+		return 0, err
+	}
 	after, err := helpersPSS()
 	if err != nil {
 		return 0, err
