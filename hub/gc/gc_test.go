@@ -1,14 +1,11 @@
 package gc
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,143 +16,15 @@ import (
 
 	"github.com/berth-engine/berth/hub/account"
 	"github.com/berth-engine/berth/hub/catalog"
-	"github.com/berth-engine/berth/hub/registry"
-	"github.com/berth-engine/berth/hub/store/storetest"
 	"github.com/berth-engine/berth/oci"
 	"github.com/berth-engine/berth/test/postgres"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // grace of the tests' clock, which moves only when it is told to.
 const grace = time.Hour
-
-// clock is moved by hand.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-type hub struct {
-	root      string
-	clock     *clock
-	gate      *Gate
-	collector *Collector
-	url       string
-	catalog   *catalog.Service
-}
-
-func newHub(t *testing.T) hub {
-	t.Helper()
-	dir := t.TempDir()
-	root := filepath.Join(dir, "registry")
-	db := storetest.Open(t, database(t))
-	// Files have the real time: it must be long ago.
-	c := &clock{at: time.Now().Add(24 * time.Hour)}
-	gate := NewGate(db, grace, c.now)
-	names := catalog.New(db, catalog.Options{Open: true})
-	r, err := registry.New(t.Context(), registry.Options{Storage: registry.Filesystem(root), Catalog: names, Relies: gate.Touch})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(r)
-	t.Cleanup(func() {
-		s.Close()
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return hub{root: root, clock: c, gate: gate, url: s.URL, catalog: names, collector: New(Options{DB: db, Catalog: names, Gate: gate, Driver: r.Driver()})}
-}
-
-func image(t testing.TB, contents ...string) oci.Image {
-	t.Helper()
-	var layers []oci.Layer
-	for _, c := range contents {
-		l, err := oci.NewLayer([]oci.Entry{{Header: tar.Header{Name: "f", Mode: 0o644, Typeflag: tar.TypeReg}, Data: []byte(c)}}, oci.Zstd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		layers = append(layers, l)
-	}
-	i, err := oci.NewImage(ocispec.Platform{OS: "linux", Architecture: "amd64"}, ocispec.ImageConfig{}, "test", layers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i
-}
-
-func do(t testing.TB, method, url string) (int, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Accept", ocispec.MediaTypeImageManifest)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return resp.StatusCode, string(body)
-}
-
-// whole reports what is missing of an image in a repository.
-func whole(t testing.TB, url, repository, reference string, i oci.Image) error {
-	t.Helper()
-	status, body := do(t, http.MethodGet, url+"/v2/"+repository+"/manifests/"+reference)
-	if status != http.StatusOK || body != string(i.Root().Data) {
-		return fmt.Errorf("%s:%s: manifest: %d %s", repository, reference, status, body)
-	}
-	for _, b := range i.Blobs {
-		status, body := do(t, http.MethodGet, url+"/v2/"+repository+"/blobs/"+b.Descriptor.Digest.String())
-		if status != http.StatusOK || body != string(b.Data) {
-			return fmt.Errorf("%s:%s: %s: %d %s", repository, reference, b.Descriptor.Digest, status, body)
-		}
-	}
-	return nil
-}
-
-func blobs(t testing.TB, root string) (list []string) {
-	t.Helper()
-	err := filepath.WalkDir(filepath.Join(root, blobsRoot), func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.Name() == "data" {
-			list = append(list, filepath.Base(filepath.Dir(path)))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
-}
-
-func (h hub) collect(t *testing.T, dry bool) Report {
-	t.Helper()
-	r, err := h.collector.Collect(t.Context(), dry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 func TestCollect(t *testing.T) {
 	h := newHub(t)
@@ -314,113 +183,6 @@ func TestPushWaits(t *testing.T) {
 	h.collect(t, false)
 	if err := whole(t, h.url, "a", "1", i); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestStress pushes, mounts and deletes images that share layers from many
-// sides while collections run one after the other. The clock moves on only as
-// far as no push becomes older than the grace period.
-func TestStress(t *testing.T) { stress(t, 12) }
-
-func stress(t *testing.T, rounds int) {
-	h := newHub(t)
-	const pushers, tick = 6, grace / 3
-	var mu sync.Mutex
-	started := map[int]int{} // ticks at which pushes under way began
-	ticks := 0
-	moved := sync.NewCond(&mu)
-	done := make(chan struct{})
-	var work sync.WaitGroup
-	for p := range pushers {
-		work.Go(func() {
-			for round := range rounds {
-				mu.Lock()
-				started[p] = ticks
-				mu.Unlock()
-				stressOne(t, h.url, p, round)
-				mu.Lock()
-				delete(started, p)
-				moved.Broadcast()
-				mu.Unlock()
-			}
-		})
-	}
-	go func() { work.Wait(); close(done) }()
-	removed := 0
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		default:
-		}
-		removed += h.collect(t, false).Blobs
-		mu.Lock()
-		for oldest(started) <= ticks-2 {
-			moved.Wait()
-		}
-		ticks++
-		h.clock.pass(tick)
-		mu.Unlock()
-	}
-	h.clock.pass(2 * grace)
-	removed += h.collect(t, false).Blobs
-	wanted := map[string]bool{}
-	for p := range pushers {
-		for round := range rounds {
-			i := stressImage(t, p, round)
-			repository := fmt.Sprintf("r%d", p)
-			if round%2 == 1 {
-				if status, _ := do(t, http.MethodGet, h.url+"/v2/"+repository+"/manifests/"+i.Root().Descriptor.Digest.String()); status != http.StatusNotFound {
-					t.Errorf("a deleted manifest: %d", status)
-				}
-				continue
-			}
-			if err := whole(t, h.url, repository, fmt.Sprint(round), i); err != nil {
-				t.Error(err)
-			}
-			for _, b := range append(slices.Clone(i.Blobs), i.Root()) {
-				wanted[b.Descriptor.Digest.Encoded()] = true
-			}
-		}
-	}
-	left := blobs(t, h.root)
-	if len(left) != len(wanted) || removed == 0 {
-		t.Errorf("%d blobs are left, %d are wanted, %d were removed", len(left), len(wanted), removed)
-	}
-}
-
-func oldest(started map[int]int) int {
-	least := 1 << 30
-	for _, at := range started {
-		least = min(least, at)
-	}
-	return least
-}
-
-// stressImage has a layer that all share, one that the images of a round share
-// and one of its own.
-func stressImage(t testing.TB, p, round int) oci.Image {
-	return image(t, "all", fmt.Sprint("round ", round%4), fmt.Sprint("own ", p, round))
-}
-
-func stressOne(t testing.TB, url string, p, round int) {
-	i := stressImage(t, p, round)
-	repository := fmt.Sprintf("r%d", p)
-	if round%3 == 0 { // a mount may fail, as the other may not have it
-		from := fmt.Sprintf("r%d", (p+1)%6)
-		do(t, http.MethodPost, url+"/v2/"+repository+"/blobs/uploads/?from="+from+"&mount="+i.Blobs[0].Descriptor.Digest.String())
-	}
-	if err := (oci.Remote{Registry: url, Repository: repository}).Push(context.WithoutCancel(t.Context()), i, fmt.Sprint(round)); err != nil {
-		t.Errorf("push %d of %d: %v", round, p, err)
-		return
-	}
-	if err := whole(t, url, repository, fmt.Sprint(round), i); err != nil {
-		t.Error(err)
-	}
-	if round%2 == 1 {
-		if status, body := do(t, http.MethodDelete, url+"/v2/"+repository+"/manifests/"+i.Root().Descriptor.Digest.String()); status != http.StatusAccepted {
-			t.Errorf("delete: %d %s", status, body)
-		}
 	}
 }
 
