@@ -23,7 +23,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp demo-load man install deb check clean setup
+.PHONY: help build small faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp demo-load man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ build: $(HELLO) ## build every program into bin/
 	@$(call plugins,bin)
 	go build -ldflags '$(LDFLAGS)' -o bin/ ./tools/mkimage ./tools/demo ./test/bench ./test/bench/floor
 	@cp bin/floor bin/.floor && mv bin/.floor bin/floor # (*)
+
+small: # how berth-sandbox is compiled, for test/vm/payload
+	@echo $(SMALL)
 
 # The folder in which docker's command line, and Compose, look for the plugins
 # that berth-build and berth-compose are.

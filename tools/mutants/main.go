@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -121,10 +122,11 @@ func programs(ctx context.Context, tag string) (string, error) {
 	return dir, nil
 }
 
-// failing runs tests and returns those that fail, as "PACKAGE TestNAME", and
-// what they said. A tag goes into GOFLAGS, since tests build programs, too.
+// failing runs tests and returns those that fail or do not end, as "PACKAGE
+// TestNAME", and what they said. A tag goes into GOFLAGS, since tests build
+// programs, too.
 func failing(ctx context.Context, tag string, pkgs []string, pattern string, env []string) (fails []string, log string, err error) {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-p", "1", "-timeout", "5m", "-run", pattern}, pkgs...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-p", "1", "-timeout", "3m", "-run", pattern}, pkgs...)...)
 	cmd.Env = append(os.Environ(), env...)
 	if tag != "" {
 		cmd.Env = append(cmd.Env, "GOFLAGS="+os.Getenv("GOFLAGS")+" -tags="+tag)
@@ -133,17 +135,29 @@ func failing(ctx context.Context, tag string, pkgs []string, pattern string, env
 	cmd.Stderr = &stderr
 	out, runErr := cmd.Output()
 	var text strings.Builder
+	running := map[string]bool{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); dec.More(); {
 		var e struct{ Action, Package, Test, Output string }
 		if err := dec.Decode(&e); err != nil {
 			return nil, "", fmt.Errorf("go test: %w\n%s%s", err, out, stderr.String())
 		}
 		text.WriteString(e.Output)
-		if e.Action == "fail" && e.Test != "" && !strings.Contains(e.Test, "/") {
-			_, pkg, _ := strings.Cut(e.Package, "/berth/")
-			fails = append(fails, pkg+" "+e.Test)
+		if e.Test == "" || strings.Contains(e.Test, "/") {
+			continue
+		}
+		_, pkg, _ := strings.Cut(e.Package, "/berth/")
+		name := pkg + " " + e.Test
+		switch e.Action {
+		case "run":
+			running[name] = true
+		case "fail":
+			fails = append(fails, name)
+			delete(running, name)
+		case "pass", "skip":
+			delete(running, name)
 		}
 	}
+	fails = slices.AppendSeq(fails, maps.Keys(running))
 	slices.Sort(fails)
 	if runErr != nil && len(fails) == 0 {
 		return nil, "", fmt.Errorf("go test: %w\n%s%s", runErr, text.String(), stderr.String())
