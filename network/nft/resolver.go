@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -24,13 +25,28 @@ const ResolverTable = "berth-resolver"
 // cost every packet of the container something.
 func Resolver(a netip.Addr, udp, tcp uint16) error {
 	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("nftables: %w", err)
+	if err == nil {
+		err = resolver(conn, a, udp, tcp, func(t *nftables.Table) { conn.CreateTable(t) })
 	}
+	if errors.Is(err, unix.EEXIST) { // an earlier resolver's, whose sockets are lost
+		err = resolver(conn, a, udp, tcp, func(t *nftables.Table) {
+			conn.AddTable(t)
+			conn.DelTable(t)
+			conn.AddTable(t)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("nftables: lead to the resolver: %w", err)
+	}
+	return nil
+}
+
+// resolver is one transaction; begin makes the table. What it takes away, the
+// kernel waits for when the socket is closed (an RCU grace period, a hundredth of
+// a second): a new namespace has nothing to take away.
+func resolver(conn *nftables.Conn, a netip.Addr, udp, tcp uint16, begin func(*nftables.Table)) error {
 	table := &nftables.Table{Name: ResolverTable, Family: nftables.TableFamilyIPv4}
-	conn.AddTable(table)
-	conn.DelTable(table)
-	conn.AddTable(table)
+	begin(table)
 	accept := nftables.ChainPolicyAccept
 	chain := conn.AddChain(&nftables.Chain{
 		Name: "output", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw, Policy: &accept,
@@ -39,10 +55,7 @@ func Resolver(a netip.Addr, udp, tcp uint16) error {
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exchange(a, proto, four.dst, 2, portDNS, port)})
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exchange(a, proto, four.src, 0, port, portDNS)})
 	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("nftables: lead to the resolver: %w", err)
-	}
-	return nil
+	return conn.Flush()
 }
 
 // exchange is a rule that changes a port number at an offset of the transport

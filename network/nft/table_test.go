@@ -2,6 +2,7 @@ package nft
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -325,5 +326,28 @@ func TestOwned(t *testing.T) {
 	}
 	if got := listRuleset(t); got != "" {
 		t.Errorf("left: %s", got)
+	}
+}
+
+// TestResolver: a resolver takes the place of an earlier one.
+func TestResolver(t *testing.T) {
+	inNamespace(t)
+	at := netip.MustParseAddr("127.0.0.11")
+	for _, ports := range [][2]uint16{{1000, 1001}, {2000, 2001}} {
+		if err := Resolver(at, ports[0], ports[1]); err != nil {
+			t.Fatal(err)
+		}
+		out := listRuleset(t)
+		for _, want := range []string{
+			fmt.Sprintf("udp dport 53 udp dport set %d", ports[0]), fmt.Sprintf("tcp dport 53 tcp dport set %d", ports[1]),
+			fmt.Sprintf("udp sport %d udp sport set 53", ports[0]), fmt.Sprintf("tcp sport %d tcp sport set 53", ports[1]),
+		} {
+			if strings.Count(out, want) != 1 {
+				t.Errorf("not %q in\n%s", want, out)
+			}
+		}
+		if n := strings.Count(out, " set "); n != 4 {
+			t.Errorf("%d rules in\n%s", n, out)
+		}
 	}
 }
