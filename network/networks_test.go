@@ -13,6 +13,7 @@ import (
 	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/kernel/ns"
+	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/ipam"
 )
 
@@ -289,4 +290,49 @@ func TestPoolsEnd(t *testing.T) {
 	if made != 15 {
 		t.Errorf("%d networks", made)
 	}
+}
+
+// TestReadyWhereWanted: namespaces are made ready on the bridge where the last
+// was wanted, with its settings. They outlive it, and serve others.
+func TestReadyWhereWanted(t *testing.T) {
+	w := newWorld(t)
+	w.create(nettypes.CreateRequest{Name: "own", IPAM: subnets("10.77.1.0/24"), Options: map[string]string{
+		"com.docker.network.bridge.name": "own0", "com.docker.network.driver.mtu": "1300", "com.docker.network.bridge.enable_icc": "false",
+	}})
+	ready := func(master string) int {
+		return strings.Count(dump(t, "ip -br link show master "+master), "veth")
+	}
+	w.until("the pool is full", func() bool { return ready("berth0") == bridge.DefaultPool })
+	a := w.join("a", on("own"))
+	b := w.join("b", on("own"))
+	a.serve(80, "a")
+	// Each start takes one from berth0, and has one made ready in its place.
+	w.until("two are ready on the bridge", func() bool { return ready("own0") == 2+2 && ready("berth0") == 2 })
+	for range 3 {
+		x := w.join("x", on("own"))
+		if got := in(t, x.ns, "ip link show eth0"); !strings.Contains(got, "mtu 1300") {
+			t.Errorf("inside: %s", got)
+		}
+		w.refused(x.ns, "tcp", a.ip()+":80")
+		w.want(nil, "tcp", a.ip()+":80", "a 10.77.1.1")
+		if err := w.m.Detach(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []*container{a, b} {
+		if err := w.m.Detach(t.Context(), c.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.m.Remove(t.Context(), "own"); err != nil {
+		t.Fatal(err)
+	}
+	c, d := w.attach("c", tcp("", 8080, 80)), w.attach("d")
+	c.serve(80, "c")
+	w.want(d.ns, "tcp", c.ip()+":80", "c "+d.ip())
+	w.want(w.outside, "tcp", hostOutside+":8080", "c "+neighbour)
+	if got := in(t, d.ns, "ip link show eth0"); strings.Contains(got, "mtu 1300") {
+		t.Errorf("inside: %s", got)
+	}
+	w.until("two are ready on the default bridge", func() bool { return ready("berth0") == 2+2 })
 }

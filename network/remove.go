@@ -78,6 +78,7 @@ func (m *Manager) demolish(ctx context.Context, s *segment) error {
 		}
 	}
 	if s.bridge != nil {
+		m.pool.Leave(s.bridge)
 		if err := s.bridge.Remove(); err != nil {
 			return err
 		}

@@ -19,6 +19,8 @@ import (
 type Conn struct {
 	h   *netlink.Handle
 	raw map[int]*nl.SocketHandle // for the requests that the library has not
+
+	links links
 }
 
 // Open connects to the network namespace of the calling thread.
@@ -43,13 +45,14 @@ func openAt(place netns.NsHandle) (*Conn, error) {
 	}
 	// Dumps with a filter are of that alone; an older kernel does not know.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &Conn{h, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	return &Conn{h: h, raw: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
 // Close ends the connection.
 func (c *Conn) Close() {
 	c.h.Close()
 	c.raw[unix.NETLINK_ROUTE].Close()
+	c.links.close()
 }
 
 // Link is a network interface.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/berth-engine/berth/kernel/pressure"
@@ -16,12 +17,15 @@ const DefaultPool = 4
 type Namespace struct {
 	*netns.Namespace
 	port Port
+	on   *Bridge
 }
 
-// Pool keeps namespaces ready, for its bridge and for others.
+// Pool keeps namespaces ready, for its bridge and for others: on the one where
+// the last was wanted. To move one takes longer the more ports a bridge has.
 type Pool struct {
 	bridge *Bridge
-	user   *os.File // the user namespace that they belong to; nil: the caller's
+	wanted atomic.Pointer[Bridge] // nil: bridge
+	user   *os.File               // the user namespace that they belong to; nil: the caller's
 	ready  chan *Namespace
 	taken  chan struct{}
 	short  func() bool // whether memory is
@@ -33,18 +37,33 @@ func NewPool(b *Bridge, user *os.File, size int) *Pool {
 	if size == 0 {
 		size = DefaultPool
 	}
-	return &Pool{b, user, make(chan *Namespace, max(size, 0)), make(chan struct{}, 1), pressure.MemoryShort}
+	return &Pool{bridge: b, user: user, ready: make(chan *Namespace, max(size, 0)), taken: make(chan struct{}, 1), short: pressure.MemoryShort}
+}
+
+// Leave makes nothing more ready on a bridge that is about to go. What is ready
+// there can still be moved to others.
+func (p *Pool) Leave(b *Bridge) { p.wanted.CompareAndSwap(b, nil) }
+
+// next is the bridge on which one is made ready.
+func (p *Pool) next() *Bridge {
+	if b := p.wanted.Load(); b != nil {
+		return b
+	}
+	return p.bridge
 }
 
 // Take returns a ready namespace with an interface on b, or makes one.
 func (p *Pool) Take(b *Bridge) (*netns.Namespace, Port, error) {
+	if b.ours { // what is left on another's bridge would stay there
+		p.wanted.Store(b)
+	}
 	select {
 	case n := <-p.ready:
 		select {
 		case p.taken <- struct{}{}:
 		default:
 		}
-		if err := b.move(n, p.bridge); err != nil {
+		if err := b.move(n, n.on); err != nil {
 			n.Close()
 			return nil, Port{}, err
 		}
@@ -90,9 +109,14 @@ func (p *Pool) Run(ctx context.Context) {
 			}
 			continue
 		}
-		n, err := p.bridge.Plug(p.user)
+		b := p.next()
+		n, err := b.Plug(p.user)
 		if err == nil {
 			p.ready <- n // there is room, and nobody else fills it
+			continue
+		}
+		if b != p.bridge { // which may have gone
+			p.Leave(b)
 			continue
 		}
 		p.bridge.log.Error("prepare a network namespace", "error", err)

@@ -29,7 +29,7 @@ type Port struct {
 // bridge forwards to it by the time it has one. It belongs to the user
 // namespace user; nil: to the caller's.
 func (b *Bridge) Plug(user *os.File) (*Namespace, error) {
-	n := &Namespace{}
+	n := &Namespace{on: b}
 	var err error
 	n.Namespace, err = netns.New(user, func(ns *netns.Namespace) (err error) {
 		if n.port, err = b.connect(ns, Interface); err != nil {
@@ -77,12 +77,17 @@ func (b *Bridge) connect(ns *netns.Namespace, name string) (p Port, err error) {
 	return p, err
 }
 
-// prepare makes the settings of a port's end on the host.
+// prepare makes the settings of a new port's end on the host.
 func (b *Bridge) prepare(p Port) error {
 	// It needs no addresses of its own.
-	if err := netlink.DisableIPv6(p.HostLink); err != nil {
+	if err := b.conn.DisableIPv6(p.HostLink); err != nil {
 		return err
 	}
+	return b.admit(p)
+}
+
+// admit makes the settings of a port that was plugged into the bridge.
+func (b *Bridge) admit(p Port) error {
 	if b.isolate {
 		if err := b.conn.SetIsolated(p.Interface.Peer, true); err != nil {
 			return fmt.Errorf("isolate port: %w", err)
@@ -110,7 +115,7 @@ func (b *Bridge) move(n *Namespace, from *Bridge) error {
 			return fmt.Errorf("isolate port: %w", err)
 		}
 	}
-	return b.prepare(p)
+	return b.admit(p)
 }
 
 // Group is that of the bridge's ports that were made here, by which they are
