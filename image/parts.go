@@ -14,6 +14,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/image/store"
 	"github.com/berth-engine/berth/oci"
 )
@@ -32,8 +33,9 @@ type Parts struct {
 
 // Parts opens the store to a builder.
 func (s *Store) Parts() Parts {
+	b := s.db.Builder()
 	return Parts{
-		Content: s.db.Content, Snapshots: s.db.Snapshots, Leases: s.db.Leases, Images: named{s},
+		Content: b.Content, Snapshots: b.Snapshots, Leases: b.Leases, Images: named{s},
 		Namespace: store.Namespace, Collect: s.db.CollectNow,
 	}
 }
@@ -91,6 +93,9 @@ func (n named) name(ctx context.Context, image images.Image) (images.Image, erro
 		return image, fmt.Errorf("%s: an image that is built has no digest in its name: %w", image.Name, errdefs.ErrInvalidArgument)
 	}
 	s := n.s
+	if err := fault.Point("build.image.complete"); err != nil {
+		return image, err
+	}
 	if err := s.recordBuilt(ctx, ref, image); err != nil {
 		return image, fmt.Errorf("name %s: %w", image.Name, err)
 	}

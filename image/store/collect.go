@@ -100,6 +100,9 @@ func (db *DB) collect() {
 // collectOnce removes garbage. The blobs go at the same time as the snapshots, so
 // a snapshot that had no room to be removed may have some after.
 func (db *DB) collectOnce(ctx context.Context) error {
+	if err := db.builds.trim(ctx); err != nil {
+		return err
+	}
 	if db.overlay.refused.Swap(false) {
 		if err := db.soil(ctx); err != nil {
 			db.overlay.refused.Store(true)

@@ -59,6 +59,7 @@ type DB struct {
 	overlay *removing
 	blobs   content.Store // below the metadata: what is kept as it is
 	remade  *remade
+	builds  *temporary
 	gc      collector
 }
 
@@ -138,7 +139,7 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	}
 	db.overlay.needed = db.needed
 	db.overlay.refused.Store(len(db.remade.known) > 0)
-	meta := metadata.NewDB(boltDB, underlying{blobs, db.remade}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
+	meta := metadata.NewDB(frugal{boltDB}, underlying{blobs, db.remade}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
@@ -146,6 +147,8 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	db.Content, db.Images = guarded{meta.ContentStore(), blobs}, metadata.NewImageStore(meta)
 	db.Snapshots, db.Leases = meta.Snapshotter(Snapshotter), metadata.NewLeaseManager(meta)
 	db.Applier = NewApplier(db.Content)
+	db.builds = newTemporary(db)
+	meta.RegisterCollectibleResource(noResource, db.builds)
 	if err := db.endWork(db.Context(ctx)); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
