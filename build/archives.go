@@ -20,6 +20,7 @@ import (
 	"github.com/moby/buildkit/worker"
 	fscopy "github.com/tonistiigi/fsutil/copy"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/oci"
 )
 
@@ -76,7 +77,9 @@ func (u *unpacking) Exec(ctx context.Context, job solver.JobContext, inputs []so
 		if err != nil {
 			return nil, err
 		}
-		err = u.check(ctx, root, a.GetCopy())
+		if err = fault.Point("build.archive.mounted"); err == nil {
+			err = u.check(ctx, root, a.GetCopy())
+		}
 		if err := errors.Join(err, mounter.Unmount()); err != nil {
 			return nil, err
 		}

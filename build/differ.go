@@ -19,6 +19,7 @@ import (
 
 	"github.com/berth-engine/berth/build/executor"
 	"github.com/berth-engine/berth/container/archive"
+	"github.com/berth-engine/berth/fault"
 )
 
 // differ makes the layers of images of what steps have written, as commit makes
@@ -75,6 +76,9 @@ func (d *differ) layer(ctx context.Context, lower []ctdmount.Mount, dir, ref str
 	defer w.Close()
 	diffID, err := pack(ctx, w, above, below)
 	if err != nil {
+		return desc, err
+	}
+	if err := fault.Point("build.layer.packed"); err != nil {
 		return desc, err
 	}
 	blob := w.Digest()

@@ -29,6 +29,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
+	bkhttp "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -55,6 +56,7 @@ type Options struct {
 	CDISpecDirs  []string          // of the devices that steps may ask for; nil: CDI's own
 	HostGateway  string            // the address that host-gateway means in --add-host; "": none
 	GC           GC                // of the cache
+	MaxDownload  Space             // of one file from an address; zero: a fifth of the disk of Root
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
 	Entitlements []string
@@ -131,8 +133,7 @@ func (e *Engine) make() (_ *parts, err error) {
 	if err := os.MkdirAll(e.o.Root, 0o700); err != nil {
 		return nil, err
 	}
-	// Contexts of builds that a killed daemon left.
-	if err := os.RemoveAll(filepath.Join(e.o.Root, contexts)); err != nil {
+	if err := clearWork(e.o.Root); err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -153,7 +154,7 @@ func (e *Engine) make() (_ *parts, err error) {
 	if dropped {
 		e.o.Log.Warn("the build cache begins anew: the machine went down while it was open")
 	}
-	w, err := e.worker(ctx)
+	w, err := e.worker(ctx, images)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +219,7 @@ func (e *Engine) make() (_ *parts, err error) {
 const gatewayLabel = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
 
 // worker is BuildKit's view of the image store and the sandbox.
-func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
+func (e *Engine) worker(ctx context.Context, images image.Parts) (*base.Worker, error) {
 	devices, err := deviceManager(e.o.CDISpecDirs)
 	if err != nil {
 		return nil, err
@@ -241,10 +242,18 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	images := e.o.Images.Parts()
 	metadata, err := bkmeta.NewStore(filepath.Join(e.o.Root, "metadata.db"))
 	if err != nil {
 		return nil, err
+	}
+	stray, err := dropStray(ctx, metadata, images.Leases, images.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	if stray {
+		if err := images.Collect(ctx); err != nil {
+			return nil, err
+		}
 	}
 	content := ctdsnapshot.NewContentStore(images.Content, images.Namespace)
 	labels := map[string]string{"org.mobyproject.buildkit.worker.executor": "berth", "org.mobyproject.buildkit.worker.snapshotter": image.Driver}
@@ -279,6 +288,16 @@ func (e *Engine) worker(ctx context.Context) (*base.Worker, error) {
 		return nil, err
 	}
 	w.SourceManager.Register(admitting{w.ImageSource, e.o.Images.Admit})
+	most, err := e.o.MaxDownload.onDisk(e.o.Root)
+	if err != nil {
+		return nil, err
+	}
+	files, err := bkhttp.NewSource(bkhttp.Opt{CacheAccessor: w.CacheManager(), Transport: downloads(most)})
+	if err != nil {
+		return nil, err
+	}
+	w.SourceManager.Register(files)
+	w.HTTPSource = files
 	return w, nil
 }
 

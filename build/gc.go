@@ -33,6 +33,22 @@ func (s Space) buildkit() bkconfig.DiskSpace {
 	return bkconfig.DiskSpace{Bytes: s.Bytes, Percentage: s.Percent}
 }
 
+// defaultDownload is the share of the disk, in per cent, that one file may take.
+const defaultDownload = 20
+
+// onDisk is the bound on a download in bytes, on the disk of a directory.
+func (s Space) onDisk(dir string) (int64, error) {
+	if s == (Space{}) {
+		s.Percent = defaultDownload
+	}
+	stat, err := disk.GetDiskStat(dir)
+	if err != nil {
+		return 0, fmt.Errorf("size of the builder's disk: %w", err)
+	}
+	space := s.buildkit()
+	return space.AsBytes(stat), nil
+}
+
 // policy is the collection in BuildKit's words, for a cache in the directory root.
 func (g GC) policy(root string) ([]client.PruneInfo, error) {
 	if g.Off {

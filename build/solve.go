@@ -11,11 +11,13 @@ import (
 	"github.com/containerd/errdefs"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/dockerui"
 	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/identity"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/oci"
 )
 
@@ -128,8 +130,23 @@ func (e *Engine) source(ctx context.Context, p *parts, r *Request, attrs map[str
 			_ = os.RemoveAll(dir) // the next start of the builder would
 		}, nil
 	}
+	if err := recognized(r.Remote); err != nil {
+		return "", nil, err
+	}
 	attrs["context"] = r.Remote
 	return p.serve(ctx, "", r.Auth)
+}
+
+// recognized refuses what is no address of a context, in Docker's words: BuildKit
+// would take it for a directory of the client.
+func recognized(remote string) error {
+	if _, _, ok := dockerui.DetectHTTPContext(remote); ok {
+		return nil
+	}
+	if _, ok, err := dockerui.DetectGitContext(remote, nil); ok {
+		return err
+	}
+	return fmt.Errorf("remoteURL (%s) could not be recognized as URL", remote)
 }
 
 // unpack writes the tar of a context into a directory of its own.
@@ -143,6 +160,9 @@ func (e *Engine) unpack(ctx context.Context, r io.Reader) (dir string, err error
 	}
 	if err := untar(ctx, dir, r, oci.DefaultBounds); err != nil {
 		return "", errors.Join(fmt.Errorf("build context: %w", err), os.RemoveAll(dir))
+	}
+	if err := fault.Point("build.context.unpacked"); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
 	}
 	return dir, nil
 }

@@ -24,6 +24,7 @@ import (
 
 const (
 	openMark = "open"
+	variants = "-variants" // of a record's other compressions: the end of their lease's name
 	bootID   = "/proc/sys/kernel/random/boot_id"
 )
 
@@ -68,7 +69,7 @@ func dropUnsure(ctx context.Context, root, boot string, m leases.Manager, ns str
 // keep what they name and not what that refers to, or names them after a record.
 func ofCache(l leases.Lease) bool {
 	_, flat := l.Labels["containerd.io/gc.flat"]
-	return flat || strings.HasSuffix(l.ID, "-variants")
+	return flat || strings.HasSuffix(l.ID, variants)
 }
 
 // unsync marks the cache as open and has its metadata not be synced from now on;

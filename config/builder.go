@@ -10,11 +10,12 @@ import (
 	"github.com/docker/go-units"
 )
 
-// Builder is the key "builder": how the builder keeps its cache and what builds
-// may be allowed.
+// Builder is the key "builder": how the builder keeps its cache, and what builds
+// may do.
 type Builder struct {
 	GC           BuilderGC           `json:"gc"`
 	Entitlements BuilderEntitlements `json:"entitlements"`
+	MaxDownload  Space               `json:"maxDownload"` // of one file that a build gets from an address; zero: 20%
 }
 
 // UnmarshalJSON refuses keys that it does not know, as the whole file does.

@@ -9,7 +9,7 @@ import (
 func TestBuilder(t *testing.T) {
 	c, err := load(t, `{"builder":{"gc":{"enabled":true,"defaultReservedSpace":"10%","policy":[
 		{"all":true,"filter":["unused-for=48h","type=exec.cachemount"],"keepStorage":"2GB","minFreeSpace":"5%"}]},
-		"entitlements":{"security-insecure":true,"device":false}}}`)
+		"entitlements":{"security-insecure":true,"device":false},"maxDownload":"3GB"}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,6 +19,9 @@ func TestBuilder(t *testing.T) {
 	}}}
 	if !reflect.DeepEqual(c.Builder.GC, want) {
 		t.Errorf("%+v", c.Builder.GC)
+	}
+	if c.Builder.MaxDownload != (Space{Bytes: 3 << 30}) {
+		t.Errorf("%+v", c.Builder.MaxDownload)
 	}
 	if got := strings.Join(c.Builder.Entitlements.Granted(), " "); got != "network.host security.insecure" {
 		t.Errorf("granted: %s", got)

@@ -26,6 +26,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/berth-engine/berth/container/apparmor"
+	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
@@ -131,6 +132,9 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 	u.push(func(context.Context) error { return stream.Close() })
 	if err := s.box.Start(ctx); err != nil {
 		return nil, startError(s.root, s.spec.Process, err)
+	}
+	if err := fault.Point("build.step.started"); err != nil {
+		return nil, err
 	}
 	tell()
 	io := pump(ctx, stream, p, s.box)

@@ -140,8 +140,10 @@ func (d *daemon) run(parent context.Context) (err error) {
 		Capabilities: containers.Capabilities(), AppArmor: defaults.AppArmor, Remap: stepsRemap(remap), Log: d.log,
 		Root: filepath.Join(cfg.DataRoot, "build"), CDISpecDirs: cfg.CDISpecDirs, CgroupParent: cfg.CgroupParent,
 		GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
+		MaxDownload: build.Space(cfg.Builder.MaxDownload),
 	})
 	defer d.closing("builder", builds.Close)
+	defer d.background(ctx, fail, "builder", d.once("builder", builds.Recover))()
 	api := d.newServer(cfg, programs, networks, defaults.AppArmor != nil, server.Options{Builds: builds, Containers: containers, Images: images, Volumes: volumes, Traces: traces})
 	defer d.besides(ctx, fail, api, doors.metrics)()
 	if err := d.serve(ctx, api, doors.api, begun); err != nil {
@@ -172,6 +174,18 @@ func (d *daemon) background(ctx context.Context, fail context.CancelCauseFunc, n
 	return func() {
 		cancel()
 		<-done
+	}
+}
+
+// once is a part of the engine that only has something to do at the start. The
+// engine goes on if that fails.
+func (d *daemon) once(name string, work func() error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := work(); err != nil {
+			d.log.Error("a part of the engine cannot clean up", "part", name, "error", err)
+		}
+		<-ctx.Done()
+		return nil
 	}
 }
 

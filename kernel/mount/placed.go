@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,4 +119,29 @@ func mounts() ([]mounted, error) {
 		list = append(list, mounted{id, unescape(fields[4]), fstype[0]})
 	}
 	return list, nil
+}
+
+// Clear takes off what is mounted below a directory, the last first, with all that
+// is mounted in it; the directory itself stays what it is.
+func Clear(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, err := mounts()
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(all) {
+		if !strings.HasPrefix(m.point, dir+"/") {
+			continue
+		}
+		if err := unix.Unmount(m.point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) { // gone with another
+			return fmt.Errorf("unmount %s: %w", m.point, err)
+		}
+	}
+	return nil
 }
