@@ -23,7 +23,7 @@ PREFIX   ?= /usr/local
 SEED     := hub/seed/bin
 HELLO    := $(SEED)/hello-linux-amd64 $(SEED)/hello-linux-arm64
 
-.PHONY: help build small faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp demo-load man install deb check clean setup
+.PHONY: help build small faults clients channels test test-unit test-root test-race e2e attack attack-mutants test-vm fuzz bench bench-compare bench-figures bench-images bench-limits bench-peers bench-runtime bench-render judge judge-render lint gen demo demo-channels demo-lamp demo-load man install deb check clean setup
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -142,6 +142,25 @@ bench-images: build ## how images are moved and built, and what they take, besid
 	@tools/setup bench
 	bin/bench -commit $$(git rev-parse --short HEAD) -images -n 5 $(BENCHARGS)
 	bin/bench -commit $$(git rev-parse --short HEAD) -builds -n 10 $(BUILDARGS)
+
+# Each in a file of its own, named after the day and the commit.
+comma := ,
+FIGURES = docs/benchmarks/$(shell date -u +%F)-$(shell git rev-parse --short HEAD)
+bench-figures: build ## all figures of docs/benchmarks.md anew, on a machine with nothing else to do, as root (hours)
+	@tools/setup bench
+	$(call figures,start,-n 20)
+	$(call figures,phases,-phases -n 10)
+	$(call figures,peers,-private docker$(comma)podman -n 20)
+	$(call figures,runtime,-runtimes runc$(comma)crun -n 40)
+	$(call figures,idle,-limits -only idle)
+	$(call figures,fleet,-limits -only fleet)
+	$(call figures,health,-limits -only health)
+	$(call figures,attach,-limits -only attach)
+	$(call figures,images,-images -n 5)
+	$(call figures,builds,-builds -n 10)
+	bin/bench -render docs/benchmarks > docs/benchmarks.md
+
+figures = bin/bench -commit $$(git rev-parse --short HEAD) $(2) -out $(FIGURES)-$(1).json
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

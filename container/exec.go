@@ -18,6 +18,7 @@ import (
 	"github.com/berth-engine/berth/container/spec"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // resizeWait is how long a resize waits for the exec to be started: clients
@@ -140,6 +141,7 @@ func (s *Service) runExec(ctx context.Context, t *execTarget, i *exec.Instance, 
 	if err != nil {
 		return nil, err
 	}
+	trace.From(ctx).Mark("specification")
 	note, err := json.Marshal(noteOf(i))
 	if err != nil {
 		return nil, err

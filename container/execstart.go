@@ -14,6 +14,7 @@ import (
 
 	"github.com/berth-engine/berth/container/exec"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Exit codes of execs that could not be executed.
@@ -52,6 +53,8 @@ func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 			return err
 		}
 	}
+	at := trace.From(ctx)
+	at.Mark("find the container, take over the connection")
 	s.announceExec(t.record, events.ActionExecStart, i.Request, i.ID)
 	p, err := s.runExec(ctx, t, i, o)
 	if err != nil {
@@ -65,6 +68,7 @@ func (s *Service) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 	if conn == nil {
 		return nil
 	}
+	defer at.Mark("the program runs, its output ends")
 	return s.serveExec(ctx, t.record, i, p, o, conn)
 }
 

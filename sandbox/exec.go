@@ -17,6 +17,7 @@ import (
 	"github.com/berth-engine/berth/sandbox/monitor"
 	"github.com/berth-engine/berth/sandbox/seccomp"
 	"github.com/berth-engine/berth/sandbox/stage"
+	"github.com/berth-engine/berth/trace"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -68,6 +69,8 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 		return nil, fmt.Errorf("exec in %s: %w", s.id, err)
 	}
 	defer files[0].Close()
+	at := trace.From(ctx)
+	at.Mark("sandbox: order")
 	m := &monitor.Exec{
 		ID: spec.ID, Files: names, Terminal: spec.Process.Terminal,
 		Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Note: spec.Note,
@@ -89,6 +92,7 @@ func (s *Sandbox) Exec(ctx context.Context, spec *ExecSpec) (_ *Process, err err
 	if err := s.call(ctx, monitor.OpExec, m, &done, files...); err != nil {
 		return nil, errors.Join(execError(err), p.closeStream())
 	}
+	at.Mark("sandbox: the monitor forks, the program is executed")
 	p.Pid, p.StartedAt, p.Warnings = done.Pid, done.StartedAt, done.Warnings
 	return p, nil
 }

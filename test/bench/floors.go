@@ -19,6 +19,7 @@ const floorName = "floor"
 type floored struct {
 	Times  []float64
 	CPU    float64
+	Kernel float64 // of CPU
 	Phases []struct {
 		Name  string
 		Times []float64

@@ -177,7 +177,7 @@ func faster(name string, least float64) func(*medians) (string, bool) {
 
 // renderGoals writes the table of goals, each with the newest run that has it.
 func renderGoals(w io.Writer, reports []*report) {
-	fmt.Fprint(w, "\n## Goals\n\nEach figure is of the newest run that has it; F is the floor in that run. What stands between a goal that is not\nmet and the figure is in [decision 0042](decisions/0042-what-starts-cost.md) and in the phases below.\n\n")
+	fmt.Fprint(w, "\n## Goals\n\nEach figure is of the newest run that has it; F is the floor in that run. What stands between a goal that is not\nmet and the figure is below, in *Where the time goes*, and in [decision 0042](decisions/0042-what-starts-cost.md).\n\n")
 	fmt.Fprintln(w, "| figure | goal | measured | met | run |\n|---|---|---|---|---|")
 	for _, g := range goals {
 		m := &medians{reports: reports}

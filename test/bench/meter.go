@@ -76,6 +76,39 @@ func (m *meter) used() (float64, error) {
 	return 0, fmt.Errorf("%s: no usage_usec", m.usage)
 }
 
+// parts is used in two: in programs and in the kernel. The kernel counts these by its
+// clock's ticks; they are right for what has run many of those.
+func (m *meter) parts() (programs, kernel float64, err error) {
+	if !m.v2 {
+		for name, part := range map[string]*float64{"cpuacct.usage_user": &programs, "cpuacct.usage_sys": &kernel} {
+			data, err := os.ReadFile(filepath.Join(filepath.Dir(m.usage), name))
+			if err != nil {
+				return 0, 0, err
+			}
+			ns, err := strconv.ParseFloat(strings.TrimSpace(string(data)), 64)
+			if err != nil {
+				return 0, 0, err
+			}
+			*part = ns / 1e6
+		}
+		return programs, kernel, nil
+	}
+	data, err := os.ReadFile(m.usage)
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		var us float64
+		if n, _ := fmt.Sscanf(line, "user_usec %f", &us); n == 1 {
+			programs = us / 1e3
+		}
+		if n, _ := fmt.Sscanf(line, "system_usec %f", &us); n == 1 {
+			kernel = us / 1e3
+		}
+	}
+	return programs, kernel, nil
+}
+
 // quietly is used when nothing more is done: what was put off until after the
 // answer counts, too.
 func (m *meter) quietly(ctx context.Context) (float64, error) {

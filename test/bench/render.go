@@ -41,6 +41,7 @@ func renderFolder(w io.Writer, dir string) error {
 	slices.SortFunc(reports, func(a, b *report) int { return b.Date.Compare(a.Date) })
 	fmt.Fprint(w, intro)
 	renderGoals(w, reports)
+	renderWhereTime(w, reports)
 	for _, r := range reports {
 		fmt.Fprintf(w, "\n## %s, commit %s\n\n%s\n\n`%s`\n\n", r.Date.Format("2006-01-02 15:04"), r.Commit, r.Machine, r.Command)
 		fmt.Fprintln(w, "| case | engine | n | min | median | p90 | p99 | ratio | floors |\n|---|---|---|---|---|---|---|---|---|")

@@ -13,6 +13,7 @@ import (
 type measured struct {
 	Times  []float64 `json:"times"`  // of each container, in ms
 	CPU    float64   `json:"cpu"`    // of one: user and system time, of children too, in ms
+	Kernel float64   `json:"kernel"` // the system part of that
 	Phases []phase   `json:"phases"` // in order
 }
 
@@ -33,7 +34,7 @@ func measure(rootfs string, n int) (m *measured, err error) {
 	for i, name := range phaseNames {
 		m.Phases[i].Name = name
 	}
-	before, err := processorTime()
+	before, system, err := processorTime()
 	if err != nil {
 		return nil, err
 	}
@@ -48,21 +49,24 @@ func measure(rootfs string, n int) (m *measured, err error) {
 			m.Phases[i].Times = append(m.Phases[i].Times, ms)
 		}
 	}
-	after, err := processorTime()
+	after, systemAfter, err := processorTime()
 	m.CPU = (after - before) / float64(max(n, 1))
+	m.Kernel = (systemAfter - system) / float64(max(n, 1))
 	return m, err
 }
 
-// processorTime is what this process and its ended children have used, in ms.
-func processorTime() (ms float64, err error) {
+// processorTime is what this process and its ended children have used, and how much
+// of that in the kernel, in ms.
+func processorTime() (ms, kernel float64, err error) {
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
 		var u unix.Rusage
 		if err := unix.Getrusage(who, &u); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		ms += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e6
+		kernel += float64(u.Stime.Nano()) / 1e6
 	}
-	return ms, nil
+	return ms, kernel, nil
 }
 
 // print writes medians for people.
