@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -58,8 +59,8 @@ func newKiller(t *testing.T, d *engine.Daemon) *killer {
 }
 
 // run runs a command of berth that is killed after so many changes, and says
-// whether it was.
-func (k *killer) run(t *testing.T, d *engine.Daemon, after int, args ...string) (killed bool) {
+// whether it was, or what became of it otherwise.
+func (k *killer) run(t *testing.T, d *engine.Daemon, after int, args ...string) (killed bool, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "env", append([]string{"BERTH_HOST=unix://" + k.socket}, args...)...)
 	cmd.Env = d.Environ()
@@ -71,15 +72,15 @@ func (k *killer) run(t *testing.T, d *engine.Daemon, after int, args ...string) 
 		t.Fatal(err)
 	}
 	k.client.Store(cmd.Process) // env, berth and berth-compose are one process
-	err := cmd.Wait()
+	err = cmd.Wait()
 	k.client.Store(nil)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && !exit.Exited() {
-		return true
+		return true, nil
 	}
 	if err != nil {
-		t.Fatalf("%q: %v\n%s", args, err, out.String())
+		err = fmt.Errorf("%q: %w\n%s", args, err, out.String())
 	}
-	return false
+	return false, err
 }
 
 // TestRollingKilled kills an update after each of its steps: users get their
@@ -103,7 +104,10 @@ func TestRollingKilled(t *testing.T) {
 	k := newKiller(t, d)
 	u := startUsers(t, "http://127.0.0.1:"+port+"/", 2)
 	for after := 1; ; after++ {
-		killed := k.run(t, d, after, up(2*after-1, "--rolling")...)
+		killed, err := k.run(t, d, after, up(2*after-1, "--rolling")...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		t.Logf("killed after step %d: %v; there are\n%s", after, killed, must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
 		must(t, d, append([]string{"env"}, up(2*after, "--rolling")...)...)
 		if got := must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"); got != "app-web-1 running\n" {
@@ -162,7 +166,10 @@ func TestUpKilled(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			for after := 1; ; after++ {
 				must(t, d, append([]string{"env"}, compose(0, c.from...)...)...)
-				killed := k.run(t, d, after, compose(1, "up", c.how)...)
+				killed, err := k.run(t, d, after, compose(1, "up", c.how)...)
+				if err != nil {
+					t.Fatal(err)
+				}
 				t.Logf("killed after step %d: %v; there are\n%s", after, killed, must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
 				must(t, d, append([]string{"env"}, compose(2, "up", "-d", "--wait")...)...)
 				if got := must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"); got != "app-web-1 running\n" {
@@ -181,4 +188,69 @@ func TestUpKilled(t *testing.T) {
 		})
 	}
 	must(t, d, append([]string{"env"}, compose(0, "down", "-t", "0")...)...)
+}
+
+// rollbackApp is one of two containers, of whose version half only one gets ready.
+const rollbackApp = `
+name: app
+services:
+  web:
+    image: busybox
+    command: ["sh", "-c", "case $$B in half*) mkdir /claims/$$B || exec sleep 1000;; esac; mkdir /www; echo $$B >/www/index.html; exec httpd -f -p 80 -h /www"]
+    stop_signal: KILL
+    environment: {B: "${B}"}
+    volumes: ["./claims:/claims"]
+    ports: ["127.0.0.1:${PORT}:80"]
+    healthcheck: {test: wget -qO /dev/null http://127.0.0.1/, interval: 200ms, retries: 3}
+    deploy: {replicas: 2, update_config: {order: start-first, failure_action: rollback}}
+`
+
+// TestRollbackKilled kills an update that fails, and is rolled back, after each of
+// its steps from where it differs from one that does not: users get their pages all the while, and the next `up` of the
+// version before leaves its two containers and nothing else.
+func TestRollbackKilled(t *testing.T) {
+	d := started(t)
+	must(t, d, "berth", "pull", "-q", "busybox")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "compose.yaml")
+	if err := errors.Join(os.WriteFile(file, []byte(rollbackApp), 0o600), os.Mkdir(filepath.Join(dir, "claims"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	port, err := engine.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compose := func(version string, args ...string) []string {
+		return append([]string{"PORT=" + port, "B=" + version, "berth", "compose", "-f", file}, args...)
+	}
+	list := func() string {
+		return strings.Join(slices.Sorted(strings.Lines(must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))), "")
+	}
+	const want = "app-web-1 running\napp-web-2 running\n"
+	must(t, d, append([]string{"env"}, compose("good", "up", "-d", "--wait")...)...)
+	k := newKiller(t, d)
+	u := startUsers(t, "http://127.0.0.1:"+port+"/", 2)
+	for after := 8; ; after++ { // the first container's successor has been started
+		killed, err := k.run(t, d, after, compose("half"+strconv.Itoa(after), "up", "--rolling")...)
+		t.Logf("killed after step %d: %v; there are\n%s", after, killed, list())
+		if !killed && err == nil {
+			t.Error("the update succeeded")
+		}
+		must(t, d, append([]string{"env"}, compose("good", "up", "--rolling")...)...)
+		if got := list(); got != want {
+			t.Errorf("killed after step %d, and mended:\n%s", after, got)
+		}
+		if _, failed := u.took(); len(failed) > 0 {
+			t.Errorf("killed after step %d: %d requests failed, the first: %v", after, len(failed), failed[0])
+		}
+		if !killed {
+			if after < 12 {
+				t.Errorf("an update has %d steps", after-1)
+			}
+			break
+		}
+	}
+	u.stop()
+	u.wait.Wait()
+	must(t, d, append([]string{"env"}, compose("good", "down", "-t", "0")...)...)
 }
