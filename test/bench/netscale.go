@@ -258,7 +258,8 @@ func churn(ctx context.Context, o options, own *own, r *report) error {
 		if err != nil {
 			return err
 		}
-		left := leak.Diff(before, after)
+		// What was being taken away at first is gone by now.
+		left := slices.DeleteFunc(leak.Diff(before, after), func(line string) bool { return strings.HasPrefix(line, "-") })
 		if len(left) == 0 {
 			return nil
 		}
