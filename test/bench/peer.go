@@ -85,7 +85,8 @@ func startPodman(ctx context.Context) (*peer, error) {
 			"--network-config-dir", filepath.Join(dir, "net"), "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
 		}
 		reset := func() error { // containers' monitors and mounts live on without it
-			err := errors.Join(run1(own[0], append(own[1:], "rm", "-af", "-t", "0")...), run1(own[0], append(own[1:], "system", "reset", "-f")...))
+			err := errors.Join(run1(own[0], append(own[1:], "rm", "-af", "-t", "0")...), run1(own[0], append(own[1:], "system", "reset", "-f")...),
+				killNamed("conmon", dir)) // that of a further process waits five minutes more for who asks of its end
 			if _, e := net.InterfaceByName(bridge); e == nil { // its first container makes it
 				err = errors.Join(err, run1("ip", "link", "del", bridge))
 			}
@@ -128,6 +129,10 @@ func startPeer(ctx context.Context, name string, command func(dir, host string) 
 		return nil, err
 	}
 	defer log.Close()
+	left, err := leavings("docker", "libpod_parent")
+	if err != nil {
+		return nil, err
+	}
 	argv, undo, err := command(dir, host)
 	if err != nil {
 		return nil, err
@@ -143,7 +148,7 @@ func startPeer(ctx context.Context, name string, command func(dir, host string) 
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
 	}
-	d.undo = undo
+	d.undo = append(undo, left)
 	go func() { d.exited <- d.cmd.Wait() }()
 	if d.target, err = newTarget(name, host, docker, "busybox"); err != nil {
 		return nil, err
