@@ -3,7 +3,7 @@ package hub
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // RFC 6238's
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
@@ -134,8 +134,12 @@ func (n *nodes) signsIn(first, second int, code string) bool {
 	jar, err := cookiejar.New(nil)
 	n.must(err)
 	client := &http.Client{Jar: jar}
-	page := func(resp *http.Response, err error) (form, text string) {
+	page := func(method, address string, fields url.Values) (form, text string) {
 		n.t.Helper()
+		req, err := http.NewRequestWithContext(n.t.Context(), method, address, strings.NewReader(fields.Encode()))
+		n.must(err)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := client.Do(req)
 		n.must(err)
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
@@ -145,13 +149,13 @@ func (n *nodes) signsIn(first, second int, code string) bool {
 		}
 		return form, string(body)
 	}
-	form, _ := page(client.Get(n.at[first] + "/signin"))
-	form, text := page(client.PostForm(n.at[first]+"/signin", url.Values{"csrf": {form}, "name": {"ann"}, "password": {password}}))
+	form, _ := page(http.MethodGet, n.at[first]+"/signin", nil)
+	form, text := page(http.MethodPost, n.at[first]+"/signin", url.Values{"csrf": {form}, "name": {"ann"}, "password": {password}})
 	if !strings.Contains(text, "One more step") {
 		n.t.Fatalf("the password is not followed by the code: %s", text)
 	}
-	page(client.PostForm(n.at[second]+"/signin/code", url.Values{"csrf": {form}, "code": {code}}))
-	_, text = page(client.Get(n.at[second] + "/account/security"))
+	page(http.MethodPost, n.at[second]+"/signin/code", url.Values{"csrf": {form}, "code": {code}})
+	_, text = page(http.MethodGet, n.at[second]+"/account/security", nil)
 	return strings.Contains(text, "Two-factor sign-in")
 }
 
