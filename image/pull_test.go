@@ -95,6 +95,17 @@ func TestPullResolveRootfs(t *testing.T) {
 	}
 }
 
+// TestPullByDigest: the first line has the whole name, as Docker's.
+func TestPullByDigest(t *testing.T) {
+	reg := newRegistry(t)
+	id := reg.put("some/image:1", twoLayers(t, "a"))
+	s, _ := openStore(t, t.TempDir())
+	exact := reg.host() + "/some/image@" + id.String()
+	if line := mustPull(t, s, exact)[0]; line != exact+": Pulling from some/image" {
+		t.Errorf("first line %q", line)
+	}
+}
+
 func TestPlatforms(t *testing.T) {
 	reg := newRegistry(t)
 	arm := ocispec.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
@@ -140,7 +151,7 @@ func TestPlatforms(t *testing.T) {
 		root.Release()
 	}
 	err = s.Pull(t.Context(), ref, PullOptions{Platform: &ocispec.Platform{OS: "linux", Architecture: "s390x"}})
-	if !errdefs.IsNotFound(err) || !strings.HasPrefix(err.Error(), "no matching manifest for linux/s390x in the manifest list entries") {
+	if !errdefs.IsNotFound(err) || !strings.HasPrefix(err.Error(), "no matching manifest for linux/s390x in the manifest list entries: no match for platform in manifest: ") {
 		t.Errorf("pull s390x: %v", err)
 	}
 	if _, err := s.Remove(t.Context(), ref, false, true); err != nil {

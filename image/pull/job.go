@@ -312,5 +312,5 @@ func (s watchedSnapshotter) Commit(ctx context.Context, name, key string, opts .
 }
 
 func noPlatform(p ocispec.Platform) error {
-	return fmt.Errorf("no matching manifest for %s in the manifest list entries: %w", platforms.FormatAll(p), errdefs.ErrNotFound)
+	return fmt.Errorf("no matching manifest for %s in the manifest list entries: no match for platform in manifest: %w", platforms.FormatAll(p), errdefs.ErrNotFound)
 }

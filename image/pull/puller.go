@@ -105,11 +105,9 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 		attempts: r.Registries.Tries(), pause: p.Pause,
 		depth: map[digest.Digest]int{target.Digest: 0}, layers: map[digest.Digest]*layer{},
 	}
-	tag := r.Ref.String()
-	switch named := r.Ref.(type) {
-	case reference.Digested:
-		tag = named.Digest().String()
-	case reference.Tagged:
+	tag := r.Ref.String() // by a digest the whole name, as Docker has it
+	_, digested := r.Ref.(reference.Digested)
+	if named, ok := r.Ref.(reference.Tagged); ok && !digested {
 		tag = named.Tag()
 	}
 	r.Progress.Line(tag, "Pulling from "+reference.Path(r.Ref))
