@@ -133,7 +133,7 @@ var goals = []goal{
 	{"exec by CLI", "≤ 10 ms", at("CLI exec true, each of 20 in a row", "berth", "ms", 10)},
 	{"CPU of a CLI run, all processes", "≤ 12 ms", at("CPU of a CLI run --rm, all processes", "berth", "ms", 12)},
 	{"`berth-runtime run` beside crun", "≤ 1 ×", times("OCI run true, one bundle", "berth-runtime", "OCI run true, one bundle", "crun", "×", 1)},
-	{"memory per idle container (PSS)", "≤ 0.38 MB", at("memory per idle container (PSS)", "berth", "MB", 0.38)},
+	{"memory per idle container (PSS)", "≤ 0.38 MB", at("memory per idle container (PSS…", "berth", "MB", 0.38)},
 	{"the same, of one that has printed 100 MB and served 100 execs", "≤ 0.38 MB", at("memory per idle container that has printed 100 MB and served 100 execs (PSS; goal: 0.38 MB)", "berth", "MB", 0.38)},
 	{"memory of the idle daemon (PSS)", "≤ 40 MB", at("memory of the idle daemon (PSS)", "berth", "MB", 40)},
 	{"cold start of the daemon to its first answer", "≤ 100 ms", at("daemon cold start to first answer", "berth", "ms", 100)},
