@@ -60,11 +60,11 @@ func serveAndCollect(dir string) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // until the process ends
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	fmt.Fprintln(os.Stdout, l.Addr())
 	failed := make(chan error, 2)
 	go func() { failed <- http.Serve(l, r) }() //nolint:gosec // a test
 	go func() {
