@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,7 +60,11 @@ func TestBuildsKilledAtEveryPoint(t *testing.T) {
 	}
 	prune()
 	before := idle(t, d)
-	images := imageFiles(t, d)
+	var images leak.State
+	eventually(t, "the build's files to be collected", func() []string {
+		images = imageFiles(t, d)
+		return slices.DeleteFunc(slices.Clone(images["file"]), func(path string) bool { return filepath.Base(path) != "round" })
+	})
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
 			if err := d.Stop(); err != nil {
