@@ -277,9 +277,10 @@ func (s *server) awake() error {
 		}
 		conn.gate = &c.gate
 		s.admit(1)
+		s.note(conn, waits)
 		go func() {
 			defer s.admit(-1)
-			s.serveOn(conn, waits)
+			s.serveOn(conn)
 		}()
 	}
 	c.io.pump(c.output)

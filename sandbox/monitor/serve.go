@@ -35,7 +35,7 @@ type server struct {
 func (s *server) serve(conn *Conn) {
 	conn.gate = &s.c.gate
 	if s.welcome(conn) {
-		s.serveOn(conn, nil)
+		s.serveOn(conn)
 		return
 	}
 	_ = conn.Close()
@@ -51,14 +51,16 @@ func (s *server) welcome(conn *Conn) bool {
 	}
 	defer s.c.gate.leave()
 	welcome, err := s.hello(m)
-	return reply(conn, m.Seq, welcome, err) == nil && err == nil
+	if reply(conn, m.Seq, welcome, err) != nil || err != nil {
+		return false
+	}
+	s.note(conn, nil)
+	return true
 }
 
-// serveOn serves a connection that was opened, with the wait requests that were
-// not answered yet.
-func (s *server) serveOn(conn *Conn, waits []uint64) {
+// serveOn serves a connection that was opened and noted.
+func (s *server) serveOn(conn *Conn) {
 	defer conn.Close()
-	s.note(conn, waits)
 	defer s.forget(conn)
 	for s.next(conn) {
 	}
@@ -79,7 +81,8 @@ func (s *server) next(conn *Conn) bool {
 	return s.handle(conn, m, files)
 }
 
-// note notes a connection and its wait requests.
+// note notes a connection and wait requests of it that are not answered yet. A rest
+// keeps what is noted alone: so it is done before the gate is left.
 func (s *server) note(conn *Conn, waits []uint64) {
 	s.mu.Lock()
 	if s.waits == nil {
