@@ -102,9 +102,9 @@ func (g *Guard) read(c content) error {
 		return err
 	}
 	for _, set := range g.all {
-		elements, err := g.conn.GetSetElements(set)
-		if err != nil && !errors.Is(err, unix.ENOENT) { // of another make
-			return fmt.Errorf("nftables: read %s: %w", set.Name, err)
+		elements, err := g.elements(set)
+		if err != nil {
+			return err
 		}
 		for _, e := range elements {
 			c.add(set, nftables.SetElement{Key: e.Key})

@@ -123,6 +123,24 @@ func (t *ruleset) there() (bool, error) {
 	return slices.ContainsFunc(tables, func(x *nftables.Table) bool { return x.Name == t.table.Name }), nil
 }
 
+// elements reads a set of a table that is there; none if the set is not: the table is
+// of another version, or its making was killed.
+func (t *ruleset) elements(set *nftables.Set) ([]nftables.SetElement, error) {
+	// GetSetElements hides which error it was.
+	_, err := t.conn.GetSetByName(t.table, set.Name)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nftables: find %s: %w", set.Name, err)
+	}
+	elements, err := t.conn.GetSetElements(set)
+	if err != nil {
+		return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
+	}
+	return elements, nil
+}
+
 // Intact tells whether the chains have the rules that Replace gave them.
 func (t *ruleset) Intact() (bool, error) {
 	t.mu.Lock()

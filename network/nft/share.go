@@ -3,7 +3,6 @@ package nft
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -106,12 +105,9 @@ func (t *Table) readShared(f *familySets) ([]Port, error) {
 	}
 	of := map[socket]uint16{}
 	for _, set := range []*nftables.Set{f.shared, f.sharedIn} {
-		elements, err := t.conn.GetSetElements(set)
-		if errors.Is(err, unix.ENOENT) {
-			continue // a table of another make
-		}
+		elements, err := t.elements(set)
 		if err != nil {
-			return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
+			return nil, err
 		}
 		for _, e := range elements {
 			for _, p := range f.parseShared(set, e) {

@@ -13,13 +13,10 @@
 package nft
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
-	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/network/cover"
 )
@@ -163,17 +160,9 @@ func (t *Table) Ports() ([]Port, error) {
 	for i := range t.sets.of {
 		f := &t.sets.of[i]
 		for _, set := range []*nftables.Set{f.published, f.any, f.ranges, f.opened, f.direct} {
-			// GetSetElements hides which error it was.
-			_, err := t.conn.GetSetByName(t.table, set.Name)
-			if errors.Is(err, unix.ENOENT) {
-				continue // a table of another make, or one whose making was killed
-			}
+			elements, err := t.elements(set)
 			if err != nil {
-				return nil, fmt.Errorf("nftables: find %s: %w", set.Name, err)
-			}
-			elements, err := t.conn.GetSetElements(set)
-			if err != nil {
-				return nil, fmt.Errorf("nftables: read %s: %w", set.Name, err)
+				return nil, err
 			}
 			for _, e := range elements {
 				out = append(out, f.parse(set, e)...)

@@ -201,6 +201,41 @@ func sameWords(t *testing.T, what, got, want string) {
 	}
 }
 
+// TestOtherVersion: tables that lack sets, since another version made them or their
+// making was killed, are read for what they have, and replaced.
+func TestOtherVersion(t *testing.T) {
+	inNamespace(t)
+	table, err := Open("berth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	guard, err := OpenGuard("berth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guard.Close()
+	table.shared, guard.shared = true, true // others write them here
+	for _, r := range []*ruleset{&table.ruleset, &guard.ruleset} {
+		r.conn.AddTable(r.table)
+		if err := r.conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Text(); err != nil {
+			t.Error(err)
+		}
+	}
+	if ports, err := table.Ports(); len(ports) > 0 || err != nil {
+		t.Errorf("%v, %v", ports, err)
+	}
+	if err := table.Replace(example()); err != nil {
+		t.Error(err)
+	}
+	if err := guard.Replace(holders(), true); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestManyPorts publishes more ports than one message carries, one by one and
 // in a row.
 func TestManyPorts(t *testing.T) {

@@ -30,9 +30,9 @@ func (t *ruleset) Text() (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %s %s {\n", word(t.table.Family), t.table.Name)
 	for _, set := range t.all {
-		elements, err := t.conn.GetSetElements(set)
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return "", fmt.Errorf("nftables: read %s: %w", set.Name, err)
+		elements, err := t.elements(set)
+		if err != nil {
+			return "", err
 		}
 		writeSet(&b, set, elements)
 	}
