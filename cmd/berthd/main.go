@@ -54,6 +54,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "berthd: it needs root: run it with sudo")
 		return 1
 	}
+	if os.Getpid() == 1 {
+		code, err := initFor("/proc/self/exe", os.Args)
+		if err != nil {
+			fmt.Fprintf(stderr, "berthd: as process 1: %v\n", err)
+		}
+		return code
+	}
 	// Before the first request: net/http reads them once.
 	for name, value := range cfg.Proxies.Environ() {
 		if err := os.Setenv(name, value); err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,6 +36,46 @@ func TestRunWithoutADaemon(t *testing.T) {
 		if got != tc.status || !strings.Contains(stdout.String(), tc.out) || !strings.Contains(stderr.String(), tc.err) || (tc.err == "") != (stderr.Len() == 0) {
 			t.Errorf("%s: %d %q %q", tc.args, got, &stdout, &stderr)
 		}
+	}
+}
+
+// TestInitProcess is process 1 in TestInit.
+func TestInitProcess(t *testing.T) {
+	script := os.Getenv("BERTH_TEST_INIT")
+	if script == "" {
+		return // it is only the other test's child
+	}
+	status, err := initFor("/bin/sh", []string{"sh", "-c", script})
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Exit(status)
+}
+
+// TestInit: berthd as process 1 reaps what is not its own, passes signals on, and
+// ends as its child does.
+func TestInit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		script string
+		status int
+	}{
+		// A process that has ended can be sent signals until it is reaped.
+		"orphan": {"orphan=$(sh -c 'sleep 0.05 >/dev/null & echo $!'); i=0; while kill -0 $orphan; do i=$((i+1)); [ $i -lt 500 ] || exit 9; sleep 0.01; done; exit 3", 3},
+		"signal": {"trap 'exit 5' TERM; kill -TERM 1; while :; do sleep 0.01; done", 5},
+		"killed": {"kill -KILL $$", 128 + 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInitProcess$")
+			cmd.Env = append(os.Environ(), "BERTH_TEST_INIT="+tc.script)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+			if os.Geteuid() != 0 {
+				cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+			}
+			out, _ := cmd.CombinedOutput()
+			if got := cmd.ProcessState.ExitCode(); got != tc.status {
+				t.Errorf("status %d, want %d: %s", got, tc.status, out)
+			}
+		})
 	}
 }
 

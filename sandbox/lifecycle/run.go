@@ -104,7 +104,7 @@ func attend(p *stage.Process, relay *relay) int {
 	// Nothing is undone: after the end, the caller only removes what is left,
 	// which a signal is not to interrupt.
 	ended := make(chan int, 1)
-	go func() { ended <- reapUntil(p.Pid) }()
+	go func() { ended <- task.ReapUntil(p.Pid) }()
 	for {
 		select {
 		case status := <-ended:
@@ -116,24 +116,6 @@ func attend(p *stage.Process, relay *relay) int {
 			default:
 				_ = ns.PidfdSignal(p.PidFD, sig) // it may have ended
 			}
-		}
-	}
-}
-
-// reapUntil reaps children, of which a subreaper has more than it made, until
-// it comes to pid.
-func reapUntil(pid int) int {
-	for {
-		var status syscall.WaitStatus
-		n, err := syscall.Wait4(-1, &status, 0, nil)
-		switch {
-		case err == syscall.EINTR:
-		case err != nil:
-			return -1 // somebody else has reaped it
-		case n == pid && status.Signaled():
-			return 128 + int(status.Signal())
-		case n == pid:
-			return status.ExitStatus()
 		}
 	}
 }

@@ -39,19 +39,8 @@ func reap() {
 		os.Exit(e.ExitCode())
 	}
 	control.Close()
-	go forward(signals, pid)
-	for {
-		var status syscall.WaitStatus
-		switch n, err := syscall.Wait4(-1, &status, 0, nil); {
-		case err == syscall.EINTR, n != pid && err == nil:
-		case err != nil:
-			os.Exit(1)
-		case status.Signaled():
-			os.Exit(128 + int(status.Signal()))
-		case status.Exited():
-			os.Exit(status.ExitStatus())
-		}
-	}
+	go task.PassOn(signals, pid)
+	os.Exit(task.ReapUntil(pid))
 }
 
 func readCommand(c *command) error {
@@ -62,15 +51,4 @@ func readCommand(c *command) error {
 		return err
 	}
 	return decode(b, c.describe)
-}
-
-func forward(signals <-chan os.Signal, pid int) {
-	for s := range signals {
-		switch s {
-		case syscall.SIGCHLD, syscall.SIGTTIN, syscall.SIGTTOU:
-		case syscall.SIGURG: // Go's scheduler sends it to itself
-		default:
-			_ = syscall.Kill(pid, s.(syscall.Signal)) // gone: Wait4 will tell
-		}
-	}
 }
