@@ -81,7 +81,8 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 			return nil, err
 		}
 	}
-	group, made, err := r.makeGroup(i, b.Spec.Linux.Resources, &u)
+	limits, last := stage.SplitLimits(b.Spec.Linux.Resources)
+	group, made, err := r.makeGroup(i, limits, &u)
 	if err != nil {
 		return nil, err
 	}
@@ -107,6 +108,9 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		return nil, noProgram(err)
 	}
 	if err := made(); err != nil {
+		return nil, err
+	}
+	if err := i.limit(group, last); err != nil {
 		return nil, err
 	}
 	if err := fault.Point("sandbox.launch.created"); err != nil {

@@ -61,6 +61,7 @@ type making struct {
 	process          *stage.Process
 	group            *cgroup.Group
 	limit            func() error // the group, after makeGroup
+	last             *specs.LinuxResources
 	plan             *stage.Plan
 	order            []byte
 	exe, rootfs      *os.File
@@ -110,14 +111,14 @@ func (m *making) make(ctx context.Context, r *Root, id string) (err error) {
 	}
 	m.onUndo(m.c.remove)
 	// The stage starts, which takes it a while, and the rest is done meanwhile.
-	steps := []func() error{m.describe, m.makeGroup, m.forkAhead, m.prepare, m.fork, m.setLimits, m.begin, m.created}
+	steps := []func() error{m.describe, m.makeGroup, m.forkAhead, m.prepare, m.fork, m.setLimits, m.begin, m.created, m.limitLast}
 	if r.Systemd {
-		steps = []func() error{m.describe, m.forkAhead, m.prepare, m.fork, m.makeUnit, m.begin, m.created}
+		steps = []func() error{m.describe, m.forkAhead, m.prepare, m.fork, m.makeUnit, m.begin, m.created, m.limitLast}
 	}
 	if m.revive != nil {
-		steps = []func() error{m.describe, m.prepare, m.makeGroup, m.setLimits, m.revive}
+		steps = []func() error{m.describe, m.prepare, m.makeGroup, m.setLimits, m.revive, m.limitLast}
 		if r.Systemd {
-			steps = []func() error{m.describe, m.prepare, m.revive}
+			steps = []func() error{m.describe, m.prepare, m.revive, m.limitLast}
 		}
 	}
 	for _, step := range steps {
@@ -240,14 +241,26 @@ func (m *making) unitWith(pid int) (err error) {
 }
 
 // limits are those of the config, with what may be done with devices in any
-// case.
+// case, but without those that are set last.
 func (m *making) limits() *specs.LinuxResources {
 	r := m.b.spec.Linux.Resources
 	if r != nil && len(r.Devices) > 0 {
 		r.Devices = append(r.Devices, usual()...)
 	}
 	m.c.root.warnVoid(r)
+	r, m.last = stage.SplitLimits(r)
 	return r
+}
+
+// limitLast sets the limits under which no stage could work.
+func (m *making) limitLast() error {
+	switch {
+	case m.last == nil:
+		return nil
+	case m.c.Unit != nil:
+		return cgroup.UpdateUnit(m.c.Unit, m.last)
+	}
+	return m.group.Update(m.last)
 }
 
 // forkAhead forks a stage of the usual kind before it is known which kind is
