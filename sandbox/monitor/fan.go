@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 )
 
 const (
@@ -12,6 +13,12 @@ const (
 	// keepBuffer is the largest buffer that an idle client keeps.
 	keepBuffer = 32 << 10
 	frameHead  = 8
+	// piece is how much is sent at once, so that it can be seen that a client takes some.
+	piece = 64 << 10
+	// When all is over, a client that takes nothing for clientStalls is not waited for
+	// any longer, and none for longer than clientMost.
+	clientStalls = 5 * time.Second
+	clientMost   = 5 * time.Minute
 )
 
 // fan hands output to the attached clients.
@@ -37,6 +44,7 @@ type client struct {
 	more    sync.Cond // pending grew, or the fan ended
 	pending []byte    // framed
 	sending int       // bytes of the write under way
+	taken   int       // pieces that were sent
 	gone    bool
 	done    chan struct{} // closed when the output side is over
 }
@@ -95,6 +103,34 @@ func (f *fan) end() {
 	f.mu.Unlock()
 }
 
+// flush waits until the clients have taken all that was output, or left; not for
+// one that takes nothing for as long as stalls, nor longer than most.
+func (f *fan) flush(stalls, most time.Duration) {
+	until := time.Now().Add(most)
+	f.mu.Lock()
+	clients := slices.Clone(f.clients)
+	f.mu.Unlock()
+	for _, c := range clients {
+		for taken := -1; c.takes(&taken) && time.Now().Before(until); {
+			select {
+			case <-c.done:
+			case <-time.After(stalls):
+				continue
+			}
+			break
+		}
+	}
+}
+
+// takes tells whether a client has taken something since taken was what it is.
+func (c *client) takes(taken *int) bool {
+	c.fan.mu.Lock()
+	defer c.fan.mu.Unlock()
+	before := *taken
+	*taken = c.taken
+	return c.taken != before
+}
+
 // run sends what is pending until the end of all output or of the client. At
 // the end of the output the sending side of the connection is shut.
 func (c *client) run() {
@@ -105,7 +141,7 @@ func (c *client) run() {
 		if !ok {
 			break
 		}
-		if _, err := c.conn.f.Write(b); err != nil {
+		if c.write(b) != nil {
 			break // it left; the other half notices too
 		}
 		spare = b[:0]
@@ -115,6 +151,21 @@ func (c *client) run() {
 	}
 	_ = c.conn.CloseWrite() // it may have left
 	c.leave()
+}
+
+// write sends bytes, piece by piece.
+func (c *client) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), piece)
+		if _, err := c.conn.f.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+		c.fan.mu.Lock()
+		c.taken++
+		c.fan.mu.Unlock()
+	}
+	return nil
 }
 
 // take waits for bytes to send and exchanges buffers; false: it is over.

@@ -60,6 +60,7 @@ func Main() error {
 			return err
 		}
 		<-s.removed
+		c.fan.flush(clientStalls, clientMost)
 		return nil
 	}
 	for fd := ControlFD; fd <= int(last); fd++ {
@@ -81,13 +82,13 @@ func Main() error {
 	}()
 	select {
 	case <-s.removed:
-		return nil
 	case <-gone:
+		if s.c.status().State == StateIdle {
+			return errIdle // nobody can reach us any more
+		}
+		<-s.removed
 	}
-	if s.c.status().State == StateIdle {
-		return errIdle // nobody can reach us any more
-	}
-	<-s.removed
+	c.fan.flush(clientStalls, clientMost)
 	return nil
 }
 

@@ -37,9 +37,14 @@ func TestChannels(t *testing.T) {
 				return must(t, d, append(with, args...)...)
 			}
 			defer compose("down", "-v", "-t", "0")
+			defer func() {
+				if t.Failed() {
+					t.Log(compose("logs"))
+				}
+			}()
 			compose("up", "-d")
 			if out := compose("wait", "gateway"); !strings.Contains(out, "exited with status code 0") {
-				t.Fatalf("the gateway ends with %s\n%s", out, compose("logs"))
+				t.Fatalf("the gateway ends with %s", out)
 			}
 			var r channelsRun
 			out := compose("logs", "--no-log-prefix", "gateway")
