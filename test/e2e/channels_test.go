@@ -117,6 +117,9 @@ func channelsImages(t *testing.T, d *engine.Daemon) string {
 		}
 		offline(t, filepath.Join(dir, context, "Dockerfile"))
 	}
+	// mariadb-server makes its user when it is installed, and is not, here.
+	add := `RUN grep -q ^mysql: /etc/passwd || { echo mysql:x:999:999::/:/bin/false >>/etc/passwd; echo mysql:x:999: >>/etc/group; }` + "\n"
+	must(t, d, "sh", "-c", `printf %s "$1" >>"$2"`, "sh", add, filepath.Join(dir, "db/Dockerfile"))
 	must(t, d, "berth", "build", "-q", "-t", "localhost/lamp/db:1", filepath.Join(dir, "db"))
 	must(t, d, "berth", "build", "-q", "-t", "localhost/channels/broker:1", filepath.Join(dir, "channels/broker"))
 	must(t, d, "env", "CHANNEL=tcp", "PASSWORD_FILE="+filepath.Join(dir, "password"), "berth", "compose", "--progress", "quiet",
