@@ -179,7 +179,7 @@ func TestUpKilled(t *testing.T) {
 					t.Errorf("killed after step %d: %s", after, got)
 				}
 				if !killed {
-					if after <= c.steps {
+					if after < c.steps { // with the last it may have ended by itself
 						t.Errorf("it has %d steps", after-1)
 					}
 					break
