@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
 	bkmeta "github.com/moby/buildkit/cache/metadata"
 
 	"github.com/berth-engine/berth/kernel/mount"
@@ -59,22 +58,12 @@ func clearWork(root string) error {
 // record's lease before the record: a daemon that is killed between the two leaves
 // it, and what it keeps would stay for ever.
 func dropStray(ctx context.Context, meta *bkmeta.Store, m leases.Manager, ns string) (dropped bool, err error) {
-	ctx = namespaces.WithNamespace(ctx, ns)
-	list, err := m.List(ctx)
+	dropped, err = dropLeases(ctx, m, ns, func(l leases.Lease) bool {
+		_, known := meta.Get(strings.TrimSuffix(l.ID, variants))
+		return ofCache(l) && !known
+	})
 	if err != nil {
-		return false, err
-	}
-	for _, l := range list {
-		if !ofCache(l) {
-			continue
-		}
-		if _, known := meta.Get(strings.TrimSuffix(l.ID, variants)); known {
-			continue
-		}
-		if err := m.Delete(ctx, l); err != nil {
-			return dropped, fmt.Errorf("remove what a killed build has left: %w", err)
-		}
-		dropped = true
+		return dropped, fmt.Errorf("remove what a killed build has left: %w", err)
 	}
 	return dropped, nil
 }

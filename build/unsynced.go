@@ -44,18 +44,8 @@ func dropUnsure(ctx context.Context, root, boot string, m leases.Manager, ns str
 		return false, err
 	}
 	// The mark goes last: until then what is half done is begun again.
-	ctx = namespaces.WithNamespace(ctx, ns)
-	list, err := m.List(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, l := range list {
-		if !ofCache(l) {
-			continue
-		}
-		if err := m.Delete(ctx, l); err != nil {
-			return false, fmt.Errorf("drop the cache: %w", err)
-		}
+	if _, err := dropLeases(ctx, m, ns, ofCache); err != nil {
+		return false, fmt.Errorf("drop the cache: %w", err)
 	}
 	for _, path := range cacheFiles(root) {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -63,6 +53,25 @@ func dropUnsure(ctx context.Context, root, boot string, m leases.Manager, ns str
 		}
 	}
 	return true, os.Remove(filepath.Join(root, openMark))
+}
+
+// dropLeases ends the leases that are as which says, and tells whether there were any.
+func dropLeases(ctx context.Context, m leases.Manager, ns string, which func(leases.Lease) bool) (dropped bool, err error) {
+	ctx = namespaces.WithNamespace(ctx, ns)
+	list, err := m.List(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, l := range list {
+		if !which(l) {
+			continue
+		}
+		if err := m.Delete(ctx, l); err != nil {
+			return dropped, err
+		}
+		dropped = true
+	}
+	return dropped, nil
 }
 
 // ofCache tells whether a lease is a record's of the cache: BuildKit has these

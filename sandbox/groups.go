@@ -61,17 +61,6 @@ func (r *Runtime) makeGroup(i *instance, limits *specs.LinuxResources, u *undo) 
 	return g, made, nil
 }
 
-// limit sets further limits of the group; nil: none.
-func (i *instance) limit(g *cgroup.Group, limits *specs.LinuxResources) error {
-	switch {
-	case limits == nil:
-		return nil
-	case i.Unit != nil:
-		return cgroup.UpdateUnit(i.Unit, limits)
-	}
-	return g.Update(limits)
-}
-
 // group finds the group.
 func (i *instance) group() (*cgroup.Group, error) {
 	if i.Unit != nil {

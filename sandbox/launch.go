@@ -110,8 +110,10 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 	if err := made(); err != nil {
 		return nil, err
 	}
-	if err := i.limit(group, last); err != nil {
-		return nil, err
+	if last != nil {
+		if err := cgroup.UpdateBy(i.Unit, group, last); err != nil {
+			return nil, err
+		}
 	}
 	if err := fault.Point("sandbox.launch.created"); err != nil {
 		return nil, err

@@ -109,6 +109,15 @@ func (u *Unit) set(c *cgroups.Resources) error {
 	return g.weighDevices(c)
 }
 
+// UpdateBy is g.Update, or, of a group that systemd made as u, UpdateUnit, for which
+// g may be nil.
+func UpdateBy(u *Unit, g *Group, r *Resources) error {
+	if u != nil {
+		return UpdateUnit(u, r)
+	}
+	return g.Update(r)
+}
+
 // UpdateUnit is Update by systemd, which would otherwise set the limits back
 // when it is reloaded.
 func UpdateUnit(u *Unit, r *Resources) error {

@@ -63,7 +63,7 @@ func (p *Pool) Take(b *Bridge) (*netns.Namespace, Port, error) {
 		case p.taken <- struct{}{}:
 		default:
 		}
-		if err := b.move(n, n.on); err != nil {
+		if err := b.move(n); err != nil {
 			n.Close()
 			return nil, Port{}, err
 		}

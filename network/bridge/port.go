@@ -96,12 +96,12 @@ func (b *Bridge) admit(p Port) error {
 	return b.hairpin(p.Interface.Peer)
 }
 
-// move takes a prepared port over from another bridge.
-func (b *Bridge) move(n *Namespace, from *Bridge) error {
+// move takes a prepared port over from the bridge that it is on.
+func (b *Bridge) move(n *Namespace) error {
+	p, from := n.port, n.on
 	if b == from {
 		return nil
 	}
-	p := n.port
 	if b.mtu != from.mtu {
 		if err := errors.Join(b.conn.SetMTU(p.Interface.Peer, b.mtu), n.SetMTU(p.Interface, b.mtu)); err != nil {
 			return fmt.Errorf("MTU of bridge %s: %w", b.link.Name, err)

@@ -18,10 +18,7 @@ func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports [
 	if owner == "" {
 		return &response{Error: "change without an owner"}
 	}
-	keeps := make(map[Binding]bool, len(keep))
-	for _, b := range keep {
-		keeps[b] = true
-	}
+	keeps := SetOf(keep)
 	var kept, dropped []*held
 	for _, h := range s.held[owner] {
 		if keeps[h.Binding] {

@@ -61,6 +61,15 @@ type Binding struct {
 	InName        bool       `json:"in_name,omitempty"` // the same
 }
 
+// SetOf is bindings to be looked up: there may be thousands.
+func SetOf(bindings []Binding) map[Binding]bool {
+	set := make(map[Binding]bool, len(bindings))
+	for _, b := range bindings {
+		set[b] = true
+	}
+	return set
+}
+
 // RefusalError says which port could not be held and why.
 type RefusalError struct {
 	Port Binding `json:"port"`

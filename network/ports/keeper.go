@@ -139,7 +139,7 @@ func (k *Keeper) Connections(ctx context.Context, owner string) (n int, err erro
 func (k *Keeper) Change(ctx context.Context, owner string, m netd.Member, keep []netd.Binding, want []netd.Port) ([]netd.Binding, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	wanted := setOf(keep)
+	wanted := netd.SetOf(keep)
 	var stay []netd.Binding
 	want = slices.Clone(want)
 	for _, b := range k.held[owner] {
@@ -242,17 +242,8 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, m netd.Member, want []
 
 // sameBindings tells whether two lists have the same, in whatever order.
 func sameBindings(a, b []netd.Binding) bool {
-	have := setOf(b)
+	have := netd.SetOf(b)
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(x netd.Binding) bool { return !have[x] })
-}
-
-// setOf is bindings to be looked up: there may be thousands.
-func setOf(bindings []netd.Binding) map[netd.Binding]bool {
-	set := make(map[netd.Binding]bool, len(bindings))
-	for _, b := range bindings {
-		set[b] = true
-	}
-	return set
 }
 
 // hold reserves very specific bindings.

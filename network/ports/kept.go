@@ -45,7 +45,7 @@ func (k *Keeper) letGoBut(owner string, stay []netd.Binding) {
 	if h == nil {
 		return
 	}
-	stays := setOf(stay)
+	stays := netd.SetOf(stay)
 	for i, b := range h.bindings {
 		if !stays[b] {
 			h.sockets[i].Close()

@@ -254,13 +254,10 @@ func (m *making) limits() *specs.LinuxResources {
 
 // limitLast sets the limits under which no stage could work.
 func (m *making) limitLast() error {
-	switch {
-	case m.last == nil:
+	if m.last == nil {
 		return nil
-	case m.c.Unit != nil:
-		return cgroup.UpdateUnit(m.c.Unit, m.last)
 	}
-	return m.group.Update(m.last)
+	return cgroup.UpdateBy(m.c.Unit, m.group, m.last)
 }
 
 // forkAhead forks a stage of the usual kind before it is known which kind is

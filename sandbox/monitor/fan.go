@@ -111,13 +111,16 @@ func (f *fan) flush(stalls, most time.Duration) {
 	clients := slices.Clone(f.clients)
 	f.mu.Unlock()
 	for _, c := range clients {
-		for taken := -1; c.takes(&taken) && time.Now().Before(until); {
-			select {
-			case <-c.done:
-			case <-time.After(stalls):
-				continue
-			}
-			break
+		c.flush(stalls, until)
+	}
+}
+
+func (c *client) flush(stalls time.Duration, until time.Time) {
+	for taken := -1; c.takes(&taken) && time.Now().Before(until); {
+		select {
+		case <-c.done:
+			return
+		case <-time.After(stalls):
 		}
 	}
 }

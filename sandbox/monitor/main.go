@@ -59,8 +59,7 @@ func Main() error {
 		if err := s.awake(); err != nil {
 			return err
 		}
-		<-s.removed
-		c.fan.flush(clientStalls, clientMost)
+		s.outlast()
 		return nil
 	}
 	for fd := ControlFD; fd <= int(last); fd++ {
@@ -86,10 +85,15 @@ func Main() error {
 		if s.c.status().State == StateIdle {
 			return errIdle // nobody can reach us any more
 		}
-		<-s.removed
 	}
-	c.fan.flush(clientStalls, clientMost)
+	s.outlast()
 	return nil
+}
+
+// outlast returns when the monitor is to end, and its clients have what was output.
+func (s *server) outlast() {
+	<-s.removed
+	s.c.fan.flush(clientStalls, clientMost)
 }
 
 var errIdle = errors.New("the daemon ended before a launch")

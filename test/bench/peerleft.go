@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/hostmount"
 )
 
 // netnsDir is where Podman binds network namespaces; it makes a mount of it.
@@ -23,7 +25,7 @@ func leavings(groups ...string) (undo func() error, err error) {
 	before := groupsNamed(groups)
 	_, err = os.Stat(netnsDir)
 	made := errors.Is(err, fs.ErrNotExist)
-	mounted, err := isMount(netnsDir)
+	mounted, err := hostmount.Mounted(netnsDir)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +101,7 @@ func leaveNetNS(mounted, made bool) error {
 		return err
 	}
 	for !mounted {
-		is, err := isMount(netnsDir)
+		is, err := hostmount.Mounted(netnsDir)
 		if err != nil {
 			return err
 		}
@@ -114,17 +116,4 @@ func leaveNetNS(mounted, made bool) error {
 		return os.Remove(netnsDir)
 	}
 	return nil
-}
-
-func isMount(dir string) (bool, error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return false, err
-	}
-	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 4 && f[4] == dir {
-			return true, nil
-		}
-	}
-	return false, nil
 }
