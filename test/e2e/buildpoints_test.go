@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/berth-engine/berth/test/engine"
 	"github.com/berth-engine/berth/test/leak"
 )
 
@@ -24,10 +23,6 @@ CMD ["cat", "/round", "/some/file"]
 // next one has no step, mount or context of it any more before anybody builds; then
 // it builds the same, and when that and the cache are removed nothing is left.
 func TestBuildsKilledAtEveryPoint(t *testing.T) {
-	bin, err := engine.Bin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	points := failPoints(t, "build")
 	if len(points) < 7 {
 		t.Fatalf("fail points: %q", points)
@@ -67,23 +62,14 @@ func TestBuildsKilledAtEveryPoint(t *testing.T) {
 	})
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
-			if err := d.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			d.Bin = filepath.Join(bin, "faults")
-			d.Setenv("BERTH_FAULT=" + point + "=kill")
-			if err := d.Start(t.Context()); err != nil {
+			if err := restartFaulty(t, d, point); err != nil {
 				t.Fatal(err)
 			}
 			out, _ := build(point)
 			if !d.Died() {
 				t.Fatalf("the daemon lives: the build does not meet this point:\n%s", out)
 			}
-			d.Bin = ""
-			d.Setenv()
-			if err := d.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startWhole(t, d)
 			eventually(t, "nothing of the build but its cache to be left", func() []string {
 				var left []string
 				for _, what := range []string{"contexts", "steps", "tmp"} {

@@ -44,14 +44,36 @@ func failPoints(t *testing.T, folder string) []string {
 	return slices.Compact(points)
 }
 
+// restartFaulty starts a daemon again as one that is killed at a fail point; the error
+// is its start's.
+func restartFaulty(t *testing.T, d *engine.Daemon, point string, args ...string) error {
+	t.Helper()
+	bin, err := engine.Bin()
+	if err == nil {
+		err = d.Stop()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Bin = filepath.Join(bin, "faults")
+	d.Setenv("BERTH_FAULT=" + point + "=kill")
+	return d.Start(t.Context(), args...)
+}
+
+// startWhole starts the daemon after one that was killed at a fail point.
+func startWhole(t *testing.T, d *engine.Daemon) {
+	t.Helper()
+	d.Bin = ""
+	d.Setenv()
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestKilledAtEveryPoint kills the daemon at every fail point of a container's
 // life. The next daemon tells the truth about what there is, what there is can
 // be used and removed, and then nothing is left.
 func TestKilledAtEveryPoint(t *testing.T) {
-	bin, err := engine.Bin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	points := failPoints(t, "container")
 	if len(points) == 0 {
 		t.Fatal("no fail points found")
@@ -61,12 +83,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 	before := idle(t, d)
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
-			if err := d.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			d.Bin = filepath.Join(bin, "faults")
-			d.Setenv("BERTH_FAULT=" + point + "=kill")
-			if err := d.Start(t.Context()); err != nil {
+			if err := restartFaulty(t, d, point); err != nil {
 				t.Fatal(err)
 			}
 			var told string
@@ -98,11 +115,7 @@ func TestKilledAtEveryPoint(t *testing.T) {
 			if !d.Died() {
 				t.Fatalf("the daemon lives: no step of the story meets this point; the last said:\n%s", told)
 			}
-			d.Bin = ""
-			d.Setenv()
-			if err := d.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startWhole(t, d)
 			eventually(t, "the container to be as its record says", func() []string { return half(t, d, "xx") })
 			states := strings.Fields(must(t, d, "berth", "ps", "-a", "--format", "{{.State}}"))
 			for _, s := range states {

@@ -15,10 +15,6 @@ import (
 // next daemon lists is whole, can be run and saved; and when the story's images
 // are removed nothing of them is left.
 func TestImagesKilledAtEveryPoint(t *testing.T) {
-	bin, err := engine.Bin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	points := failPoints(t, "image")
 	if len(points) < 10 {
 		t.Fatalf("fail points: %q", points)
@@ -37,13 +33,8 @@ func TestImagesKilledAtEveryPoint(t *testing.T) {
 	})
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
-			if err := d.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			d.Bin = filepath.Join(bin, "faults")
-			d.Setenv("BERTH_FAULT=" + point + "=kill")
 			// One that collects garbage dies at its start.
-			if err := d.Start(t.Context(), "--image-compact-after", "1ms"); err != nil && !d.Died() {
+			if err := restartFaulty(t, d, point, "--image-compact-after", "1ms"); err != nil && !d.Died() {
 				t.Fatal(err)
 			}
 			var told string
@@ -68,11 +59,7 @@ func TestImagesKilledAtEveryPoint(t *testing.T) {
 				}
 				return []string{"it lives: no step of the story meets this point"}
 			})
-			d.Bin = ""
-			d.Setenv()
-			if err := d.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startWhole(t, d)
 			for name := range strings.FieldsSeq(must(t, d, "berth", "images", "--format", "{{.Repository}}:{{.Tag}}")) {
 				must(t, d, "berth", "run", "--rm", name)
 				must(t, d, "berth", "save", "-o", filepath.Join(t.TempDir(), "again.tar"), name)

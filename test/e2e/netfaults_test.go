@@ -2,23 +2,16 @@ package e2e
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/berth-engine/berth/test/engine"
 )
 
 // TestNetworkKilledAtEveryPoint kills the daemon at every fail point of a
 // network's life. The next one tells the truth, what there is can be used and
 // removed, and then nothing is left.
 func TestNetworkKilledAtEveryPoint(t *testing.T) {
-	bin, err := engine.Bin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	points := slices.DeleteFunc(failPoints(t, "network"), func(p string) bool {
 		return !strings.HasPrefix(p, "network.") // those of berth-netd: TestNetdPanics
 	})
@@ -30,13 +23,8 @@ func TestNetworkKilledAtEveryPoint(t *testing.T) {
 	before := idle(t, d)
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
-			if err := d.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			d.Bin = filepath.Join(bin, "faults")
-			d.Setenv("BERTH_FAULT=" + point + "=kill")
 			// One that makes its bridge may die at its start.
-			if err := d.Start(t.Context()); err != nil && !d.Died() {
+			if err := restartFaulty(t, d, point); err != nil && !d.Died() {
 				t.Fatal(err)
 			}
 			var told string
@@ -57,11 +45,7 @@ func TestNetworkKilledAtEveryPoint(t *testing.T) {
 			if !d.Died() {
 				t.Fatalf("the daemon lives: no step of the story meets this point; the last said:\n%s", told)
 			}
-			d.Bin = ""
-			d.Setenv()
-			if err := d.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startWhole(t, d)
 			if ids := strings.Fields(must(t, d, "berth", "ps", "-aq")); len(ids) > 0 {
 				must(t, d, append([]string{"berth", "rm", "-f"}, ids...)...)
 			}

@@ -83,11 +83,10 @@ func (k *killer) run(t *testing.T, d *engine.Daemon, after int, args ...string) 
 	return false, err
 }
 
-// TestRollingKilled kills an update after each of its steps: users get their
-// pages all the while, and the next update brings what was begun to its end, with
-// nothing left of the first.
-func TestRollingKilled(t *testing.T) {
-	d := started(t)
+// rollingOne is rollingApp of one container: its port, and the command line for a
+// version of it.
+func rollingOne(t *testing.T, d *engine.Daemon) (port string, compose func(version int, args ...string) []string) {
+	t.Helper()
 	must(t, d, "berth", "pull", "-q", "busybox")
 	file := filepath.Join(t.TempDir(), "compose.yaml")
 	if err := os.WriteFile(file, []byte(strings.Replace(rollingApp, "scale: 2", "scale: 1", 1)), 0o600); err != nil {
@@ -97,19 +96,27 @@ func TestRollingKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up := func(version int, args ...string) []string {
-		return append([]string{"PORT=" + port, "VERSION=" + strconv.Itoa(version), "berth", "compose", "-f", file, "up"}, args...)
+	return port, func(version int, args ...string) []string {
+		return append([]string{"PORT=" + port, "VERSION=" + strconv.Itoa(version), "berth", "compose", "-f", file}, args...)
 	}
-	must(t, d, append([]string{"env"}, up(0, "-d", "--wait")...)...)
+}
+
+// TestRollingKilled kills an update after each of its steps: users get their
+// pages all the while, and the next update brings what was begun to its end, with
+// nothing left of the first.
+func TestRollingKilled(t *testing.T) {
+	d := started(t)
+	port, compose := rollingOne(t, d)
+	must(t, d, append([]string{"env"}, compose(0, "up", "-d", "--wait")...)...)
 	k := newKiller(t, d)
 	u := startUsers(t, "http://127.0.0.1:"+port+"/", 2)
 	for after := 1; ; after++ {
-		killed, err := k.run(t, d, after, up(2*after-1, "--rolling")...)
+		killed, err := k.run(t, d, after, compose(2*after-1, "up", "--rolling")...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Logf("killed after step %d: %v; there are\n%s", after, killed, must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"))
-		must(t, d, append([]string{"env"}, up(2*after, "--rolling")...)...)
+		must(t, d, append([]string{"env"}, compose(2*after, "up", "--rolling")...)...)
 		if got := must(t, d, "berth", "ps", "-a", "--format", "{{.Names}} {{.State}}"); got != "app-web-1 running\n" {
 			t.Errorf("killed after step %d, and mended:\n%s", after, got)
 		}
@@ -133,7 +140,7 @@ func TestRollingKilled(t *testing.T) {
 	}
 	u.stop()
 	u.wait.Wait()
-	must(t, d, "env", "PORT="+port, "VERSION=0", "berth", "compose", "-f", file, "down", "-t", "0")
+	must(t, d, append([]string{"env"}, compose(0, "down", "-t", "0")...)...)
 }
 
 // TestUpKilled kills an update after each of its steps, one that makes everything
@@ -141,18 +148,7 @@ func TestRollingKilled(t *testing.T) {
 // is what it would have been, with nothing left of the first.
 func TestUpKilled(t *testing.T) {
 	d := started(t)
-	must(t, d, "berth", "pull", "-q", "busybox")
-	file := filepath.Join(t.TempDir(), "compose.yaml")
-	if err := os.WriteFile(file, []byte(strings.Replace(rollingApp, "scale: 2", "scale: 1", 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	port, err := engine.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	compose := func(version int, args ...string) []string {
-		return append([]string{"PORT=" + port, "VERSION=" + strconv.Itoa(version), "berth", "compose", "-f", file}, args...)
-	}
+	_, compose := rollingOne(t, d)
 	k := newKiller(t, d)
 	for _, c := range []struct {
 		name, how string

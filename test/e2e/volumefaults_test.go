@@ -6,18 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/berth-engine/berth/test/engine"
 )
 
 // TestVolumesKilledAtEveryPoint kills the daemon at every fail point of a
 // volume's life. Volumes that the next daemon has are complete: their files are
 // those of before or after what was interrupted, and nothing else lies around.
 func TestVolumesKilledAtEveryPoint(t *testing.T) {
-	bin, err := engine.Bin()
-	if err != nil {
-		t.Fatal(err)
-	}
 	points := failPoints(t, "volume")
 	if len(points) == 0 {
 		t.Fatal("no fail points found")
@@ -27,12 +21,7 @@ func TestVolumesKilledAtEveryPoint(t *testing.T) {
 	before := idle(t, d)
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
-			if err := d.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			d.Bin = filepath.Join(bin, "faults")
-			d.Setenv("BERTH_FAULT=" + point + "=kill")
-			if err := d.Start(t.Context()); err != nil {
+			if err := restartFaulty(t, d, point); err != nil {
 				t.Fatal(err)
 			}
 			for _, step := range [][]string{
@@ -53,11 +42,7 @@ func TestVolumesKilledAtEveryPoint(t *testing.T) {
 			if !d.Died() {
 				t.Fatal("the daemon lives: no step of the story meets this point")
 			}
-			d.Bin = ""
-			d.Setenv()
-			if err := d.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startWhole(t, d)
 			names := strings.Fields(must(t, d, "berth", "volume", "ls", "-q"))
 			entries, err := os.ReadDir(filepath.Join(d.DataRoot(), "volumes"))
 			if err != nil {
