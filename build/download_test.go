@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -44,7 +45,7 @@ func TestDownloadsAreBounded(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	client := &http.Client{Transport: downloads(most)}
+	client := &http.Client{Transport: downloads(bound{most, time.Minute})}
 	get := func(method, path string) (int, error) {
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
 		if err != nil {
@@ -71,5 +72,35 @@ func TestDownloadsAreBounded(t *testing.T) {
 	}
 	if _, err := get(http.MethodHead, "/said"); err != nil {
 		t.Error("a question that is answered without a body:", err)
+	}
+}
+
+// TestSilentDownloads: a server that sends nothing, at all or any more, is not waited
+// for without end.
+func TestSilentDownloads(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/nothing", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/some", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("some"))
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	client := &http.Client{Transport: downloads(bound{1000, 200 * time.Millisecond})}
+	for path, want := range map[string]string{"/nothing": "", "/some": "some"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var data []byte
+		resp, err := client.Do(r)
+		if err == nil {
+			data, err = io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+		}
+		if !errdefs.IsUnavailable(err) || !strings.Contains(err.Error(), server.URL+path+": nothing has come for 200ms") || string(data) != want {
+			t.Errorf("%s: %q, %v", path, data, err)
+		}
 	}
 }

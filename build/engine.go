@@ -29,6 +29,7 @@ import (
 	"github.com/moby/buildkit/solver"
 	"github.com/moby/buildkit/solver/bboltcachestorage"
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
+	"github.com/moby/buildkit/source/git"
 	bkhttp "github.com/moby/buildkit/source/http"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
@@ -56,7 +57,7 @@ type Options struct {
 	CDISpecDirs  []string          // of the devices that steps may ask for; nil: CDI's own
 	HostGateway  string            // the address that host-gateway means in --add-host; "": none
 	GC           GC                // of the cache
-	MaxDownload  Space             // of one file from an address; zero: a fifth of the disk of Root
+	MaxDownload  Space             // of one file or repository from an address; zero: a fifth of the disk of Root
 	// Entitlements that builds get if their client allows it: network.host,
 	// security.insecure, device.
 	Entitlements []string
@@ -78,7 +79,7 @@ type Engine struct {
 type parts struct {
 	sessions   *session.Manager
 	controller *control.Controller
-	worker     *base.Worker
+	worker     *moby
 	server     *grpc.Server
 	history    *history
 	stop       context.CancelFunc
@@ -159,7 +160,7 @@ func (e *Engine) make() (_ *parts, err error) {
 		return nil, err
 	}
 	workers := &worker.Controller{}
-	if err := workers.Add(&moby{w}); err != nil {
+	if err := workers.Add(w); err != nil {
 		return nil, err
 	}
 	sessions, err := session.NewManager()
@@ -219,7 +220,7 @@ func (e *Engine) make() (_ *parts, err error) {
 const gatewayLabel = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
 
 // worker is BuildKit's view of the image store and the sandbox.
-func (e *Engine) worker(ctx context.Context, images image.Parts) (*base.Worker, error) {
+func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) {
 	devices, err := deviceManager(e.o.CDISpecDirs)
 	if err != nil {
 		return nil, err
@@ -292,13 +293,23 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*base.Worker, 
 	if err != nil {
 		return nil, err
 	}
-	files, err := bkhttp.NewSource(bkhttp.Opt{CacheAccessor: w.CacheManager(), Transport: downloads(most)})
+	b := bound{most, silence}
+	files, err := bkhttp.NewSource(bkhttp.Opt{CacheAccessor: w.CacheManager(), Transport: downloads(b)})
 	if err != nil {
 		return nil, err
 	}
 	w.SourceManager.Register(files)
 	w.HTTPSource = files
-	return w, nil
+	made := &moby{Worker: w}
+	if w.GitSource == nil {
+		return made, nil // there is no git here
+	}
+	if w.GitSource, err = git.NewSource(git.Opt{CacheAccessor: growing{w.CacheManager()}, RegistryHosts: e.o.Images.RegistryHosts}); err != nil {
+		return nil, err
+	}
+	made.clones = clones(w.GitSource, b)
+	w.SourceManager.Register(made.clones)
+	return made, nil
 }
 
 // deviceManager knows the devices that CDI specifications describe. It reads them

@@ -16,8 +16,11 @@ import (
 // images.
 const exporterMoby = "moby"
 
-// moby is BuildKit's worker with that exporter besides.
-type moby struct{ *base.Worker }
+// moby is BuildKit's worker with that exporter besides, and bounds on clones.
+type moby struct {
+	*base.Worker
+	clones cloning // zero: there is no git
+}
 
 func (b *moby) Exporter(name string, sm *session.Manager) (exporter.Exporter, error) {
 	if name != exporterMoby {

@@ -15,7 +15,7 @@ import (
 type Builder struct {
 	GC           BuilderGC           `json:"gc"`
 	Entitlements BuilderEntitlements `json:"entitlements"`
-	MaxDownload  Space               `json:"maxDownload"` // of one file that a build gets from an address; zero: 20%
+	MaxDownload  Space               `json:"maxDownload"` // of one file or repository that a build gets from an address; zero: 20%
 }
 
 // UnmarshalJSON refuses keys that it does not know, as the whole file does.

@@ -50,12 +50,17 @@ func TestRemoteContexts(t *testing.T) {
 		site.URL + "/endless":      "it has more than 1MiB",
 		site.URL + "/packed":       "it has more than 1MiB",
 		site.URL + "/adds":         "it has more than 1MiB",
+		site.URL + "/large.git":    "clone " + site.URL + "/large.git: it has more than 1MiB",
+		site.URL + "/clones":       "clone " + site.URL + "/large.git: it has more than 1MiB",
 	} {
 		restart(t, d, `{"builder": {"maxDownload": "1m"}}`)
 		status, text := postBuild(t, d, url.Values{"remote": {remote}})
 		if status < 400 && !strings.Contains(text, "errorDetail") || !strings.Contains(text, want) {
 			t.Errorf("%s: %d %s", remote, status, text)
 		}
+	}
+	if left := must(t, d, "berth", "buildx", "du", "--verbose"); strings.Contains(left, "large.git") {
+		t.Errorf("a repository that is too large stays:\n%s", left)
 	}
 	restart(t, d, "{}")
 	must(t, d, "berth", "rmi", "-f", "remote")
@@ -127,8 +132,16 @@ func contextsOf(t *testing.T) http.Handler {
 	git("add", ".")
 	git("commit", "-q", "-m", "all")
 	git("clone", "-q", "--bare", ".", filepath.Join(dir, "repo.git"))
+	// Packed it is small; what is checked out is not.
+	write("work/zeros", strings.Repeat("\x00", 2<<20))
+	git("add", ".")
+	git("commit", "-q", "-m", "zeros")
+	git("clone", "-q", "--bare", ".", filepath.Join(dir, "large.git"))
 	mux := http.NewServeMux()
 	mux.Handle("/", remoteContexts(t, dir))
+	mux.HandleFunc("/clones", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "FROM scratch\nADD http://"+r.Host+"/large.git /x\n")
+	})
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, _ *http.Request) {
 		for some := make([]byte, 1<<16); ; {
 			if _, err := w.Write(some); err != nil {

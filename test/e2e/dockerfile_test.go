@@ -64,7 +64,7 @@ func remoteContexts(t *testing.T, dir string) http.Handler {
 	}
 	files := http.FileServer(http.Dir(dir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/repo.git/") {
+		if strings.Contains(r.URL.Path, ".git/") {
 			repositories.ServeHTTP(w, r)
 			return
 		}
