@@ -78,11 +78,12 @@ func (s *Store) collectUnused(ctx context.Context, limits Limits, dry bool) (ima
 	if err != nil {
 		return report, fmt.Errorf("collect images: %w", err)
 	}
-	before, err := s.usage(ctx, v, except{})
+	now := time.Now()
+	before, err := s.usage(ctx, v, except{interrupted: now})
 	if err != nil {
 		return report, err
 	}
-	now, taken := time.Now(), before
+	taken := before
 	gone := map[digest.Digest]bool{}
 	for _, c := range s.unused(v, limits.Tagged) {
 		old := limits.UnusedFor > 0 && now.Sub(c.used) > limits.UnusedFor
@@ -104,7 +105,7 @@ func (s *Store) collectUnused(ctx context.Context, limits Limits, dry bool) (ima
 		}
 		gone[c.id] = true
 		report.ImagesDeleted = append(report.ImagesDeleted, removed...)
-		if taken, err = s.usage(ctx, v, except{images: gone}); err != nil {
+		if taken, err = s.usage(ctx, v, except{images: gone, interrupted: now}); err != nil {
 			return report, err
 		}
 		if !dry {

@@ -180,6 +180,12 @@ func TestCancelledPullGoesOn(t *testing.T) {
 	})
 	root := t.TempDir()
 	ref := reg.host() + "/big:1"
+	used := func(s *Store, want int64) {
+		t.Helper()
+		if total, free, err := s.DiskUsage(t.Context()); err != nil || total < want || total > want+want/2 || free != total {
+			t.Errorf("an interrupted pull of %d bytes takes %d, %d could be freed: %v", want, total, free, err)
+		}
+	}
 	for n, stop := range []func(s *Store, cancel func()){func(_ *Store, cancel func()) { cancel() }, func(s *Store, _ func()) { _ = s.Close() }} {
 		s, _ := openStore(t, root)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -192,6 +198,10 @@ func TestCancelledPullGoesOn(t *testing.T) {
 			t.Error("the pull succeeded")
 		}
 		cancel()
+		if n == 0 {
+			waitFor(t, func() bool { return idle(s) })
+			used(s, int64(part))
+		}
 		_ = s.Close()
 	}
 	s, _ := openStore(t, root)
@@ -201,6 +211,87 @@ func TestCancelledPullGoesOn(t *testing.T) {
 	}
 	if _, err := s.Remove(t.Context(), ref, false, true); err != nil {
 		t.Fatal(err)
+	}
+	wantEmpty(t, s)
+}
+
+// idle tells whether no pull is at work: who gives one up does not wait for its end.
+func idle(s *Store) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.active) == 0
+}
+
+// TestPruneDropsInterruptedPulls: a prune of all images removes what a pull that was
+// given up has brought, and says how much; one of some images, one of older things and
+// a dry one leave it, and so does a prune during a pull that continues it.
+func TestPruneDropsInterruptedPulls(t *testing.T) {
+	img := large(t, 4*copied)
+	layer := img.Blobs[1]
+	reg := newRegistry(t)
+	reg.put("big:1", img)
+	sent := make(chan struct{}, 1)
+	reg.setHook(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/blobs/"+layer.Descriptor.Digest.String()) || r.Header.Get("Range") != "" {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(layer.Data)))
+		_, _ = w.Write(layer.Data[:copied])
+		w.(http.Flusher).Flush()
+		sent <- struct{}{}
+		<-r.Context().Done()
+		return true
+	})
+	root := t.TempDir()
+	s, _ := openStore(t, root)
+	on := func(v string) map[string]bool { return map[string]bool{v: true} }
+	all := map[string]map[string]bool{"dangling": on("false")}
+	prune := func(filters map[string]map[string]bool, dry bool) uint64 {
+		t.Helper()
+		report, err := s.Prune(t.Context(), filters, dry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report.SpaceReclaimed
+	}
+	interrupt := func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Pull(ctx, reg.host()+"/big:1", PullOptions{}) }()
+		<-sent
+		waitFor(t, func() bool { return ingested(t, root) >= copied })
+		if n := prune(all, false); n != 0 {
+			t.Errorf("a prune took %d bytes of a pull", n)
+		}
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("the pull succeeded")
+		}
+		waitFor(t, func() bool { return idle(s) })
+	}
+	interrupt()
+	for name, filters := range map[string]map[string]map[string]bool{
+		"dangling": nil,
+		"label":    {"dangling": on("false"), "label": on("x")},
+		"until":    {"dangling": on("false"), "until": on("1h")},
+	} {
+		if n := prune(filters, false); n != 0 {
+			t.Errorf("%s: %d bytes", name, n)
+		}
+	}
+	if n := prune(all, true); n < copied || ingested(t, root) < copied {
+		t.Errorf("a dry prune tells of %d bytes, %d are left", n, ingested(t, root))
+	}
+	if n := prune(all, false); n < copied {
+		t.Errorf("a prune tells of %d bytes", n)
+	}
+	if total, _, err := s.DiskUsage(t.Context()); err != nil || total != 0 {
+		t.Errorf("%d bytes are left: %v", total, err)
+	}
+	wantEmpty(t, s)
+	interrupt()
+	if n := prune(map[string]map[string]bool{"dangling": on("false"), "until": on("0s")}, false); n < copied {
+		t.Errorf("a prune of what is older than now tells of %d bytes", n)
 	}
 	wantEmpty(t, s)
 }

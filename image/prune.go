@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/events"
 	imagetypes "github.com/moby/moby/api/types/image"
@@ -12,8 +13,8 @@ import (
 )
 
 // Prune removes images that no container uses, as filters (dangling, until,
-// label, label!) select them: those without a name, or with dangling=false all.
-// With dry it only tells what it would remove.
+// label, label!) select them: those without a name, or with dangling=false all, and
+// what interrupted pulls have brought. With dry it only tells what it would remove.
 func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, dry bool) (imagetypes.PruneReport, error) {
 	report := imagetypes.PruneReport{ImagesDeleted: []imagetypes.DeleteResponse{}}
 	v, err := s.view(ctx)
@@ -41,7 +42,16 @@ func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, d
 		gone[target] = gone[target] || len(removed) > 0
 		report.ImagesDeleted = append(report.ImagesDeleted, removed...)
 	}
-	after, err := s.usage(ctx, v, except{images: gone})
+	old, err := interruptedBefore(filters)
+	if err != nil {
+		return report, err
+	}
+	if !dry {
+		if err := s.dropInterrupted(ctx, old); err != nil {
+			return report, err
+		}
+	}
+	after, err := s.usage(ctx, v, except{images: gone, interrupted: old})
 	if err != nil {
 		return report, err
 	}
@@ -53,6 +63,20 @@ func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, d
 		})
 	}
 	return report, nil
+}
+
+// interruptedBefore is the time before which pulls have to have begun for a prune to
+// remove what they brought and did not finish; zero if it leaves them: one of images
+// without a name, or with certain labels.
+func interruptedBefore(filters map[string]map[string]bool) (time.Time, error) {
+	all, err := boolean(filters["dangling"])
+	if err != nil || all || len(filters["label"])+len(filters["label!"]) > 0 {
+		return time.Time{}, nil //nolint:nilerr // prunable has told what is wrong
+	}
+	for text := range filters["until"] {
+		return timestamp(text, time.Now())
+	}
+	return time.Now(), nil
 }
 
 // prunable lists the images that filters select and nobody uses.

@@ -130,16 +130,10 @@ func (s *Store) runPull(ctx context.Context, key string, p *sharedPull, r pull.R
 }
 
 func (s *Store) pull(ctx context.Context, r pull.Request) error {
-	stale, err := s.db.Leases.List(ctx, "labels."+`"`+leaseRef+`"==`+fmt.Sprintf("%q", r.Ref.String()))
-	if err != nil {
-		return err
-	}
-	lease, err := s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime),
-		leases.WithLabel(leaseRef, r.Ref.String()))
+	lease, stale, err := s.claim(ctx, r.Ref)
 	if err != nil {
 		return fmt.Errorf("pull %s: %w", reference.FamiliarString(r.Ref), err)
 	}
-	stale = s.claim(lease, stale)
 	defer s.unclaim(lease)
 	result, err := s.puller.Fetch(leases.WithLease(ctx, lease.ID), r)
 	if err == nil {
@@ -166,19 +160,29 @@ func (s *Store) pull(ctx context.Context, r pull.Request) error {
 	return nil
 }
 
-// claim marks a lease as belonging to a running pull and returns those to end
-// with it: itself and what killed processes left of the same name.
-func (s *Store) claim(lease leases.Lease, found []leases.Lease) []leases.Lease {
+// claim makes the lease of a running pull and returns it with those to end when it
+// is done: itself and what interrupted ones left of the same name.
+func (s *Store) claim(ctx context.Context, ref reference.Named) (lease leases.Lease, done []leases.Lease, err error) {
+	s.write.Lock() // what is continued is not dropped meanwhile
+	defer s.write.Unlock()
+	found, err := s.db.Leases.List(ctx, fmt.Sprintf("labels.%q==%q", leaseRef, ref.String()))
+	if err != nil {
+		return lease, nil, err
+	}
+	lease, err = s.db.Leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(leaseRef, ref.String()))
+	if err != nil {
+		return lease, nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.active[lease.ID] = true
-	list := []leases.Lease{lease}
+	done = []leases.Lease{lease}
 	for _, l := range found {
 		if !s.active[l.ID] {
-			list = append(list, l)
+			done = append(done, l)
 		}
 	}
-	return list
+	return lease, done, nil
 }
 
 func (s *Store) unclaim(lease leases.Lease) {

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"maps"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -15,8 +16,9 @@ type contents struct {
 }
 
 // DiskUsage is how many bytes images have here, blobs and unpacked layers, each
-// once, with layers that only containers still use; and how many of them would
-// be free without the images that no container uses.
+// once, with layers that only containers still use and what interrupted pulls have
+// brought; and how many of them would be free without the images that no container
+// uses and without such pulls.
 func (s *Store) DiskUsage(ctx context.Context) (total, reclaimable int64, err error) {
 	v, err := s.view(ctx)
 	if err != nil {
@@ -31,15 +33,18 @@ func (s *Store) DiskUsage(ctx context.Context) (total, reclaimable int64, err er
 	if total, err = s.usage(ctx, v, except{}); err != nil {
 		return 0, 0, err
 	}
-	used, err := s.usage(ctx, v, except{images: unused})
+	used, err := s.usage(ctx, v, except{images: unused, interrupted: time.Now()})
 	return total, max(total-used, 0), err
 }
 
-// except is what not to count: images, and manifests of images.
-type except struct{ images, manifests map[digest.Digest]bool }
+// except is what not to count: images, manifests of images, and what pulls have
+// brought that began before a time and were interrupted.
+type except struct {
+	images, manifests map[digest.Digest]bool
+	interrupted       time.Time
+}
 
-// usage is the total of DiskUsage without what only the images and manifests in
-// skip have. An image that cannot be read counts with its manifest alone.
+// usage is the total of DiskUsage without what only those in skip have. An image that cannot be read counts with its manifest alone.
 func (s *Store) usage(ctx context.Context, v *view, skip except) (int64, error) {
 	c := contents{map[digest.Digest]int64{}, map[digest.Digest]bool{}}
 	for _, r := range v.records {
@@ -63,6 +68,9 @@ func (s *Store) usage(ctx context.Context, v *view, skip except) (int64, error) 
 		}
 	}
 	if err := s.addHeld(ctx, c.chains); err != nil {
+		return 0, err
+	}
+	if err := s.addInterrupted(ctx, c, skip.interrupted); err != nil {
 		return 0, err
 	}
 	var sum int64
