@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/berth-engine/berth/image/store"
 )
 
 // historySuffix is what BuildKit appends to the namespace of the content for that
@@ -63,7 +65,7 @@ func tryHistory(ctx context.Context, dir string) (_ *history, err error) {
 	if h.bolt, err = bolt.Open(filepath.Join(dir, "metadata.db"), 0o600, &o); err != nil {
 		return nil, err
 	}
-	h.meta = metadata.NewDB(h.bolt, blobs, nil)
+	h.meta = metadata.NewDB(h.bolt, store.NewSpooling(blobs, filepath.Join(dir, "content"), false), nil)
 	if err := h.meta.Init(ctx); err != nil {
 		return nil, err
 	}

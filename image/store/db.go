@@ -113,10 +113,11 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 	if err := clearIngests(filepath.Join(root, "content", "ingest")); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
-	blobs, err := local.NewStore(filepath.Join(root, "content"))
+	files, err := local.NewStore(filepath.Join(root, "content"))
 	if err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
+	blobs := NewSpooling(files, filepath.Join(root, "content"), true)
 	sn, err := overlay.NewSnapshotter(filepath.Join(root, "overlay"), overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
 	if err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)

@@ -82,19 +82,8 @@ func (u underlying) Writer(ctx context.Context, opts ...content.WriterOpt) (cont
 	if opened, ok := ctx.Value(guardKey{}).(*guard); ok && err == nil {
 		opened.ref, opened.writer = o.Ref, w
 	}
-	if err == nil && o.Desc.Size > 0 && o.Desc.Size <= small {
-		return onceSynced{w}, nil
-	}
 	return w, err
 }
-
-// small is a blob that takes no time to write: a manifest, a config.
-const small = 64 << 10
-
-// onceSynced is a writer that syncs when it commits. The metadata store syncs before,
-// too, so that no transaction has to wait for a large blob; a small one would only
-// make it wait twice.
-type onceSynced struct{ content.Writer }
 
 // WalkStatusRefs is asked for by the collection of garbage. ListStatuses, which
 // it would use instead, fails as long as one ingest lacks a file.

@@ -185,7 +185,7 @@ func TestKilledBuilder(t *testing.T) {
 	b := building{t, db, db.Builder()}
 	ctx := b.lease("build", temporarily)
 	b.write(ctx, "one")
-	w, err := b.b.Content.Writer(ctx, content.WithRef("half"))
+	w, err := b.b.Content.Writer(ctx, content.WithRef("half"), content.WithDescriptor(ocispec.Descriptor{Size: small + 1}))
 	if err != nil {
 		t.Fatal(err)
 	}

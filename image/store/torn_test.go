@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // TestTornDatabases: what a full disk left of a new database does not spoil the
@@ -44,7 +45,7 @@ func TestTornIngest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := db.Content.Writer(leases.WithLease(ctx, l.ID), content.WithRef("garbage"))
+	w, err := db.Content.Writer(leases.WithLease(ctx, l.ID), content.WithRef("garbage"), content.WithDescriptor(ocispec.Descriptor{Size: small + 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
