@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
@@ -60,6 +62,9 @@ func (p *Pusher) SetUploads(uploads int) {
 // the target has to be here, or at the registry: NotFound tells what is not.
 func (p *Pusher) Push(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
 	ctx = remote.Notify(ctx, out.Once())
+	if err := p.prepare(ctx, target, out); err != nil {
+		return err
+	}
 	for n := 1; ; n++ {
 		err := p.once(ctx, repo, target, out)
 		if err == nil || n == attempts || !remote.Transient(ctx, err) {
@@ -71,6 +76,26 @@ func (p *Pusher) Push(ctx context.Context, repo *remote.Repository, target ocisp
 			return err
 		}
 	}
+}
+
+// prepare tells of the layers to come, before the first is sent.
+func (p *Pusher) prepare(ctx context.Context, target ocispec.Descriptor, out *progress.Stream) error {
+	children := images.ChildrenHandler(p.db.Content)
+	told := map[digest.Digest]bool{}
+	return images.Walk(ctx, images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		if images.IsLayerType(desc.MediaType) {
+			if !told[desc.Digest] {
+				told[desc.Digest] = true
+				out.Layer(desc.Digest, "Preparing", jsonstream.Progress{})
+			}
+			return nil, nil
+		}
+		below, err := children(ctx, desc)
+		if errdefs.IsNotFound(err) {
+			return nil, nil // it may be at the registry
+		}
+		return below, err
+	}), target)
 }
 
 func (p *Pusher) once(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/opencontainers/go-digest"
 
@@ -50,13 +51,20 @@ func (t *tracker) SetStatus(ref string, s docker.Status) {
 		t.out.Layer(l.digest, "Layer already exists", hidden)
 	case s.MountedFrom != "":
 		l.done = true
-		t.out.Layer(l.digest, "Mounted from "+s.MountedFrom, hidden)
+		t.out.Layer(l.digest, "Mounted from "+path(s.MountedFrom), hidden)
 	case s.Committed:
 		l.done = true
 		t.out.Layer(l.digest, "Pushed", hidden)
-	case s.Offset == 0:
-		t.out.Layer(l.digest, "Preparing", jsonstream.Progress{})
-	default:
+	case s.Offset > 0:
 		l.count.At(s.Offset)
 	}
+}
+
+// path is a repository's name without its registry, which is the one that is pushed
+// to: Docker leaves it out.
+func path(name string) string {
+	if ref, err := reference.ParseNormalizedNamed(name); err == nil {
+		return reference.Path(ref)
+	}
+	return name
 }
