@@ -10,16 +10,13 @@ import (
 
 var errCancelled = errors.New("the build was cancelled")
 
-// Cancel ends the build with that ID; NotFound if there is none.
-func (e *Engine) Cancel(id string) error {
+// Cancel ends the build with that ID, if it is running.
+func (e *Engine) Cancel(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	cancel := e.running[id]
-	if cancel == nil {
-		return fmt.Errorf("no build with the ID %q is running: %w", id, errdefs.ErrNotFound)
+	if cancel := e.running[id]; cancel != nil {
+		cancel(errCancelled)
 	}
-	cancel(errCancelled)
-	return nil
 }
 
 // remember makes a build known by its ID until forget is called.

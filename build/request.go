@@ -1,7 +1,7 @@
 package build
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -143,7 +143,8 @@ func (r *Request) exports() []Export {
 	return []Export{{Type: exporterMoby, Attrs: map[string]string{"name": strings.Join(r.Tags, ",")}}}
 }
 
-// ParseTags reads the names that a build is to have; each has a tag in the end.
+// ParseTags reads the names that a build is to have; each has a tag in the end. Its
+// errors are Docker's texts, of what the client has given.
 func ParseTags(list []string) ([]string, error) {
 	var out []string
 	for _, t := range list {
@@ -152,26 +153,14 @@ func ParseTags(list []string) ([]string, error) {
 		}
 		named, err := reference.ParseNormalizedNamed(t)
 		if err != nil {
-			return nil, fmt.Errorf("invalid tag %q: %w: %w", t, err, errdefs.ErrInvalidArgument)
+			return nil, err
 		}
 		if _, ok := named.(reference.Digested); ok {
-			return nil, fmt.Errorf("invalid tag %q: build tag cannot contain a digest: %w", t, errdefs.ErrInvalidArgument)
+			return nil, errors.New("build tag cannot contain a digest")
 		}
 		if full := reference.TagNameOnly(named).String(); !slices.Contains(out, full) {
 			out = append(out, full)
 		}
 	}
 	return out, nil
-}
-
-// ParseExports reads the parameter "outputs".
-func ParseExports(text string) ([]Export, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var list []Export
-	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		return nil, fmt.Errorf("invalid outputs: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	return list, nil
 }

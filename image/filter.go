@@ -70,7 +70,7 @@ func (s *Store) filter(ctx context.Context, v *view, filters map[string]map[stri
 			for text := range values {
 				t, err := timestamp(text, time.Now())
 				if err != nil {
-					return nil, badFilter("'until=%s'", text)
+					return nil, fmt.Errorf("failed to parse value as time or duration: %q%w", text, kind{errdefs.ErrInvalidArgument})
 				}
 				f.images = append(f.images, func(r images.Image, m []*variant) bool { return created(r, m).Before(t) })
 			}

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +9,10 @@ import (
 
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
+	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-engine/berth/image/pull"
 )
 
 // interrupted lists the leases of pulls that were given up or killed and whose name
@@ -80,19 +82,45 @@ func (s *Store) addPart(ctx context.Context, c contents, r leases.Resource) erro
 }
 
 // dropInterrupted removes what interrupted pulls have brought that began before a
-// time; with the zero time, none.
-func (s *Store) dropInterrupted(ctx context.Context, before time.Time) error {
+// time; with the zero time, none. It lists the blobs that are gone.
+func (s *Store) dropInterrupted(ctx context.Context, before time.Time) ([]imagetypes.DeleteResponse, error) {
 	s.write.Lock() // no pull begins to continue one meanwhile
 	defer s.write.Unlock()
 	list, err := s.interrupted(ctx, before.After)
 	if err != nil || len(list) == 0 {
-		return err
+		return nil, err
 	}
-	var errs []error
+	ctx = s.db.Context(ctx)
+	parts := map[leases.Resource]bool{}
 	for _, l := range list {
-		if err := s.db.Leases.Delete(s.db.Context(ctx), l); err != nil && !errdefs.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("interrupted pull %s: %w", l.Labels[leaseRef], err))
+		resources, err := s.db.Leases.ListResources(ctx, l)
+		if err == nil {
+			err = s.db.Leases.Delete(ctx, l)
+		}
+		if err != nil && !errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("interrupted pull %s: %w", l.Labels[leaseRef], err)
+		}
+		for _, r := range resources {
+			parts[r] = true
 		}
 	}
-	return errors.Join(append(errs, s.db.CollectNow(ctx))...)
+	if err := s.db.CollectNow(ctx); err != nil {
+		return nil, err
+	}
+	gone := []imagetypes.DeleteResponse{}
+	for r := range parts {
+		switch r.Type {
+		case "content":
+			_, err = s.db.Content.Info(ctx, digest.Digest(r.ID))
+		case "ingests":
+			_, err = s.db.Content.Status(ctx, r.ID)
+		default:
+			continue
+		}
+		if errdefs.IsNotFound(err) {
+			gone = append(gone, imagetypes.DeleteResponse{Deleted: strings.TrimPrefix(r.ID, pull.BlobRef(""))})
+		}
+	}
+	slices.SortFunc(gone, func(a, b imagetypes.DeleteResponse) int { return strings.Compare(a.Deleted, b.Deleted) })
+	return slices.Compact(gone), nil
 }

@@ -2,11 +2,13 @@ package image
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/opencontainers/go-digest"
@@ -47,9 +49,11 @@ func (s *Store) Prune(ctx context.Context, filters map[string]map[string]bool, d
 		return report, err
 	}
 	if !dry {
-		if err := s.dropInterrupted(ctx, old); err != nil {
+		gone, err := s.dropInterrupted(ctx, old)
+		if err != nil {
 			return report, err
 		}
+		report.ImagesDeleted = append(report.ImagesDeleted, gone...)
 	}
 	after, err := s.usage(ctx, v, except{images: gone, interrupted: old})
 	if err != nil {
@@ -93,7 +97,7 @@ func (s *Store) prunable(ctx context.Context, v *view, filters map[string]map[st
 			unnamed = want
 		case "until":
 			if len(values) > 1 {
-				return nil, badFilter("'until': more than one time is given")
+				return nil, fmt.Errorf("more than one until filter specified%w", kind{errdefs.ErrInvalidArgument})
 			}
 			rest[name] = values
 		case "label", "label!":

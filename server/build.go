@@ -19,7 +19,7 @@ import (
 // Builds is what the server asks of the builder; *build.Engine is the engine's.
 type Builds interface {
 	Build(ctx context.Context, r *build.Request, progress build.Progress) (string, error)
-	Cancel(id string) error
+	Cancel(id string)
 	Session(ctx context.Context, conn net.Conn, header http.Header) error
 	Serve(ctx context.Context, conn net.Conn) error
 	Records(ctx context.Context) ([]buildtypes.CacheRecord, error)
@@ -81,15 +81,14 @@ func (p *progressWriter) aux(id string, v any) {
 	p.write(jsonstream.Message{ID: id, Aux: &raw})
 }
 
-// buildCancel ends a build.
+// buildCancel ends a build. As in Docker it is no error if that has ended.
 func (s *Server) buildCancel(w http.ResponseWriter, r *request) error {
 	id := r.query.Get("id")
 	if id == "" {
 		return invalid("build ID not provided")
 	}
-	if err := s.o.Builds.Cancel(id); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
+	s.o.Builds.Cancel(id)
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/docker/go-units"
 	buildtypes "github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/events"
 
@@ -76,18 +75,28 @@ func pruneOptions(r *request) (o build.PruneOptions, nothing bool, err error) {
 			}
 			f, err := build.PruneFilter(key, value)
 			if err != nil {
-				return o, false, invalid(err.Error())
+				return o, false, invalid("failed to prune build cache: " + err.Error())
 			}
 			o.Filters = append(o.Filters, f)
 		}
 	}
-	for name, into := range map[string]*int64{
-		"keep-storage": &o.Reserved, "reserved-space": &o.Reserved, "max-used-space": &o.MaxUsed, "min-free-space": &o.MinFree,
+	for _, p := range []struct {
+		name string
+		into *int64
+	}{
+		// The last of a pair counts: keep-storage is what reserved-space was called before.
+		{"keep-storage", &o.Reserved}, {"reserved-space", &o.Reserved}, {"max-used-space", &o.MaxUsed}, {"min-free-space", &o.MinFree},
 	} {
-		if text := r.query.Get(name); text != "" {
-			if *into, err = units.RAMInBytes(text); err != nil {
-				return o, false, invalid(fmt.Sprintf("invalid %s %q: must be a number of bytes", name, text))
-			}
+		text := r.query.Get(p.name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return o, false, invalid(fmt.Sprintf("%s is in bytes and expects an integer, got %s: %v", p.name, text, err))
+		}
+		if n != 0 {
+			*p.into = int64(n)
 		}
 	}
 	return o, false, nil

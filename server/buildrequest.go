@@ -18,11 +18,11 @@ func buildRequest(r *request) (*build.Request, error) {
 		NoCache: r.flag("nocache"), Pull: r.flag("pull"), Quiet: r.flag("q"), Squash: r.flag("squash"), Parent: q.Get("cgroupparent"),
 	}
 	if v := q.Get("version"); v != "" && v != "1" && v != "2" {
-		return nil, invalid(fmt.Sprintf("invalid version %q: 1 (classic) or 2 (BuildKit)", v))
+		return nil, invalid(fmt.Sprintf("invalid version %q", v))
 	}
 	for _, text := range q["securityopt"] {
 		if text != "" && text != "[]" && text != "null" {
-			return nil, invalid("the daemon on linux does not support setting security options on build: " + text)
+			return nil, invalid("security options are not supported on linux")
 		}
 	}
 	if v := q.Get("isolation"); v != "" && v != "default" {
@@ -30,18 +30,23 @@ func buildRequest(r *request) (*build.Request, error) {
 	}
 	var err error
 	if b.Tags, err = build.ParseTags(q["t"]); err != nil {
-		return nil, err
-	}
-	if b.Exports, err = build.ParseExports(q.Get("outputs")); err != nil {
-		return nil, err
+		return nil, invalid(err.Error())
 	}
 	b.ExtraHosts = q["extrahosts"]
-	for name, into := range map[string]any{
-		"buildargs": &b.Args, "labels": &b.Labels, "cachefrom": &b.CacheFrom, "ulimits": &b.Ulimits,
+	for _, p := range []struct {
+		name string
+		into any
+		bad  string // Docker's words before what is wrong
+	}{
+		{"outputs", &b.Exports, "invalid outputs specified"},
+		{"ulimits", &b.Ulimits, "error reading ulimit settings"},
+		{"buildargs", &b.Args, "error reading build args"},
+		{"labels", &b.Labels, "error reading labels"},
+		{"cachefrom", &b.CacheFrom, "error reading cache-from"},
 	} {
-		if text := q.Get(name); text != "" {
-			if err := json.Unmarshal([]byte(text), into); err != nil {
-				return nil, invalid(fmt.Sprintf("invalid %s: %v", name, err))
+		if text := q.Get(p.name); text != "" {
+			if err := json.Unmarshal([]byte(text), p.into); err != nil {
+				return nil, invalid(p.bad + ": " + err.Error())
 			}
 		}
 	}

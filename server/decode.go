@@ -147,6 +147,9 @@ func (r *request) platforms() ([]ocispec.Platform, error) {
 	if !r.version.Has(48) {
 		return nil, nil
 	}
+	if len(r.query["platform"]) > 1 && !r.version.Has(52) {
+		return nil, invalid("multiple platform parameters are not supported in this API version; use API version 1.52 or later")
+	}
 	return r.platformsJSON("platform")
 }
 

@@ -120,7 +120,7 @@ func (s *Server) imageList(w http.ResponseWriter, r *request) error {
 	}
 	if r.version.Has(54) && r.flag("identity") {
 		if !r.flag("manifests") {
-			return invalid("conflicting options: identity needs manifests")
+			return invalid("conflicting options: identity requires manifests=1")
 		}
 		return errdefs.ErrNotImplemented.WithMessage("identity: where an image came from is not kept; leave it out, or see /images/{name}/attestations")
 	}

@@ -71,7 +71,8 @@ func (s *Server) imageLoad(w http.ResponseWriter, r *request) error {
 	// Progress is sent while the stream is read.
 	_ = http.NewResponseController(w).EnableFullDuplex() // only HTTP/1 needs it
 	out := &progressWriter{w: w, version: r.version}
-	return out.end(s.o.Images.Load(ctx, r.Body, image.LoadOptions{Platforms: list, Quiet: r.flag("quiet"), Progress: out.write}))
+	quiet := !r.query.Has("quiet") || r.flag("quiet") // as Docker: progress is for who asks
+	return out.end(s.o.Images.Load(ctx, r.Body, image.LoadOptions{Platforms: list, Quiet: quiet, Progress: out.write}))
 }
 
 // end finishes a stream: with what failed as its last message, if it has begun.

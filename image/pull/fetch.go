@@ -43,10 +43,13 @@ type registryError struct{ error }
 
 func (e registryError) Unwrap() error { return e.error }
 
+// BlobRef names what has come of a blob that is not complete.
+func BlobRef(d digest.Digest) string { return "blob-" + d.String() }
+
 // fetchWhole fetches a blob. A partial one that an earlier pull left is continued;
 // if the whole then has the wrong digest it is fetched once more from the start.
 func (j *job) fetchWhole(ctx context.Context, desc ocispec.Descriptor) error {
-	ref := "blob-" + desc.Digest.String()
+	ref := BlobRef(desc.Digest)
 	for {
 		resumed, err := j.fetchOnce(ctx, ref, desc)
 		if err == nil || errdefs.IsAlreadyExists(err) {

@@ -43,7 +43,7 @@ var imageParameters = []parameter{
 	{of: "GET /images/get platform", without: "/images/get?names=busybox", with: "/images/get?names=busybox&platform=" + s390x, want: `"message"`},
 	{of: "GET /images/get names", without: "/images/get", with: "/images/get?names=busybox", want: "manifest.json"},
 	{of: "POST /images/load body", without: "/images/load", with: "/images/load SAVED", want: "Loaded image: kept:1"},
-	{of: "POST /images/load quiet", without: "/images/load SAVED", with: "/images/load?quiet=1 SAVED", want: `!"progress`},
+	{of: "POST /images/load quiet", without: "/images/load SAVED", with: "/images/load?quiet=0 SAVED", want: `"progress`},
 	{of: "POST /images/load platform", without: "/images/load SAVED", with: "/images/load?platform=" + s390x + " SAVED", want: "s390x"},
 }
 
