@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/distribution/reference"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/moby/api/types/jsonstream"
 )
@@ -73,8 +74,7 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 		if m == nil || v.Started == nil {
 			return
 		}
-		command := strings.TrimPrefix(m[3], "RUN ")
-		step = &stepLog{head: fmt.Sprintf("Step %s/%s : %s\n", m[1], m[2], m[3]), command: "/bin/sh -c " + command}
+		step = &stepLog{head: fmt.Sprintf("Step %s/%s : %s\n", m[1], m[2], written(m[3])), command: "/bin/sh -c " + strings.TrimPrefix(m[3], "RUN ")}
 		s.byID[v.Digest] = step
 		s.queue = append(s.queue, step)
 	}
@@ -85,6 +85,25 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 	if v.Error != "" && s.failed == "" {
 		s.failed = step.command
 	}
+}
+
+// written is an instruction as in the Dockerfile: BuildKit names an image in full
+// and with the digest that it has found.
+func written(instruction string) string {
+	image, ok := strings.CutPrefix(instruction, "FROM ")
+	if !ok {
+		return instruction
+	}
+	ref, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return instruction // of a stage
+	}
+	if tagged, ok := ref.(reference.Tagged); ok {
+		if ref, err = reference.WithTag(reference.TrimNamed(ref), tagged.Tag()); err != nil {
+			return instruction
+		}
+	}
+	return "FROM " + reference.FamiliarString(ref)
 }
 
 // flush tells what is due: the first step that has not ended, as it goes on, and

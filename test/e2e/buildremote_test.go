@@ -18,8 +18,8 @@ import (
 )
 
 // TestRemoteContexts builds what has an address, by POST /build as SDKs send it: a
-// Dockerfile, a tar, a repository and a folder of one. The stock client fetches such
-// a context itself.
+// Dockerfile, a tar, a repository and a folder of one; and by the clients, of which the
+// stock one without a plugin fetches a repository itself.
 func TestRemoteContexts(t *testing.T) {
 	d := started(t)
 	site := httptest.NewServer(contextsOf(t))
@@ -39,6 +39,14 @@ func TestRemoteContexts(t *testing.T) {
 			}
 			if got := must(t, d, "berth", "run", "--rm", "remote"); got != want+"\n" {
 				t.Errorf("%s, version %s, is %q", remote, version, got)
+			}
+		}
+		for _, client := range [][]string{
+			{"berth", "build", "--no-cache"}, {"env", "DOCKER_BUILDKIT=0", "docker", "build", "--no-cache"},
+		} {
+			must(t, d, append(client, "-q", "-t", "remote", site.URL+remote)...)
+			if got := must(t, d, "berth", "run", "--rm", "remote"); got != want+"\n" {
+				t.Errorf("%s by %q is %q", remote, client, got)
 			}
 		}
 	}
@@ -131,6 +139,7 @@ func contextsOf(t *testing.T) http.Handler {
 	git("init", "-q", "-b", "main")
 	git("add", ".")
 	git("commit", "-q", "-m", "all")
+	git("branch", "-q", "master") // which the stock client wants
 	git("clone", "-q", "--bare", ".", filepath.Join(dir, "repo.git"))
 	// Packed it is small; what is checked out is not.
 	write("work/zeros", strings.Repeat("\x00", 2<<20))
