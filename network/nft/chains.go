@@ -40,9 +40,9 @@ func (t *Table) chains(state *State, ports []run) {
 
 	// The host's address on a network is for that network alone.
 	input := t.base("input", "filter", nftables.ChainHookInput, nftables.ChainPriorityFilter, "input priority filter")
-	t.rule(input, iifIs("lo"), accept())
 	// Only who begins is asked, so that the others need not pass three lookups.
 	t.rule(input, established(), accept())
+	t.rule(input, iifIs("lo"), accept())
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(input, f.toIn(f.inner), own(unix.RTN_LOCAL, "local"), accept())

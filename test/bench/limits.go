@@ -46,6 +46,8 @@ var limitCases = []limitCase{
 	{name: "attach gone", run: goneClient},
 	{name: "net throughput", run: throughput},
 	{name: "net throughput, no br_netfilter", run: withoutBrNetfilter(throughput)},
+	{name: "net packets", run: packets},
+	{name: "net packets, no br_netfilter", run: withoutBrNetfilter(packets)},
 	{name: "net guard", run: guardCost},
 	{name: "net requests", run: requests("docker")},
 	{name: "net requests, no br_netfilter", run: withoutBrNetfilter(requests("docker"))},

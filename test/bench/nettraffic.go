@@ -58,7 +58,8 @@ func flow(r *report, name, goal, unit, target string, measure func() (perSecond 
 }
 
 // throughput measures iperf3 between containers and the host, beside the same
-// on a host with a plain bridge and no rules; the goal is 95 %.
+// on a host with a plain bridge and no rules; the goal is 95 %. What rules by hand
+// come to says how much of the rest is the kernel's.
 func throughput(ctx context.Context, o options, own *own, r *report) error {
 	plain, err := newPlainHost()
 	if err != nil {
@@ -69,6 +70,11 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 	if err != nil {
 		return err
 	}
+	hand, err := newHandHost(port, iperfPort)
+	if err != nil {
+		return err
+	}
+	defer hand.close()
 	a, err := own.placeOf(ctx, "one", publish(port, strconv.Itoa(iperfPort)), nil)
 	if err != nil {
 		return err
@@ -84,44 +90,49 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		return err
 	}
 	host := &place{address: info}
-	for _, at := range []*place{plain.a, plain.host, a, host} {
+	hostPort, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	for _, at := range []*place{plain.a, plain.host, hand.a, hand.host, a, host} {
 		stop, err := iperfServer(ctx, at, iperfPort)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
-	hostPort, err := strconv.Atoi(port)
-	if err != nil {
-		return err
+	type side struct {
+		target string
+		from   *place
+		to     string
+		port   int
 	}
 	ways := []struct {
-		name             string
-		plain, ours      *place // from
-		plainTo, oursTo  string
-		plainPort, ports int
-		published        bool
+		name  string
+		sides []side
 	}{
-		{"container to container", plain.b, b, plain.a.address, a.address, iperfPort, iperfPort, false},
-		{"container to host", plain.b, b, plain.host.address, host.address, iperfPort, iperfPort, false},
-		{"host to published port, 127.0.0.1", plain.host, host, plain.a.address, "127.0.0.1", iperfPort, hostPort, true},
+		{"container to container", []side{
+			{"plain bridge", plain.b, plain.a.address, iperfPort},
+			{byHand, hand.b, hand.a.address, iperfPort},
+			{own.name, b, a.address, iperfPort},
+		}},
+		{"container to host", []side{
+			{"plain bridge", plain.b, plain.host.address, iperfPort},
+			{byHand, hand.b, hand.host.address, iperfPort},
+			{own.name, b, host.address, iperfPort},
+		}},
+		{"host to published port, 127.0.0.1", []side{
+			{"plain bridge", plain.host, plain.a.address, iperfPort},
+			{byHand, hand.host, "127.0.0.1", hostPort},
+			{own.name, host, "127.0.0.1", hostPort},
+		}},
 	}
 	for range o.n {
 		for _, w := range ways {
-			for _, side := range []struct {
-				target string
-				from   *place
-				to     string
-				port   int
-			}{{"plain bridge", w.plain, w.plainTo, w.plainPort}, {own.name, w.ours, w.oursTo, w.ports}} {
-				err := flow(r, "iperf3, "+w.name, "(goal: 0.95)", "Gbit", side.target, func() (float64, error) {
-					return iperf(ctx, side.from, side.to, side.port, o.limits.seconds)
+			for _, s := range w.sides {
+				err := flow(r, "iperf3, "+w.name, "(goal: 0.95)", "Gbit", s.target, func() (float64, error) {
+					return iperf(ctx, s.from, s.to, s.port, o.limits.seconds)
 				})
-				if err == nil && !w.published {
-					err = flow(r, fmt.Sprintf("datagrams of %d bytes, %s", datagram, w.name), "(each one's cost)", "Mpacket", side.target, func() (float64, error) {
-						return datagrams(ctx, side.from, side.to, side.port, o.limits.seconds)
-					})
-				}
 				if err != nil {
 					return err
 				}
