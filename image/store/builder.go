@@ -21,8 +21,8 @@ import (
 //   - Temporary leases, which no later process is to know, are only in memory. What
 //     is made under one is written under one lease for all, and goes from there when
 //     garbage is collected and no lease keeps it any more.
-//   - Others are written with the first thing that they keep. One that keeps nothing
-//     is in no list.
+//   - Others are written with the first thing that they keep, in one transaction with
+//     it if that is a snapshot. One that keeps nothing is in no list.
 type Builder struct {
 	Content   content.Store
 	Snapshots snapshots.Snapshotter
@@ -107,19 +107,31 @@ type builderSnapshots struct {
 }
 
 func (s builderSnapshots) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
-	ctx, err := s.keep(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+	return s.make(ctx, key, func(ctx context.Context) ([]mount.Mount, error) {
+		return s.Snapshotter.Prepare(ctx, key, parent, opts...)
+	})
 }
 
 func (s builderSnapshots) View(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
-	ctx, err := s.keep(ctx, key)
-	if err != nil {
+	return s.make(ctx, key, func(ctx context.Context) ([]mount.Mount, error) { return s.Snapshotter.View(ctx, key, parent, opts...) })
+}
+
+// make makes a snapshot with all that keeps it. One that is there is kept, too.
+func (s builderSnapshots) make(ctx context.Context, name string, do func(context.Context) ([]mount.Mount, error)) (m []mount.Mount, err error) {
+	if ctx, err = s.keep(ctx, name); err != nil {
 		return nil, err
 	}
-	return s.Snapshotter.View(ctx, key, parent, opts...)
+	var exists error
+	err = s.leases.made(ctx, name, func(ctx context.Context) (err error) {
+		if m, err = do(ctx); errdefs.IsAlreadyExists(err) {
+			exists, err = err, nil
+		}
+		return err
+	})
+	if err == nil {
+		err = exists
+	}
+	return m, err
 }
 
 func (s builderSnapshots) Commit(ctx context.Context, name, key string, opts ...snapshots.Opt) error {
@@ -127,7 +139,16 @@ func (s builderSnapshots) Commit(ctx context.Context, name, key string, opts ...
 	if err != nil {
 		return err
 	}
-	return s.Snapshotter.Commit(ctx, name, key, opts...)
+	return s.leases.made(ctx, name, func(ctx context.Context) error { return s.Snapshotter.Commit(ctx, name, key, opts...) })
+}
+
+// Stat has what is found be kept by who waits for it: somebody else has made it.
+func (s builderSnapshots) Stat(ctx context.Context, name string) (snapshots.Info, error) {
+	info, err := s.Snapshotter.Stat(ctx, name)
+	if err == nil && len(s.leases.waiting(name)) > 0 {
+		err = s.leases.made(ctx, name, func(context.Context) error { return nil })
+	}
+	return info, err
 }
 
 func (s builderSnapshots) keep(ctx context.Context, name string) (context.Context, error) {

@@ -112,16 +112,24 @@ func (db *DB) collectOnce(ctx context.Context) error {
 	if err := fault.Point("image.collect.begin"); err != nil {
 		return err
 	}
-	if _, err := db.meta.GarbageCollect(ctx); err != nil || !db.overlay.failed.Swap(false) {
+	if err := db.collectGarbage(ctx); err != nil || !db.overlay.failed.Swap(false) {
 		return err
 	}
 	err := db.soil(ctx)
 	if err == nil {
-		_, err = db.meta.GarbageCollect(ctx)
+		err = db.collectGarbage(ctx)
 	}
 	if err != nil {
 		db.overlay.failed.Store(true)
 	}
+	return err
+}
+
+// collectGarbage is the metadata store's collection, and what DB.whole must not meet.
+func (db *DB) collectGarbage(ctx context.Context) error {
+	db.collecting.Lock()
+	defer db.collecting.Unlock()
+	_, err := db.meta.GarbageCollect(ctx)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -61,6 +62,8 @@ type DB struct {
 	remade  *remade
 	builds  *temporary
 	gc      collector
+
+	collecting sync.RWMutex // held while the metadata store collects garbage
 }
 
 // Open opens the store below o.Root, or makes it, and removes what a process
@@ -238,6 +241,19 @@ func (db *DB) Update(ctx context.Context, fn func(context.Context) error) error 
 	return db.meta.Update(func(tx *bolt.Tx) error {
 		return fn(boltutil.WithTransaction(db.Context(ctx), tx))
 	})
+}
+
+// whole is Update for what makes a blob or a snapshot, for which the metadata store
+// has several transactions. In one of ours it asks for its own locks after the
+// database's, which others hold while they wait for that: no harm as long as nobody
+// wants these locks for himself, as a collection of garbage does. During one there
+// are as many transactions as ever.
+func (db *DB) whole(ctx context.Context, fn func(context.Context) error) error {
+	if !db.collecting.TryRLock() {
+		return fn(ctx)
+	}
+	defer db.collecting.RUnlock()
+	return db.Update(ctx, fn)
 }
 
 // EmptyDir is the lower directory of images without layers.

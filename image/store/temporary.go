@@ -36,6 +36,7 @@ func blob(d digest.Digest) leases.Resource { return leases.Resource{ID: d.String
 type lease struct {
 	leases.Lease
 	keeps map[leases.Resource]bool // nil: it is to be written when it keeps something
+	soon  []leases.Resource        // what such a one is to keep once it is made
 }
 
 // temporary are the leases of a builder; Builder says how they are kept.
@@ -105,6 +106,8 @@ func (t *temporary) AddResource(ctx context.Context, l leases.Lease, r leases.Re
 	switch known := t.find(l.ID); {
 	case known == nil:
 		return t.Manager.AddResource(ctx, l, r)
+	case known.keeps == nil && t.later(ctx, known, r):
+		return nil
 	case known.keeps == nil:
 		return t.write(ctx, known, func(ctx context.Context) error { return t.Manager.AddResource(ctx, l, r) })
 	default:
@@ -121,6 +124,7 @@ func (t *temporary) DeleteResource(ctx context.Context, l leases.Lease, r leases
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(known.keeps, r)
+	known.soon = slices.DeleteFunc(known.soon, func(s leases.Resource) bool { return s == r })
 	return nil
 }
 
@@ -132,7 +136,7 @@ func (t *temporary) ListResources(ctx context.Context, l leases.Lease) ([]leases
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Collect(maps.Keys(known.keeps)), nil
+	return slices.AppendSeq(slices.Clone(known.soon), maps.Keys(known.keeps)), nil
 }
 
 func (t *temporary) find(id string) *lease {
@@ -155,6 +159,89 @@ func (t *temporary) of(ctx context.Context) (*lease, error) {
 	return nil, t.write(ctx, l, func(context.Context) error { return nil })
 }
 
+// later has a lease that is not written keep a snapshot which is not there yet: it is
+// written with that, by make. It tells whether the snapshot is one of these.
+func (t *temporary) later(ctx context.Context, l *lease, r leases.Resource) bool {
+	if r.Type != snapshotType {
+		return false
+	}
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	if _, err := t.db.Snapshots.Stat(ctx, r.ID); !errdefs.IsNotFound(err) || t.find(l.ID) != l {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l.soon = append(l.soon, r)
+	return true
+}
+
+// made runs what makes a snapshot, in one transaction with the writing of the leases
+// that wait for it.
+func (t *temporary) made(ctx context.Context, name string, do func(context.Context) error) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	waiting, done := t.waiting(name), false
+	err := t.db.whole(ctx, func(ctx context.Context) error {
+		for _, l := range waiting {
+			if err := t.put(ctx, l); err != nil {
+				return err
+			}
+		}
+		err := do(ctx)
+		done = err == nil
+		return err
+	})
+	if err != nil {
+		if done { // the snapshotter has what the metadata does not know
+			t.db.overlay.refused.Store(true)
+		}
+		return err
+	}
+	return t.written(waiting...)
+}
+
+// waiting are the leases that a snapshot is to be written with.
+func (t *temporary) waiting(name string) (list []*lease) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.list {
+		if slices.Contains(l.soon, leases.Resource{ID: name, Type: snapshotType}) {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// put writes a lease and what it is to keep.
+func (t *temporary) put(ctx context.Context, l *lease) error {
+	if _, err := t.Manager.Create(ctx, func(as *leases.Lease) error { *as = l.Lease; return nil }); err != nil && !errdefs.IsAlreadyExists(err) {
+		return err
+	}
+	t.mu.Lock()
+	soon := slices.Clone(l.soon)
+	t.mu.Unlock()
+	for _, r := range soon {
+		if err := t.Manager.AddResource(ctx, l.Lease, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// written takes leases off the list that the database has now.
+func (t *temporary) written(list ...*lease) error {
+	if len(list) == 0 {
+		return nil
+	}
+	t.mu.Lock()
+	for _, l := range list {
+		delete(t.list, l.ID)
+	}
+	t.mu.Unlock()
+	return fault.Point("build.lease.written")
+}
+
 // write writes a lease with the first thing that it keeps.
 func (t *temporary) write(ctx context.Context, l *lease, first func(context.Context) error) error {
 	t.writing.Lock()
@@ -163,7 +250,7 @@ func (t *temporary) write(ctx context.Context, l *lease, first func(context.Cont
 		return first(ctx)
 	}
 	err := t.db.Update(ctx, func(ctx context.Context) error {
-		if _, err := t.Manager.Create(ctx, func(as *leases.Lease) error { *as = l.Lease; return nil }); err != nil {
+		if err := t.put(ctx, l); err != nil {
 			return err
 		}
 		return first(ctx)
@@ -171,10 +258,7 @@ func (t *temporary) write(ctx context.Context, l *lease, first func(context.Cont
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	delete(t.list, l.ID)
-	t.mu.Unlock()
-	return fault.Point("build.lease.written")
+	return t.written(l)
 }
 
 // ifThere has a temporary lease keep something if it is there. It is not collected
@@ -219,6 +303,9 @@ func (t *temporary) kept() map[leases.Resource]bool {
 			continue
 		}
 		maps.Copy(all, l.keeps)
+		for _, r := range l.soon { // others may have made it
+			all[r] = true
+		}
 	}
 	return all
 }

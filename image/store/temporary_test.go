@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 )
 
 var temporarily = leases.WithLabel(builderLabel, "now")
@@ -248,5 +251,130 @@ func TestFrugal(t *testing.T) {
 	}
 	if err := db.Leases.Delete(ctx, leases.Lease{ID: "x"}); !errdefs.IsNotFound(err) {
 		t.Error(err)
+	}
+}
+
+// TestLeaseIsWrittenWithItsSnapshot: a record's lease waits for its snapshot, however
+// that comes, and then keeps it for the next process, too.
+func TestLeaseIsWrittenWithItsSnapshot(t *testing.T) {
+	root := t.TempDir()
+	db, err := Open(t.Context(), Options{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := building{t, db, db.Builder()}
+	ctx := b.DB.Context(t.Context())
+	keep := func(lease, name string) {
+		t.Helper()
+		b.lease(lease)
+		l := leases.Lease{ID: lease}
+		if err := b.b.Leases.AddResource(ctx, l, leases.Resource{ID: name, Type: snapshotType}); err != nil {
+			t.Fatal(err)
+		}
+		if list, err := b.b.Leases.ListResources(ctx, l); err != nil || len(list) != 1 || list[0].ID != name {
+			t.Error(list, err)
+		}
+	}
+	commits := func(do func() error) int64 {
+		t.Helper()
+		n := lastTx(t, db)
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		return lastTx(t, db) - n
+	}
+	for len(db.gc.wake) > 0 { // that of Open is yet to come
+		b.there(nil, nil)
+	}
+	b.there(nil, nil)
+	keep("of work", "work")
+	if n := commits(func() error { _, err := b.b.Snapshots.Prepare(ctx, "work", ""); return err }); n != 1 {
+		t.Errorf("a snapshot and its lease took %d transactions", n)
+	}
+	if _, err := b.b.Snapshots.Prepare(ctx, "work", ""); !errdefs.IsAlreadyExists(err) {
+		t.Errorf("one that is there: %v", err)
+	}
+	keep("of layer", "layer")
+	if n := commits(func() error { return b.b.Snapshots.Commit(ctx, "layer", "work") }); n != 1 {
+		t.Errorf("a layer and its lease took %d transactions", n)
+	}
+	// As when the image is pulled at the same time.
+	keep("of another's", "other")
+	if _, err := db.Snapshots.Prepare(ctx, "other", "layer"); err != nil {
+		t.Fatal(err)
+	}
+	b.there(nil, []string{"layer"})
+	if _, err := b.b.Snapshots.Stat(ctx, "other"); err != nil {
+		t.Errorf("what a lease waits for was collected: %v", err)
+	}
+	keep("of what never comes", "none")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if db, err = Open(t.Context(), Options{Root: root}); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	b = building{t, db, db.Builder()}
+	b.there(nil, []string{"layer"})
+	if _, err := b.b.Snapshots.Stat(ctx, "other"); err != nil {
+		t.Error(err)
+	}
+	list, err := b.b.Leases.List(ctx)
+	if err != nil || len(list) != 3 {
+		t.Error(list, err)
+	}
+	b.end("of another's")
+	b.end("of layer")
+	b.there(nil, nil)
+}
+
+// lastTx is the number of the last transaction that was committed.
+func lastTx(t *testing.T, db *DB) (id int64) {
+	t.Helper()
+	if err := db.bolt.View(func(tx *bolt.Tx) error { id = int64(tx.ID()); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// TestSnapshotsDuringCollection: what makes a snapshot and what collects garbage do
+// not wait for each other.
+func TestSnapshotsDuringCollection(t *testing.T) {
+	b := startBuilding(t)
+	ctx := b.lease("all", temporarily)
+	var g errgroup.Group
+	for i := range 4 {
+		g.Go(func() error {
+			for n := range 25 {
+				name := fmt.Sprintf("%d-%d", i, n)
+				if err := content.WriteBlob(ctx, b.b.Content, name, strings.NewReader(name), descriptor(name)); err != nil {
+					return err
+				}
+				if _, err := b.b.Snapshots.Prepare(ctx, name, ""); err != nil {
+					return err
+				}
+				if err := b.b.Snapshots.Commit(ctx, "done-"+name, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	for range 10 {
+		if err := b.soil(b.DB.Context(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if err := b.CollectNow(b.DB.Context(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	for i := range 4 {
+		if _, err := b.Snapshots.Stat(ctx, fmt.Sprintf("done-%d-24", i)); err != nil {
+			t.Error(err)
+		}
 	}
 }
