@@ -12,9 +12,12 @@ import (
 	"github.com/berth-engine/berth/sandbox/monitor"
 )
 
-// seqWait is the sequence number of the one wait request of a connection;
-// calls count from above it.
-const seqWait = 10
+// Sequence numbers of requests that a sandbox makes once: the one that waits for
+// its end, and the last one. Other calls count from above them.
+const (
+	seqWait   = 10
+	seqRemove = 11
+)
 
 // request makes a message.
 func request(seq uint64, op string, body monitor.Part) *monitor.Message {
@@ -50,10 +53,16 @@ func decode(m *monitor.Message, into monitor.Part) error {
 // call sends a request, with files if any, on the sandbox's connection and
 // waits for its reply, which serve hands over.
 func (s *Sandbox) call(ctx context.Context, op string, body, into monitor.Part, files ...*os.File) error {
-	reply := make(chan *monitor.Message, 1)
 	s.mu.Lock()
 	s.seq++
 	seq := s.seq
+	s.mu.Unlock()
+	return s.callAs(ctx, seq, op, body, into, files...)
+}
+
+func (s *Sandbox) callAs(ctx context.Context, seq uint64, op string, body, into monitor.Part, files ...*os.File) error {
+	reply := make(chan *monitor.Message, 1)
+	s.mu.Lock()
 	s.calls[seq] = reply
 	s.mu.Unlock()
 	defer func() {
@@ -101,7 +110,18 @@ func (s *Sandbox) serve() {
 		if reply != nil {
 			reply <- m
 		}
+		if m.Seq == seqRemove && kept(m) {
+			close(s.cut)
+			close(s.gone)
+			return
+		}
 	}
 	close(s.cut)
 	s.broken()
+}
+
+// kept tells whether the answer to remove is that the monitor stays.
+func kept(m *monitor.Message) bool {
+	var r monitor.Removed
+	return decode(m, &r) == nil && r.Kept
 }

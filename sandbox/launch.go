@@ -122,6 +122,7 @@ func (r *Runtime) Launch(ctx context.Context, b *Bundle) (_ *Sandbox, err error)
 		r.log.Warn(w, "container", b.ID)
 	}
 	s := r.newSandbox(i, b.StateDir, p, group)
+	s.ours = true
 	s.pid, s.startTime = created.Pid, created.StartTime
 	if err := r.own(s); err != nil {
 		return nil, err

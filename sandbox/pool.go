@@ -29,15 +29,22 @@ const (
 	// still one to take, but not for ever.
 	quiet    = time.Millisecond
 	patience = 20 * time.Millisecond
+	// restock is how long one more is not started while there is still one to take:
+	// the container that took the last one may have ended by then, and its monitor
+	// serves the next. After that long, too, a crowd is over, and monitors that it
+	// has left, mostKept at most, end.
+	restock  = 500 * time.Millisecond
+	mostKept = 8
 )
 
 // A pool holds monitors that were started ahead and are idle.
 type pool struct {
 	mu   sync.Mutex
 	idle []*process
-	busy int       // launches and starts under way
-	last time.Time // when one of them ended
-	took time.Time // when a monitor was taken
+	kept []*process // have had a container, and are to be greeted anew
+	busy int        // launches and starts under way
+	last time.Time  // when one of them ended
+	took time.Time  // when a monitor was taken
 	kick chan struct{}
 
 	short func() bool // whether memory is
@@ -67,10 +74,13 @@ func (r *Runtime) fill(ctx context.Context) {
 			if n > 0 { // it may become short
 				again = time.After(lookForMemory)
 			}
+			if left := r.pool.trim(); left > 0 {
+				again = time.After(left)
+			}
 		case wait > 0:
 			again = time.After(wait)
 		default:
-			p, err := r.startMonitor()
+			p, err := r.newMonitor()
 			if err == nil {
 				r.pool.put(p)
 				continue
@@ -102,6 +112,8 @@ func (p *pool) state() (n int, wait time.Duration) {
 	switch n = len(p.idle); {
 	case p.busy > 0:
 		wait = patience - time.Since(p.took)
+	case n > 0 && len(p.kept) == 0:
+		wait = restock - time.Since(p.took)
 	case n > 0:
 		wait = quiet - time.Since(p.last)
 	}
@@ -153,11 +165,59 @@ func (p *pool) wake() {
 	}
 }
 
+// giveBack takes a monitor whose container was removed.
+func (p *pool) giveBack(m *process) {
+	p.mu.Lock()
+	room := len(p.kept) < mostKept
+	if room {
+		p.kept = append(p.kept, m)
+	}
+	p.mu.Unlock()
+	if !room {
+		_ = m.end(false)
+	}
+	p.wake()
+}
+
+// takeKept gives one that has had a container; nil if there is none.
+func (p *pool) takeKept() *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.kept)
+	if n == 0 {
+		return nil
+	}
+	m := p.kept[n-1]
+	p.kept = p.kept[:n-1]
+	return m
+}
+
+// trim ends those that have had a container, and that nobody needs, if there has
+// been no launch for a while; else it tells how long that will take.
+func (p *pool) trim() (left time.Duration) {
+	p.mu.Lock()
+	if len(p.kept) > 0 {
+		left = restock - time.Since(p.took)
+	}
+	p.mu.Unlock()
+	if left <= 0 {
+		p.endKept()
+	}
+	return left
+}
+
+func (p *pool) endKept() {
+	for m := p.takeKept(); m != nil; m = p.takeKept() {
+		_ = m.end(false)
+	}
+}
+
 // drain ends all idle monitors.
 func (p *pool) drain() {
 	for m := p.take(); m != nil; m = p.take() {
 		_ = m.end(false)
 	}
+	p.endKept()
 }
 
 // monitor takes one from the pool, or starts one.
@@ -165,6 +225,18 @@ func (r *Runtime) monitor() (*process, error) {
 	for p := r.pool.take(); p != nil; p = r.pool.take() {
 		// One that somebody killed is found now rather than by a failed launch.
 		if !monitor.HasEnded(p.pidfd) {
+			return p, nil
+		}
+		_ = p.end(true)
+	}
+	return r.newMonitor()
+}
+
+// newMonitor has one that has had a container get ready for another, or starts
+// one.
+func (r *Runtime) newMonitor() (*process, error) {
+	for p := r.pool.takeKept(); p != nil; p = r.pool.takeKept() {
+		if _, err := greet(p.conn, ""); err == nil {
 			return p, nil
 		}
 		_ = p.end(true)

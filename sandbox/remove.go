@@ -99,18 +99,20 @@ func (s *Sandbox) removed(ctx context.Context) error {
 }
 
 func (s *Sandbox) takeAway() error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	ctx, cancel := s.r.patience()
 	defer cancel()
 	var removed monitor.Removed
-	err := s.call(ctx, monitor.OpRemove, nil, &removed)
+	err := s.callAs(ctx, seqRemove, monitor.OpRemove, &monitor.Remove{Keep: s.ours && s.r.o.Warm > 0}, &removed)
 	for _, w := range removed.Warnings {
 		s.r.log.Warn(w, "container", s.id)
 	}
 	if err != nil && !errdefs.IsUnavailable(err) {
 		return err
 	}
-	if err := s.awaitGone(); err != nil {
-		return err
+	select {
+	case <-s.gone:
+	case <-ctx.Done():
+		return fmt.Errorf("the monitor does not end: %w", ctx.Err())
 	}
 	if err := fault.Point("sandbox.remove.ended"); err != nil {
 		return err
@@ -121,28 +123,37 @@ func (s *Sandbox) takeAway() error {
 			return err
 		}
 	}
-	return os.RemoveAll(s.r.dir(s.id)) // last: it is by it that the rest is found
+	if err := os.RemoveAll(s.r.dir(s.id)); err != nil { // last: it is by it that the rest is found
+		return err
+	}
+	if removed.Kept {
+		s.r.pool.giveBack(s.process)
+	}
+	return nil
 }
 
-// removeWithin bounds how long a monitor may take to end. The kernel writes out
-// the whole file system below an overlay that goes, with what others have
-// written there, and nothing ends that.
+// removeWithin bounds how long a monitor may take to let go of a container. The
+// kernel writes out the whole file system below an overlay that goes, with what
+// others have written there, and nothing ends that.
 const removeWithin = 10 * time.Minute
 
-// awaitGone waits until the monitor is gone, but not long when the daemon ends.
-func (s *Sandbox) awaitGone() error {
-	select {
-	case <-s.gone:
-		return nil
-	case <-s.r.ending:
+// patience lasts as long as a monitor may take to let go of a container, but not
+// long when the daemon ends.
+func (r *Runtime) patience() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), removeWithin)
+	go func() {
 		select {
-		case <-s.gone:
-			return nil
-		case <-time.After(answerWithin):
+		case <-ctx.Done():
+			return
+		case <-r.ending:
 		}
-	case <-time.After(removeWithin):
-	}
-	return fmt.Errorf("the monitor does not end: %w", context.DeadlineExceeded)
+		select {
+		case <-ctx.Done():
+		case <-time.After(answerWithin):
+			cancel()
+		}
+	}()
+	return ctx, cancel
 }
 
 // isRemoved tells whether nothing is left.

@@ -23,6 +23,7 @@ type Sandbox struct {
 	durable  bool
 	foreign  bool     // another OCI runtime made the container
 	process  *process // the monitor
+	ours     bool     // this Runtime has started it
 	conn     *monitor.Conn
 	group    *cgroup.Group
 
@@ -47,7 +48,7 @@ type Sandbox struct {
 func (r *Runtime) newSandbox(i *instance, stateDir string, p *process, g *cgroup.Group) *Sandbox {
 	return &Sandbox{
 		r: r, id: i.ID, instance: i.Instance, stateDir: stateDir, durable: i.Durable, foreign: i.Foreign,
-		process: p, conn: p.conn, group: g, seq: seqWait, calls: map[uint64]chan *monitor.Message{}, forkers: map[int]bool{},
+		process: p, conn: p.conn, group: g, seq: seqRemove, calls: map[uint64]chan *monitor.Message{}, forkers: map[int]bool{},
 		done: make(chan struct{}), cut: make(chan struct{}), gone: make(chan struct{}),
 	}
 }

@@ -39,6 +39,7 @@ type container struct {
 
 	starting sync.Mutex // held while process 1 executes its program
 	done     chan struct{}
+	free     chan struct{} // closed when the root file system was let go, too
 	fan      *fan
 	io       *stdio
 	execs    execs
@@ -46,7 +47,7 @@ type container struct {
 }
 
 func newContainer(exe *os.File) *container {
-	c := &container{exe: program{file: exe}, state: StateIdle, done: make(chan struct{}), fan: newFan()}
+	c := &container{exe: program{file: exe}, state: StateIdle, done: make(chan struct{}), free: make(chan struct{}), fan: newFan()}
 	c.execs.gate = &c.gate
 	return c
 }
@@ -245,13 +246,13 @@ func (c *container) poststart() error {
 }
 
 // stopped runs the hooks that follow the end of the container, once.
-func (c *container) stopped() (answer Part) {
+func (c *container) stopped() (warnings []string) {
 	c.poststop.Do(func() {
 		if err := c.proc.RunHooks(hook.Poststop); err != nil {
-			answer = &Removed{Warnings: strings.Split(err.Error(), "\n")}
+			warnings = strings.Split(err.Error(), "\n")
 		}
 	})
-	return answer
+	return warnings
 }
 
 // output logs a chunk and hands it out; buf is as logblock's Append wants it.

@@ -91,7 +91,12 @@ func (e *Exit) describe(f *fields) {
 	f.str("instance", &e.Instance, true)
 }
 
-func (r *Removed) describe(f *fields) { f.strs("warnings", &r.Warnings, true) }
+func (r *Remove) describe(f *fields) { f.flag("keep", &r.Keep) }
+
+func (r *Removed) describe(f *fields) {
+	f.strs("warnings", &r.Warnings, true)
+	f.flag("kept", &r.Kept)
+}
 
 func (s *Signal) describe(f *fields) { number(f, "signal", &s.Signal, false) }
 

@@ -24,6 +24,7 @@ type execs struct {
 	mu      sync.Mutex
 	all     map[string]*execution
 	ending  bool             // the container is: no new ones
+	used    bool             // there was one, or a forker
 	work    sync.WaitGroup   // one for each that is made or runs, and each forker
 	forkers map[int]*os.File // pidfds, by number
 }
@@ -44,6 +45,7 @@ func (s *execs) enter(x *execution) error {
 		s.all = map[string]*execution{}
 	}
 	s.all[x.ID] = x
+	s.used = true
 	s.work.Add(1)
 	return nil
 }

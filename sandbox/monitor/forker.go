@@ -71,7 +71,7 @@ func (s *execs) keepForker(pid int, pidfd *os.File) {
 	if s.forkers == nil {
 		s.forkers = map[int]*os.File{}
 	}
-	s.forkers[pid] = pidfd
+	s.forkers[pid], s.used = pidfd, true
 	s.work.Add(1)
 	go s.release(pid, pidfd)
 }

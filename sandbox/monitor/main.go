@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -53,9 +52,9 @@ func Main() error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPIPE)
 	unix.Umask(0o022)
-	c := newContainer(os.NewFile(ExeFD, "berth-sandbox"))
-	s := &server{c: c, removed: make(chan struct{}), rests: arg != ""}
+	exe := os.NewFile(ExeFD, "berth-sandbox")
 	if arg == awakeArg {
+		s := &server{c: newContainer(exe), removed: make(chan struct{}), rests: true}
 		if err := s.awake(); err != nil {
 			return err
 		}
@@ -71,23 +70,7 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	s.prepare = sync.OnceValue(c.prepare)
-	defer c.abandon()
-	gone := make(chan struct{})
-	c.gate.enter() // for serve
-	go func() {
-		defer close(gone)
-		s.serve(conn)
-	}()
-	select {
-	case <-s.removed:
-	case <-gone:
-		if s.c.status().State == StateIdle {
-			return errIdle // nobody can reach us any more
-		}
-	}
-	s.outlast()
-	return nil
+	return live(exe, conn, arg != "")
 }
 
 // outlast returns when the monitor is to end, and its clients have what was output.

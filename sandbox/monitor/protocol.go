@@ -26,7 +26,7 @@ const (
 	OpSignal = "signal" // Signal
 	OpResize = "resize" // Resize
 	OpAttach = "attach" // Attach; after the reply the connection carries streams
-	OpRemove = "remove" // → Removed; the last request: the monitor ends
+	OpRemove = "remove" // Remove, or nothing → Removed; the last request of this container
 
 	// Since version 2.
 	OpExec       = "exec"        // Exec and descriptors → Executed
@@ -145,9 +145,18 @@ type Exited struct {
 	Unrecorded string `json:"unrecorded,omitempty"`
 }
 
-// Removed answers remove. Warnings are of poststop hooks.
+// Remove gives up a container that has ended. Keep: the monitor may stay, for
+// another container.
+type Remove struct {
+	Keep bool `json:"keep,omitempty"`
+}
+
+// Removed answers remove. Warnings are of poststop hooks. Kept: the monitor has
+// nothing of the container any more, and its connection begins anew, with hello;
+// else it ends.
 type Removed struct {
 	Warnings []string `json:"warnings,omitempty"`
+	Kept     bool     `json:"kept,omitempty"`
 }
 
 // Signal is sent to process 1.

@@ -67,6 +67,7 @@ func (c *container) reap(pidfd *os.File) {
 	// the end of this process. Let those run first who tell of it.
 	runtime.Gosched()
 	_ = rootfs.Close()
+	close(c.free)
 }
 
 func exitOf(status syscall.WaitStatus, err error) Exit {

@@ -17,15 +17,18 @@ const maxConns = 512
 type server struct {
 	c       *container
 	removed chan struct{} // closed by the last request
+	kept    bool          // by then: there may be another container
 	// prepare, if any, is called by the first hello: by then the daemon has put
 	// this process, and so its children, into the group of monitors.
 	prepare func() error
 	// rests: it may rest (rest.go). calm is how long nothing has to happen before it does.
 	rests bool
 	calm  time.Duration
+	keeps bool // it may be kept (lives.go)
 
 	mu       sync.Mutex
 	conns    int
+	closed   bool               // nobody is admitted any more
 	waits    map[*Conn][]uint64 // wait requests of the connections that are open
 	listener *os.File
 	once     sync.Once
@@ -60,9 +63,11 @@ func (s *server) welcome(conn *Conn) bool {
 
 // serveOn serves a connection that was opened and noted.
 func (s *server) serveOn(conn *Conn) {
-	defer conn.Close()
 	defer s.forget(conn)
 	for s.next(conn) {
+	}
+	if !s.kept {
+		_ = conn.Close()
 	}
 }
 
@@ -172,8 +177,8 @@ func (s *server) handle(conn *Conn, m *Message, files []*os.File) bool {
 			err = s.c.limitLog(b)
 		}
 	case OpRemove:
-		if err = s.removable(); err == nil {
-			_ = reply(conn, m.Seq, s.c.stopped(), nil)
+		if answer, err = s.remove(m); err == nil {
+			_ = reply(conn, m.Seq, answer, nil)
 			s.end()
 			return false
 		}
@@ -202,11 +207,20 @@ func (s *server) wait(conn *Conn, seq uint64) {
 	_ = reply(conn, seq, &exited, nil) // who left does not want to know
 }
 
-func (s *server) removable() error {
-	if st := s.c.status(); st.State != StateExited {
-		return fmt.Errorf("remove: the container is %s: %w", st.State, errdefs.ErrFailedPrecondition)
+func (s *server) remove(m *Message) (*Removed, error) {
+	var b Remove
+	if len(m.Body) > 0 {
+		if err := body(m, &b); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	if st := s.c.status(); st.State != StateExited {
+		return nil, fmt.Errorf("remove: the container is %s: %w", st.State, errdefs.ErrFailedPrecondition)
+	}
+	if b.Keep && s.part() {
+		s.kept = true
+	}
+	return &Removed{Warnings: s.c.stopped(), Kept: s.kept}, nil
 }
 
 // attach turns the connection into the container's streams: output in frames
@@ -295,7 +309,7 @@ func (s *server) listenOn(l *os.File) error {
 func (s *server) admit(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n > 0 && s.conns >= maxConns {
+	if n > 0 && (s.closed || s.conns >= maxConns) {
 		return false
 	}
 	s.conns += n
