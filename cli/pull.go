@@ -110,8 +110,8 @@ func (s *Session) pull(ctx context.Context, api *client.Client, image string, o 
 		return err
 	}
 	auth, err := s.registryAuth(reference.Domain(ref))
-	if err != nil {
-		return err
+	if err != nil { // as Docker: what is public needs none
+		fmt.Fprintf(s.IO.Err, "Warning: %v\n", err)
 	}
 	call := client.ImagePullOptions{All: o.all, RegistryAuth: auth}
 	if o.platform != nil {

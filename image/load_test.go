@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,34 @@ func TestSaveLoad(t *testing.T) {
 	}
 	if _, err := old.Resolve(t.Context(), "local/one:b", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLoadCompressed: a stream may be compressed, as a file that somebody has packed
+// is; a damaged one leaves nothing.
+func TestLoadCompressed(t *testing.T) {
+	reg := newRegistry(t)
+	reg.put("app:v1", twoLayers(t, "m"))
+	s, _ := openStore(t, t.TempDir())
+	mustPull(t, s, reg.host()+"/app:v1")
+	stream := save(t, s, nil, reg.host()+"/app:v1")
+	for _, program := range []string{"gzip", "bzip2", "xz", "zstd"} {
+		cmd := exec.CommandContext(t.Context(), program, "-c")
+		cmd.Stdin = bytes.NewReader(stream)
+		packed, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", program, err)
+		}
+		fresh, _ := openStore(t, t.TempDir())
+		if _, err := load(fresh, t, packed[:len(packed)/2]); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("half of %s: %v", program, err)
+		}
+		if list := leftovers(t, fresh); len(list) > 0 {
+			t.Errorf("half of %s left in the store:\n%s", program, strings.Join(list, "\n"))
+		}
+		if lines, err := load(fresh, t, packed); err != nil || len(lines) != 1 || lines[0] != "Loaded image: "+reg.host()+"/app:v1\n" {
+			t.Errorf("%s: %q, %v", program, lines, err)
+		}
 	}
 }
 

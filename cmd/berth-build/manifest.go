@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 
 	"github.com/containerd/log"
@@ -26,7 +28,22 @@ func manifestCommand(docker *command.DockerCli) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(manifestAnnotate(lists), manifestCreate(lists), manifestInspect(lists), manifestPush(lists), manifestRemove(lists))
+	for _, c := range cmd.Commands() {
+		c.RunE = saidPlainly(c.RunE)
+	}
 	return cmd
+}
+
+// saidPlainly makes errors such that nothing stands before them, as docker's own
+// commands print them, unlike buildx's.
+func saidPlainly(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		if err == nil || errors.Is(err, context.Canceled) {
+			return err
+		}
+		return cli.StatusError{Status: err.Error(), StatusCode: 1, Cause: err}
+	}
 }
 
 // listsOf makes the user's lists, with registries that may be insecure or not.

@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 // Bounds of a stream.
@@ -29,11 +31,17 @@ type Found struct {
 	Names  []string // full names with tag
 }
 
-// Read puts the blobs of a stream into the store and returns its images in
-// order, each once. What it has put there is kept by the lease of ctx alone.
-// InvalidArgument for a stream without images.
+// Read puts the blobs of a stream, which may be compressed, into the store and
+// returns its images in order, each once. What it has put there is kept by the lease of
+// ctx alone. InvalidArgument for a stream without images, and one that becomes far more
+// than it is.
 func Read(ctx context.Context, cs content.Store, r io.Reader) ([]Found, error) {
-	desc, err := archive.ImportIndex(ctx, &bounded{Store: cs, stream: rand.Text()}, r)
+	plain, err := oci.DefaultBounds.Decompress(r)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	desc, err := archive.ImportIndex(ctx, &bounded{Store: cs, stream: rand.Text()}, plain)
 	if err != nil {
 		return nil, streamError(err)
 	}
