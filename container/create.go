@@ -172,7 +172,7 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 		return nil, nil, nil, err
 	}
 	r := &Record{
-		Version: RecordVersion, ID: id, Name: o.Name, State: Created, Desired: WantStopped, Created: s.clock.now(),
+		Version: RecordVersion, ID: id, Name: o.Name, Seq: 1, State: Created, Desired: WantStopped, Created: s.clock.now(),
 		Image:  ImageRef{ID: img.ID, Ref: o.Request.Image, Manifest: img.Manifest, ChainID: img.ChainID, Platform: img.Platform},
 		Config: config, RequestLabels: maps.Clone(o.Request.Labels), HostConfig: &host,
 		Endpoints: endpoints, Mounts: mounts,

@@ -15,6 +15,7 @@ import (
 type Reading struct {
 	done  chan struct{}
 	found []readRecord
+	round uint64 // of the log of states
 	err   error
 }
 
@@ -23,6 +24,7 @@ type Reading struct {
 type readRecord struct {
 	id     string
 	record *Record
+	logged bool  // it is from the log of states, and newer than what is in its file
 	err    error // of kind os.ErrNotExist: the container was never finished
 }
 
@@ -52,6 +54,11 @@ func (r *Reading) read(ctx context.Context, rs *records) error {
 	if err := rs.sweep(); err != nil {
 		return err
 	}
+	logged, round, err := readStates(rs.root)
+	if err != nil {
+		return err
+	}
+	r.round = round
 	r.found = make([]readRecord, len(ids))
 	workers := runtime.NumCPU()
 	var work errgroup.Group
@@ -61,8 +68,8 @@ func (r *Reading) read(ctx context.Context, rs *records) error {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				record, err := rs.load(ids[i])
-				r.found[i] = readRecord{ids[i], record, err}
+				record, newer, err := rs.load(ids[i], logged[ids[i]])
+				r.found[i] = readRecord{ids[i], record, newer, err}
 			}
 			return nil
 		})

@@ -26,6 +26,9 @@ type Record struct {
 	Version int
 	ID      string
 	Name    string // without a slash
+	// Seq numbers the versions of the record, from 1 on; 0: a program that does not
+	// number them wrote it.
+	Seq uint64 `json:",omitempty"`
 
 	State   State
 	Run     uint64 // number of starts

@@ -62,18 +62,21 @@ func testRecord(id string) *Record {
 	return &Record{Version: 1, ID: strings.Repeat(id, 64), Name: "n" + id, State: Created, Config: &container.Config{}, HostConfig: &container.HostConfig{}}
 }
 
-// TestDamagedRecord: after a power loss record.json may be empty; the first
-// version is still there.
+// TestDamagedRecord: after a power loss an earlier program's record.json may be empty;
+// its first version is still there.
 func TestDamagedRecord(t *testing.T) {
 	rs := records{root: t.TempDir()}
 	r := testRecord("a")
 	if err := os.Mkdir(rs.dir(r.ID), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rs.load(r.ID); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := rs.load(r.ID, loggedState{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("half made: %v", err)
 	}
 	if err := rs.create(r, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(filepath.Join(rs.dir(r.ID), recordFile), filepath.Join(rs.dir(r.ID), firstFile)); err != nil {
 		t.Fatal(err)
 	}
 	next := *r
@@ -81,13 +84,13 @@ func TestDamagedRecord(t *testing.T) {
 	if err := rs.replace(&next); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := rs.load(r.ID); err != nil || got.State != Exited {
+	if got, _, err := rs.load(r.ID, loggedState{}); err != nil || got.State != Exited {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := os.Truncate(filepath.Join(rs.dir(r.ID), recordFile), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := rs.load(r.ID); err != nil || got.State != Created {
+	if got, _, err := rs.load(r.ID, loggedState{}); err != nil || got.State != Created {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -114,6 +117,10 @@ func TestFullDisk(t *testing.T) {
 	if err := rs.create(r, true); err != nil {
 		t.Fatal(err)
 	}
+	// As of an earlier program: the room of the first version is not given back.
+	if err := os.Link(filepath.Join(rs.dir(r.ID), recordFile), filepath.Join(rs.dir(r.ID), firstFile)); err != nil {
+		t.Fatal(err)
+	}
 	fill := func() {
 		f, err := os.OpenFile(filepath.Join(rs.dir(r.ID), "filler"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
@@ -136,7 +143,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		fill() // takes what the spare gave back
 	}
-	if got, err := rs.load(r.ID); err != nil || got.State != Exited || got.Run != 5 {
+	if got, _, err := rs.load(r.ID, loggedState{}); err != nil || got.State != Exited || got.Run != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := os.Mkdir(rs.dir(strings.Repeat("b", 64)), 0o700); err == nil {

@@ -6,6 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/file"
@@ -13,9 +17,9 @@ import (
 
 const (
 	recordFile = "record.json"
-	// firstFile is a second link to the record as Create wrote it. Later
-	// versions are renamed over record.json without waiting for the disk; after
-	// a power loss on a file system that orders the rename before the data, this
+	// firstFile is the record as earlier programs' Create wrote it: they renamed
+	// later versions over record.json without waiting for the disk, and after a
+	// power loss on a file system that orders the rename before the data, this
 	// one is still whole.
 	firstFile = "created.json"
 	tmpSuffix = ".tmp"
@@ -27,6 +31,10 @@ type records struct {
 	disk   syncer
 	spares spares
 	gone   *gone
+	states *stateLog
+	// writing is held by whoever replaces the record of one of a share of the
+	// containers.
+	writing [32]sync.Mutex
 }
 
 // open makes the directory ready for a disk that is full one day.
@@ -59,9 +67,6 @@ func (rs *records) create(r *Record, durable bool) error {
 	if err := rs.disk.sync(tmp); err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
-	if err := os.Link(tmp, filepath.Join(dir, firstFile)); err != nil {
-		return fmt.Errorf("save record: %w", err)
-	}
 	if err := fault.Point("container.create.record"); err != nil {
 		return err
 	}
@@ -74,8 +79,35 @@ func (rs *records) create(r *Record, durable bool) error {
 	return nil
 }
 
-// replace writes a later version by write and rename; a killed daemon finds
-// the old or the new one. persist makes it survive a power loss, too.
+// save keeps a later version of a record: a killed daemon finds it. It gets to its
+// file, and survives a power loss, with the next writeOut. After an error the
+// version before counts.
+func (rs *records) save(r *Record) error {
+	if r.Seq > 1 { // else a program without numbers wrote what is in the file: what it writes has to count
+		encoded, err := encodeRecord(r)
+		if err != nil {
+			return fmt.Errorf("save record: %w", err)
+		}
+		if ok, err := rs.states.add(r, encoded); ok || err != nil {
+			return err
+		}
+	}
+	writing := rs.lockOf(r.ID)
+	writing.Lock()
+	defer writing.Unlock()
+	if err := rs.replace(r); err != nil {
+		return err
+	}
+	rs.states.drop(r.ID) // of before
+	rs.states.later(r)
+	return nil
+}
+
+func (rs *records) lockOf(id string) *sync.Mutex { return &rs.writing[int(id[0])%len(rs.writing)] }
+
+// replace puts a later version in place by write and rename. A killed daemon finds
+// the old or the new one, and so does a power loss, if the container outlives its
+// run.
 func (rs *records) replace(r *Record) error {
 	dst := filepath.Join(rs.dir(r.ID), recordFile)
 	b, err := encodeRecord(r)
@@ -84,6 +116,9 @@ func (rs *records) replace(r *Record) error {
 	}
 	if err = os.WriteFile(dst+tmpSuffix, b, 0o600); isFull(err) {
 		err = rs.spares.use(b, dst+tmpSuffix)
+	}
+	if err == nil && !r.autoRemove() {
+		err = file.Sync(dst + tmpSuffix)
 	}
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)
@@ -100,28 +135,75 @@ func (rs *records) replace(r *Record) error {
 	return nil
 }
 
-// persist makes the last versions of records durable, all together. The errors
-// are those of the containers with the same index.
-func (rs *records) persist(ids []string) []error {
-	jobs := make([][]string, len(ids))
-	for i, id := range ids {
-		jobs[i] = []string{filepath.Join(rs.dir(id), recordFile), rs.dir(id)}
+// writeOut brings to their files, and makes durable, the versions that save has
+// kept so far. What cannot be written is tried again by the next writeOut; failed
+// hears of it. It is false then.
+func (rs *records) writeOut(failed func(id string, err error)) bool {
+	list := rs.states.turn()
+	var whole atomic.Bool
+	whole.Store(true)
+	var work errgroup.Group
+	work.SetLimit(atOnce)
+	for id, v := range list {
+		work.Go(func() error {
+			err := fault.Point("container.states.turned")
+			if err == nil {
+				err = rs.writeOne(v)
+			}
+			if err != nil && !errors.Is(err, os.ErrNotExist) { // removed meanwhile
+				whole.Store(false)
+				rs.states.again(v)
+				failed(id, err)
+			}
+			return nil
+		})
 	}
-	return syncAll(jobs)
+	_ = work.Wait() // never fails
+	return whole.Load()
 }
 
-// load reads a record. An error of kind os.ErrNotExist says that the directory
-// was never finished.
-func (rs *records) load(id string) (*Record, error) {
-	r, err := rs.loadFile(filepath.Join(rs.dir(id), recordFile))
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		return r, err
+func (rs *records) writeOne(v late) error {
+	r := v.record
+	if err := func() error {
+		writing := rs.lockOf(r.ID)
+		writing.Lock()
+		defer writing.Unlock()
+		if v.written || !rs.states.due(r.ID) {
+			return nil
+		}
+		return rs.replace(r)
+	}(); err != nil || r.autoRemove() {
+		return err
+	}
+	return file.Sync(rs.dir(r.ID))
+}
+
+// load reads a record, or the version of it that a log has, if that is newer: then
+// newer is true, and it has to be written to the file. An error of kind
+// os.ErrNotExist says that the directory was never finished.
+func (rs *records) load(id string, logged loggedState) (r *Record, newer bool, err error) {
+	r, err = rs.loadFile(filepath.Join(rs.dir(id), recordFile))
+	switch {
+	case errors.Is(err, os.ErrNotExist) || err == nil && r.Seq >= logged.seq:
+		return r, false, err
+	case err == nil && r.Seq == 0:
+		// A program without numbers wrote it since.
+		r.Seq = logged.seq
+		return r, true, nil
+	}
+	if logged.seq > 0 {
+		if last, err := decodeRecord(logged.encoded); err == nil && last.ID == id {
+			return last, true, nil
+		}
+	}
+	if err == nil {
+		return r, false, nil
 	}
 	first, firstErr := rs.loadFile(filepath.Join(rs.dir(id), firstFile))
 	if firstErr != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return first, nil
+	return first, false, nil
 }
 
 func (rs *records) loadFile(path string) (*Record, error) {

@@ -106,7 +106,7 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 		return s.dead(e, err)
 	}
 	at.Mark("files")
-	s.persist.drop(e.id)
+	s.records.states.drop(e.id)
 	s.dropLimit(r)
 	e.gone = true
 	s.names.release(r.Name, r.ID)

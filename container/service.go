@@ -42,7 +42,6 @@ type Service struct {
 	runtimes atomic.Pointer[runtimes]
 
 	records records
-	persist *persister
 	names   *names
 	index   index
 	tasks   tasks
@@ -72,9 +71,9 @@ func New(ctx context.Context, o Options) (*Service, error) {
 	s := &Service{
 		images: o.Images, networks: o.Networks, sandboxes: o.Sandboxes, volumes: o.Volumes, quotas: o.Quotas,
 		events: o.Events, log: o.Log, traces: o.Traces, defaults: o.Defaults, remap: o.Remap,
-		records: records{root: o.Root, gone: newGone()}, persist: newPersister(),
-		index: index{byID: map[string]*entry{}},
-		clock: clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},
+		records: records{root: o.Root, gone: newGone(), states: newStateLog(o.Root)},
+		index:   index{byID: map[string]*entry{}},
+		clock:   clock{now: func() time.Time { return time.Now().UTC() }, after: time.After},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -113,6 +112,7 @@ func (s *Service) load(read *Reading) error {
 	named := map[string]string{}
 	found := read.found
 	read.found = nil // whoever keeps the reading does not keep old records
+	var newer []*Record
 	for _, f := range found {
 		switch {
 		case errors.Is(f.err, os.ErrNotExist):
@@ -123,14 +123,36 @@ func (s *Service) load(read *Reading) error {
 		case f.err != nil:
 			s.log.Error("cannot read the record of a container; it is left as it is", "container", f.id, "err", f.err)
 		default:
+			if f.logged {
+				newer = append(newer, f.record)
+			}
 			s.keepLimit(f.record)
 			s.index.add(newEntry(f.record))
 			named[f.id] = f.record.Name
 		}
 	}
 	var err error
-	s.names, err = openNames(s.records.root, named)
-	return err
+	if s.names, err = openNames(s.records.root, named); err != nil {
+		return err
+	}
+	return s.openStates(newer, read.round)
+}
+
+// openStates writes to their files the versions of records that the log of the
+// daemon before has, and begins the log anew. If one cannot be written, the log
+// stays as it is, for the next daemon.
+func (s *Service) openStates(newer []*Record, round uint64) error {
+	whole := true
+	for _, r := range newer {
+		s.records.states.expect(late{record: r})
+	}
+	if len(newer) > 0 {
+		whole = s.persist()
+	}
+	if !whole {
+		return nil
+	}
+	return s.records.states.open(round)
 }
 
 // Run owns what happens in the background until ctx ends, and then waits for
@@ -141,7 +163,8 @@ func (s *Service) Run(ctx context.Context) error {
 	s.tasks.do(s.stats.Run)
 	s.tasks.run(ctx)
 	s.records.gone.wg.Wait()
-	return nil
+	s.persist() // what the last of the tasks have saved
+	return s.records.states.close()
 }
 
 // Counts returns how many containers there are, by what `info` shows.
@@ -159,16 +182,14 @@ func (s *Service) Counts() (running, paused, stopped int) {
 	return running, paused, stopped
 }
 
-// save makes r the record of e: on disk, then in memory. The caller holds the
-// lock and announces what changed afterwards.
+// save makes r the record of e: for daemons to come, then in memory. The caller
+// holds the lock and announces what changed afterwards.
 func (s *Service) save(e *entry, r *Record) error {
-	if err := s.records.replace(r); err != nil {
+	r.Seq = e.record().Seq + 1
+	if err := s.records.save(r); err != nil {
 		return err
 	}
 	e.rec.Store(r)
-	if !r.autoRemove() {
-		s.persist.add(r.ID)
-	}
 	return nil
 }
 

@@ -58,21 +58,6 @@ func (s *syncer) flushQueue() {
 	s.queue[0].lead <- struct{}{}
 }
 
-// syncAll is a syncer's sync for many at once, as one group: those who create
-// containers do not wait for it.
-func syncAll(paths [][]string) []error {
-	group := make([]*syncJob, len(paths))
-	for i, p := range paths {
-		group[i] = &syncJob{paths: p, done: make(chan error, 1)}
-	}
-	flush(group)
-	errs := make([]error, len(group))
-	for i, j := range group {
-		errs[i] = <-j.done
-	}
-	return errs
-}
-
 // atOnce bounds the calls of a round: each has a thread wait for the disk.
 const atOnce = 16
 
