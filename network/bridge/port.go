@@ -32,10 +32,11 @@ func (b *Bridge) Plug(user *os.File) (*Namespace, error) {
 	n := &Namespace{on: b}
 	var err error
 	n.Namespace, err = netns.New(user, func(ns *netns.Namespace) (err error) {
-		if n.port, err = b.connect(ns, Interface); err != nil {
+		err = netlink.BornDeaf(Interface, func() (err error) {
+			n.port, err = b.connect(ns, Interface)
 			return err
-		}
-		if err := netlink.DisableIPv6(Interface); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 		return ns.SetUp(&n.port.Interface)
