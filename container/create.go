@@ -36,6 +36,7 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 	if o.Request == nil || o.Request.Config == nil {
 		return container.CreateResponse{}, invalid("config cannot be empty in order to create a container")
 	}
+	s.sandboxes.Expect() // most are started at once
 	r, img, warnings, err := s.draft(ctx, &o)
 	if err != nil {
 		return container.CreateResponse{}, err

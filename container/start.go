@@ -55,6 +55,7 @@ func (s *Service) tryStart(ctx context.Context, e *entry, change func(*Record)) 
 			u.run(ctx)
 		}
 	}()
+	s.sandboxes.Expect()
 	before, at := e.record(), trace.From(ctx)
 	e.copies.drain(s.clock)
 	at.Mark("wait for the container")

@@ -29,6 +29,8 @@ type Runtime struct {
 	features func() cgroup.Features
 	pool     pool
 
+	expecting sync.Mutex // held while the kernel is readied
+
 	mu        sync.Mutex
 	sandboxes map[string]*Sandbox // by ID; nil while one is being made
 	closing   bool                // nothing new is begun
@@ -95,6 +97,21 @@ func monitorsGroup(parent string) (*cgroup.Group, error) {
 // Features tells which limits containers of this host can have, and what
 // processors there were when it was first asked.
 func (r *Runtime) Features() cgroup.Features { return r.features() }
+
+// Expect tells that a Launch will follow soon. What the kernel can be
+// readied for it is, in the background (cgroup.Expect): the earlier it hears of it,
+// the less the launch has to wait.
+func (r *Runtime) Expect() {
+	if !r.expecting.TryLock() {
+		return
+	}
+	go func() { // ends with the kernel's answer
+		defer r.expecting.Unlock()
+		if err := cgroup.Expect(); err != nil {
+			r.log.Debug("launches wait for the kernel", "err", err)
+		}
+	}()
+}
 
 // dir is the exec directory of sandbox id; of all of them if id is empty.
 func (r *Runtime) dir(id string) string { return filepath.Join(r.o.ExecRoot, "containers", id) }
