@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -38,54 +39,88 @@ func (s *Server) imageImport(w http.ResponseWriter, r *request) error {
 	ctx, cancel := s.stream(r.Context())
 	defer cancel()
 	out := &progressWriter{w: w, version: r.version}
-	body := io.Reader(r.Body)
+	body, stop := io.Reader(r.Body), func() {}
 	if src != "-" {
-		remote, err := download(ctx, src)
+		remote, size, err := download(ctx, src)
 		if err != nil {
 			return err
 		}
 		defer remote.Close()
-		body = remote
 		out.write(jsonstream.Message{Status: "Downloading from " + src})
+		counted := &importing{Reader: remote, total: size, tell: out.write}
+		body, stop = counted, counted.stop
 	}
 	id, err := s.o.Images.Import(ctx, body, o)
+	stop()
 	if err == nil {
 		out.write(jsonstream.Message{Status: id.String()})
 	}
 	return out.end(err)
 }
 
+// importing tells how much of a download has been read, until it is stopped: who
+// decompresses may read on for a moment when the import has failed.
+type importing struct {
+	io.Reader
+	total int64 // -1 if the server does not say
+
+	mu      sync.Mutex
+	n       int64
+	next    time.Time
+	tell    func(jsonstream.Message)
+	stopped bool
+}
+
+func (i *importing) Read(p []byte) (int, error) {
+	n, err := i.Reader.Read(p)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.n += int64(n)
+	if now := time.Now(); n > 0 && !i.stopped && (now.After(i.next) || i.n == i.total) {
+		i.next = now.Add(100 * time.Millisecond)
+		i.tell(jsonstream.Message{Status: "Importing", Progress: &jsonstream.Progress{Current: i.n, Total: i.total}})
+	}
+	return n, err
+}
+
+func (i *importing) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.stopped = true
+}
+
 // downloadPatience is how long a server may take to begin its answer.
 const downloadPatience = time.Minute
 
-// download opens what a URL names. As in Docker, one without a scheme is http.
-func download(ctx context.Context, src string) (io.ReadCloser, error) {
+// download opens what a URL names, and says how large it is. As in Docker, one
+// without a scheme is http.
+func download(ctx context.Context, src string) (body io.ReadCloser, size int64, err error) {
 	u, err := url.Parse(src)
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, 0, invalid(err.Error())
 	}
 	if u.Scheme == "" {
 		if u, err = url.Parse("http://" + src); err != nil {
-			return nil, invalid(err.Error())
+			return nil, 0, invalid(err.Error())
 		}
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, invalid(fmt.Sprintf("cannot import from %q: give - for the request's body, or a URL with http or https", src))
+		return nil, 0, invalid(fmt.Sprintf("cannot import from %q: give - for the request's body, or a URL with http or https", src))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, 0, invalid(err.Error())
 	}
 	client := &http.Client{Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: downloadPatience, DisableKeepAlives: true,
 	}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("import: %w", err)
+		return nil, 0, fmt.Errorf("import: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("import: %s answers %s", src, resp.Status)
+		return nil, 0, fmt.Errorf("import: %s answers %s", src, resp.Status)
 	}
-	return resp.Body, nil
+	return resp.Body, resp.ContentLength, nil
 }
