@@ -300,7 +300,7 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) 
 	}
 	w.SourceManager.Register(files)
 	w.HTTPSource = files
-	made := &moby{Worker: w}
+	made := &moby{Worker: w, complete: images.Complete}
 	if w.GitSource == nil {
 		return made, nil // there is no git here
 	}

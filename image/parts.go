@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -29,6 +30,9 @@ type Parts struct {
 	Namespace string // of all contexts
 	// Collect removes what is garbage, and returns when it is gone.
 	Collect func(context.Context) error
+	// Complete is told that all of an image is here: layers of one that has been
+	// named may have come later.
+	Complete func(context.Context, digest.Digest) error
 }
 
 // Parts opens the store to a builder.
@@ -36,8 +40,35 @@ func (s *Store) Parts() Parts {
 	b := s.db.Builder()
 	return Parts{
 		Content: b.Content, Snapshots: b.Snapshots, Leases: b.Leases, Images: named{s},
-		Namespace: store.Namespace, Collect: s.db.CollectNow,
+		Namespace: store.Namespace, Collect: s.db.CollectNow, Complete: s.complete,
 	}
+}
+
+// complete looks again at an image of which something was missing when it was named.
+func (s *Store) complete(ctx context.Context, id digest.Digest) error {
+	v, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	record, ok := v.firstOf(id)
+	if !ok {
+		return nil // it was removed meanwhile, or only pushed
+	}
+	list, err := s.variants(ctx, v, record.Target)
+	if err != nil || !slices.ContainsFunc(list, func(m *variant) bool { return m.isImage && !m.available }) {
+		return err
+	}
+	s.changed()
+	if list, err = s.readVariants(s.db.Context(ctx), record.Target, 0); err != nil {
+		return err
+	}
+	best := choose(list, nil)
+	if best == nil {
+		return nil
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	return s.db.Update(ctx, func(ctx context.Context) error { return s.leaseUnpacked(ctx, best.chainID()) })
 }
 
 // RegistryHosts says how the registry that references call domain is reached,

@@ -35,7 +35,12 @@ func TestDockerfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, d, "docker", "pull", "-q", "busybox")
-	served := t.TempDir()
+	served, frontend := t.TempDir(), filepath.Join(t.TempDir(), "frontend")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", frontend, "github.com/moby/buildkit/frontend/dockerfile/cmd/dockerfile-frontend")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("Dockerfile's frontend as a program: %v\n%s", err, out)
+	}
 	server := httptest.NewServer(remoteContexts(t, served))
 	t.Cleanup(server.Close)
 	testscript.RunT(story{t}, testscript.Params{
@@ -43,7 +48,7 @@ func TestDockerfile(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			describe(env, d)
-			env.Vars = append(env.Vars, "CDI="+cdi, "SERVED="+served, "SERVER="+server.URL)
+			env.Vars = append(env.Vars, "CDI="+cdi, "SERVED="+served, "SERVER="+server.URL, "FRONTEND="+frontend)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"until": cmdUntil, "output": cmdOutput, "pty": cmdPty},
