@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +39,11 @@ func TestNothingIsExecuted(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
 	trace := filepath.Join(t.TempDir(), "trace")
-	strace := exec.CommandContext(t.Context(), "strace", "-f", "-qq", "-s", "200", "-e", "trace=execve,execveat", "-o", trace, "-p", fmt.Sprint(d.Pid()))
+	args := []string{"-f", "-qq", "-s", "200", "-e", "trace=execve,execveat", "-o", trace}
+	for _, pid := range withDescendants(t, d.Pid()) { // monitors that are ready fork what containers are made of
+		args = append(args, "-p", fmt.Sprint(pid))
+	}
+	strace := exec.CommandContext(t.Context(), "strace", args...)
 	if err := strace.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +86,30 @@ func TestNothingIsExecuted(t *testing.T) {
 	if seen == 0 {
 		t.Error("strace saw no exec at all: the test does not see what it should")
 	}
+}
+
+// withDescendants lists a process and all that came of it.
+func withDescendants(t *testing.T, pid int) []int {
+	t.Helper()
+	pids := []int{pid}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		children, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread ended
+		}
+		for field := range strings.FieldsSeq(string(children)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, withDescendants(t, child)...)
+		}
+	}
+	return pids
 }
 
 // TestManyAtOnce runs 32 containers at once through the command line.
