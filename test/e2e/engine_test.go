@@ -3,9 +3,11 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,8 +102,73 @@ func hostState(t *testing.T, roots ...string) leak.State {
 func idle(t *testing.T, d *engine.Daemon) leak.State {
 	t.Helper()
 	taken(t, d)
+	restocked(t, d)
 	settle(t)
 	return engineState(t, d)
+}
+
+// restocked waits until as many monitors are ready as there should be, and none has
+// yet to be got ready or ended.
+func restocked(t *testing.T, d *engine.Daemon) {
+	t.Helper()
+	want := 2
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", d.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, after, ok := strings.Cut(string(cmdline), "--prepared\x00"); ok {
+		number, _, _ := strings.Cut(after, "\x00")
+		if want, err = strconv.Atoi(number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "monitors to be ready", func() []string {
+		ready, bare := 0, 0
+		for _, pid := range children(t, d.Pid()) {
+			if nameOf(pid) != "berth-monitor" {
+				continue
+			}
+			switch stages := children(t, pid); {
+			case len(stages) == 0:
+				bare++
+			case nameOf(stages[0]) == "berth-init":
+				ready++
+			}
+		}
+		if ready != want || bare > 0 {
+			return []string{fmt.Sprintf("%d of %d are ready, %d have nothing", ready, want, bare)}
+		}
+		return nil
+	})
+}
+
+// nameOf is the kernel's name of a process; "" if it has ended.
+func nameOf(pid int) string {
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSuffix(string(comm), "\n")
+}
+
+// children lists those of a process.
+func children(t *testing.T, pid int) (pids []int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		children, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread ended
+		}
+		for field := range strings.FieldsSeq(string(children)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pids = append(pids, child)
+		}
+	}
+	return pids
 }
 
 // taken waits until what has ended is taken away, which nobody waits for else.

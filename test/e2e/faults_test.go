@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,22 +91,8 @@ func TestNothingIsExecuted(t *testing.T) {
 func withDescendants(t *testing.T, pid int) []int {
 	t.Helper()
 	pids := []int{pid}
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, task := range tasks {
-		children, err := os.ReadFile(task)
-		if err != nil {
-			continue // the thread ended
-		}
-		for field := range strings.FieldsSeq(string(children)) {
-			child, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, withDescendants(t, child)...)
-		}
+	for _, child := range children(t, pid) {
+		pids = append(pids, withDescendants(t, child)...)
 	}
 	return pids
 }
