@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/mount"
-	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
@@ -72,11 +71,7 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	digester := digest.Canonical.Digester()
 	unpacked := &reporting{r: io.TeeReader(plain, digester.Hash())}
 	unpacked.check = func(n int64) error { return a.bounds.Bytes(n, read.n.Load()) }
-	applyOpts := []archive.ApplyOpt{archive.WithConvertWhiteout(archive.OverlayConvertWhiteout), archive.WithFilter(a.bounds.Counter())}
-	if len(parents) > 0 {
-		applyOpts = append(applyOpts, archive.WithParents(parents))
-	}
-	if _, err := archive.Apply(ctx, dir, unpacked, applyOpts...); err != nil {
+	if _, err := lay(ctx, dir, parents, unpacked, a.bounds.Counter()); err != nil {
 		return none, err
 	}
 	if _, err := io.Copy(io.Discard, unpacked); err != nil { // padding after the end of the tar
