@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -122,13 +124,15 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 func (p *Puller) dispatch(ctx context.Context, j *job, target ocispec.Descriptor) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	beside := p.db.Beside()
 	unpacker, err := unpack.NewUnpacker(ctx, p.db.Content,
 		unpack.WithUnpackPlatform(unpack.Platform{
 			Platform:    platforms.All, // the walk has chosen already
-			Snapshotter: watchedSnapshotter{Snapshotter: p.db.Snapshots, committed: j.committed}, SnapshotterKey: store.Snapshotter,
-			Applier:   p.db.Applier,
+			Snapshotter: watchedSnapshotter{Snapshotter: beside, committed: j.committed}, SnapshotterKey: store.Snapshotter,
+			SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: beside,
 			ApplyOpts: []diff.ApplyOpt{diff.WithProgress(j.extracting)},
 		}),
+		unpack.WithUnpackLimiter(atOnce()),
 		unpack.WithLimiter(p.limit.Load()),
 		unpack.WithDuplicationSuppressor(p.db.Locks),
 		unpack.WithFetchAllContent(),
@@ -146,14 +150,21 @@ func (p *Puller) dispatch(ctx context.Context, j *job, target ocispec.Descriptor
 	return err
 }
 
+// atOnce is how many layers of one image are unpacked beside each other: what is
+// more would only take memory.
+func atOnce() *semaphore.Weighted { return semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))) }
+
 // Unpack makes the snapshots of an image whose content is in the store.
 func (p *Puller) Unpack(ctx context.Context, manifest ocispec.Descriptor) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	beside := p.db.Beside()
 	unpacker, err := unpack.NewUnpacker(ctx, p.db.Content,
 		unpack.WithUnpackPlatform(unpack.Platform{
-			Platform: platforms.All, Snapshotter: p.db.Snapshots, SnapshotterKey: store.Snapshotter, Applier: p.db.Applier,
+			Platform: platforms.All, Snapshotter: beside, SnapshotterKey: store.Snapshotter,
+			SnapshotterCapabilities: []string{snapshots.RebaseCap}, Applier: beside,
 		}),
+		unpack.WithUnpackLimiter(atOnce()),
 		unpack.WithDuplicationSuppressor(p.db.Locks),
 	)
 	if err != nil {

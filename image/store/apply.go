@@ -71,8 +71,12 @@ func (a *Applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []m
 	digester := digest.Canonical.Digester()
 	unpacked := &reporting{r: io.TeeReader(plain, digester.Hash())}
 	unpacked.check = func(n int64) error { return a.bounds.Bytes(n, read.n.Load()) }
-	if _, err := lay(ctx, dir, parents, unpacked, a.bounds.Counter()); err != nil {
+	implied, err := lay(ctx, dir, parents, unpacked, a.bounds.Counter())
+	if err != nil {
 		return none, err
+	}
+	if note, ok := ctx.Value(implyKey{}).(func(string, []string)); ok {
+		note(dir, implied)
 	}
 	if _, err := io.Copy(io.Discard, unpacked); err != nil { // padding after the end of the tar
 		return none, err

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +40,7 @@ type laying struct {
 	filter  func(*tar.Header) (bool, error)
 	buf     []byte
 	times   []dirTime
-	implied []string // directories that the layer has no entry for
+	implied map[string]bool // directories that the layer has no entry for, yet
 
 	dir     *os.File // of the last entry, which is most often that of the next
 	dirPath string
@@ -58,7 +60,7 @@ func lay(ctx context.Context, dir string, parents []string, r io.Reader, filter 
 		return nil, err
 	}
 	defer root.Close()
-	l := &laying{root: root, parents: parents, filter: filter, buf: make([]byte, 128<<10)}
+	l := &laying{root: root, parents: parents, filter: filter, buf: make([]byte, 128<<10), implied: map[string]bool{}}
 	defer l.leave()
 	for t := tar.NewReader(r); ; {
 		if ctx.Err() != nil {
@@ -66,7 +68,7 @@ func lay(ctx context.Context, dir string, parents []string, r io.Reader, filter 
 		}
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return l.implied, l.settle()
+			return slices.Collect(maps.Keys(l.implied)), l.settle()
 		}
 		if err != nil {
 			return nil, err
@@ -109,6 +111,7 @@ func (l *laying) entry(h *tar.Header, r io.Reader) error {
 		return err
 	}
 	if h.Typeflag == tar.TypeDir {
+		delete(l.implied, name)
 		l.times = append(l.times, dirTime{name, accessed(h), modified(h)})
 	}
 	return l.dress(h, base)
@@ -150,14 +153,18 @@ func (l *laying) imply(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir = "/"
-	at, err := l.open(dir)
+	at, err := l.open("/")
 	if err != nil {
 		return nil, err
 	}
-	for name := range strings.SplitSeq(strings.Trim(strings.TrimPrefix(full, l.root.Name()), "/"), "/") {
-		dir = path.Join(dir, name)
-		next, err := l.below(at, name, dir)
+	full = strings.TrimPrefix(full, l.root.Name())
+	for from := 1; from < len(full); {
+		to := from + strings.IndexByte(full[from:], '/')
+		if to < from {
+			to = len(full)
+		}
+		next, err := l.below(at, full[from:to], full[:to])
+		from = to + 1
 		at.Close()
 		if err != nil {
 			return nil, err
@@ -177,7 +184,7 @@ func (l *laying) below(at *os.File, name, dir string) (*os.File, error) {
 	if openErr != nil || err != nil {
 		return f, openErr
 	}
-	l.implied = append(l.implied, dir)
+	l.implied[dir] = true
 	if err := errors.Join(unix.Fchmod(int(f.Fd()), 0o755), likeParents(f, dir, l.parents)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -17,8 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
 
@@ -301,5 +305,65 @@ func TestLayerThatEnds(t *testing.T) {
 	full := filepath.Join(t.TempDir(), "none")
 	if _, err := lay(t.Context(), full, nil, bytes.NewReader(layer), every); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("no directory: %v", err)
+	}
+}
+
+// TestLayersBesideEachOther: a layer that is unpacked before those below it looks as
+// if it had been unpacked after them.
+func TestLayersBesideEachOther(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
+	db := open(t)
+	ctx := db.Context(t.Context())
+	b := db.Beside()
+	layers := [][]byte{
+		tarOf(t, entry("tmp", tar.TypeDir, 0o1777), entry("var", tar.TypeDir, 0o700, owned(3, 4)), entry("var/x", tar.TypeDir, 0o711), entry("late", tar.TypeDir, 0o711)),
+		tarOf(t, entry("var", tar.TypeDir, 0o750, owned(5, 6), attribute("user.a", "b"))),
+		tarOf(t, entry("tmp/f", tar.TypeReg, 0o644), entry("var/x/f", tar.TypeReg, 0o644), entry("new/f", tar.TypeReg, 0o644),
+			entry("late/f", tar.TypeReg, 0o644), entry("late", tar.TypeDir, 0o755, owned(7, 7))),
+	}
+	for i, data := range slices.Backward(layers) { // the topmost first
+		d := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromBytes(data), Size: int64(len(data))}
+		if err := content.WriteBlob(ctx, db.Content, d.Digest.String(), bytes.NewReader(data), d); err != nil {
+			t.Fatal(err)
+		}
+		m, err := b.Prepare(ctx, fmt.Sprint("work", i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Apply(ctx, d, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parent := ""
+	for i := range layers {
+		name := fmt.Sprint("layer", i)
+		if err := b.Commit(ctx, name, fmt.Sprint("work", i), snapshots.WithParent(parent)); err != nil {
+			t.Fatal(err)
+		}
+		parent = name
+	}
+	top, parent, err := db.SnapshotDir(ctx, "layer2")
+	if err != nil || parent != "layer1" {
+		t.Fatal(parent, err)
+	}
+	for name, want := range map[string]string{
+		"tmp": "41777 0:0", "var": "40750 5:6", "var/x": "40711 0:0", "new": "40755 0:0", "late": "40755 7:7",
+	} {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(top, name), &st); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%o %d:%d", st.Mode, st.Uid, st.Gid); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	value := make([]byte, 10)
+	if n, err := unix.Lgetxattr(filepath.Join(top, "var"), "user.a", value); err != nil || string(value[:n]) != "b" {
+		t.Errorf("attribute %q %v", value, err)
+	}
+	if len(b.implied) != 0 {
+		t.Errorf("remembered for nothing: %v", b.implied)
 	}
 }
