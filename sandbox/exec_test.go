@@ -165,11 +165,13 @@ func TestExecTerminal(t *testing.T) {
 
 func TestExecErrors(t *testing.T) {
 	r := newRuntime(t, Options{})
-	s := r.launch(t, bundle(t, "host", "sleep"))
+	b := bundle(t, "host", "sleep")
+	s := r.launch(t, b)
 	if _, err := s.Exec(t.Context(), execSpec("e", "exit", "0")); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("before the start: %v", err)
 	}
 	s.startTest(t)
+	said(t, b)
 	before := descriptors(t, s.process.pid)
 	for program, code := range map[string]int{"nosuch": 127, "/etc/passwd": 126} {
 		spec := execSpec("e")

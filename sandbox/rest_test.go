@@ -145,6 +145,35 @@ func TestRestWakes(t *testing.T) {
 	}
 }
 
+// TestRestSilent: what is said first after a rest is in the log.
+func TestRestSilent(t *testing.T) {
+	r := newRuntime(t, Options{Calm: restless})
+	b := bundle(t, "silent", "cat")
+	b.OpenStdin = true
+	s := r.launch(t, b)
+	s.startTest(t)
+	s.rests(t)
+	if names, err := os.ReadDir(b.LogDir); err != nil || len(names) != 0 {
+		t.Errorf("nothing was said, and the log has %v, %v", names, err)
+	}
+	st := s.attachTest(t, AttachOptions{Stdin: true, Stdout: true})
+	for range 2 {
+		asks(t, st)
+		expect(t, st, "x")
+		_ = st.Close()
+		s.rests(t)
+		st = s.attachTest(t, AttachOptions{Stdin: true, Stdout: true})
+	}
+	_ = st.Close()
+	if err := s.Signal(t.Context(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.waitTest(t)
+	if lines := logged(t, b.LogDir); !slices.Equal(lines, []string{"1 xx"}) {
+		t.Errorf("log %q", lines)
+	}
+}
+
 // TestRestNot: a monitor with something to do does not rest: not before a client
 // has left, and a further process has ended and was removed.
 func TestRestNot(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -33,6 +34,16 @@ func output(t testing.TB, st *Stream) (out, err string) {
 			t.Fatal(e)
 		}
 		b[stream].Write(data)
+	}
+}
+
+// said waits until something is in the log: from then on the monitor has it open.
+func said(t testing.TB, b *Bundle) {
+	t.Helper()
+	for deadline := time.Now().Add(answerWithin); len(logged(t, b.LogDir)) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is logged")
+		}
 	}
 }
 

@@ -197,8 +197,12 @@ func TestReadersLeave(t *testing.T) {
 	s := r.launch(t, b)
 	s.startTest(t)
 	in := s.attachTest(t, AttachOptions{Stdin: true})
-	before := descriptors(t, s.process.pid)
 	line := bytes.Repeat([]byte("x"), 9999)
+	if _, err := in.Write(line); err != nil {
+		t.Fatal(err)
+	}
+	said(t, b)
+	before := descriptors(t, s.process.pid)
 	for i := range 300 {
 		st := s.attachTest(t, AttachOptions{Stdin: i%2 == 0, Stdout: true, Stderr: true})
 		if _, err := in.Write(line); err != nil {

@@ -318,6 +318,29 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestFirstOutput: who says nothing has no segment, and who follows gets what is said
+// first, whatever Tail he asks for.
+func TestFirstOutput(t *testing.T) {
+	for _, tail := range []int{0, -1, 3} {
+		dir, w := newLog(t, WriterOptions{})
+		if seqs, err := segments(dir); err != nil || len(seqs) != 0 {
+			t.Errorf("segments %v, %v", seqs, err)
+		}
+		r, err := Open(dir, ReadOptions{Follow: true, Tail: tail})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if more, err := r.nextFrame(); more || err != nil {
+			t.Fatalf("%t, %v", more, err)
+		}
+		go func() { write(t, w, chunk{Stdout, 1, "a\n"}) }()
+		if e, err := r.Next(t.Context()); err != nil || string(e.Line) != "a" {
+			t.Errorf("tail %d: %q, %v", tail, e.Line, err)
+		}
+	}
+}
+
 // TestNotDamaged: frames that came after the reader had looked are no damage.
 func TestNotDamaged(t *testing.T) {
 	dir, w := newLog(t, WriterOptions{}, chunk{Stdout, 1, "a\n"})

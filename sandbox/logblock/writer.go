@@ -29,7 +29,7 @@ type Writer struct {
 	maxFiles int
 	done     <-chan struct{}
 
-	f    *os.File // nil: no segment could be opened yet
+	f    *os.File // nil: nothing was logged yet, or no segment could be opened
 	size int64
 	seqs []uint64 // segments on disk, the last one is f's
 	open [3]bool  // per stream: the last byte was not a newline
@@ -37,7 +37,8 @@ type Writer struct {
 }
 
 // NewWriter opens the log in dir, which must exist, behind what is there. The
-// torn end that a crash may have left is cut off.
+// torn end that a crash may have left is cut off. The first segment is made by the
+// first Append: most containers that live for a moment say nothing.
 func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 	w := &Writer{dir: dir, done: o.Done}
 	w.Limit(o.MaxSize, o.MaxFiles)
@@ -45,7 +46,12 @@ func NewWriter(dir string, o WriterOptions) (*Writer, error) {
 	if w.seqs, err = segments(dir); err != nil {
 		return nil, err
 	}
-	if err := w.resume(); err != nil {
+	if len(w.seqs) > 0 {
+		err = w.resume()
+	} else if _, missing := os.Stat(dir); missing != nil {
+		err = fmt.Errorf("log: %w", missing)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -156,7 +162,13 @@ func (w *Writer) Append(stream byte, t time.Time, buf []byte, n int) error {
 	if w.gap {
 		flags |= FlagGap
 	}
-	if w.f == nil || (w.size > segmentHead && w.size+int64(n)+overhead > w.maxSize) {
+	if w.f == nil {
+		if err := w.resume(); err != nil {
+			w.gap = true
+			return err
+		}
+	}
+	if w.size > segmentHead && w.size+int64(n)+overhead > w.maxSize {
 		if err := w.rotate(); err != nil {
 			w.gap = true
 			return err

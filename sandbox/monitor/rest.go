@@ -178,7 +178,8 @@ func (s *stdio) resting(r *resting) bool {
 	}
 	if s.tty != nil {
 		r.tty, r.in = fdOf(s.tty), 0
-		return !s.over[logblock.Stdout] && s.restingLog(r)
+		s.restingLog(r)
+		return !s.over[logblock.Stdout]
 	}
 	if !s.over[logblock.Stdout] {
 		r.out = fdOf(s.out)
@@ -186,16 +187,15 @@ func (s *stdio) resting(r *resting) bool {
 	if !s.over[logblock.Stderr] {
 		r.err = fdOf(s.err)
 	}
-	return s.restingLog(r)
+	s.restingLog(r)
+	return true
 }
 
-func (s *stdio) restingLog(r *resting) bool {
-	if s.writer == nil {
-		return true
+func (s *stdio) restingLog(r *resting) {
+	if s.writer != nil {
+		f, size, marks := s.writer.State()
+		r.log, r.logSize, r.logMarks = fdOf(f), int(size), marks
 	}
-	f, size, marks := s.writer.State()
-	r.log, r.logSize, r.logMarks = fdOf(f), int(size), marks
-	return f != nil
 }
 
 // resting notes the connections.
@@ -299,7 +299,7 @@ func (l *Launch) awakeStdio(r *resting) *stdio {
 	if r.fed != 0 {
 		s.in.first = new(Conn) // nobody who comes is it
 	}
-	if r.log != 0 {
+	if l.LogDir != "" {
 		s.writer = logblock.Continue(l.LogDir, l.logOptions(s), file(r.log), int64(r.logSize), r.logMarks)
 	}
 	return s
