@@ -14,8 +14,19 @@ import (
 func (s *Service) planEndpoints(h *container.HostConfig, n *nettypes.NetworkingConfig) (map[string]*nettypes.EndpointSettings, error) {
 	mode := h.NetworkMode
 	if mode.IsContainer() {
-		if n != nil && len(n.EndpointsConfig) > 0 {
-			return nil, invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+		if n == nil {
+			return nil, nil
+		}
+		for ref, asked := range n.EndpointsConfig {
+			if ref != string(mode) {
+				return nil, invalid("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+			}
+			if asked == nil {
+				continue
+			}
+			if err := validateEndpoint(ref, asked); err != nil {
+				return nil, err
+			}
 		}
 		return nil, nil
 	}
@@ -62,7 +73,17 @@ func validateEndpoint(name string, e *nettypes.EndpointSettings) error {
 	if ip == nil {
 		ip = &nettypes.EndpointIPAMConfig{}
 	}
-	if !container.NetworkMode(name).IsUserDefined() {
+	mode := container.NetworkMode(name)
+	if mode.IsHost() || mode.IsNone() || mode.IsContainer() {
+		// No interface is the container's own. Docker refuses only some of it.
+		switch {
+		case len(e.MacAddress) > 0:
+			return invalid("conflicting options: mac-address and the network mode")
+		case len(e.DriverOpts) > 0:
+			return invalid("conflicting options: driver options and the network mode")
+		}
+	}
+	if !mode.IsUserDefined() {
 		if ip.IPv4Address.IsValid() || ip.IPv6Address.IsValid() || len(ip.LinkLocalIPs) > 0 {
 			add("user specified IP address is supported on user defined networks only")
 		}

@@ -146,8 +146,8 @@ func validateNetwork(c *container.Config, h *container.HostConfig) ([]string, er
 		return nil, err
 	}
 	var warnings []string
-	if h.NetworkMode.IsHost() && len(h.PortBindings) > 0 {
-		warnings = append(warnings, "Published ports are discarded when using host network mode")
+	if (h.NetworkMode.IsHost() || h.NetworkMode.IsNone()) && (len(h.PortBindings) > 0 || h.PublishAllPorts) {
+		warnings = append(warnings, "Published ports are discarded when using "+string(h.NetworkMode)+" network mode")
 	}
 	return warnings, nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -208,6 +209,8 @@ func refuse(r *nettypes.CreateRequest, d *Definition) error {
 		return invalid("driver cni has configurations of its own: use -o conf")
 	case r.IPAM != nil && !ownIPAM(r.IPAM.Driver) && (d.Driver == DriverCNI || r.ConfigOnly):
 		return invalid("IPAM driver %s: the network is not the engine's to have addresses for", r.IPAM.Driver)
+	case r.IPAM != nil && ownIPAM(r.IPAM.Driver) && len(r.IPAM.Options) > 0:
+		return invalid("IPAM option %q: the default IPAM driver has none", slices.Min(slices.Collect(maps.Keys(r.IPAM.Options))))
 	}
 	return nil
 }

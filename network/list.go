@@ -68,6 +68,9 @@ func (s *segment) view() nettypes.Network {
 	if n.IPAM.Driver == "" {
 		n.IPAM.Driver = "default"
 	}
+	if d.ConfigOnly {
+		n.Driver = "null" // as with Docker: nobody can be on it
+	}
 	for _, x := range d.Subnets {
 		n.IPAM.Config = append(n.IPAM.Config, nettypes.IPAMConfig{Subnet: x.Prefix, IPRange: x.Range, Gateway: x.Gateway, AuxAddress: maps.Clone(x.Aux)})
 	}

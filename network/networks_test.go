@@ -243,6 +243,7 @@ func TestBadNetworks(t *testing.T) {
 		"VLAN":         {nettypes.CreateRequest{Name: "x", Driver: "macvlan", Options: opt(optParent, "up0.4095")}, errdefs.IsInvalidArgument, "vlan id must be between 1-4094, received: 4095"},
 		"not a VLAN":   {nettypes.CreateRequest{Name: "x", Driver: "macvlan", Options: opt(optParent, "up0.x")}, errdefs.IsInvalidArgument, "unable to parse a valid vlan id from: x"},
 		"driver":       {nettypes.CreateRequest{Name: "x", Driver: "nosuch"}, errdefs.IsNotFound, "could not find plugin nosuch"},
+		"IPAM option":  {nettypes.CreateRequest{Name: "x", IPAM: &nettypes.IPAM{Options: opt("a", "b")}}, errdefs.IsInvalidArgument, `IPAM option "a": the default IPAM driver has none`},
 		"option":       {nettypes.CreateRequest{Name: "x", Options: opt("nosuch", "1")}, errdefs.IsInvalidArgument, `unknown option "nosuch"`},
 		"mode":         {nettypes.CreateRequest{Name: "x", Options: opt(optGateway4, "x")}, errdefs.IsInvalidArgument, "unknown gateway mode x"},
 		"isolated":     {nettypes.CreateRequest{Name: "x", Options: opt(optGateway4, "isolated")}, errdefs.IsInvalidArgument, "internal network"},

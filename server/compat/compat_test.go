@@ -120,6 +120,7 @@ func TestLiftRefuses(t *testing.T) {
 		{56, `null`, "config cannot be empty"},
 		{43, `{"Image":"x","NetworkingConfig":{"EndpointsConfig":{"b":{},"a":{}}}}`, "multiple network endpoints: a, b"},
 		{43, `{"Image":"x","MacAddress":"02:42:ac:11:00:09","HostConfig":{"NetworkMode":"host"}}`, "conflicting options: mac-address"},
+		{44, `{"Image":"x","MacAddress":"02:42:ac:11:00:09","HostConfig":{"NetworkMode":"none"}}`, "conflicting options: mac-address"},
 		{44, `{"Image":"x","MacAddress":"zz"}`, "invalid MAC address"},
 		{44, `{"Image":"x","MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"bridge":{"MacAddress":"02:42:ac:11:00:01"}}}}`, "must match"},
 		{44, `{"Image":"x","MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"other":{}}}}`, "must match the identity"},

@@ -200,7 +200,7 @@ func (b *CreateBody) liftMAC(v Version, req *container.CreateRequest) (string, e
 	}
 	mode := req.HostConfig.NetworkMode
 	own := mode.IsBridge() || mode.IsUserDefined()
-	if !own && v.before(44) {
+	if !own { // Docker passes over it since API v1.44
 		return "", invalid("conflicting options: mac-address and the network mode")
 	}
 	if own {

@@ -262,6 +262,10 @@ var badNetworks = []refusal{
 	{`create {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "172.17.0.77"}}}}}`, 400, "user specified IP address is supported on user defined networks only"},
 	{`create {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["x"]}}}}`, 400, "network-scoped alias is supported only for containers in user defined networks"},
 	{`create {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"MacAddress": "nope"}}}}`, 400, "nope"},
+	{`create {"HostConfig": {"NetworkMode": "host"}, "NetworkingConfig": {"EndpointsConfig": {"host": {"MacAddress": "02:42:00:00:00:77"}}}}`, 400, "conflicting options: mac-address and the network mode"},
+	{`create {"HostConfig": {"NetworkMode": "none"}, "NetworkingConfig": {"EndpointsConfig": {"none": {"DriverOpts": {"a": "b"}}}}}`, 400, "conflicting options: driver options and the network mode"},
+	{`create {"HostConfig": {"NetworkMode": "container:x"}, "NetworkingConfig": {"EndpointsConfig": {"container:x": {"MacAddress": "02:42:00:00:00:77"}}}}`, 400, "conflicting options: mac-address and the network mode"},
+	{`create {"HostConfig": {"NetworkMode": "container:x"}, "NetworkingConfig": {"EndpointsConfig": {"bridge": {}}}}`, 400, "cannot attach both user-defined and non-user-defined network-modes"},
 	{`create {"NetworkingConfig": 7}`, 400, ""},
 }
 

@@ -91,6 +91,7 @@ func networkRefusals(taken, allocated string) []badRequest {
 		{"gateway", made, subnet(`{"Subnet": "10.5.0.0/24", "Gateway": "10.6.0.1"}`), 400, "10.6.0.1"},
 		{"driver", made, create(`"Driver": "nosuch"`), 404, "could not find plugin nosuch"},
 		{"IPAM driver", made, create(`"IPAM": {"Driver": "nosuch"}`), 404, "nosuch"},
+		{"IPAM option", made, create(`"IPAM": {"Options": {"b": "1", "a": "1"}}`), 400, `IPAM option "a": the default IPAM driver has none`},
 		{"option", made, create(`"Options": {"nosuch": "1"}, "IPAM": {"Config": [{"Subnet": "10.5.0.0/24"}]}`), 400, "nosuch"},
 		{"predefined", made, `{"Name": "host"}`, 403, "operation is not permitted on predefined host network"},
 		{"name", made, `{"Name": "there"}`, 409, "network with name there already exists"},
