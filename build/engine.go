@@ -288,6 +288,12 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) 
 	if err != nil {
 		return nil, err
 	}
+	return e.sources(w, images)
+}
+
+// sources puts the engine's own in the place of the worker's: with the signature
+// policy, and with bounds on what a build takes from addresses.
+func (e *Engine) sources(w *base.Worker, images image.Parts) (*moby, error) {
 	w.SourceManager.Register(admitting{w.ImageSource, e.o.Images.Admit})
 	most, err := e.o.MaxDownload.onDisk(e.o.Root)
 	if err != nil {
