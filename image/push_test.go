@@ -181,6 +181,21 @@ func TestPushRetries(t *testing.T) {
 	}
 }
 
+// TestPushUnreached: a registry that was never reached is not asked again and again:
+// its name may be wrong.
+func TestPushUnreached(t *testing.T) {
+	source := newRegistry(t)
+	source.put("app:v1", twoLayers(t, "m"))
+	s, _ := openStore(t, t.TempDir())
+	mustPull(t, s, source.host()+"/app:v1")
+	mustTag(t, s, source.host()+"/app:v1", "127.0.0.1:1/app:v1")
+	var lines []string
+	err := s.Push(t.Context(), "127.0.0.1:1/app:v1", PushOptions{Progress: collect(&lines)})
+	if err == nil || !strings.Contains(err.Error(), "connection refused") || strings.Contains(strings.Join(lines, "\n"), "Retrying") {
+		t.Errorf("%q, %v", lines, err)
+	}
+}
+
 // TestPushPlatforms: an image that is not here whole is pushed as the platform
 // that is, with a note; a platform that is not here is an error.
 func TestPushPlatforms(t *testing.T) {

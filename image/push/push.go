@@ -59,15 +59,17 @@ func (p *Pusher) SetUploads(uploads int) {
 
 // Push sends the image with that target to the repository, under the tag of the
 // repository's reference. The context must come from the store. Everything below
-// the target has to be here, or at the registry: NotFound tells what is not.
+// the target has to be here, or at the registry: NotFound tells what is not. What
+// fails is tried again, unless the registry was never reached.
 func (p *Pusher) Push(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
 	ctx = remote.Notify(ctx, out.Once())
 	if err := p.prepare(ctx, target, out); err != nil {
 		return err
 	}
+	t := &tracker{out: out}
 	for n := 1; ; n++ {
-		err := p.once(ctx, repo, target, out)
-		if err == nil || n == attempts || !remote.Transient(ctx, err) {
+		err := p.once(ctx, repo, target, t)
+		if err == nil || n == attempts || !remote.Transient(ctx, err) || remote.Unreached(err) && !t.reached() {
 			return err
 		}
 		pause := time.Duration(n) * time.Second
@@ -98,8 +100,9 @@ func (p *Pusher) prepare(ctx context.Context, target ocispec.Descriptor, out *pr
 	}), target)
 }
 
-func (p *Pusher) once(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, out *progress.Stream) error {
-	pusher, err := repo.Pusher(ctx, target, &tracker{StatusTracker: docker.NewInMemoryTracker(), out: out, layers: map[string]*layer{}})
+func (p *Pusher) once(ctx context.Context, repo *remote.Repository, target ocispec.Descriptor, t *tracker) error {
+	t.begin()
+	pusher, err := repo.Pusher(ctx, target, t)
 	if err != nil {
 		return repo.PushError(err)
 	}

@@ -19,6 +19,21 @@ type tracker struct {
 
 	mu     sync.Mutex
 	layers map[string]*layer
+	some   bool // was noted of a blob, in any attempt
+}
+
+// begin forgets what was noted in an attempt before.
+func (t *tracker) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.StatusTracker, t.layers = docker.NewInMemoryTracker(), map[string]*layer{}
+}
+
+// reached tells whether a registry has answered about a blob.
+func (t *tracker) reached() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.some
 }
 
 // layer is the state of one layer that was told last.
@@ -32,12 +47,13 @@ type layer struct {
 // digest ("layer-sha256:…"), and reports it.
 func (t *tracker) SetStatus(ref string, s docker.Status) {
 	t.StatusTracker.SetStatus(ref, s)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.some = true
 	kind, d, _ := strings.Cut(ref, "-")
 	if kind != "layer" {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	l := t.layers[ref]
 	if l == nil {
 		l = &layer{digest: digest.Digest(d), count: t.out.Counter(digest.Digest(d), "Pushing", s.Total)}

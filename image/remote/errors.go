@@ -155,3 +155,9 @@ func Transient(ctx context.Context, err error) bool {
 	}
 	return true
 }
+
+// Unreached tells whether err is that of a connection that was not made.
+func Unreached(err error) bool {
+	var made *net.OpError
+	return errors.As(err, &made) && made.Op == "dial"
+}
