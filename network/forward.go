@@ -55,9 +55,14 @@ func (f forwarding) enable(conn *netlink.Conn) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	bridges := map[int]bool{}
+	for _, l := range links {
+		bridges[l.Index] = bridge.Ours(l)
+	}
 	apart := []string{}
 	for _, l := range links {
-		if l.Index != netlink.LoopbackIndex && !bridge.Ours(l) {
+		// What comes from a container comes from its bridge.
+		if l.Index != netlink.LoopbackIndex && !bridges[l.Index] && !bridges[l.Master] {
 			apart = append(apart, l.Name)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	nettypes "github.com/moby/moby/api/types/network"
+
 	"github.com/berth-engine/berth/kernel/ns"
 )
 
@@ -134,6 +136,27 @@ func TestNoRouter(t *testing.T) {
 	}
 	if got := sh(t, "nft list set inet berth apart4"); !strings.Contains(got, `"up0"`) || strings.Contains(got, "berth0") {
 		t.Errorf("links kept apart after a restart: %s", got)
+	}
+}
+
+// TestNoRouterSix: so it is with IPv6, which is switched on by the first network
+// that has it. The links of containers that run by then come and go, and what they
+// forward comes from their bridges: they are not among those that are kept apart.
+func TestNoRouterSix(t *testing.T) {
+	const forwarding = "/proc/sys/net/ipv6/conf/all/forwarding"
+	was := strings.TrimSpace(sh(t, "cat "+forwarding))
+	sh(t, "echo 0 > "+forwarding)
+	t.Cleanup(func() { sh(t, "echo "+was+" > "+forwarding) })
+	w := newWorld(t)
+	a := w.attach("a")
+	yes := true
+	w.create(nettypes.CreateRequest{Name: "six", EnableIPv6: &yes})
+	if got := sh(t, "cat "+forwarding); got != "1\n" {
+		t.Errorf("forwarding is %q", got)
+	}
+	got := sh(t, "nft list set inet berth apart6")
+	if !strings.Contains(got, `"up0"`) || strings.Contains(got, a.r.Endpoints[0].HostLink) || strings.Contains(got, "berth0") {
+		t.Errorf("links kept apart: %s", got)
 	}
 }
 

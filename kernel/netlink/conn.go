@@ -57,14 +57,15 @@ func (c *Conn) Close() {
 
 // Link is a network interface.
 type Link struct {
-	Index int
-	Name  string
-	Kind  string // "bridge", "veth", …; "device" for hardware
-	Alias string
-	MTU   int
-	Up    bool
-	Peer  int // of one end of a veth: the index of the other, where that lives
-	MAC   net.HardwareAddr
+	Index  int
+	Name   string
+	Kind   string // "bridge", "veth", …; "device" for hardware
+	Alias  string
+	MTU    int
+	Up     bool
+	Peer   int // of one end of a veth: the index of the other, where that lives
+	Master int // index of the bridge that it is a port of; 0: of none
+	MAC    net.HardwareAddr
 
 	unfinished bool
 }
@@ -74,7 +75,7 @@ const LoopbackIndex = 1
 
 func convert(l netlink.Link) Link {
 	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex, MAC: a.HardwareAddr, unfinished: a.Group == unfinished}
+	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Alias: a.Alias, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Peer: a.ParentIndex, Master: a.MasterIndex, MAC: a.HardwareAddr, unfinished: a.Group == unfinished}
 }
 
 // at is a link by number, which is all that most requests need.
