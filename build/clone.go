@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
+	"github.com/docker/go-units"
 	"github.com/moby/buildkit/cache"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/snapshot"
@@ -29,12 +33,13 @@ import (
 type cloning struct {
 	*git.Source
 	bound
-	look time.Duration // from one look to the next
+	memory int64         // bytes that git may take; 0: no bound
+	look   time.Duration // from one look to the next
 }
 
 // clones is BuildKit's source of repositories with bounds. The source must have been
 // made with growing{…} as its cache.
-func clones(s *git.Source, b bound) cloning { return cloning{s, b, time.Second} }
+func clones(s *git.Source, b bound) cloning { return cloning{s, b, memoryBound(), time.Second} }
 
 // Resolve makes an instance whose work is watched.
 func (c cloning) Resolve(ctx context.Context, id source.Identifier, sm *session.Manager, vtx solver.Vertex) (source.SourceInstance, error) {
@@ -74,10 +79,12 @@ func (c *clone) Snapshot(ctx context.Context, job solver.JobContext) (ref cache.
 }
 
 // watched runs work with a context that ends when what it writes is too much, or
-// when it has written nothing for too long.
+// what git keeps in memory, or when it has written nothing for too long.
 func (c cloning) watched(ctx context.Context, remote string, work func(context.Context) error) error {
 	ctx, end := context.WithCancelCause(ctx)
-	w := &growth{bound: c.bound, name: "clone " + urlutil.RedactCredentials(remote), end: end, began: map[string]int64{}}
+	remote, _, _ = strings.Cut(remote, "#")
+	w := &growth{bound: c.bound, remote: remote, memory: c.memory, end: end, began: map[string]int64{}}
+	w.name = "clone " + urlutil.RedactCredentials(remote)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -98,8 +105,10 @@ type growthKey struct{}
 // growth is what one piece of work has written into snapshots.
 type growth struct {
 	bound
-	name string
-	end  context.CancelCauseFunc
+	name   string // for errors
+	remote string
+	memory int64
+	end    context.CancelCauseFunc
 
 	mu    sync.Mutex
 	began map[string]int64 // directory: the bytes it had before
@@ -153,11 +162,13 @@ func (w *growth) follow(ctx context.Context, every time.Duration) {
 func (w *growth) check(ctx context.Context) (grown bool, err error) {
 	w.mu.Lock()
 	var total int64
-	dirs := make(map[string]int64, len(w.began))
-	for dir, before := range w.began {
-		dirs[dir] = before
-	}
+	dirs := maps.Clone(w.began)
 	w.mu.Unlock()
+	if w.memory > 0 {
+		if n := gitMemory(append(slices.Collect(maps.Keys(dirs)), w.remote)); n > w.memory {
+			return true, w.fail(fmt.Errorf("%s: git takes more than %s of memory: %w", w.name, units.BytesSize(float64(w.memory)), errdefs.ErrInvalidArgument))
+		}
+	}
 	for dir, before := range dirs {
 		n, err := used(ctx, dir)
 		if errors.Is(err, os.ErrNotExist) {

@@ -38,6 +38,15 @@ func memoryShort(dir string) bool {
 	return total > 0 && available > 0 && available < total/shortAvailable
 }
 
+// Total is how many bytes of memory the host has; 0 if the kernel does not say.
+func Total() uint64 {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return meminfo(data, "MemTotal:") << 10
+}
+
 // someAvg10 reads "some avg10=0.12 avg60=…".
 func someAvg10(data []byte) (float64, bool) {
 	for line := range strings.Lines(string(data)) {
