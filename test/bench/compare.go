@@ -73,7 +73,7 @@ func compareEngines(ctx context.Context, o options, r *report) (err error) {
 			n = max(n/4, 3)
 		}
 		err := inTurns(n, func(i int) (string, float64, error) {
-			value, err := c.run(ctx, engines[i], engines[i].target)
+			value, err := c.sample(ctx, engines[i], engines[i].target)
 			return engines[i].name, value, err
 		}, func(name string, value float64) { r.add(c, name, value) })
 		if err != nil {

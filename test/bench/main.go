@@ -183,6 +183,7 @@ func measure(ctx context.Context, o options, own *own, targets []*target, r *rep
 				}
 			}
 			if c.floor > 0 && i >= 0 {
+				time.Sleep(between)
 				if err := own.addFloor(ctx, c, r); err != nil {
 					return err
 				}
@@ -191,6 +192,17 @@ func measure(ctx context.Context, o options, own *own, targets []*target, r *rep
 		fmt.Fprintf(os.Stderr, "bench: %s done\n", c.name)
 	}
 	return nil
+}
+
+// between is the pause before each sample: the kernel takes apart what the one
+// before has left, for a while and under locks that everybody needs, and an engine
+// gets ready what it had ready.
+const between = 100 * time.Millisecond
+
+// sample runs a case once, after a pause.
+func (c benchCase) sample(ctx context.Context, own *own, t *target) (float64, error) {
+	time.Sleep(between)
+	return c.run(ctx, own, t)
 }
 
 // on runs a case once on a target; keep: what it says is wanted.
@@ -203,7 +215,7 @@ func (c benchCase) on(ctx context.Context, own *own, t *target, r *report, keep 
 	if c.many != nil {
 		return c.many(ctx, own, t, add)
 	}
-	value, err := c.run(ctx, own, t)
+	value, err := c.sample(ctx, own, t)
 	if err == nil {
 		add(c.name, c.unit, value)
 	}
