@@ -254,6 +254,20 @@ func TestLoadBadStreams(t *testing.T) {
 		"bad name": {index(func(i *ocispec.Index) {
 			i.Manifests[0].Annotations = map[string]string{"io.containerd.image.name": "UPPER"}
 		}), errdefs.IsInvalidArgument},
+		"bad name of old": {edit(func(f map[string][]byte) {
+			delete(f, "index.json")
+			delete(f, "oci-layout")
+			f["manifest.json"] = bytes.ReplaceAll(f["manifest.json"], []byte("/app:v1"), []byte("/APP:v1"))
+		}), errdefs.IsInvalidArgument},
+		"other layers of old": {edit(func(f map[string][]byte) {
+			delete(f, "index.json")
+			delete(f, "oci-layout")
+			var list []struct{ Layers []string }
+			if err := json.Unmarshal(f["manifest.json"], &list); err != nil || len(list) != 1 || len(list[0].Layers) < 2 {
+				t.Fatalf("%s: %v", f["manifest.json"], err)
+			}
+			f[list[0].Layers[0]] = f[list[0].Layers[1]]
+		}), errdefs.IsInvalidArgument},
 		"bad size":   {index(func(i *ocispec.Index) { i.Manifests[0].Size++ }), errdefs.IsInvalidArgument},
 		"huge":       {index(func(i *ocispec.Index) { i.Manifests[0].Size = 1 << 40 }), errdefs.IsInvalidArgument},
 		"bad type":   {index(func(i *ocispec.Index) { i.Manifests[0].MediaType = "text/plain" }), errdefs.IsInvalidArgument},

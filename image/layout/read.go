@@ -108,7 +108,7 @@ func streamError(err error) error {
 	if errors.As(err, &broken) || errdefs.IsUnavailable(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	for _, text := range []string{"unrecognized image format", "missing index.json", "archive/tar", "untar", "not found", "unsupported OCI version", "no target for symlink"} {
+	for _, text := range []string{"unrecognized image format", "missing index.json", "archive/tar", "untar", "not found", "unsupported OCI version", "no target for symlink", "normalize image ref"} {
 		if strings.Contains(err.Error(), text) {
 			return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -105,6 +106,9 @@ func (a *adoption) image(ctx context.Context, desc ocispec.Descriptor, depth int
 			return nil
 		}
 		return fmt.Errorf("image %s: a part of its content is not here: %w", desc.Digest, errdefs.ErrNotFound)
+	}
+	if err != nil && strings.Contains(err.Error(), "wrong diff id") { // it has no kind
+		return fmt.Errorf("image %s: %w: %w", desc.Digest, err, errdefs.ErrInvalidArgument)
 	}
 	if err != nil {
 		return err
