@@ -3,8 +3,10 @@ package image
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -242,6 +244,61 @@ func TestMirrors(t *testing.T) {
 	s.SetRegistries(Registries{Mirrors: map[string][]string{"docker.io": {"ftp://x"}}})
 	if err := s.Pull(t.Context(), "hello", PullOptions{}); err == nil || !strings.Contains(err.Error(), "invalid mirror") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestTagsOfMirrors: the tags of a repository are a mirror's, if one can tell, and else
+// the registry's.
+func TestTagsOfMirrors(t *testing.T) {
+	source := newRegistry(t)
+	source.put("app:v1", twoLayers(t, "m"))
+	s, _ := openStore(t, t.TempDir())
+	mustPull(t, s, source.host()+"/app:v1")
+	asked := map[string]string{}
+	var mu sync.Mutex
+	note := func(name string) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/tags/list") {
+					mu.Lock()
+					asked[name] = r.URL.RawQuery
+					mu.Unlock()
+				}
+				h.ServeHTTP(w, r)
+			})
+		}
+	}
+	origin, mirror := newDistribution(t, note("origin")).URL, newDistribution(t, note("mirror")).URL
+	host := strings.TrimPrefix(origin, "http://")
+	for _, to := range []string{host, strings.TrimPrefix(mirror, "http://")} {
+		for _, tag := range []string{":v1", ":v2"} {
+			mustTag(t, s, source.host()+"/app:v1", to+"/app"+tag)
+			mustPush(t, s, to+"/app"+tag)
+		}
+	}
+	mustTag(t, s, source.host()+"/app:v1", host+"/rest:v3")
+	mustPush(t, s, host+"/rest:v3")
+
+	fresh, _ := openStore(t, t.TempDir())
+	fresh.SetRegistries(Registries{Mirrors: map[string][]string{host: {"http://127.0.0.1:1", mirror}}})
+	all := func(repository string, tags ...string) {
+		t.Helper()
+		if err := fresh.PullAll(t.Context(), host+repository, PullOptions{}); err != nil {
+			t.Error(err)
+		}
+		for _, tag := range tags {
+			if _, err := fresh.Resolve(t.Context(), host+repository+tag, nil); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	all("/app", ":v1", ":v2")
+	if want := map[string]string{"mirror": "ns=" + url.QueryEscape(host)}; !maps.Equal(asked, want) {
+		t.Errorf("asked for tags: %v", asked)
+	}
+	all("/rest", ":v3")
+	if _, ok := asked["origin"]; !ok {
+		t.Error("what no mirror has is not asked of the registry")
 	}
 }
 

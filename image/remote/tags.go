@@ -24,7 +24,8 @@ const (
 	maxAnswer   = 16 << 20 // bytes of one page
 )
 
-// Tags lists the tags of the repository in the registry's order.
+// Tags lists the tags of the repository in the registry's order. The first mirror
+// that can tell does, as it would resolve one.
 // https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags
 func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	spec, err := containerdref.Parse(r.ref.String())
@@ -34,8 +35,31 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 	if ctx, err = docker.ContextWithRepositoryScope(ctx, spec, false); err != nil {
 		return nil, err
 	}
-	host := r.origin()
-	next := &url.URL{Scheme: host.Scheme, Host: host.Host, Path: host.Path + "/" + reference.Path(r.ref) + "/tags/list"}
+	for _, mirror := range r.hosts[:len(r.hosts)-1] {
+		if !mirror.Capabilities.Has(docker.HostCapabilityResolve) {
+			continue
+		}
+		tags, err := r.tagsAt(ctx, mirror, url.Values{"ns": {reference.Domain(r.ref)}})
+		if err == nil {
+			return tags, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+	}
+	tags, err := r.tagsAt(ctx, r.origin(), nil)
+	if err != nil {
+		return nil, resolveError(r.ref, err, r.withheld())
+	}
+	return tags, nil
+}
+
+// tagsAt lists the tags that one host knows; query is what a mirror is told of the
+// registry.
+func (r *Repository) tagsAt(ctx context.Context, host docker.RegistryHost, query url.Values) ([]string, error) {
+	next := &url.URL{
+		Scheme: host.Scheme, Host: host.Host, Path: host.Path + "/" + reference.Path(r.ref) + "/tags/list", RawQuery: query.Encode(),
+	}
 	var tags []string
 	for page := 0; next != nil; page++ {
 		if page == maxTagPages || len(tags) > maxTags {
@@ -46,7 +70,7 @@ func (r *Repository) Tags(ctx context.Context) ([]string, error) {
 		}
 		header, err := getJSON(ctx, host, next, &answer)
 		if err != nil {
-			return nil, resolveError(r.ref, err, r.withheld())
+			return nil, err
 		}
 		tags = append(tags, answer.Tags...)
 		if next, err = nextPage(next, header.Get("Link")); err != nil {
