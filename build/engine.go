@@ -34,7 +34,7 @@ import (
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
-	"go.opentelemetry.io/otel/sdk/trace"
+	otel "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 
@@ -43,6 +43,7 @@ import (
 	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/image/store"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Options are what an Engine is made of.
@@ -62,6 +63,7 @@ type Options struct {
 	// security.insecure, device.
 	Entitlements []string
 	Remap        *executor.Remap // nil: steps have the host's ids
+	Traces       *trace.Recorder // of steps; nil: nobody asks
 	Log          *slog.Logger    // nil: discarded
 }
 
@@ -227,7 +229,7 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) 
 	}
 	run, err := executor.New(executor.Options{
 		Root: filepath.Join(e.o.Root, "steps"), Sandboxes: e.o.Sandboxes, Networks: e.o.Networks,
-		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, AppArmor: e.o.AppArmor, Devices: devices, Remap: e.o.Remap, Log: e.o.Log,
+		CgroupParent: e.o.CgroupParent, Capabilities: e.o.Capabilities, AppArmor: e.o.AppArmor, Devices: devices, Remap: e.o.Remap, Traces: e.o.Traces, Log: e.o.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -334,5 +336,5 @@ func deviceManager(dirs []string) (*cdidevices.Manager, error) {
 // noTraces takes the spans that clients send, which else would complain.
 type noTraces struct{}
 
-func (noTraces) ExportSpans(context.Context, []trace.ReadOnlySpan) error { return nil }
-func (noTraces) Shutdown(context.Context) error                          { return nil }
+func (noTraces) ExportSpans(context.Context, []otel.ReadOnlySpan) error { return nil }
+func (noTraces) Shutdown(context.Context) error                         { return nil }

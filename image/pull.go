@@ -23,6 +23,7 @@ import (
 	"github.com/berth-engine/berth/image/pull"
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/trace"
 )
 
 // PullOptions configures Pull.
@@ -135,6 +136,8 @@ func (s *Store) pull(ctx context.Context, r pull.Request) error {
 		return fmt.Errorf("pull %s: %w", reference.FamiliarString(r.Ref), err)
 	}
 	defer s.unclaim(lease)
+	at := trace.From(ctx)
+	at.Mark("lease")
 	result, err := s.puller.Fetch(leases.WithLease(ctx, lease.ID), r)
 	if err == nil {
 		err = fault.Point("image.pull.fetched")
@@ -142,6 +145,7 @@ func (s *Store) pull(ctx context.Context, r pull.Request) error {
 	newer := false
 	if err == nil {
 		newer, err = s.record(ctx, r.Ref, result, stale)
+		at.Mark("name")
 	}
 	if err != nil {
 		if ctx.Err() == nil { // else what has come waits to be continued

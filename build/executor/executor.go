@@ -30,6 +30,7 @@ import (
 	"github.com/berth-engine/berth/kernel/mount"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/sandbox"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Networks is what the executor needs of the engine's networks.
@@ -53,8 +54,9 @@ type Options struct {
 	AppArmor *apparmor.Profile
 	// Devices that steps may ask for by CDI's names.
 	Devices *cdidevices.Manager
-	Remap   *Remap       // nil: steps have the host's ids
-	Log     *slog.Logger // nil: discarded
+	Remap   *Remap          // nil: steps have the host's ids
+	Traces  *trace.Recorder // of steps; nil: nobody asks
+	Log     *slog.Logger    // nil: discarded
 }
 
 // Executor runs steps. Its methods may be used at any time by anybody.
@@ -114,6 +116,7 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 			close(started)
 		}
 	})
+	ctx, at := x.o.Traces.Begin(ctx, "build step")
 	var u undo
 	defer func() {
 		x.mu.Lock()
@@ -121,10 +124,14 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 		x.mu.Unlock()
 		tell()
 		err = errors.Join(err, u.run(context.WithoutCancel(ctx)))
+		at.Fail(err)
+		at.Mark("all is given back")
+		x.o.Traces.End(at)
 	}()
 	if err := x.prepare(ctx, s, root, mounts, p, &u); err != nil {
 		return nil, err
 	}
+	at.Mark("sandbox: created")
 	stream, err := s.box.Attach(ctx, sandbox.AttachOptions{Stdin: p.Stdin != nil, Stdout: true, Stderr: true})
 	if err != nil {
 		return nil, err
@@ -133,12 +140,14 @@ func (x *Executor) Run(ctx context.Context, id string, root bkexecutor.Mount, mo
 	if err := s.box.Start(ctx); err != nil {
 		return nil, startError(s.root, s.spec.Process, err)
 	}
+	at.Mark("execute")
 	if err := fault.Point("build.step.started"); err != nil {
 		return nil, err
 	}
 	tell()
 	io := pump(ctx, stream, p, s.box)
 	code, err := x.await(ctx, s, io)
+	at.Mark("the program runs, its output ends")
 	if err != nil {
 		return nil, err
 	}
@@ -174,10 +183,13 @@ func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, 
 			return fmt.Errorf("working directory %s: %w", meta.Cwd, err)
 		}
 	}
+	at := trace.From(ctx)
+	at.Mark("root file system and mounts")
 	ns, result, err := x.connect(ctx, s, meta, u)
 	if err != nil {
 		return err
 	}
+	at.Mark("network")
 	etc, err := x.etc(dir, meta, result, sources, u)
 	if err != nil {
 		return err
@@ -185,6 +197,7 @@ func (x *Executor) prepare(ctx context.Context, s *step, root bkexecutor.Mount, 
 	if s.spec, err = x.specify(s, meta, stdin, append(etc, list...), ns); err != nil {
 		return err
 	}
+	at.Mark("files in /etc, specification")
 	s.box, err = x.o.Sandboxes.Launch(ctx, &sandbox.Bundle{
 		ID: s.id, Spec: s.spec, Rootfs: s.root, NetNS: ns, Sources: sources, StateDir: dir,
 		OpenStdin: stdin, StdinOnce: stdin,

@@ -140,7 +140,7 @@ func (d *daemon) run(parent context.Context) (err error) {
 		Capabilities: containers.Capabilities(), AppArmor: defaults.AppArmor, Remap: stepsRemap(remap), Log: d.log,
 		Root: filepath.Join(cfg.DataRoot, "build"), CDISpecDirs: cfg.CDISpecDirs, CgroupParent: cfg.CgroupParent,
 		GC: cacheGC(cfg.Builder.GC), Entitlements: cfg.Builder.Entitlements.Granted(),
-		MaxDownload: build.Space(cfg.Builder.MaxDownload),
+		MaxDownload: build.Space(cfg.Builder.MaxDownload), Traces: traces,
 	})
 	defer d.closing("builder", builds.Close)
 	defer d.background(ctx, fail, "builder", d.once("builder", builds.Recover))()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -128,6 +129,12 @@ func (j *job) fetchOnce(ctx context.Context, ref string, desc ocispec.Descriptor
 func (j *job) downloaded(d digest.Digest, l *layer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if !l.arrived {
+		l.arrived = true
+		if !slices.ContainsFunc(j.order, func(d digest.Digest) bool { return !j.layers[d].arrived }) {
+			j.at.Mark("layers are fetched, and the first unpacked")
+		}
+	}
 	if l.existed {
 		if !l.finished && !j.allExist() {
 			j.say(d, j.words.known, jsonstream.Progress{HideCounts: true})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/berth-engine/berth/image/progress"
 	"github.com/berth-engine/berth/image/store"
+	"github.com/berth-engine/berth/trace"
 )
 
 // Bounds on what a registry may make us read into memory or walk.
@@ -47,6 +48,7 @@ type job struct {
 	words     words
 	attempts  int           // how often a blob is asked for; 0: once
 	pause     time.Duration // before the second time
+	at        *trace.Trace  // nil: nobody asks
 
 	mu       sync.Mutex
 	depth    map[digest.Digest]int
@@ -75,6 +77,7 @@ func (j *job) say(d digest.Digest, word string, count jsonstream.Progress) {
 type layer struct {
 	total    int64
 	existed  bool
+	arrived  bool
 	finished bool
 	extract  *progress.Counter
 }
@@ -235,6 +238,7 @@ func (j *job) config(ctx context.Context, desc ocispec.Descriptor) error {
 	if err := json.Unmarshal(data, &c); err != nil {
 		return fmt.Errorf("image config %s: %w: %w", desc.Digest, err, errdefs.ErrInvalidArgument)
 	}
+	j.at.Mark("manifest and config")
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if c.RootFS.Type != "" && c.RootFS.Type != "layers" {

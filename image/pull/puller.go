@@ -25,6 +25,7 @@ import (
 	"github.com/berth-engine/berth/image/progress"
 	"github.com/berth-engine/berth/image/remote"
 	"github.com/berth-engine/berth/image/store"
+	"github.com/berth-engine/berth/trace"
 )
 
 // DefaultDownloads is how many layers are fetched at once; it is Docker's.
@@ -93,6 +94,8 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	at := trace.From(ctx)
+	at.Mark("resolve")
 	// What is fetched from here on is named by its digest.
 	if err := p.Admit(ctx, r.Policy, r.Ref, target.Digest, r.Registries, r.Auth); err != nil {
 		return Result{}, err
@@ -104,7 +107,7 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	j := &job{
 		content: p.db.Content, snapshots: p.db.Snapshots, fetcher: fetcher,
 		ref: r.Ref, source: repo.Source(), platform: r.Platform, progress: r.Progress, words: pulling,
-		attempts: r.Registries.Tries(), pause: p.Pause,
+		attempts: r.Registries.Tries(), pause: p.Pause, at: at,
 		depth: map[digest.Digest]int{target.Digest: 0}, layers: map[digest.Digest]*layer{},
 	}
 	tag := r.Ref.String() // by a digest the whole name, as Docker has it
@@ -116,6 +119,7 @@ func (p *Puller) Fetch(ctx context.Context, r Request) (Result, error) {
 	if err := p.dispatch(ctx, j, target); err != nil {
 		return Result{}, err
 	}
+	at.Mark("the rest of the layers is unpacked")
 	return j.result(target)
 }
 

@@ -73,6 +73,17 @@ type builds struct {
 
 // prepare writes the context and gives both engines the base image.
 func (b *builds) prepare(ctx context.Context, own *own, docker *peer) error {
+	if err := b.fill(); err != nil {
+		return err
+	}
+	if err := own.command(ctx, own.cli, "save", "-o", b.tar, "busybox"); err != nil {
+		return err
+	}
+	return docker.command(ctx, docker.cli, "load", "-q", "-i", b.tar)
+}
+
+// fill writes the context and finds the client.
+func (b *builds) fill() error {
 	bin, err := engine.Bin()
 	if err != nil {
 		return err
@@ -90,13 +101,23 @@ func (b *builds) prepare(ctx context.Context, own *own, docker *peer) error {
 			return err
 		}
 	}
-	if err := b.write("Dockerfile", []byte(buildFile)); err != nil {
-		return err
-	}
-	if err := own.command(ctx, own.cli, "save", "-o", b.tar, "busybox"); err != nil {
-		return err
-	}
-	return docker.command(ctx, docker.cli, "load", "-q", "-i", b.tar)
+	return b.write("Dockerfile", []byte(buildFile))
+}
+
+// args are those of a build with some flags.
+func (b *builds) args(flags ...string) []string {
+	return append(append([]string{"build", "--provenance=false", "--network=none", "-t", "bench"}, flags...), b.dir)
+}
+
+// build builds once.
+func (b *builds) build(ctx context.Context, t *target, flags ...string) error {
+	return t.command(ctx, b.client, b.args(append(flags, "-q")...)...)
+}
+
+// change changes one file.
+func (b *builds) change() error {
+	b.changes++
+	return b.write("app/0", fmt.Appendf(nil, "change %d", b.changes))
 }
 
 func (b *builds) write(name string, data []byte) error {
@@ -109,8 +130,7 @@ func (b *builds) write(name string, data []byte) error {
 
 func (b *builds) cases() []benchCase {
 	build := func(ctx context.Context, t *target, flags ...string) (float64, error) {
-		args := append([]string{"build", "-q", "--provenance=false", "--network=none", "-t", "bench"}, flags...)
-		return timed(func() error { return t.command(ctx, b.client, append(args, b.dir)...) })
+		return timed(func() error { return b.build(ctx, t, flags...) })
 	}
 	return []benchCase{
 		{name: "build, nothing cached", unit: "ms", run: func(ctx context.Context, _ *own, t *target) (float64, error) {
@@ -123,8 +143,7 @@ func (b *builds) cases() []benchCase {
 			return build(ctx, t)
 		}},
 		{name: "build, one file changed (goal: half of Docker's)", unit: "ms", run: func(ctx context.Context, _ *own, t *target) (float64, error) {
-			b.changes++
-			if err := b.write("app/0", fmt.Appendf(nil, "change %d", b.changes)); err != nil {
+			if err := b.change(); err != nil {
 				return 0, err
 			}
 			return build(ctx, t)

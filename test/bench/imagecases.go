@@ -160,26 +160,33 @@ func (t *target) timedCommand(ctx context.Context, name string, args ...string) 
 }
 
 // floor unpacks by the floor program.
-func (b *images) floor(ctx context.Context) (c took, err error) {
+func (b *images) floor(ctx context.Context) (took, error) {
+	c, _, err := b.floorOf(ctx)
+	return c, err
+}
+
+// floorOf is floor with what is known of the program when it has ended.
+func (b *images) floorOf(ctx context.Context) (c took, state *os.ProcessState, err error) {
 	bin, err := engine.Bin()
 	if err != nil {
-		return c, err
+		return c, nil, err
 	}
 	into, err := os.MkdirTemp(b.dir, "floor-")
 	if err != nil {
-		return c, err
+		return c, nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(into)) }()
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-unpack", b.layers, "-into", into).Output()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-unpack", b.layers, "-into", into)
+	out, err := cmd.Output()
 	if err != nil {
-		return c, fmt.Errorf("floor: %w", err)
+		return c, nil, fmt.Errorf("floor: %w", err)
 	}
 	var wall, cpu float64
 	if _, err := fmt.Sscan(string(out), &wall, &cpu); err != nil {
-		return c, fmt.Errorf("floor says %q: %w", out, err)
+		return c, nil, fmt.Errorf("floor says %q: %w", out, err)
 	}
 	ms := float64(time.Millisecond)
-	return took{time.Duration(wall * ms), time.Duration(cpu * ms)}, nil
+	return took{time.Duration(wall * ms), time.Duration(cpu * ms)}, cmd.ProcessState, nil
 }
 
 // storage is how skopeo knows a folder as Podman's store.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -211,4 +212,27 @@ func treeTime(pid int) (time.Duration, error) {
 		}
 	}
 	return total, nil
+}
+
+// processParts is what a process has used of the processor so far, in programs and
+// in the kernel, in milliseconds.
+func processParts(pid int) (programs, kernel float64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	// The name, in brackets, may hold anything.
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, 0, fmt.Errorf("process %d: %q", pid, data)
+	}
+	const tick = 10 // ms, as the kernel tells it to all
+	for i, part := range []*float64{&programs, &kernel} {
+		n, err := strconv.ParseFloat(fields[11+i], 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("process %d: %w", pid, err)
+		}
+		*part = n * tick
+	}
+	return programs, kernel, nil
 }

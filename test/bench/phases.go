@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
@@ -40,14 +39,20 @@ const (
 )
 
 // runPhases tells where the time of a container's life goes, that of a further
-// process and that of the command line: it has the engine trace itself, and counts
+// process, of the command line, of a pull and of a build: it has the engine trace itself, and counts
 // what is used in the kernel. Floors are measured beside.
 func runPhases(ctx context.Context, o options) (err error) {
-	own, err := startOwnWith(ctx, "", []string{"BERTH_TRACE=1"})
+	own, err := startOwnWith(ctx, "", []string{"BERTH_TRACE=1"}, "--image-compact-after", "0s")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, own.removeAll(context.WithoutCancel(ctx)), own.close()) }()
+	parts := []func(context.Context, *report) error{own.lifePhases, own.execPhases, own.clientPhases}
+	moved, err := own.movePhases(ctx)
+	if err != nil {
+		return err
+	}
+	parts = append(parts, moved...)
 	all := newReport(o)
 	// Traces are remembered of that many, and the first round warms up.
 	for i := range min(o.n, 10) + 1 {
@@ -55,7 +60,7 @@ func runPhases(ctx context.Context, o options) (err error) {
 		if i == 0 {
 			to = newReport(o)
 		}
-		for _, part := range []func(context.Context, *report) error{own.lifePhases, own.execPhases, own.clientPhases} {
+		for _, part := range parts {
 			if err := part(ctx, to); err != nil {
 				return err
 			}
@@ -161,7 +166,6 @@ func (o *own) clientPhases(ctx context.Context, r *report) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", what, err)
 			}
-			inMS := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 			r.add(benchCase{name: what + ", from its start to its end", unit: "ms"}, o.name, ms)
 			r.add(benchCase{name: what + inPrograms, unit: "ms"}, o.name, inMS(cmd.ProcessState.UserTime()))
 			r.add(benchCase{name: what + inKernel, unit: "ms"}, o.name, inMS(cmd.ProcessState.SystemTime()))

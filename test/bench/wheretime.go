@@ -30,6 +30,20 @@ var whereTimes = []whereTime{
 		text: "Of the goals of exec. *The monitor forks* is a message to it, what the kernel does to copy its memory, join groups and namespaces, load " +
 			"the filter and execute the program (decision 0042), and the answer.",
 	},
+	{
+		title: "A pull", target: "berth", phases: []string{"pull"},
+		text: "Of the goals of pull and unpack: an image of some 70 MB in six layers, from the Hub over loopback. Layers are unpacked beside each other, " +
+			"and while others are fetched: a phase ends when the last has come so far. The floor and the Hub are in the last table.",
+	},
+	{
+		title: "A build with one file changed", target: "berth", phases: []string{"build"},
+		text: "As the client's progress tells it; what was cached is in the phase of the next step that was not. The client starts and ends beside " +
+			"Docker's engine for as long.",
+	},
+	{
+		title: "A step of a build", target: "berth", phases: []string{"step"},
+		text: "The container of the step with a command in that build, within its phase there.",
+	},
 }
 
 // renderWhereTime writes, from the newest run of bench -phases, where the time goes

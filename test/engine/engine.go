@@ -154,6 +154,9 @@ func StartHub(dir, listen string, args ...string) (*Hub, error) {
 // Stop ends the Hub.
 func (h *Hub) Stop() error { return h.end(syscall.SIGTERM) }
 
+// Pid is that of the Hub's process.
+func (h *Hub) Pid() int { return h.cmd.Process.Pid }
+
 // Kill ends the Hub as a crash would.
 func (h *Hub) Kill() error { return h.end(syscall.SIGKILL) }
 
