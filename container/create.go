@@ -60,7 +60,7 @@ func (s *Service) Create(ctx context.Context, o CreateOptions) (_ container.Crea
 		return container.CreateResponse{}, err
 	}
 	u.push(func(context.Context) {
-		s.report(r.ID, s.records.remove(r.ID, true, nil))
+		s.report(r.ID, s.records.remove(r.ID, true, nil, nil))
 		s.dropLimit(r)
 	})
 	if err := s.makeDirs(r.ID); err != nil {

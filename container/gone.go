@@ -20,17 +20,29 @@ const goneAtOnce = 8
 
 // gone deletes directories of containers that do not exist any more.
 type gone struct {
-	room chan struct{}
-	wg   sync.WaitGroup
+	room   chan struct{}
+	ending chan struct{} // closed: nothing is to be waited for any more
+	wg     sync.WaitGroup
 }
 
-func newGone() *gone { return &gone{room: make(chan struct{}, goneAtOnce)} }
+func newGone() *gone {
+	return &gone{room: make(chan struct{}, goneAtOnce), ending: make(chan struct{})}
+}
+
+// end waits until what is under way is deleted.
+func (g *gone) end() {
+	close(g.ending)
+	g.wg.Wait()
+}
 
 // remove takes the container's directory away. The rename is the moment at which
 // it is gone: the files go behind the caller's back, unless he wants to see them
 // gone (now), there are many others already, or the disk was full. A daemon killed
-// meanwhile finds the rest in sweep. failed hears of what goes wrong later.
-func (rs *records) remove(id string, now bool, failed func(error)) error {
+// meanwhile finds the rest in sweep. What is done behind the caller's back begins
+// with idle, which returns when nobody uses the files any more: taking away what
+// another processor is about to let go of has the kernel wait for that by trying
+// again and again. failed hears of what goes wrong.
+func (rs *records) remove(id string, now bool, idle func(), failed func(error)) error {
 	dir := filepath.Join(rs.root, gonePrefix+id)
 	err := os.Rename(rs.dir(id), dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -49,6 +61,7 @@ func (rs *records) remove(id string, now bool, failed func(error)) error {
 	}
 	rs.gone.wg.Go(func() {
 		defer func() { <-rs.gone.room }()
+		idle()
 		if err := rs.delete(dir); err != nil {
 			failed(err)
 		}

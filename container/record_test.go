@@ -151,7 +151,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("create on a full disk: %v", err)
 		}
 	}
-	if err := rs.remove(r.ID, false, func(error) {}); err != nil {
+	if err := rs.remove(r.ID, false, func() {}, func(error) {}); err != nil {
 		t.Fatal(err)
 	}
 	if have, err := os.ReadDir(filepath.Join(root, spareDir)); err != nil || len(have) != spareCount {
@@ -182,7 +182,7 @@ func TestRemoveInTheBackground(t *testing.T) {
 		return len(found)
 	}
 	again()
-	if err := rs.remove(id, false, lost); err != nil {
+	if err := rs.remove(id, false, func() {}, lost); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := rs.ids(); err != nil || len(ids) != 0 {
@@ -191,11 +191,20 @@ func TestRemoveInTheBackground(t *testing.T) {
 	if rs.gone.wg.Wait(); left() != 0 {
 		t.Error("its files stay")
 	}
+	again()
+	ready := make(chan struct{})
+	if err := rs.remove(id, false, func() { <-ready }, lost); err != nil || left() != 1 {
+		t.Errorf("%v; %d directories while they are in use", err, left())
+	}
+	close(ready)
+	if rs.gone.wg.Wait(); left() != 0 {
+		t.Error("files that were in use stay")
+	}
 	for range goneAtOnce { // as if others were at it
 		rs.gone.room <- struct{}{}
 	}
 	again()
-	if err := rs.remove(id, false, lost); err != nil || left() != 0 {
+	if err := rs.remove(id, false, func() {}, lost); err != nil || left() != 0 {
 		t.Errorf("%v; %d directories are left behind who waited", err, left())
 	}
 }

@@ -102,7 +102,7 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	e.copies.dismiss()
 	e.endShipping()
 	limited := r.Project != 0 // the next one to have the number must not have these files
-	if err := s.records.remove(e.id, limited, func(err error) { s.report(e.id, err) }); err != nil {
+	if err := s.records.remove(e.id, limited, func() { s.awaitGone(e.id) }, func(err error) { s.report(e.id, err) }); err != nil {
 		return s.dead(e, err)
 	}
 	at.Mark("files")
@@ -120,6 +120,21 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 	at.Mark("name, image, volumes")
 	e.waits.wake(exitResponse(r), append(endOfRun, container.WaitConditionRemoved)...)
 	return nil
+}
+
+// awaitGone waits until nothing uses the files of a container's last run, but not
+// when the daemon ends.
+func (s *Service) awaitGone(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.records.gone.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	_ = s.sandboxes.Gone(ctx, id) // it is logged; the files go nevertheless
 }
 
 // dead records that a removal failed.

@@ -162,7 +162,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.tasks.do(s.keepDurable)
 	s.tasks.do(s.stats.Run)
 	s.tasks.run(ctx)
-	s.records.gone.wg.Wait()
+	s.records.gone.end()
 	s.persist() // what the last of the tasks have saved
 	return s.records.states.close()
 }

@@ -156,7 +156,7 @@ func TestStatesAreLogged(t *testing.T) {
 	l.persist(true)
 	l.want("written out again", a.ID, 3, false)
 	l.step(a, 4)
-	if err := l.remove(a.ID, true, nil); err != nil {
+	if err := l.remove(a.ID, true, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	l.states.drop(a.ID)
