@@ -11,6 +11,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/berth-engine/berth/kernel/file"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/network/dns"
 )
@@ -47,7 +48,7 @@ func (s *Service) writeEtc(r *Record, res *network.Result) error {
 		"hostname": r.Config.Hostname + "\n", "hosts": hosts, "resolv.conf": resolv,
 	} {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		if err := file.Write(path, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write /etc/%s of the container: %w", name, err)
 		}
 		err := os.Chmod(path, 0o644)

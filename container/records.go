@@ -58,7 +58,7 @@ func (rs *records) create(r *Record, durable bool) error {
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	if err := file.Write(tmp, b, 0o600); err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
 	if !durable {
@@ -114,7 +114,7 @@ func (rs *records) replace(r *Record) error {
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)
 	}
-	if err = os.WriteFile(dst+tmpSuffix, b, 0o600); isFull(err) {
+	if err = file.Write(dst+tmpSuffix, b, 0o600); isFull(err) {
 		err = rs.spares.use(b, dst+tmpSuffix)
 	}
 	if err == nil && !r.autoRemove() {

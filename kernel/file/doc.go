@@ -5,6 +5,6 @@
 // is never followed if it is a symbolic link. So whatever somebody renames
 // meanwhile, the work stays in the directory that was opened. What happens to
 // an entry between two calls is not promised: whoever needs the same object
-// twice opens it once. The exception is Read, for paths that no stranger has a
-// hand in.
+// twice opens it once. The exceptions are Read, Write and Sync, for paths that no
+// stranger has a hand in.
 package file
