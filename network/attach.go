@@ -193,7 +193,7 @@ func (m *Manager) furnish(ctx context.Context, plans []*plan, u *undo) (*netns.N
 func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Result, n *netns.Namespace, u *undo) error {
 	if r.Resolver() {
 		u.push(func(ctx context.Context) error { return m.unname(ctx, d.ID, r) })
-		if err := m.name(ctx, d.ID, r, n.File); err != nil {
+		if err := m.name(ctx, d.ID, r, n.File, m.ports.AddResolver); err != nil {
 			return err
 		}
 	}

@@ -177,7 +177,7 @@ func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r 
 // renamed brings names from one set of endpoints to another.
 func (m *Manager) renamed(ctx context.Context, id string, before, r *Result, ns *os.File) error {
 	if r.Resolver() {
-		return m.name(ctx, id, r, ns)
+		return m.name(ctx, id, r, ns, m.ports.Resolve)
 	}
 	if before.Resolver() {
 		return m.unname(ctx, id, before)

@@ -147,7 +147,7 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 		}
 	}
 	if r.Resolver() {
-		if err := m.name(ctx, id, r, ns); err != nil {
+		if err := m.name(ctx, id, r, ns, m.ports.Resolve); err != nil {
 			m.log.Error("resolve names for a running container", "container", id, "error", err)
 		}
 	}

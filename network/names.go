@@ -21,9 +21,12 @@ func (r *Result) Resolver() bool {
 	return false
 }
 
+// resolve gives a container its resolver (ports.Keeper).
+type resolve func(ctx context.Context, s dns.Sandbox, namespace *os.File) error
+
 // name makes the container's names known on its networks, and gives it its
 // resolver, or tells that what it may look up now.
-func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File) error {
+func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File, give resolve) error {
 	_, ask := dns.ForResolver(dns.Config{Servers: r.Servers})
 	s := dns.Sandbox{ID: id, Links: r.Links, Servers: ask}
 	for _, i := range r.order() {
@@ -37,7 +40,7 @@ func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File) e
 			return err
 		}
 	}
-	return m.ports.Resolve(ctx, s, ns)
+	return give(ctx, s, ns)
 }
 
 // outward tells whether something leads out of an endpoint's network.

@@ -36,29 +36,54 @@ type place struct{ network, endpoint string }
 // resolver, also one from before the engine was restarted; else the error is
 // errdefs.ErrNotFound.
 func (k *Keeper) Resolve(ctx context.Context, s dns.Sandbox, namespace *os.File) error {
+	known, err := k.changeResolver(ctx, s)
+	if known || err == nil || !errdefs.IsNotFound(err) || namespace == nil {
+		return err
+	}
+	return k.AddResolver(ctx, s, namespace)
+}
+
+// changeResolver tells a resolver that there is what it knows from now on; known:
+// this Keeper has it already.
+func (k *Keeper) changeResolver(ctx context.Context, s dns.Sandbox) (known bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if r := k.resolvers[s.ID]; r != nil {
 		r.sandbox = s
-		return k.call(ctx, func(c *netd.Client) error { return c.Resolve(s) })
+		return true, k.call(ctx, func(c *netd.Client) error { return c.Resolve(s) })
 	}
 	r := &resolver{sandbox: s}
-	err := k.call(ctx, func(c *netd.Client) error {
+	err = k.call(ctx, func(c *netd.Client) error {
 		err := c.Resolve(s)
 		if err == nil {
 			r.sockets, err = c.Lend(s.ID)
 		}
 		return err
 	})
-	if errdefs.IsNotFound(err) && namespace != nil {
-		if r.sockets, err = openResolver(namespace); err != nil {
-			return fmt.Errorf("resolver of %s: %w", s.ID, err)
-		}
-		err = k.call(ctx, func(c *netd.Client) error { return c.Resolve(s, r.sockets...) })
-	}
 	if err != nil {
 		r.close()
+		return false, err
+	}
+	k.resolvers[s.ID] = r
+	return false, nil
+}
+
+// AddResolver is Resolve for a namespace that has no resolver for sure: a new one.
+// Others need not wait while its sockets are made.
+func (k *Keeper) AddResolver(ctx context.Context, s dns.Sandbox, namespace *os.File) error {
+	sockets, err := openResolver(namespace)
+	if err != nil {
+		return fmt.Errorf("resolver of %s: %w", s.ID, err)
+	}
+	r := &resolver{s, sockets}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.call(ctx, func(c *netd.Client) error { return c.Resolve(s, r.sockets...) }); err != nil {
+		r.close()
 		return err
+	}
+	if old := k.resolvers[s.ID]; old != nil {
+		old.close()
 	}
 	k.resolvers[s.ID] = r
 	return nil
