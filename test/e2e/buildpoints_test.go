@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +48,8 @@ func TestBuildsKilledAtEveryPoint(t *testing.T) {
 		must(t, d, "berth", "builder", "prune", "-af")
 		must(t, d, "berth", "image", "prune", "-f")
 	}
-	must(t, d, "berth", "pull", "-q", "busybox")
+	must(t, d, "berth", "run", "--rm", "busybox", "true")
+	clean := imageFiles(t, d)
 	if out, err := build("first"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -58,7 +58,7 @@ func TestBuildsKilledAtEveryPoint(t *testing.T) {
 	var images leak.State
 	eventually(t, "the build's files to be collected", func() []string {
 		images = imageFiles(t, d)
-		return slices.DeleteFunc(slices.Clone(images["file"]), func(path string) bool { return filepath.Base(path) != "round" })
+		return layersBeside(images, clean)
 	})
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {
