@@ -49,21 +49,11 @@ func packets(ctx context.Context, o options, own *own, r *report) error {
 	published := &container.HostConfig{PortBindings: network.PortMap{
 		network.MustParsePort(fmt.Sprintf("%d/udp", sinkPort)): {{HostPort: port}},
 	}}
-	a, err := own.placeOf(ctx, "one", published, nil)
+	a, b, host, end, err := own.pair(ctx, published)
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	b, err := own.placeOf(ctx, "two", nil, nil)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	gateway, err := own.gateway(ctx)
-	if err != nil {
-		return err
-	}
-	host := &place{address: gateway}
+	defer end()
 	hostPort, err := strconv.Atoi(port)
 	if err != nil {
 		return err

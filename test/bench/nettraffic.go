@@ -75,21 +75,11 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		return err
 	}
 	defer hand.close()
-	a, err := own.placeOf(ctx, "one", publish(port, strconv.Itoa(iperfPort)), nil)
+	a, b, host, end, err := own.pair(ctx, publish(port, strconv.Itoa(iperfPort)))
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	b, err := own.placeOf(ctx, "two", nil, nil)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	info, err := own.gateway(ctx)
-	if err != nil {
-		return err
-	}
-	host := &place{address: info}
+	defer end()
 	hostPort, err := strconv.Atoi(port)
 	if err != nil {
 		return err
@@ -140,6 +130,28 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		}
 	}
 	return nil
+}
+
+// pair starts two containers, the first of which publishes what its configuration
+// says, and returns them and the host as they know it, until end.
+func (o *own) pair(ctx context.Context, published *container.HostConfig) (a, b, host *place, end func(), err error) {
+	if a, err = o.placeOf(ctx, "one", published, nil); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	if b, err = o.placeOf(ctx, "two", nil, nil); err != nil {
+		a.close()
+		return nil, nil, nil, nil, err
+	}
+	end = func() {
+		a.close()
+		b.close()
+	}
+	gateway, err := o.gateway(ctx)
+	if err != nil {
+		end()
+		return nil, nil, nil, nil, err
+	}
+	return a, b, &place{address: gateway}, end, nil
 }
 
 // callIPTables has frames within a bridge pass the firewalls, where the module
