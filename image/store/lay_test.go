@@ -29,7 +29,7 @@ import (
 func every(*tar.Header) (bool, error) { return true, nil }
 
 // tarOf makes a tar; the text of an entry is its content.
-func tarOf(t *testing.T, entries ...tar.Header) []byte {
+func tarOf(t testing.TB, entries ...tar.Header) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -366,4 +366,42 @@ func TestLayersBesideEachOther(t *testing.T) {
 	if len(b.implied) != 0 {
 		t.Errorf("remembered for nothing: %v", b.implied)
 	}
+}
+
+// FuzzLay: whatever a layer says, nothing outside of its directory is made or
+// changed.
+func FuzzLay(f *testing.F) {
+	for _, entries := range [][]tar.Header{
+		{entry("a/b", tar.TypeReg, 0o644, text("x")), entry("a/.wh.b", tar.TypeReg, 0)},
+		{entry("out", tar.TypeSymlink, 0o777, target("../../..")), entry("out/canary", tar.TypeReg, 0o644, text("x"))},
+		{entry("out", tar.TypeSymlink, 0o777, target("/../canary")), entry("out", tar.TypeReg, 0o4755, owned(1, 1))},
+		{entry("in", tar.TypeLink, 0o644, target("../canary")), entry("../canary", tar.TypeReg, 0o600, text("x"))},
+		{entry("d", tar.TypeDir, 0o700), entry("d/..", tar.TypeDir, 0o777), entry("d", tar.TypeSymlink, 0o777, target(".."))},
+		{entry("dev", tar.TypeChar, 0o666), entry("dev/x", tar.TypeReg, 0o644), entry(".wh..wh..opq", tar.TypeReg, 0)},
+	} {
+		f.Add(tarOf(f, entries...))
+	}
+	f.Fuzz(func(t *testing.T, layer []byte) {
+		dir := t.TempDir()
+		root, canary := filepath.Join(dir, "root"), filepath.Join(dir, "canary")
+		if err := errors.Join(os.Mkdir(root, 0o755), os.WriteFile(canary, []byte("alive"), 0o640)); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(canary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = lay(t.Context(), root, nil, bytes.NewReader(layer), every) // an error is a fine answer
+		found, err := os.ReadDir(dir)
+		if err != nil || len(found) != 2 {
+			t.Fatalf("beside the layer: %v, %v", found, err)
+		}
+		after, err := os.Stat(canary)
+		if err != nil || after.Mode() != before.Mode() || !after.ModTime().Equal(before.ModTime()) || after.Size() != before.Size() {
+			t.Fatalf("%v, before %v; %v", after, before, err)
+		}
+		if st := after.Sys().(*syscall.Stat_t); st.Uid != 0 || st.Nlink != 1 {
+			t.Fatalf("%+v", st)
+		}
+	})
 }
