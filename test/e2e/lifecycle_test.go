@@ -183,11 +183,17 @@ func TestRaces(t *testing.T) {
 			}
 			done := make(chan struct{})
 			go func() { wg.Wait(); close(done) }()
-			if strings.Contains(name, "wait") {
-				// Somebody has to end it if the stop came first.
-				_, _ = client(t, d, "berth", "kill", id)
+			for over := false; !over; {
+				select {
+				case <-done:
+					over = true
+				case <-time.After(100 * time.Millisecond):
+					if strings.Contains(name, "wait") {
+						// Somebody has to end it if a start came after the stop.
+						_, _ = client(t, d, "berth", "kill", id)
+					}
+				}
 			}
-			<-done
 			if !d.Running() {
 				t.Fatal("the daemon has died")
 			}
