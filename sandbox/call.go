@@ -111,6 +111,7 @@ func (s *Sandbox) serve() {
 			reply <- m
 		}
 		if m.Seq == seqRemove && kept(m) {
+			s.kept = true
 			close(s.cut)
 			close(s.gone)
 			return

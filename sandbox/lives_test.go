@@ -223,6 +223,29 @@ func TestKeptIsKilled(t *testing.T) {
 	}
 }
 
+// TestKeptAtTheSecondTry: a removal that fails when the monitor has let go of the
+// container does not lose it.
+func TestKeptAtTheSecondTry(t *testing.T) {
+	r := newKeeper(t)
+	s := r.launch(t, bundle(t, "twice", "exit", "0"))
+	s.startTest(t)
+	s.waitTest(t)
+	if err := s.part(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.removed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p := r.pool.takeKept()
+	if p == nil || p != s.process {
+		t.Fatalf("kept: %v", p)
+	}
+	if _, err := greet(p.conn, ""); err != nil {
+		t.Error(err)
+	}
+	r.pool.put(p)
+}
+
 // TestKeptByTheDead: a daemon that dies when a monitor has said that it stays, and
 // before the container is taken away, leaves no monitor, and the next daemon finds the
 // container's end.

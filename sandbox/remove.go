@@ -99,20 +99,8 @@ func (s *Sandbox) removed(ctx context.Context) error {
 }
 
 func (s *Sandbox) takeAway() error {
-	ctx, cancel := s.r.patience()
-	defer cancel()
-	var removed monitor.Removed
-	err := s.callAs(ctx, seqRemove, monitor.OpRemove, &monitor.Remove{Keep: s.ours && s.r.o.Warm > 0}, &removed)
-	for _, w := range removed.Warnings {
-		s.r.log.Warn(w, "container", s.id)
-	}
-	if err != nil && !errdefs.IsUnavailable(err) {
+	if err := s.part(); err != nil {
 		return err
-	}
-	select {
-	case <-s.gone:
-	case <-ctx.Done():
-		return fmt.Errorf("the monitor does not end: %w", ctx.Err())
 	}
 	if err := fault.Point("sandbox.remove.ended"); err != nil {
 		return err
@@ -126,10 +114,35 @@ func (s *Sandbox) takeAway() error {
 	if err := os.RemoveAll(s.r.dir(s.id)); err != nil { // last: it is by it that the rest is found
 		return err
 	}
-	if removed.Kept {
+	if s.kept {
 		s.r.pool.giveBack(s.process)
 	}
 	return nil
+}
+
+// part has the monitor let go of the container, and waits for that, or for its end.
+func (s *Sandbox) part() error {
+	select {
+	case <-s.gone: // when this was tried before
+		return nil
+	default:
+	}
+	ctx, cancel := s.r.patience()
+	defer cancel()
+	var removed monitor.Removed
+	err := s.callAs(ctx, seqRemove, monitor.OpRemove, &monitor.Remove{Keep: s.ours && s.r.o.Warm > 0}, &removed)
+	for _, w := range removed.Warnings {
+		s.r.log.Warn(w, "container", s.id)
+	}
+	if err != nil && !errdefs.IsUnavailable(err) {
+		return err
+	}
+	select {
+	case <-s.gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the monitor does not end: %w", ctx.Err())
+	}
 }
 
 // removeWithin bounds how long a monitor may take to let go of a container. The

@@ -24,6 +24,7 @@ type Sandbox struct {
 	foreign  bool     // another OCI runtime made the container
 	process  *process // the monitor
 	ours     bool     // this Runtime has started it
+	kept     bool     // valid when gone is closed: it serves another container
 	conn     *monitor.Conn
 	group    *cgroup.Group
 

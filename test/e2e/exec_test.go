@@ -72,6 +72,7 @@ func TestThousandExecs(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
 	taken(t, d)
+	restocked(t, d)
 	before := settled(t, d)
 	must(t, d, "berth", "run", "-d", "--name", "box", "busybox", "sleep", "1000")
 	c := stock(t, d)
@@ -126,6 +127,7 @@ func TestExecRaces(t *testing.T) {
 	d := started(t)
 	must(t, d, "berth", "run", "--rm", "busybox", "true")
 	taken(t, d)
+	restocked(t, d)
 	before := settled(t, d)
 	c := stock(t, d)
 	for _, end := range [][]string{{"stop", "-t", "0", "box"}, {"rm", "-f", "box"}, {"kill", "box"}, {"restart", "-t", "0", "box"}} {
