@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,9 @@ type entry struct {
 	checkup atomic.Pointer[checkup] // of the current or last run; nil: none
 	copies  copies
 	execs   execWatches
+	// telling is held from before a signal is sent until it was told of, so that the
+	// end that it brings is told of later.
+	telling sync.Mutex
 
 	// Guarded by lock.
 	image    *image.Image  // nil: to be resolved by the record's ID

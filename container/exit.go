@@ -69,7 +69,9 @@ func (s *Service) settleExit(ctx context.Context, e *entry, box *sandbox.Sandbox
 	at := trace.From(ctx)
 	at.Mark("record")
 	e.execs.await(s.clock.after)
+	e.telling.Lock()
 	s.announceDie(r)
+	e.telling.Unlock()
 	s.execs.Drop(e.id)
 	if err := fault.Point("container.exit.saved"); err != nil {
 		return err

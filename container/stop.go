@@ -124,6 +124,8 @@ func (s *Service) patience(r *Record, timeout *int) time.Duration {
 // signal sends sig to the container's first process and says so. One that has
 // just ended is not an error.
 func (s *Service) signal(ctx context.Context, e *entry, box *sandbox.Sandbox, sig syscall.Signal) error {
+	e.telling.Lock()
+	defer e.telling.Unlock()
 	err := box.Signal(ctx, sig)
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsUnavailable(err) {
 		return fmt.Errorf("signal container %s: %w", short(e.id), err)

@@ -32,7 +32,7 @@ type Options struct {
 	// none.
 	Warm int
 	// Calm is how long nothing has to happen to a container before its monitor
-	// rests (docs/sandbox.md, At rest). Default 5 s.
+	// rests (docs/sandbox.md, At rest). Default 5 s; negative: it never does.
 	Calm time.Duration
 	// Log receives what no caller can be told. Default: slog.Default().
 	Log *slog.Logger

@@ -184,7 +184,7 @@ func (r *Runtime) frame(b *Bundle, i *instance, group *cgroup.Group) *monitor.La
 		ID: b.ID, Instance: i.Instance, Dir: r.dir(b.ID), StateDir: b.StateDir, Durable: b.Durable,
 		LogDir: b.LogDir, LogMaxSize: b.LogMaxSize, LogMaxFiles: b.LogMaxFiles,
 		OpenStdin: b.OpenStdin, StdinOnce: b.StdinOnce, Runtime: b.Runtime,
-		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs, Calm: r.o.Calm.Milliseconds(),
+		OOMFile: oomFile(group), KillFile: killFile(dirs), CgroupDirs: dirs, Calm: max(0, r.o.Calm.Milliseconds()),
 	}
 }
 

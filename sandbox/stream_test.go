@@ -191,7 +191,7 @@ func written(t *testing.T, pid int) int {
 // TestReadersLeave: readers that come and go, some in the middle of reading,
 // leave nothing in the monitor and do not stop the container.
 func TestReadersLeave(t *testing.T) {
-	r := newRuntime(t, Options{})
+	r := newRuntime(t, Options{Calm: -1}) // a rest changes what it has open
 	b := bundle(t, "leave", "cat")
 	b.OpenStdin = true
 	s := r.launch(t, b)

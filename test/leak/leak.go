@@ -178,6 +178,9 @@ func processes(context.Context) ([]string, error) {
 			if pid == os.Getpid() {
 				continue
 			}
+			if strings.HasPrefix(args, "berth-monitor ") {
+				args = "berth-monitor" // what follows changes when it rests
+			}
 			if args != "" {
 				name = args // the short name is the file's until the process has chosen one
 			}
