@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,11 +81,10 @@ func TestDaemonKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", i.MonitorPid))
-		if err != nil {
-			t.Fatal(err)
+		pid := 0
+		if all := childrenOf(t, i.MonitorPid); len(all) > 0 {
+			pid = all[0]
 		}
-		pid, _ := strconv.Atoi(strings.Fields(string(children) + " 0")[0])
 		return r.Runs(id, pid)
 	}
 	if !looks("running") || looks("ended") || r.Runs("running", os.Getpid()) || r.Runs("running", 0) || r.Runs("none", os.Getpid()) {

@@ -180,7 +180,13 @@ func nothingLeft(t testing.TB) {
 // children lists the direct children of this process.
 func children(t testing.TB) []int {
 	t.Helper()
-	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	return childrenOf(t, os.Getpid())
+}
+
+// childrenOf lists those of all threads of a process.
+func childrenOf(t testing.TB, pid int) []int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
