@@ -6,7 +6,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
+	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/kernel/pressure"
 )
 
@@ -21,42 +23,43 @@ func memoryBound() int64 { return int64(pressure.Total() / shareOfMemory) } //no
 // gitMemory is how many bytes of memory of their own git and its helpers take that
 // this process has started for one of words: each git has a process group.
 func gitMemory(words []string) int64 {
-	groups := map[string]bool{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is good
-	self := strconv.Itoa(os.Getpid())
-	for _, path := range stats {
-		if parent, group := parentAndGroup(path); parent == self && group == filepath.Base(filepath.Dir(path)) && isFor(path, words) {
-			groups[group] = true
+	groups := map[int]bool{}
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, dir := range dirs {
+		pid := numberOf(dir)
+		if parent, _, err := ns.ProcessParent(pid); err == nil && parent == os.Getpid() && groupOf(pid) == pid && isFor(dir, words) {
+			groups[pid] = true
 		}
 	}
 	if len(groups) == 0 {
 		return 0
 	}
 	var sum int64
-	for _, path := range stats {
-		if _, group := parentAndGroup(path); groups[group] {
-			sum += anonymous(filepath.Join(filepath.Dir(path), "status"))
+	for _, dir := range dirs {
+		if groups[groupOf(numberOf(dir))] {
+			sum += anonymous(filepath.Join(dir, "status"))
 		}
 	}
 	return sum
 }
 
-// parentAndGroup reads a process's stat, "pid (name) state parent group …".
-func parentAndGroup(path string) (parent, group string) {
-	text, err := os.ReadFile(path)
+func numberOf(dir string) int {
+	pid, _ := strconv.Atoi(filepath.Base(dir)) // the kernel's
+	return pid
+}
+
+// groupOf is the process group of a process; 0 if it has ended.
+func groupOf(pid int) int {
+	group, err := syscall.Getpgid(pid)
 	if err != nil {
-		return "", "" // it has ended
+		return 0
 	}
-	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(f) < 3 {
-		return "", ""
-	}
-	return string(f[1]), string(f[2])
+	return group
 }
 
 // isFor tells whether a process was given one of words, among others.
-func isFor(stat string, words []string) bool {
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(stat), "cmdline"))
+func isFor(dir string, words []string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,18 +21,22 @@ const goneAtOnce = 8
 
 // gone deletes directories of containers that do not exist any more.
 type gone struct {
-	room   chan struct{}
-	ending chan struct{} // closed: nothing is to be waited for any more
-	wg     sync.WaitGroup
+	room  chan struct{}
+	until context.Context //nolint:containedctx // of what is waited for before: end
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
 }
 
 func newGone() *gone {
-	return &gone{room: make(chan struct{}, goneAtOnce), ending: make(chan struct{})}
+	g := &gone{room: make(chan struct{}, goneAtOnce)}
+	g.until, g.stop = context.WithCancel(context.Background())
+	return g
 }
 
-// end waits until what is under way is deleted.
+// end waits until what is under way is deleted, for which nothing else is waited any
+// more.
 func (g *gone) end() {
-	close(g.ending)
+	g.stop()
 	g.wg.Wait()
 }
 

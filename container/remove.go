@@ -125,15 +125,8 @@ func (s *Service) delete(ctx context.Context, e *entry, volumes bool) error {
 // awaitGone waits until nothing uses the files of a container's last run, but not
 // when the daemon ends.
 func (s *Service) awaitGone(id string) {
-	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	ctx, cancel := context.WithTimeout(s.records.gone.until, undoTime)
 	defer cancel()
-	go func() {
-		select {
-		case <-s.records.gone.ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	_ = s.sandboxes.Gone(ctx, id) // it is logged; the files go nevertheless
 }
 

@@ -46,7 +46,9 @@ func (s *Sandbox) broken() {
 	}
 	var err error
 	if s.over() {
-		err = s.process.waitLong(s.r.ending)
+		ctx, cancel := s.r.patience()
+		err = s.process.waitFor(ctx)
+		cancel()
 	} else {
 		// One that lives and does not talk is no better than a dead one.
 		err = ns.PidfdSignal(s.process.pidfd, syscall.SIGKILL)

@@ -148,12 +148,17 @@ func (p *pool) take() *process {
 	defer p.mu.Unlock()
 	defer p.wake()
 	p.took = time.Now()
-	n := len(p.idle)
+	return last(&p.idle)
+}
+
+// last takes the last of a list; nil if it is empty.
+func last(list *[]*process) *process {
+	n := len(*list)
 	if n == 0 {
 		return nil
 	}
-	m := p.idle[n-1]
-	p.idle = p.idle[:n-1]
+	m := (*list)[n-1]
+	*list = (*list)[:n-1]
 	return m
 }
 
@@ -183,13 +188,7 @@ func (p *pool) giveBack(m *process) {
 func (p *pool) takeKept() *process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := len(p.kept)
-	if n == 0 {
-		return nil
-	}
-	m := p.kept[n-1]
-	p.kept = p.kept[:n-1]
-	return m
+	return last(&p.kept)
 }
 
 // trim ends those that have had a container, and that nobody needs, if there has
@@ -360,23 +359,12 @@ func (p *process) stop(kill bool) error {
 // wait waits for the end of the process, and reaps it if it is a child.
 func (p *process) wait() error { return p.reap(monitor.EndedWithin(p.pidfd, answerWithin)) }
 
-// waitLong is wait for one that ends when the disk has written what there is
-// to write. Once the daemon ends, it waits no longer than for others.
-func (p *process) waitLong(ending <-chan struct{}) error {
-	err := p.pidfd.SetReadDeadline(time.Now().Add(removeWithin))
-	if err == nil {
-		ended := make(chan struct{})
-		defer close(ended)
-		go func() {
-			select {
-			case <-ending:
-				_ = p.pidfd.SetReadDeadline(time.Now().Add(answerWithin)) // it may be closed by now
-			case <-ended:
-			}
-		}()
-		err = monitor.Ended(p.pidfd)
-	}
-	return p.reap(err)
+// waitFor is wait for as long as ctx lasts, for one that ends when the disk has
+// written what there is to write.
+func (p *process) waitFor(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { _ = p.pidfd.SetReadDeadline(time.Now()) }) // it may be closed by now
+	defer stop()
+	return p.reap(monitor.Ended(p.pidfd))
 }
 
 // reap collects the process, unless waiting for its end failed.

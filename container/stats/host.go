@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-engine/berth/kernel/pressure"
 )
 
 // nanosPerTick: times in /proc/stat are in hundredths of a second on all
@@ -54,15 +56,4 @@ func (h host) fill(s *container.StatsResponse) {
 
 // machineMemory is the host's memory in bytes: a container without a limit is
 // limited by it. 0: unknown.
-var machineMemory = sync.OnceValue(func() uint64 {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0
-	}
-	if f := bytes.Fields(text); len(f) > 1 && string(f[0]) == "MemTotal:" {
-		if kb, err := strconv.ParseUint(string(f[1]), 10, 64); err == nil {
-			return kb << 10
-		}
-	}
-	return 0
-})
+var machineMemory = sync.OnceValue(pressure.Total)
