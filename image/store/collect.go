@@ -103,9 +103,9 @@ func (db *DB) collectOnce(ctx context.Context) error {
 	if err := db.builds.trim(ctx); err != nil {
 		return err
 	}
-	if db.overlay.refused.Swap(false) {
+	if db.overlay.look.Swap(false) {
 		if err := db.soil(ctx); err != nil {
-			db.overlay.refused.Store(true)
+			db.overlay.look.Store(true)
 			return err
 		}
 	}

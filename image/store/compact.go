@@ -155,7 +155,7 @@ func (db *DB) Restore(ctx context.Context) error {
 		if err := db.restore(ctx, d, one.size); err != nil {
 			return fmt.Errorf("restore %s: %w", d, err)
 		}
-		db.overlay.refused.Store(true) // its snapshot can go now
+		db.overlay.look.Store(true) // its snapshot can go now
 		db.Collect()
 	}
 	return nil

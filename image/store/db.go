@@ -142,14 +142,14 @@ func Open(ctx context.Context, o Options) (_ *DB, err error) {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	db.overlay.needed = db.needed
-	db.overlay.refused.Store(len(db.remade.known) > 0)
+	db.overlay.look.Store(len(db.remade.known) > 0)
 	meta := metadata.NewDB(frugal{boltDB}, underlying{blobs, db.remade}, map[string]snapshots.Snapshotter{Snapshotter: db.overlay})
 	if err := meta.Init(ctx); err != nil {
 		return nil, fmt.Errorf("open image store: %w", err)
 	}
 	db.meta = meta
 	db.Content, db.Images = guarded{meta.ContentStore(), blobs}, metadata.NewImageStore(meta)
-	db.Snapshots, db.Leases = meta.Snapshotter(Snapshotter), metadata.NewLeaseManager(meta)
+	db.Snapshots, db.Leases = making{meta.Snapshotter(Snapshotter), db.overlay}, metadata.NewLeaseManager(meta)
 	db.Applier = NewApplier(db.Content)
 	db.builds = newTemporary(db)
 	meta.RegisterCollectibleResource(noResource, db.builds)

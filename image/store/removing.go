@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 
@@ -16,8 +17,8 @@ import (
 // here it is remembered. It keeps what a blob is to be made from again.
 type removing struct {
 	snapshots.Snapshotter
-	failed  atomic.Bool
-	refused atomic.Bool // to remove something that may go later
+	failed atomic.Bool
+	look   atomic.Bool // the next collection has to look for what may go
 
 	// needed tells whether a directory of a snapshot is; nil: none is.
 	needed func(ctx context.Context, dir string) (bool, error)
@@ -34,7 +35,7 @@ func (r *removing) Remove(ctx context.Context, key string) error {
 			return err
 		}
 		if needed {
-			r.refused.Store(true)
+			r.look.Store(true)
 			return fmt.Errorf("snapshot %s: a layer's content is made from it: %w", key, errdefs.ErrFailedPrecondition)
 		}
 	}
@@ -43,7 +44,7 @@ func (r *removing) Remove(ctx context.Context, key string) error {
 	}
 	err := r.Snapshotter.Remove(ctx, key)
 	if errdefs.IsFailedPrecondition(err) { // one above it was not removed
-		r.refused.Store(true)
+		r.look.Store(true)
 		return err
 	}
 	r.note(err)
@@ -67,5 +68,31 @@ func (r *removing) Cleanup(ctx context.Context) error {
 func (r *removing) note(err error) {
 	if err != nil && !errdefs.IsNotFound(err) {
 		r.failed.Store(true)
+	}
+}
+
+// making is the snapshotter above the metadata. A snapshot that the metadata cannot
+// record, as on a full disk, is removed at once, but only from the snapshotter's
+// database: its directory waits for a collection, which would not know of it.
+type making struct {
+	snapshots.Snapshotter
+	below *removing
+}
+
+func (m making) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	mounts, err := m.Snapshotter.Prepare(ctx, key, parent, opts...)
+	m.note(err)
+	return mounts, err
+}
+
+func (m making) View(ctx context.Context, key, parent string, opts ...snapshots.Opt) ([]mount.Mount, error) {
+	mounts, err := m.Snapshotter.View(ctx, key, parent, opts...)
+	m.note(err)
+	return mounts, err
+}
+
+func (m making) note(err error) {
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		m.below.look.Store(true)
 	}
 }

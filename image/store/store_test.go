@@ -94,6 +94,40 @@ func TestUpdateIsOneTransaction(t *testing.T) {
 	}
 }
 
+// TestUnrecordedSnapshot: of a snapshot that the metadata could not record, nothing
+// is there after the next collection.
+func TestUnrecordedSnapshot(t *testing.T) {
+	db := open(t)
+	if err := db.CollectNow(t.Context()); err != nil { // that of Open is over
+		t.Fatal(err)
+	}
+	ctx := leases.WithLease(db.Context(t.Context()), "none")
+	directories := func() []string {
+		list, err := filepath.Glob(filepath.Join(db.root, "overlay", "snapshots", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	for name, do := range map[string]func() error{
+		"prepare": func() error { _, err := db.Snapshots.Prepare(ctx, "a", ""); return err },
+		"view":    func() error { _, err := db.Snapshots.View(ctx, "a", ""); return err },
+	} {
+		if err := do(); !errdefs.IsNotFound(err) {
+			t.Errorf("%s under a lease that is not there: %v", name, err)
+		}
+		if len(directories()) == 0 {
+			t.Errorf("%s: the snapshotter made nothing: this tests nothing", name)
+		}
+		if err := db.CollectNow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left := directories(); len(left) > 0 {
+			t.Errorf("%s left %v", name, left)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(t.Context(), Options{Root: filepath.Join(t.TempDir(), "a:b")}); !errdefs.IsInvalidArgument(err) {
 		t.Error(err)

@@ -194,7 +194,7 @@ func (t *temporary) made(ctx context.Context, name string, do func(context.Conte
 	})
 	if err != nil {
 		if done { // the snapshotter has what the metadata does not know
-			t.db.overlay.refused.Store(true)
+			t.db.overlay.look.Store(true)
 		}
 		return err
 	}
