@@ -21,6 +21,7 @@ type benchCase struct {
 	once  bool // dear: few samples
 	cpu   bool // of processor time, which is counted of private engines
 	floor int  // the floor runs interleaved, for so many containers; 0: it does not
+	crowd int  // so many of them at once, where the case is how many there are in a second
 	run   func(ctx context.Context, own *own, t *target) (float64, error)
 	many  func(ctx context.Context, own *own, t *target, add func(name, unit string, value float64)) error
 }
@@ -45,11 +46,11 @@ var cases = []benchCase{
 	{name: "CPU of a CLI run --rm, all processes", unit: "ms", once: true, cpu: true, floor: inARow, run: cpuOf(inARow, countedCLI)},
 	{name: "API exec of true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, execOnce)},
 	{name: "CLI exec true, each of 20 in a row", unit: "ms", once: true, run: execs(inARow, cliExec)},
-	{name: "parallel: API runs, 1 at once", many: crowd(1)},
-	{name: "parallel: API runs, 8 at once", many: crowd(8)},
-	{name: "parallel: API runs, 32 at once", many: crowd(32)},
+	{name: "parallel: API runs, 1 at once", many: crowd(1), floor: crowdOf(1), crowd: 1},
+	{name: "parallel: API runs, 8 at once", many: crowd(8), floor: crowdOf(8), crowd: 8},
+	{name: "parallel: API runs, 32 at once", many: crowd(32), floor: crowdOf(32), crowd: 32},
 	{name: "50 containers at once, API", unit: "ms", once: true, run: parallel(50)},
-	{name: "sustained: 1000 API runs, 8 at once", unit: "/s", once: true, run: sustained(1000, 8)},
+	{name: sustainedRuns, unit: "/s", once: true, run: sustained(1000, 8), floor: 200, crowd: 8},
 	{name: "daemon cold start to first answer", unit: "ms", own: true, once: true, run: coldStart},
 	{name: "memory of the idle daemon (PSS)", unit: "MB", own: true, once: true, run: idleDaemon},
 	{name: "memory per idle container (PSS)", unit: "MB", own: true, once: true, run: idleContainer},

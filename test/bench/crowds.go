@@ -13,6 +13,12 @@ import (
 // crowd, at least.
 const crowdStarts = 32
 
+// crowdOf is of how many containers n clients at once are measured.
+func crowdOf(n int) int { return max(n, crowdStarts) }
+
+// inASecond is the case of how many containers n clients at once run in a second.
+func inASecond(n int) string { return fmt.Sprintf("API runs, %d at once, in a second", n) }
+
 // crowd runs containers, n at a time, each client the next as soon as its last
 // has ended. It tells the latency of each, and how many there were in a second.
 func crowd(n int) func(context.Context, *own, *target, func(name, unit string, value float64)) error {
@@ -20,7 +26,7 @@ func crowd(n int) func(context.Context, *own, *target, func(name, unit string, v
 		var mu sync.Mutex
 		var each []float64
 		took, err := timed(func() error {
-			return inCrowd(ctx, max(n, crowdStarts), n, func(ctx context.Context) error {
+			return inCrowd(ctx, crowdOf(n), n, func(ctx context.Context) error {
 				ms, err := timed(func() error { return runOnce(ctx, t, "bridge") })
 				mu.Lock()
 				defer mu.Unlock()
@@ -34,7 +40,7 @@ func crowd(n int) func(context.Context, *own, *target, func(name, unit string, v
 		for _, ms := range each {
 			add(fmt.Sprintf("API runs, %d at once, latency of each", n), "ms", ms)
 		}
-		add(fmt.Sprintf("API runs, %d at once, in a second", n), "/s", float64(len(each))/took*1000)
+		add(inASecond(n), "/s", float64(len(each))/took*1000)
 		return nil
 	}
 }

@@ -18,6 +18,7 @@ const floorName = "floor"
 // floored is what the floor program tells of n containers.
 type floored struct {
 	Times  []float64
+	Took   float64 // all of them
 	CPU    float64
 	Kernel float64 // of CPU
 	Phases []struct {
@@ -26,13 +27,14 @@ type floored struct {
 	}
 }
 
-// floor runs the floor program for n containers, one after the other.
-func (o *own) floor(ctx context.Context, n int) (*floored, error) {
+// floor runs the floor program for n containers, so many at once.
+func (o *own) floor(ctx context.Context, n, atOnce int) (*floored, error) {
 	bin, err := engine.Bin()
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-json", "-rootfs", o.rootfs, "-n", strconv.Itoa(n)).Output()
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "floor"), "-json", "-rootfs", o.rootfs,
+		"-n", strconv.Itoa(n), "-at-once", strconv.Itoa(atOnce)).Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		err = fmt.Errorf("%w: %s", err, exit.Stderr)
 	}
@@ -46,9 +48,17 @@ func (o *own) floor(ctx context.Context, n int) (*floored, error) {
 // addFloor runs the floor beside a case and adds what it took. Where a case is of
 // many containers in a row, the phases are noted, too.
 func (o *own) addFloor(ctx context.Context, c benchCase, r *report) error {
-	f, err := o.floor(ctx, c.floor)
+	f, err := o.floor(ctx, c.floor, max(c.crowd, 1))
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
+	}
+	if c.crowd > 0 {
+		perSecond := c
+		if c.many != nil {
+			perSecond = benchCase{name: inASecond(c.crowd), unit: "/s"}
+		}
+		r.add(perSecond, floorName, float64(c.floor)/f.Took*1000)
+		return nil
 	}
 	if c.cpu {
 		r.add(c, floorName, f.CPU)

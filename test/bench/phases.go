@@ -106,7 +106,7 @@ func (o *own) lifePhases(ctx context.Context, r *report) error {
 	if err := o.addPhases(ctx, r, lifeTraces); err != nil {
 		return err
 	}
-	f, err := o.floor(ctx, inARow)
+	f, err := o.floor(ctx, inARow, 1)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}

@@ -60,6 +60,7 @@ func renderWhereTime(w io.Writer, reports []*report) {
 	for _, part := range whereTimes {
 		part.render(w, r)
 	}
+	renderCrowds(w, reports)
 	fmt.Fprint(w, "\n### Processor time in programs and in the kernel\n\nOf all processes that exist because of it, and of the command line's client alone. Means, since the kernel counts by\nthe ticks of its clock.\n\n")
 	fmt.Fprint(w, "| what | of | in programs | in the kernel | the kernel's part |\n|---|---|---|---|---|\n")
 	for _, c := range r.Cases {
@@ -73,6 +74,26 @@ func renderWhereTime(w io.Writer, reports []*report) {
 				fmt.Fprintf(w, "| %s | %s | %.2f ms | %.2f ms | %.0f %% |\n", what, target, programs, kernel, 100*kernel/(kernel+programs))
 			}
 		}
+	}
+}
+
+// renderCrowds writes, from the newest run that has it, how many containers at once
+// the floor makes: what stands between that and a goal is the kernel's.
+func renderCrowds(w io.Writer, reports []*report) {
+	var rows []string
+	for _, r := range reports {
+		for _, name := range []string{inASecond(1), inASecond(8), inASecond(32), sustainedRuns} {
+			floor, ok := r.median(name, floorName)
+			if berth, also := r.median(name, "berth"); ok && also && floor > 0 {
+				rows = append(rows, fmt.Sprintf("| %s | %.1f | %.1f | %.2f |", name, berth, floor, berth/floor))
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\n### Crowds\n\nContainers in a second, of the run of %s, commit %s. The floor makes as many at once, in one program.\n\n"+
+			"| case | berth | floor | of the floor |\n|---|---|---|---|\n%s\n", r.Date.Format("2006-01-02 15:04"), r.Commit, strings.Join(rows, "\n"))
+		return
 	}
 }
 

@@ -7,7 +7,7 @@
 // how much processor time of this program and its children, and where it goes.
 // What an engine takes beyond this is the engine's own.
 //
-//	floor -rootfs DIR [-n 1] [-json]   DIR/lower holds bin/true, DIR/filter the filter
+//	floor -rootfs DIR [-n 1] [-at-once 1] [-json]   DIR/lower holds bin/true, DIR/filter the filter
 //
 // With -probe it does what a health check asks: it prints the percentage of a
 // processor that setns, fork and exec take, once a second in each of the given
@@ -30,7 +30,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 )
 
@@ -45,6 +44,7 @@ func main() {
 	}
 	rootfs := flag.String("rootfs", "", "folder with lower/bin/true, a static program, and filter, a seccomp program")
 	n := flag.Int("n", 1, "how many times")
+	atOnce := flag.Int("at-once", 1, "how many of them at once")
 	asJSON := flag.Bool("json", false, "print the samples as JSON")
 	pids := flag.String("probe", "", "instead, run true each second in the namespaces of these processes, comma separated")
 	d := flag.Duration("for", 10*time.Second, "how long to do so")
@@ -65,8 +65,7 @@ func main() {
 		}
 		return
 	}
-	runtime.LockOSThread()
-	m, err := measure(*rootfs, *n)
+	m, err := measure(*rootfs, *n, *atOnce)
 	if err == nil {
 		if *asJSON {
 			err = json.NewEncoder(os.Stdout).Encode(m)

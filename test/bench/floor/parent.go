@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -20,8 +21,7 @@ type floor struct {
 	bridge *netlink.Bridge
 	groups []string // the parent group in every hierarchy
 	filter *os.File // the seccomp program
-	stamps *os.File // of the process that runs
-	count  int
+	count  atomic.Int64
 }
 
 func newFloor(rootfs string) (_ *floor, err error) {
@@ -41,10 +41,7 @@ func newFloor(rootfs string) (_ *floor, err error) {
 	if f.groups, err = hierarchies(); err != nil {
 		return nil, err
 	}
-	if f.filter, err = os.Open(filepath.Join(rootfs, "filter")); err != nil {
-		return nil, err
-	}
-	f.stamps, err = stampFile()
+	f.filter, err = os.Open(filepath.Join(rootfs, "filter"))
 	return f, err
 }
 
@@ -102,9 +99,14 @@ func (f *floor) once() (at stamps, err error) {
 
 // live is all of once; what it made is gone when it returns.
 func (f *floor) live(at *stamps) error {
-	f.count++
-	id := strconv.Itoa(f.count)
-	netns, err := f.network(at)
+	n := int(f.count.Add(1))
+	id := strconv.Itoa(n)
+	told, err := stampFile()
+	if err != nil {
+		return err
+	}
+	defer told.Close()
+	netns, err := f.network(n, at)
 	if err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
@@ -136,15 +138,16 @@ func (f *floor) live(at *stamps) error {
 	}
 	defer root.Close()
 	at[phaseOverlay] = now()
-	if err := f.process(root, netns, joins); err != nil {
+	if err := f.process(root, netns, told, joins); err != nil {
 		return err
 	}
 	at[phaseProgram] = now()
-	return at.hear(f.stamps)
+	return at.hear(told)
 }
 
-// process clones process 1, puts it into its groups and waits for its end.
-func (f *floor) process(root, netns *os.File, joins []string) error {
+// process clones process 1, puts it into its groups and waits for its end. What
+// it tells of its phases is in told.
+func (f *floor) process(root, netns, told *os.File, joins []string) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -152,7 +155,7 @@ func (f *floor) process(root, netns *os.File, joins []string) error {
 	defer r.Close()
 	defer w.Close()
 	p, err := os.StartProcess("/proc/self/exe", []string{childName, f.rootfs}, &os.ProcAttr{
-		Files: []*os.File{nil, nil, os.Stderr, r, root, netns, f.filter, f.stamps},
+		Files: []*os.File{nil, nil, os.Stderr, r, root, netns, f.filter, told},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 			Setsid:     true,
@@ -179,7 +182,9 @@ func (f *floor) process(root, netns *os.File, joins []string) error {
 
 // network makes a namespace with one end of a veth pair in it and the other on
 // the bridge, addressed and up.
-func (f *floor) network(at *stamps) (*os.File, error) {
+func (f *floor) network(n int, at *stamps) (*os.File, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // it is in the host's namespace again
 	host, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
 		return nil, err
@@ -196,7 +201,7 @@ func (f *floor) network(at *stamps) (*os.File, error) {
 		return nil, err
 	}
 	at[phaseNetNS] = now()
-	name := fmt.Sprintf("fl%dx%d", os.Getpid()%100000, f.count)
+	name := fmt.Sprintf("fl%dx%d", os.Getpid()%100000, n)
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, MasterIndex: f.bridge.Index, Flags: 1},
 		PeerName:  "eth0", PeerNamespace: netlink.NsFd(int(netns.Fd())),
@@ -206,7 +211,7 @@ func (f *floor) network(at *stamps) (*os.File, error) {
 	}
 	runtime.KeepAlive(netns)
 	at[phaseVeth] = now()
-	return netns, inside(netns, f.count)
+	return netns, inside(netns, n)
 }
 
 // close removes what newFloor made.
@@ -215,10 +220,8 @@ func (f *floor) close(err error) error {
 	for _, group := range f.groups {
 		errs = append(errs, os.Remove(group))
 	}
-	for _, file := range []*os.File{f.filter, f.stamps} {
-		if file != nil {
-			errs = append(errs, file.Close())
-		}
+	if f.filter != nil {
+		errs = append(errs, f.filter.Close())
 	}
 	return errors.Join(append(errs, netlink.LinkDel(f.bridge))...)
 }
