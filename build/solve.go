@@ -62,6 +62,7 @@ func (e *Engine) Build(ctx context.Context, r *Request, progress Progress) (stri
 	for _, x := range r.exports() {
 		solve.Exporters = append(solve.Exporters, &controlapi.Exporter{Type: x.Type, Attrs: x.Attrs})
 	}
+	askAnew()
 	var result *controlapi.SolveResponse
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {

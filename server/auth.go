@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -53,27 +52,13 @@ func login(ctx context.Context, settings image.Registries, cfg registry.AuthConf
 	if u, err := url.Parse("https://" + host); err != nil || u.Host != host {
 		return "", invalid(fmt.Sprintf("invalid registry address %q", cfg.ServerAddress))
 	}
-	insecure, loopback := reach(settings, name)
-	trust, err := settings.Trust(name)
+	home, err := settings.Home(ctx, name)
 	if err != nil {
 		return "", err
 	}
-	trust.MinVersion, trust.InsecureSkipVerify = tls.VersionTLS12, insecure
-	l := &loginTry{cfg: cfg, agent: agent, client: loginClient(trust)}
-	token, err := l.try(ctx, "https://"+host)
-	if errors.As(err, new(*url.Error)) && !spokeTLS(err) && (insecure || loopback) {
-		if t, plainErr := l.try(ctx, "http://"+host); !errors.As(plainErr, new(*url.Error)) {
-			return t, plainErr
-		}
-	}
-	return token, err
-}
-
-// spokeTLS: a certificate that does not verify is an answer, too, and so is a
-// refusal of ours.
-func spokeTLS(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return errors.As(err, new(*tls.CertificateVerificationError)) || ok && op.Op == "remote error"
+	home.TLS.MinVersion = tls.VersionTLS12
+	l := &loginTry{cfg: cfg, agent: agent, client: loginClient(home.TLS), header: home.Header}
+	return l.try(ctx, home.URL.String()+"/")
 }
 
 // registryHost reduces what users and old configuration files call a registry to
@@ -88,24 +73,6 @@ func registryHost(address string) string {
 	return a
 }
 
-// reach says whether a registry may be reached without verified TLS, and whether
-// it is on this machine.
-func reach(settings image.Registries, host string) (insecure, loopback bool) {
-	bare := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		bare = h
-	}
-	ip, err := netip.ParseAddr(strings.Trim(bare, "[]"))
-	loopback = bare == "localhost" || err == nil && ip.IsLoopback()
-	for _, i := range settings.Insecure {
-		p, perr := netip.ParsePrefix(i)
-		if i == host || i == bare || perr == nil && err == nil && p.Contains(ip) {
-			return true, loopback
-		}
-	}
-	return false, loopback
-}
-
 // loginClient does not follow redirects: they would carry credentials away.
 func loginClient(trust *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
@@ -118,10 +85,12 @@ type loginTry struct {
 	cfg    registry.AuthConfig
 	agent  string
 	client *http.Client
+	header http.Header // for the registry alone
 }
 
+// try signs in at the registry whose API is at base.
 func (l *loginTry) try(ctx context.Context, base string) (string, error) {
-	resp, err := l.get(ctx, base+"/v2/", nil)
+	resp, err := l.get(ctx, base, nil)
 	if err != nil {
 		return "", err
 	}
@@ -151,10 +120,10 @@ func (l *loginTry) bearer(ctx context.Context, base string, c auth.Challenge) (s
 	}
 	to, err := auth.GenerateTokenOptions(ctx, base, l.cfg.Username, secret, c)
 	if err != nil {
-		return "", errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("login attempt to %s/v2/ failed: %v", base, err))
+		return "", errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("login attempt to %s failed: %v", base, err))
 	}
 	if strings.HasPrefix(base, "https://") && !strings.HasPrefix(to.Realm, "https://") {
-		return "", errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("login attempt to %s/v2/ failed: it asks to send the password to %s, without TLS", base, to.Realm))
+		return "", errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("login attempt to %s failed: it asks to send the password to %s, without TLS", base, to.Realm))
 	}
 	headers := http.Header{"User-Agent": {l.agent}}
 	var access, refresh string
@@ -178,7 +147,7 @@ func (l *loginTry) bearer(ctx context.Context, base string, c auth.Challenge) (s
 
 // check asks the registry with credentials.
 func (l *loginTry) check(ctx context.Context, base string, authorize func(*http.Request)) error {
-	resp, err := l.get(ctx, base+"/v2/", authorize)
+	resp, err := l.get(ctx, base, authorize)
 	if err != nil {
 		return err
 	}
@@ -201,6 +170,7 @@ func (l *loginTry) get(ctx context.Context, address string, authorize func(*http
 	if err != nil {
 		return headOnly{}, err
 	}
+	maps.Copy(req.Header, l.header)
 	req.Header.Set("User-Agent", l.agent)
 	if authorize != nil {
 		authorize(req)
@@ -214,7 +184,7 @@ func (l *loginTry) get(ctx context.Context, address string, authorize func(*http
 }
 
 func failedLogin(base, status string) error {
-	text := fmt.Sprintf("login attempt to %s/v2/ failed with status: %s", base, status)
+	text := fmt.Sprintf("login attempt to %s failed with status: %s", base, status)
 	if strings.HasPrefix(status, "401") || strings.HasPrefix(status, "403") {
 		return errdefs.ErrUnauthenticated.WithMessage(text)
 	}

@@ -77,7 +77,7 @@ func TestLogin(t *testing.T) {
 	}{
 		{"Basic", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "", "", nil},
 		{"Basic", true, insecure, registry.AuthConfig{Username: "user", Password: "pass"}, "", "", nil},
-		{"Basic", true, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "", "certificate", unkinded},
+		{"Basic", true, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "", "", nil}, // on loopback
 		{"Basic", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "wrong"}, "", "401 Unauthorized", errdefs.IsUnauthorized},
 		{"Bearer", false, image.Registries{}, registry.AuthConfig{Username: "user", Password: "pass"}, "refresh", "", nil},
 		{"Bearer", true, insecure, registry.AuthConfig{Username: "user", IdentityToken: "refresh"}, "refresh", "", nil},
@@ -135,6 +135,53 @@ func TestLoginTrusts(t *testing.T) {
 		token, err := login(t.Context(), settings, cfg, "test")
 		if c.fails == "" && (err != nil || token != "refresh") || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
 			t.Errorf("with %s: %q, %v", c.file, token, err)
+		}
+	}
+}
+
+// TestLoginHostsFile: a login goes where hosts.toml says that the registry is, with
+// the headers that it wants, and with the trust that the file has and no more.
+func TestLoginHostsFile(t *testing.T) {
+	hs := loginRegistry(t, "Bearer", true)
+	var key string
+	inner := hs.Config.Handler
+	hs.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2") {
+			key = r.Header.Get("X-Key")
+		} else if r.Header.Get("X-Key") != "" {
+			t.Errorf("%s got the registry's header", r.URL)
+		}
+		inner.ServeHTTP(w, r)
+	})
+	dir := filepath.Join(t.TempDir(), "registry.test")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: hs.Certificate().Raw})
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := image.Registries{ConfigDirs: []string{filepath.Dir(dir)}}
+	cfg := registry.AuthConfig{Username: "user", Password: "pass", ServerAddress: "registry.test"}
+	server := fmt.Sprintf("server = %q\n", hs.URL)
+	for text, fails := range map[string]string{
+		server: "certificate signed by unknown authority",
+		server + "ca = 'ca.pem'\n[header]\nX-Key = 'good'\n":      "",
+		server + "skip_verify = true\n[header]\nX-Key = 'good'\n": "",
+		server + "ca = 'ca.pem'\n[host.'http://127.0.0.1:1']\n":   "", // mirrors know nobody
+		server + "certificate = 'ca.pem'\n":                       "unknown setting",
+		strings.Replace(server, "https:", "http:", 1):             "400 Bad Request", // as it answers plain HTTP
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key = ""
+		token, err := login(t.Context(), settings, cfg, "test")
+		if fails == "" && (err != nil || token != "refresh") || fails != "" && (err == nil || !strings.Contains(err.Error(), fails)) {
+			t.Errorf("with %s: %q, %v", text, token, err)
+		}
+		if strings.Contains(text, "X-Key") && key != "good" {
+			t.Errorf("with %s: the registry got the header %q", text, key)
 		}
 	}
 }

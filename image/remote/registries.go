@@ -112,6 +112,29 @@ func (r Registries) endpoints(ctx context.Context, domain string) ([]endpoint, e
 	return append(list, endpoint{url: u, can: canWrite, trust: t}), nil
 }
 
+// Home is where a registry itself answers, past its mirrors.
+type Home struct {
+	URL    *url.URL    // of its API, as "https://host:5000/v2"
+	TLS    *tls.Config // what it must show, and is shown, on https
+	Header http.Header // what the operator wants to be sent along to it, and to nobody else
+}
+
+// Home says how the registry that references call domain is reached. It asks an
+// insecure one whether it speaks TLS. InvalidArgument for settings that cannot be
+// read.
+func (r Registries) Home(ctx context.Context, domain string) (Home, error) {
+	list, err := r.endpoints(ctx, domain)
+	if err != nil {
+		return Home{}, err
+	}
+	e := list[len(list)-1]
+	config, _, err := e.trust.config()
+	if err != nil {
+		return Home{}, fmt.Errorf("registry %s: %w: %w", domain, err, errdefs.ErrInvalidArgument)
+	}
+	return Home{e.url, config, e.header}, nil
+}
+
 // hosts opens the endpoints. Only the registry itself gets the credentials.
 func (r Registries) hosts(ctx context.Context, c *Client, domain string, creds *registry.AuthConfig) ([]docker.RegistryHost, error) {
 	endpoints, err := r.endpoints(ctx, domain)

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"os"
 	"time"
-
-	"github.com/containerd/errdefs"
 )
 
 // stall is how long a connection may stay silent in the middle of a transfer.
@@ -53,21 +51,6 @@ func (c *Client) transport(t trust) (*http.Transport, error) {
 	made := newTransport(config, t.dialTime)
 	c.transports[key] = made
 	return made, nil
-}
-
-// Trust is what the registry domain must show and is shown in TLS, by the
-// settings: authorities beside the system's, and certificates of this client.
-// Whether it may do without is for Insecure to say.
-func (r Registries) Trust(domain string) (*tls.Config, error) {
-	t, err := r.certificates(domain, apiHost(domain))
-	if err != nil {
-		return nil, err
-	}
-	config, _, err := t.config()
-	if err != nil {
-		return nil, fmt.Errorf("registry %s: %w: %w", domain, err, errdefs.ErrInvalidArgument)
-	}
-	return config, nil
 }
 
 // config reads the files, and gives them a key that differs when they do.

@@ -211,10 +211,16 @@ func manifest(t *testing.T, repository, tag string) ocispec.Manifest {
 	return m
 }
 
-// accesses reads the Hub's log.
+// accesses reads the shared Hub's log.
 func accesses(t *testing.T) []hubregistry.Access {
 	t.Helper()
-	f, err := os.Open(hub.AccessLog)
+	return accessesOf(t, hub)
+}
+
+// accessesOf reads a Hub's log.
+func accessesOf(t *testing.T, h *engine.Hub) []hubregistry.Access {
+	t.Helper()
+	f, err := os.Open(h.AccessLog)
 	if err != nil {
 		t.Fatal(err)
 	}

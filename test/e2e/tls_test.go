@@ -62,7 +62,7 @@ func (a *authority) write(t *testing.T, use x509.ExtKeyUsage) (dir string) {
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "somebody"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(farAddress)}, DNSNames: []string{farName},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
