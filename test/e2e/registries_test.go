@@ -25,7 +25,7 @@ import (
 // farAddress is one of this machine that is not on loopback; farName is known to
 // proxies alone.
 const (
-	farAddress = "192.0.2.10"
+	farAddress = "198.51.100.10"
 	farName    = "registry.test"
 )
 
@@ -226,7 +226,7 @@ func TestRegistryTrust(t *testing.T) {
 	trusted(plain, "by server of hosts.toml")
 	files.clear(t)
 
-	for _, entry := range [][]string{{h.Addr, plain.Addr}, {"192.0.2.0/24"}, {farAddress}} {
+	for _, entry := range [][]string{{h.Addr, plain.Addr}, {"198.51.100.0/24"}, {farAddress}} {
 		untrusted(h, unknown)
 		configure(t, d, map[string]any{"insecure-registries": entry})
 		trusted(h, fmt.Sprintf("insecure %q", entry))
