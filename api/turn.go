@@ -7,7 +7,8 @@ import "github.com/moby/moby/api/types/events"
 type ContainerTurn struct {
 	// Turn is "ready": the container gets its share of what comes to its
 	// published ports; "waiting": it gets that only while none of those that share
-	// them is ready; "drained": it gets nothing new.
+	// them is ready, and while it starts, only if it came first; "drained": it gets
+	// nothing new.
 	Turn string
 	// Connections is how many TCP connections lead to it through published ports.
 	Connections int

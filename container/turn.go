@@ -25,6 +25,12 @@ const (
 	lookLast  = 500 * time.Millisecond
 )
 
+// startIn is after how long a container's start is over, although nobody has seen
+// it listen: not all that takes what comes is seen to, such as a program with
+// sockets that read packets, or one that leads its ports on by a firewall of its
+// own.
+const startIn = 10 * time.Second
+
 // serviceOf is the service that the container shares published ports with, by
 // the labels of the request alone.
 func serviceOf(r *Record) network.Service {
@@ -45,7 +51,8 @@ func (s *Service) watchTurn(e *entry) {
 	}
 	box, settled, ports := e.live.box, e.settled, slices.Collect(r.Network.Ports.All())
 	s.tasks.do(func(ctx context.Context) {
-		if s.awaitListening(ctx, box, settled, ports) {
+		look := func() (int, error) { return listening(box.Pid(), ports) }
+		if s.awaitListening(ctx, settled, len(ports), look, func() { s.endStart(ctx, e, box) }) {
 			s.takeTurn(ctx, e, box, true)
 		}
 	})
@@ -62,6 +69,18 @@ func shares(r *Record) bool {
 func (s *Service) healthTurn(ctx context.Context, e *entry, box *sandbox.Sandbox, status container.HealthStatus) {
 	if shares(e.record()) {
 		s.takeTurn(ctx, e, box, status == container.Healthy)
+	}
+}
+
+// endStart says that a run's start is over, although it was not seen to listen.
+// The caller does not hold the lock.
+func (s *Service) endStart(ctx context.Context, e *entry, box *sandbox.Sandbox) {
+	if err := e.acquire(ctx); err != nil {
+		return // the engine ends; the next one waits again
+	}
+	defer e.release()
+	if e.live != nil && e.live.box == box {
+		s.report(e.id, s.networks.Started(ctx, e.id))
 	}
 }
 
@@ -98,14 +117,15 @@ func (s *Service) pauseTurn(ctx context.Context, e *entry, paused bool) {
 
 // awaitListening waits until a socket listens at each of the published ports
 // (or for a second at one of them: not every program serves all of them), and
-// tells whether that came before the run ended.
-func (s *Service) awaitListening(ctx context.Context, box *sandbox.Sandbox, settled <-chan struct{}, ports []network.PortBinding) bool {
-	some := 0 * time.Second
+// tells whether that came before the run ended. look counts those at which one
+// does. If it takes longer than a start may, late is called, once.
+func (s *Service) awaitListening(ctx context.Context, settled <-chan struct{}, ports int, look func() (int, error), late func()) bool {
+	var some, waited time.Duration
 	for wait := lookFirst; ; wait = min(2*wait, lookLast) {
-		n, err := listening(box.Pid(), ports)
+		n, err := look()
 		switch {
 		case err != nil: // its end is about to be told
-		case n == len(ports) || n > 0 && some >= time.Second:
+		case n == ports || n > 0 && some >= time.Second:
 			return true
 		case n > 0:
 			some += wait
@@ -116,6 +136,9 @@ func (s *Service) awaitListening(ctx context.Context, box *sandbox.Sandbox, sett
 		case <-settled:
 			return false
 		case <-s.clock.after(wait):
+		}
+		if waited += wait; waited >= startIn && waited-wait < startIn {
+			late()
 		}
 	}
 }

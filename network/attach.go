@@ -197,7 +197,7 @@ func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Res
 			return err
 		}
 	}
-	if err := m.expose(ctx, d, r, u); err != nil {
+	if err := m.expose(ctx, d, a, r, u); err != nil {
 		return err
 	}
 	if err := m.redirect(ctx, n, &Result{}, r, d.Ports, u); err != nil {
@@ -207,7 +207,7 @@ func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Res
 	if err != nil {
 		return err
 	}
-	return m.publish(a, *r, rules)
+	return m.publishFirst(ctx, d.ID, a, *r, rules)
 }
 
 // announce publishes an event for an endpoint.

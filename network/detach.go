@@ -129,14 +129,16 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 	if err != nil {
 		return err
 	}
-	var turn netd.Turn
+	var was netd.Member
 	known := false
 	if !r.Service.none() {
-		turn, known = m.ports.TurnOf(ctx, id)
+		was, known = m.ports.MemberOf(ctx, id)
 	}
 	m.mu.Lock()
-	// Until somebody asks it again, it is as it was.
-	a.rules, a.ready = rulesOf(rules), known && turn == netd.Ready
+	// Until somebody asks it again, it is as it was. Of who it is that berth-netd
+	// does not know, it has started: an engine has come since.
+	a.rules, a.ready, a.came = rulesOf(rules), known && was.Turn == netd.Ready, was.Came
+	m.came = max(m.came, a.came)
 	member := a.member()
 	m.mu.Unlock()
 	// Better a published port that nobody guards, and a container that cannot

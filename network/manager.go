@@ -111,6 +111,7 @@ type Manager struct {
 	links    map[string]*segment // the same, by their bridges
 	subnets  ipam.Taken          // theirs
 	attached map[string]*attachment
+	came     uint64 // how many members of services have come
 	// inherited is what an earlier Manager published; it stays until Prune.
 	inherited []nft.Port
 	// settled: Prune was called, so that all that runs is known.
@@ -121,8 +122,9 @@ type Manager struct {
 // reserved and nothing else.
 type attachment struct {
 	result  Result
-	rules   rules // what its ports alone would be
-	ready   bool  // it takes its turn, if it shares ports
+	rules   rules  // what its ports alone would be
+	ready   bool   // it takes its turn, if it shares ports
+	came    uint64 // as of a netd.Member; 0: it has started
 	adopted bool
 }
 

@@ -102,7 +102,7 @@ func (s *segment) split(r *Result, ports []PortSpec) (routed []PortBinding, host
 
 // expose reserves the ports that d publishes. On a network without a way out
 // there is nothing to publish, as in Docker.
-func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) error {
+func (m *Manager) expose(ctx context.Context, d *Desired, a *attachment, r *Result, u *undo) error {
 	if err := m.leadable(r, d.Ports); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (m *Manager) expose(ctx context.Context, d *Desired, r *Result, u *undo) er
 		r.Ports = Rows(routed)
 		return nil
 	}
-	bindings, err := m.ports.Reserve(ctx, d.ID, (&attachment{result: *r}).member(), m.wanted(r, specs))
+	bindings, err := m.ports.Reserve(ctx, d.ID, m.come(a, r), m.wanted(r, specs))
 	if err != nil {
 		return refused(e, err)
 	}
@@ -218,7 +218,30 @@ func (m *Manager) held(r *Result, ports []PortBinding) []netd.Binding {
 func (m *Manager) publish(a *attachment, r Result, ports []nft.Port) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	led, before, old := m.led(a), a.result, a.rules
+	return m.putInEffect(a, m.led(a), r, ports)
+}
+
+// publishFirst is publish for who has just come. If others have come since it
+// took its number, one of them may be serving, not yet seen to: it comes after
+// them.
+func (m *Manager) publishFirst(ctx context.Context, id string, a *attachment, r Result, ports []nft.Port) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	led := m.led(a)
+	if m.cameSince(a) {
+		m.came++
+		a.came = m.came
+		if err := m.ports.Turn(ctx, id, (&attachment{result: r, came: a.came}).member()); err != nil {
+			return err
+		}
+	}
+	return m.putInEffect(a, led, r, ports)
+}
+
+// putInEffect is publish with m.mu held, where led is what the table says until
+// then.
+func (m *Manager) putInEffect(a *attachment, led []nft.Port, r Result, ports []nft.Port) error {
+	before, old := a.result, a.rules
 	a.result, a.rules = r, rulesOf(ports)
 	err := m.turnTo(led, m.led(a))
 	if err != nil {

@@ -45,21 +45,56 @@ func (a *attachment) turn() netd.Turn {
 	return netd.Waiting
 }
 
+// come gives who is to share ports its number among those that start, and returns
+// what it is to them.
+func (m *Manager) come(a *attachment, r *Result) netd.Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !r.Service.none() {
+		m.came++
+		a.came = m.came
+	}
+	return (&attachment{result: *r, came: a.came}).member()
+}
+
+// cameSince tells whether another of its service has come since the container got
+// its number; m.mu is held.
+func (m *Manager) cameSince(a *attachment) bool {
+	for _, b := range m.attached {
+		if a.came != 0 && b.came > a.came && b.result.Service == a.result.Service {
+			return true
+		}
+	}
+	return false
+}
+
 // member is what the container is to others that share its ports.
 func (a *attachment) member() netd.Member {
 	share := a.result.Service.share()
 	if slices.ContainsFunc(a.result.Endpoints, func(e Endpoint) bool { return e.Mapped }) {
 		share = "" // a driver leads a port to one container
 	}
-	return netd.Member{Share: share, Turn: a.turn()}
+	return netd.Member{Share: share, Turn: a.turn(), Came: a.came}
 }
 
-// Ready says whether a container that shares ports takes its turn. One that
-// does not gets new connections only if none of the others takes its. At first,
-// none does; of containers that share nothing, it changes nothing. What is
-// connected stays so. A container that is not attached is no error.
+// Ready says whether a container that shares ports takes its turn, and so, that
+// its start is over. One that does not gets new connections only if none of the
+// others takes its. At first, none does; of those whose start is not over, the
+// first that was attached gets what comes, if there are no others. Of containers
+// that share nothing, it changes nothing. What is connected stays so. A container
+// that is not attached is no error.
 func (m *Manager) Ready(ctx context.Context, id string, ready bool) error {
-	_, err := m.take(ctx, id, func(a *attachment) { a.ready = ready })
+	return m.judge(ctx, id, func(a *attachment) { a.ready, a.came = ready, 0 })
+}
+
+// Started says that a container's start is over, although nobody has seen
+// whether it is ready.
+func (m *Manager) Started(ctx context.Context, id string) error {
+	return m.judge(ctx, id, func(a *attachment) { a.came = 0 })
+}
+
+func (m *Manager) judge(ctx context.Context, id string, change func(*attachment)) error {
+	_, err := m.take(ctx, id, change)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
@@ -82,15 +117,15 @@ func (m *Manager) take(ctx context.Context, id string, change func(*attachment))
 	if a == nil {
 		return Result{}, fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
 	}
-	before, was, ready := m.led(a), a.result.Drained, a.ready
+	before, was, ready, came := m.led(a), a.result.Drained, a.ready, a.came
 	change(a)
-	err := m.ports.Turn(ctx, id, a.turn())
+	err := m.ports.Turn(ctx, id, a.member())
 	if err == nil {
 		err = m.turnTo(before, m.led(a))
 	}
 	if err != nil {
-		a.result.Drained, a.ready = was, ready
-		return Result{}, errors.Join(err, m.ports.Turn(ctx, id, a.turn()))
+		a.result.Drained, a.ready, a.came = was, ready, came
+		return Result{}, errors.Join(err, m.ports.Turn(ctx, id, a.member()))
 	}
 	return a.result, nil
 }
@@ -187,8 +222,8 @@ func (m *Manager) led(a *attachment) []nft.Port {
 // spread gives each port of the host to those whose turn it is.
 func spread(all []*attachment) []nft.Port {
 	type seat struct {
-		turn netd.Turn
-		rule nft.Port
+		member netd.Member
+		rule   nft.Port
 	}
 	if len(all) == 1 { // nobody shares anything: it may have ten thousand
 		if all[0].turn() != netd.Drained {
@@ -209,11 +244,11 @@ func spread(all []*attachment) []nft.Port {
 			if seats[at] == nil {
 				order = append(order, at)
 			}
-			seats[at] = append(seats[at], seat{a.turn(), p})
+			seats[at] = append(seats[at], seat{a.member(), p})
 		}
 	}
 	for _, at := range order {
-		next := netd.Next(seats[at], func(s seat) netd.Turn { return s.turn })
+		next := netd.Next(seats[at], func(s seat) netd.Member { return s.member })
 		slices.SortFunc(next, func(a, b seat) int {
 			return cmp.Or(a.rule.ContainerIP.Compare(b.rule.ContainerIP), cmp.Compare(a.rule.ContainerPort, b.rule.ContainerPort))
 		})

@@ -20,18 +20,31 @@ import (
 
 var web = Service{Project: "p", Name: "web"}
 
-// share attaches one of several of a service, which answers with its name.
-func (w *world) share(id string, s Service, networks []EndpointSpec, ports ...PortSpec) *container {
+// member attaches one of several of a service.
+func (w *world) member(id string, s Service, networks []EndpointSpec, ports ...PortSpec) *container {
 	w.t.Helper()
 	f, r, err := w.m.Attach(w.t.Context(), Desired{ID: id, Service: s, Ports: ports, Networks: networks})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { f.Close() })
-	c := &container{w, id, f, r}
+	return &container{w, id, f, r}
+}
+
+// share attaches one of several of a service, which answers with its name.
+func (w *world) share(id string, s Service, networks []EndpointSpec, ports ...PortSpec) *container {
+	w.t.Helper()
+	c := w.member(id, s, networks, ports...)
 	c.serve(80, id)
 	c.serveUDP(53, id)
 	return c
+}
+
+// silent attaches one of several of the service web that does not listen, and so
+// refuses.
+func (w *world) silent(id string, ports ...PortSpec) *container {
+	w.t.Helper()
+	return w.member(id, web, nil, ports...)
 }
 
 // who answers, of many calls.
@@ -71,6 +84,13 @@ func (w *world) ready(id string, ready bool) {
 	}
 }
 
+func (w *world) started(id string) {
+	w.t.Helper()
+	if err := w.m.Started(w.t.Context(), id); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func udp(hostPort, port uint16) PortSpec {
 	return PortSpec{HostPort: hostPort, ContainerPort: port, Proto: "udp"}
 }
@@ -98,8 +118,13 @@ func TestShare(t *testing.T) {
 			w.everywhere(8080, "a")
 			w.share("b", web, nil, ports...)
 			w.share("c", web, nil, ports...)
-			// Nobody is ready: all get their share.
-			w.everywhere(8080, "a", "b", "c")
+			// Nobody has been seen to be ready. a came first, and may serve already;
+			// those who came later may not listen yet, and would refuse.
+			w.everywhere(8080, "a")
+			w.started("a")
+			w.everywhere(8080, "a")
+			w.started("c")
+			w.everywhere(8080, "a", "c")
 			w.ready("a", true)
 			w.everywhere(8080, "a")
 			w.ready("b", true)
@@ -112,7 +137,7 @@ func TestShare(t *testing.T) {
 			}
 			w.everywhere(8080, "b")
 			w.ready("b", false)
-			w.everywhere(8080, "b", "c") // c was never ready
+			w.everywhere(8080, "b", "c") // nobody is ready, and all have started
 			if _, err := w.m.Drain(t.Context(), "a", false); err != nil {
 				t.Fatal(err)
 			}
@@ -128,6 +153,73 @@ func TestShare(t *testing.T) {
 			}
 			w.sameAs(before)
 		})
+	}
+}
+
+// TestShareStarts: while nobody has been seen to be ready, who joins takes nothing
+// from who came first, and may serve already. What comes goes on to the next if
+// that one goes, whoever has started is asked before who has not, and the next
+// engine has it the same way.
+func TestShareStarts(t *testing.T) {
+	for _, policy := range []Policy{PolicyDocker, PolicyHost} {
+		t.Run(string(policy), func(t *testing.T) {
+			w := newWorld(t, func(o *Options) { o.Policy = policy })
+			ports := []PortSpec{tcp("", 8080, 80), udp(8080, 53)}
+			w.share("a", web, nil, ports...)
+			b := w.silent("b", ports...)
+			w.everywhere(8080, "a")
+			w.ready("a", true)
+			w.ready("a", false)
+			w.everywhere(8080, "a") // it has served, b has not
+			w.silent("late", ports...)
+			if err := w.m.Detach(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			b.serve(80, "b")
+			b.serveUDP(53, "b")
+			w.everywhere(8080, "b") // the first of those that start
+
+			c := w.share("c", web, nil, ports...)
+			w.everywhere(8080, "b")
+			w.ready("c", true)
+			w.ready("c", false)
+			w.everywhere(8080, "c") // it has served
+			w.crash()
+			w.start()
+			for _, x := range []*container{c, b} {
+				if err := w.m.Adopt(t.Context(), x.id, x.ns, x.r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.m.Prune(t.Context(), []string{"b", "c"}); err != nil {
+				t.Fatal(err)
+			}
+			w.everywhere(8080, "c")
+			w.silent("d", ports...)
+			if err := w.m.Detach(t.Context(), "c"); err != nil {
+				t.Fatal(err)
+			}
+			w.everywhere(8080, "b") // it came before d, to an engine before
+			w.started("b")
+			w.everywhere(8080, "b")
+		})
+	}
+}
+
+// TestShareOvertaken: who is published after others that came later comes after
+// them, because they may serve by then.
+func TestShareOvertaken(t *testing.T) {
+	w := newWorld(t)
+	ports := []PortSpec{tcp("", 8080, 80), udp(8080, 53)}
+	w.silent("a", ports...)
+	w.share("b", web, nil, ports...)
+	a := w.m.attached["a"]
+	if err := w.m.publishFirst(t.Context(), "a", a, a.result, a.rules.list()); err != nil {
+		t.Fatal(err)
+	}
+	w.everywhere(8080, "b")
+	if m, _ := w.m.ports.MemberOf(t.Context(), "a"); m.Came != a.came {
+		t.Errorf("berth-netd has %d for a, which came as number %d", m.Came, a.came)
 	}
 }
 
@@ -179,6 +271,7 @@ func TestShareEven(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d"} {
 		c := w.share(id, web, nil, append(row, tcp("", 8080, 80))...)
 		c.serveUDP(5123, id)
+		w.ready(id, true)
 	}
 	for _, way := range []struct {
 		f                *os.File
@@ -341,6 +434,9 @@ func TestShareSix(t *testing.T) {
 				}
 			}()
 		}
+	}
+	for _, id := range []string{"a", "b"} {
+		w.ready(id, true)
 	}
 	w.wantWho(nil, "tcp", "[::1]:8080", "a", "b")
 	w.wantWho(nil, "tcp", "[2001:db8:1::1]:8080", "a", "b")

@@ -67,7 +67,7 @@ func (s *Server) putBack(owner string, was []Binding, m Member) {
 	}
 	s.put(who, nil, all)
 	for _, h := range all {
-		h.take(m.Turn)
+		h.take(m)
 	}
 }
 

@@ -44,7 +44,7 @@ func sendAll(c *net.UnixConn, sockets []*held) error {
 // receive puts behind a door, made of a descriptor, what a binding says. Of a
 // door that is there the descriptor is another copy. s.mu is held.
 func (s *Server) receive(who opener, b Binding, f *os.File) (*held, error) {
-	h := &held{Binding: b, owner: who.owner, turn: who.Turn}
+	h := &held{Binding: b, owner: who.owner, member: who.Member}
 	if d := s.shared(who, h.place()); d != nil {
 		d.enter(h)
 		return h, nil

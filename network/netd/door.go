@@ -105,11 +105,11 @@ func (d *door) all() []*held {
 func (d *door) choose(not map[*held]bool) *held {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if len(d.behind) == 1 && len(not) == 0 && d.behind[0].turn != Drained {
+	if len(d.behind) == 1 && len(not) == 0 && d.behind[0].member.Turn != Drained {
 		return d.behind[0]
 	}
 	left := slices.DeleteFunc(slices.Clone(d.behind), func(h *held) bool { return not[h] })
-	left = Next(left, func(h *held) Turn { return h.turn })
+	left = Next(left, func(h *held) Member { return h.member })
 	if len(left) == 0 {
 		return nil
 	}

@@ -16,8 +16,8 @@ import (
 type held struct {
 	Binding
 	owner   string
-	turn    Turn  // guarded by the door's mu
-	door    *door // nil: a run of ports
+	member  Member // guarded by the door's mu
+	door    *door  // nil: a run of ports
 	spliced connections
 	// leads guards ContainerIP while the socket is served; who holds Server.mu
 	// may read it without.
@@ -116,7 +116,7 @@ func (s *Server) bindFree(ctx context.Context, who opener, p Port, ip netip.Addr
 // a port that is merely bound with SO_REUSEADDR can be taken by others, and
 // without it the remains of closed connections would keep us out.
 func (s *Server) bind(ctx context.Context, who opener, p Port, ip netip.Addr, port uint16) (*held, error) {
-	h := &held{owner: who.owner, turn: who.Turn}
+	h := &held{owner: who.owner, member: who.Member}
 	h.Binding = Binding{HostIP: ip, HostPort: port, Proto: p.Proto, ContainerIP: p.ContainerIP, ContainerPort: p.ContainerPort, InName: p.InName}
 	if d := s.shared(who, h.place()); d != nil && port != 0 {
 		d.enter(h)

@@ -1,6 +1,6 @@
 package netd
 
-import "slices"
+import "cmp"
 
 // Turn says whether one who shares ports gets what comes anew. What is connected
 // stays so.
@@ -9,7 +9,7 @@ type Turn string
 const (
 	// Ready gets its share.
 	Ready Turn = ""
-	// Waiting gets nothing while another is Ready.
+	// Waiting gets nothing while another is Ready; see Member.Came.
 	Waiting Turn = "waiting"
 	// Drained gets nothing.
 	Drained Turn = "drained"
@@ -24,24 +24,50 @@ type Member struct {
 	// spread over them. "": no port is shared.
 	Share string `json:"share,omitempty"`
 	Turn  Turn   `json:"turn,omitempty"`
+	// Came is for who waits and has yet to start: a number that is larger for who
+	// came later. What comes is for who waits without one; if there is nobody, for
+	// the first that came. 0: it has started, whether it can serve or not.
+	Came uint64 `json:"came,omitempty"`
 }
 
-// Next picks those of all who get what comes anew: who is ready, or if nobody
-// is, who waits.
-func Next[T any](all []T, turn func(T) Turn) []T {
-	for _, who := range []Turn{Ready, Waiting} {
-		out := slices.DeleteFunc(slices.Clone(all), func(x T) bool { return turn(x) != who })
-		if len(out) > 0 {
-			return out
-		}
+// rank is less for who is asked sooner; false: for who is not asked at all.
+func (m Member) rank() (rank [2]uint64, asked bool) {
+	switch m.Turn {
+	case Ready:
+		return rank, true
+	case Waiting:
+		return [2]uint64{1, m.Came}, true
 	}
-	return nil
+	return rank, false
 }
 
-// turn has an owner take its turn or not from now on.
-func (s *Server) turn(owner string, t Turn) *response {
-	if !t.Valid() {
-		return &response{Error: "unknown turn " + string(t)}
+// Next picks those of all who get what comes anew: who is ready; if nobody is,
+// who waits and has started; and if nobody has, the first that came. One that
+// starts does not listen yet, and would refuse; the first may be serving already,
+// and not have been seen to.
+func Next[T any](all []T, member func(T) Member) []T {
+	var out []T
+	var least [2]uint64
+	for _, x := range all {
+		rank, asked := member(x).rank()
+		if !asked {
+			continue
+		}
+		order := cmp.Or(cmp.Compare(rank[0], least[0]), cmp.Compare(rank[1], least[1]))
+		if len(out) == 0 || order < 0 {
+			out, least = out[:0], rank
+		} else if order > 0 {
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// turn has an owner take its turn or not from now on; it stays in its share.
+func (s *Server) turn(owner string, to Member) *response {
+	if !to.Turn.Valid() {
+		return &response{Error: "unknown turn " + string(to.Turn)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,23 +75,22 @@ func (s *Server) turn(owner string, t Turn) *response {
 	if !ok {
 		return &response{}
 	}
-	m := s.members[owner]
-	m.Turn = t
-	s.join(owner, m)
+	to.Share = s.members[owner].Share
+	s.join(owner, to)
 	for _, h := range all {
-		h.take(t)
+		h.take(to)
 	}
 	return &response{}
 }
 
 // take has h take its turn or not.
-func (h *held) take(t Turn) {
+func (h *held) take(m Member) {
 	if h.door == nil {
 		return
 	}
 	h.door.mu.Lock()
 	defer h.door.mu.Unlock()
-	h.turn = t
+	h.member = m
 }
 
 // join notes what an owner is to others. Server.mu is held.
@@ -77,10 +102,10 @@ func (s *Server) join(owner string, m Member) {
 	s.members[owner] = m
 }
 
-// Turn has an owner take its turn or not from now on. It is no error if it
-// holds nothing.
-func (c *Client) Turn(owner string, t Turn) error {
-	_, err := c.call(&request{Op: opTurn, Owner: owner, Member: &Member{Turn: t}})
+// Turn has an owner take its turn or not from now on, as m says; it stays in the
+// share that it is in. It is no error if it holds nothing.
+func (c *Client) Turn(owner string, m Member) error {
+	_, err := c.call(&request{Op: opTurn, Owner: owner, Member: &Member{Turn: m.Turn, Came: m.Came}})
 	return err
 }
 

@@ -160,7 +160,7 @@ func (s *Server) answer(ctx context.Context, req *request, files []*os.File) *re
 	case opLead:
 		return s.lead(req.Owner, req.To)
 	case opTurn:
-		return s.turn(req.Owner, req.member().Turn)
+		return s.turn(req.Owner, req.member())
 	case opCount:
 		return s.connected(req.Owner)
 	case opRelease:

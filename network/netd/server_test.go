@@ -96,7 +96,7 @@ func TestProtocol(t *testing.T) {
 		`{"op":"release","owner":"c1"}`,
 		`{"op":"list"}`,
 		`{"op":"reserve","owner":"s1","member":{"share":"p/web"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80}]}`,
-		`{"op":"reserve","owner":"s2","member":{"share":"p/web","turn":"waiting"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.3","container_port":80}]}`,
+		`{"op":"reserve","owner":"s2","member":{"share":"p/web","turn":"waiting","came":1},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.3","container_port":80}]}`,
 		`{"op":"reserve","owner":"s3","member":{"share":"p/db"},"ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.4","container_port":80}]}`,
 		`{"op":"reserve","owner":"s4","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.4","container_port":80}]}`,
 		`{"op":"turn","owner":"s1","member":{"turn":"drained"}}`,

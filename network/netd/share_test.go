@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -79,7 +80,13 @@ func (s *shop) leave(owner string) {
 
 func (s *shop) turn(owner string, turn Turn) {
 	s.t.Helper()
-	if err := s.client.Turn(owner, turn); err != nil {
+	s.become(owner, Member{Turn: turn})
+}
+
+// become has owner be something else to the others.
+func (s *shop) become(owner string, m Member) {
+	s.t.Helper()
+	if err := s.client.Turn(owner, m); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -152,6 +159,69 @@ func TestShare(t *testing.T) {
 	}
 }
 
+// TestShareStarts: while nobody is ready, those who have started get what comes,
+// or else the first that came; the next server knows who that is.
+func TestShareStarts(t *testing.T) {
+	s := openShop(t)
+	for came, owner := range []string{"c", "b", "a"} { // in another order than that of their names
+		m := Member{Share: "p/web", Turn: Waiting, Came: uint64(came + 1)}
+		if _, err := s.client.Reserve(owner, m, []Port{s.want(owner)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	only := func(want string) {
+		t.Helper()
+		if got := s.count(20); got[want] != 20 {
+			t.Errorf("%v, want %s alone", got, want)
+		}
+	}
+	only("c")
+	heir := NewServer(slog.New(slog.DiscardHandler))
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := heir.TakeOver(conn); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	next, _ := serve(t, heir)
+	s.client = dial(t, next)
+	only("c")
+	s.leave("c")
+	only("b")
+	s.become("a", Member{Turn: Waiting})
+	only("a") // it has started, b has not
+	s.turn("b", Ready)
+	only("b")
+	s.become("b", Member{Turn: Waiting})
+	if got := s.count(100); got["a"] == 0 || got["b"] == 0 {
+		t.Errorf("nobody is ready, and both have started: %v", got)
+	}
+	if _, members, err := s.client.List(); err != nil || members["b"] != (Member{"p/web", Waiting, 0}) {
+		t.Errorf("%v, %v", members, err)
+	}
+}
+
+// TestNext: who is asked, of all there are.
+func TestNext(t *testing.T) {
+	ready, waits, drained := Member{}, Member{Turn: Waiting}, Member{Turn: Drained}
+	first, second := Member{Turn: Waiting, Came: 4}, Member{Turn: Waiting, Came: 5}
+	for _, c := range []struct{ all, want []Member }{
+		{nil, nil},
+		{[]Member{drained, {Turn: "of another version"}}, nil},
+		{[]Member{second}, []Member{second}},
+		{[]Member{second, first, drained}, []Member{first}},
+		{[]Member{first, waits, second, waits}, []Member{waits, waits}},
+		{[]Member{first, waits, ready, second, ready}, []Member{ready, ready}},
+		{[]Member{ready, waits, first, drained}, []Member{ready}},
+	} {
+		if got := Next(c.all, func(m Member) Member { return m }); !slices.Equal(got, c.want) {
+			t.Errorf("of %v: %v, want %v", c.all, got, c.want)
+		}
+	}
+}
+
 // TestShareHandedOver: another server takes a shared port over, and then another
 // one the kept copies; turns stay what they were.
 func TestShareHandedOver(t *testing.T) {
@@ -159,7 +229,7 @@ func TestShareHandedOver(t *testing.T) {
 	s.enter("a")
 	s.enter("b")
 	s.turn("a", Drained)
-	s.turn("b", Waiting)
+	s.become("b", Member{Turn: Waiting, Came: 7})
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +241,7 @@ func TestShareHandedOver(t *testing.T) {
 	conn.Close()
 	next, _ := serve(t, heir)
 	s.client = dial(t, next)
-	if _, members, err := s.client.List(); err != nil || members["a"] != (Member{"p/web", Drained}) || members["b"] != (Member{"p/web", Waiting}) {
+	if _, members, err := s.client.List(); err != nil || members["a"] != (Member{"p/web", Drained, 0}) || members["b"] != (Member{"p/web", Waiting, 7}) {
 		t.Errorf("the heir has %v, %v", members, err)
 	}
 	if len(heir.doors) != 1 {
@@ -193,7 +263,7 @@ func TestShareHandedOver(t *testing.T) {
 	third := NewServer(slog.New(slog.DiscardHandler))
 	socket, _ := serve(t, third)
 	s.client = dial(t, socket)
-	if err := s.client.Restore("a", Member{"p/web", Drained}, heldA, keptA); err != nil {
+	if err := s.client.Restore("a", Member{Share: "p/web", Turn: Drained}, heldA, keptA); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.client.Restore("b", inWeb, heldB, keptB); err != nil {
@@ -321,7 +391,7 @@ func TestShareUDP(t *testing.T) {
 			t.Fatalf("%s, then %s", first, got)
 		}
 	}
-	if err := client.Turn(first, Drained); err != nil {
+	if err := client.Turn(first, Member{Turn: Drained}); err != nil {
 		t.Fatal(err)
 	}
 	if got := ask(); got != first {

@@ -95,32 +95,33 @@ func (k *Keeper) note(owner string, m netd.Member, held []netd.Binding) {
 	}
 }
 
-// Turn has owner take its turn or not from now on.
-func (k *Keeper) Turn(ctx context.Context, owner string, t netd.Turn) error {
+// Turn has owner take its turn or not from now on, as m says; it stays in its
+// share.
+func (k *Keeper) Turn(ctx context.Context, owner string, m netd.Member) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	m := k.members[owner]
-	if len(k.held[owner]) == 0 || m.Turn == t {
+	was := k.members[owner]
+	m.Share = was.Share
+	if len(k.held[owner]) == 0 || m == was {
 		return nil
 	}
-	m.Turn = t
 	k.note(owner, m, k.held[owner])
-	return k.call(ctx, func(c *netd.Client) error { return c.Turn(owner, t) })
+	return k.call(ctx, func(c *netd.Client) error { return c.Turn(owner, m) })
 }
 
-// TurnOf is what berth-netd knows of an owner from before the engine was
+// MemberOf is what berth-netd knows of an owner from before the engine was
 // restarted; false: it holds nothing for it.
-func (k *Keeper) TurnOf(ctx context.Context, owner string) (netd.Turn, bool) {
+func (k *Keeper) MemberOf(ctx context.Context, owner string) (netd.Member, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var turn netd.Turn
+	var m netd.Member
 	known := false
 	err := k.call(ctx, func(c *netd.Client) error {
 		held, members, err := c.List()
-		turn, known = members[owner].Turn, len(held[owner]) > 0
+		m, known = members[owner], len(held[owner]) > 0
 		return err
 	})
-	return turn, err == nil && known
+	return m, err == nil && known
 }
 
 // Connections is how many TCP connections netd passes on for owner.
@@ -216,10 +217,10 @@ func (k *Keeper) Adopt(ctx context.Context, owner string, m netd.Member, want []
 		if sameBindings(have, want) && members[owner].Share == m.Share {
 			k.note(owner, m, want)
 			k.keep(owner)
-			if members[owner].Turn == m.Turn {
+			if members[owner] == m {
 				return nil
 			}
-			return c.Turn(owner, m.Turn)
+			return c.Turn(owner, m)
 		}
 		k.letGo(owner)
 		k.note(owner, netd.Member{}, nil)
