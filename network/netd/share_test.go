@@ -91,6 +91,23 @@ func (s *shop) become(owner string, m Member) {
 	}
 }
 
+// handOver has another server take over.
+func (s *shop) handOver() *Server {
+	s.t.Helper()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	heir := NewServer(slog.New(slog.DiscardHandler))
+	if err := heir.TakeOver(conn); err != nil {
+		s.t.Fatal(err)
+	}
+	next, _ := serve(s.t, heir)
+	s.client = dial(s.t, next)
+	return heir
+}
+
 // ask is who answers a connection; "": nobody.
 func (s *shop) ask() string {
 	s.t.Helper()
@@ -176,17 +193,7 @@ func TestShareStarts(t *testing.T) {
 		}
 	}
 	only("c")
-	heir := NewServer(slog.New(slog.DiscardHandler))
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := heir.TakeOver(conn); err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	next, _ := serve(t, heir)
-	s.client = dial(t, next)
+	s.handOver()
 	only("c")
 	s.leave("c")
 	only("b")
@@ -230,17 +237,7 @@ func TestShareHandedOver(t *testing.T) {
 	s.enter("b")
 	s.turn("a", Drained)
 	s.become("b", Member{Turn: Waiting, Came: 7})
-	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.socket, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	heir := NewServer(slog.New(slog.DiscardHandler))
-	if err := heir.TakeOver(conn); err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	next, _ := serve(t, heir)
-	s.client = dial(t, next)
+	heir := s.handOver()
 	if _, members, err := s.client.List(); err != nil || members["a"] != (Member{"p/web", Drained, 0}) || members["b"] != (Member{"p/web", Waiting, 7}) {
 		t.Errorf("the heir has %v, %v", members, err)
 	}
