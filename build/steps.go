@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -11,17 +12,24 @@ import (
 	"github.com/distribution/reference"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/moby/api/types/jsonstream"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/berth-engine/berth/oci"
 )
 
 // stepName is how BuildKit names what an instruction does: "[2/5] RUN x",
-// "[builder 2/5] RUN x"; before it there may be a platform.
-var stepName = regexp.MustCompile(`^\[(?:.* )?(\d+)/(\d+)\] (.*)$`)
+// "[ 2/10] RUN x", "[builder 2/5] RUN x"; before it there may be a platform.
+var stepName = regexp.MustCompile(`(?s)^\[(?:[^\]]* )?(\d+)/(\d+)\] (.*)$`)
 
 // Steps tells of a build as the classic builder does: a line for each step and
-// what its command prints. Steps of several stages may run at once; they are told
-// one after the other, in the order in which they began.
+// what its command prints, errors in red. Steps of several stages may run at once;
+// they are told one after the other, in the order in which they began. What a step
+// has made is no image here, so that none is told but the one that a stage is FROM.
 type Steps struct {
 	Send func(jsonstream.Message)
+	// Here tells whether the image with an ID is in the store: a base from a
+	// registry need not be. nil: none is.
+	Here func(id digest.Digest) bool
 
 	mu     sync.Mutex
 	byID   map[string]*stepLog
@@ -32,7 +40,9 @@ type Steps struct {
 // stepLog is one step until all is told of it.
 type stepLog struct {
 	head    string // the line that begins it
-	command string // without RUN
+	command string // that Docker would say it runs
+	from    bool   // is no work of the build's
+	base    digest.Digest
 	text    []string
 	cached  bool
 	ended   bool
@@ -60,7 +70,7 @@ func (s *Steps) Status(r *controlapi.StatusResponse) error {
 	}
 	for _, l := range r.Logs {
 		if step := s.byID[l.Vertex]; step != nil {
-			step.text = append(step.text, string(l.Msg))
+			step.text = append(step.text, printed(l))
 		}
 	}
 	s.flush()
@@ -74,7 +84,10 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 		if m == nil || v.Started == nil {
 			return
 		}
-		step = &stepLog{head: fmt.Sprintf("Step %s/%s : %s\n", m[1], m[2], written(m[3])), command: "/bin/sh -c " + strings.TrimPrefix(m[3], "RUN ")}
+		step = &stepLog{command: commandOf(m[3])}
+		var instruction string
+		instruction, step.base, step.from = written(m[3])
+		step.head = fmt.Sprintf("Step %s/%s : %s\n", m[1], m[2], instruction)
 		s.byID[v.Digest] = step
 		s.queue = append(s.queue, step)
 	}
@@ -82,28 +95,62 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 	if v.Completed != nil {
 		step.ended = true
 	}
-	if v.Error != "" && s.failed == "" {
+	// Others end with it, and may be told of first.
+	if v.Error != "" && !strings.HasSuffix(v.Error, context.Canceled.Error()) && s.failed == "" {
 		s.failed = step.command
 	}
 }
 
-// written is an instruction as in the Dockerfile: BuildKit names an image in full
-// and with the digest that it has found.
-func written(instruction string) string {
-	image, ok := strings.CutPrefix(instruction, "FROM ")
-	if !ok {
-		return instruction
+// printed is what a command has printed, as Docker has it: errors in red. The colour
+// ends before the line does, because no line as Docker's "Removing intermediate
+// container" comes between that and the next step, whose line is for scripts.
+func printed(l *controlapi.VertexLog) string {
+	if l.Stream != stderr {
+		return string(l.Msg)
+	}
+	text, end := string(l.Msg), ""
+	if cut, ok := strings.CutSuffix(text, "\n"); ok {
+		text, end = cut, "\n"
+	}
+	return "\x1b[91m" + text + "\x1b[0m" + end
+}
+
+// stderr is the number of the stream in BuildKit's progress, too.
+const stderr = 2
+
+// commandOf is the command of a RUN as Docker tells that it failed.
+func commandOf(instruction string) string {
+	text := strings.TrimPrefix(instruction, "RUN ")
+	for strings.HasPrefix(text, "--") {
+		_, text, _ = strings.Cut(text, " ")
+	}
+	var words []string
+	if err := json.Unmarshal([]byte(text), &words); err == nil && len(words) > 0 {
+		return strings.Join(words, " ") // without a shell
+	}
+	return "/bin/sh -c " + text
+}
+
+// written is an instruction as in the Dockerfile, and the ID of the image that it
+// is FROM: BuildKit names an image in full and with the digest that it has found.
+func written(instruction string) (text string, base digest.Digest, from bool) {
+	image, from := strings.CutPrefix(instruction, "FROM ")
+	if !from {
+		return instruction, "", false
 	}
 	ref, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return instruction // of a stage
+		return instruction, "", true // of a stage
+	}
+	if d, ok := ref.(reference.Digested); ok {
+		base = d.Digest()
 	}
 	if tagged, ok := ref.(reference.Tagged); ok {
 		if ref, err = reference.WithTag(reference.TrimNamed(ref), tagged.Tag()); err != nil {
-			return instruction
+			return instruction, base, true
 		}
 	}
-	return "FROM " + reference.FamiliarString(ref)
+	return "FROM " + reference.FamiliarString(ref), base, true
 }
 
 // flush tells what is due: the first step that has not ended, as it goes on, and
@@ -122,12 +169,20 @@ func (s *Steps) flush() {
 		if !step.ended {
 			return
 		}
-		if step.cached {
+		switch {
+		case step.from:
+			if step.base != "" && s.Here != nil && s.Here(step.base) {
+				s.stream(Arrow(step.base))
+			}
+		case step.cached:
 			s.stream(" ---> Using cache\n")
 		}
 		s.queue = s.queue[1:]
 	}
 }
+
+// Arrow is the line of the classic builder that names the image of a step.
+func Arrow(id digest.Digest) string { return " ---> " + oci.ShortID(id) + "\n" }
 
 func (s *Steps) stream(text string) { s.Send(jsonstream.Message{Stream: text}) }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/berth-engine/berth/build"
+	"github.com/berth-engine/berth/image"
 	"github.com/berth-engine/berth/oci"
 )
 
@@ -49,13 +50,19 @@ func (s *Server) buildImage(w http.ResponseWriter, r *request) error {
 	if b.Quiet {
 		send = func(jsonstream.Message) {}
 	}
-	id, err := s.o.Builds.Build(ctx, b, &build.Steps{Send: send})
+	id, err := s.o.Builds.Build(ctx, b, &build.Steps{Send: send, Here: func(id digest.Digest) bool {
+		_, err := s.o.Images.Inspect(ctx, id.String(), image.InspectOptions{})
+		return err == nil
+	}})
 	if failed, ok := errors.AsType[*build.StepError](err); ok {
 		out.write(jsonstream.Message{Error: &jsonstream.Error{Message: failed.Error(), Code: failed.Code}})
 		return nil
 	}
 	if err != nil {
 		return out.end(err)
+	}
+	if !b.Quiet {
+		out.write(jsonstream.Message{Stream: build.Arrow(digest.Digest(id))})
 	}
 	out.aux("", buildtypes.Result{ID: id})
 	if b.Quiet {

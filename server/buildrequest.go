@@ -50,6 +50,9 @@ func buildRequest(r *request) (*build.Request, error) {
 			}
 		}
 	}
+	if !b.Trace {
+		b.Exports = nil // as in Docker, the classic builder makes an image
+	}
 	for name, into := range map[string]*int64{
 		"shmsize": &b.ShmSize, "memory": &b.Limits.Memory, "memswap": &b.Limits.MemorySwap, "cpushares": &b.Limits.CPUShares,
 		"cpuperiod": &b.Limits.CPUPeriod, "cpuquota": &b.Limits.CPUQuota,
