@@ -12,7 +12,6 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/dockerui"
-	gatewayapi "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/identity"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/metadata"
@@ -30,7 +29,8 @@ const remoteSession = "client-session"
 // Build answers POST /build: it builds and tells about it until the end. progress
 // is called on one goroutine at a time. The result is the ID of the image, ""
 // if none was asked for. Errors: InvalidArgument or NotImplemented for what cannot
-// be asked for, *StepError for a step that failed, and what BuildKit says.
+// be asked for, *StepError for a step that failed, and what BuildKit says, to classic
+// clients in the words of Docker's classic builder.
 func (e *Engine) Build(ctx context.Context, r *Request, progress Progress) (string, error) {
 	attrs, granted, err := r.attrs(e.o.HostGateway)
 	if err != nil {
@@ -77,7 +77,10 @@ func (e *Engine) Build(ctx context.Context, r *Request, progress Progress) (stri
 		if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
 			return "", cause
 		}
-		return "", stepError(err, progress.Failed())
+		if r.Trace {
+			return "", err
+		}
+		return "", r.classicError(err, progress.Failed())
 	}
 	return result.ExporterResponse[exptypes.ExporterImageDigestKey], nil
 }
@@ -85,7 +88,7 @@ func (e *Engine) Build(ctx context.Context, r *Request, progress Progress) (stri
 // Progress is told how a build goes on.
 type Progress interface {
 	Status(*controlapi.StatusResponse) error
-	// Failed names the step that failed; "" if none did.
+	// Failed is the instruction that failed, as "RUN false"; "" if none did.
 	Failed() string
 }
 
@@ -101,13 +104,6 @@ func (e *StepError) Error() string {
 }
 
 func (e *StepError) Unwrap() error { return e.err }
-
-func stepError(err error, step string) error {
-	if exit, ok := errors.AsType[*gatewayapi.ExitError](err); ok && step != "" {
-		return &StepError{Command: step, Code: int(exit.ExitCode), err: err}
-	}
-	return err
-}
 
 // source gets the context to where the solver finds it: in a session.
 func (e *Engine) source(ctx context.Context, p *parts, r *Request, attrs map[string]string) (id string, done func(), err error) {

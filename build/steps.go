@@ -39,19 +39,19 @@ type Steps struct {
 
 // stepLog is one step until all is told of it.
 type stepLog struct {
-	head    string // the line that begins it
-	command string // that Docker would say it runs
-	from    bool   // is no work of the build's
-	base    digest.Digest
-	text    []string
-	cached  bool
-	ended   bool
-	told    bool // the head is out
+	head   string // the line that begins it
+	text   string // of the instruction
+	from   bool   // is no work of the build's
+	base   digest.Digest
+	output []string
+	cached bool
+	ended  bool
+	told   bool // the head is out
 }
 
 var _ Progress = (*Steps)(nil)
 
-// Failed names the command that failed.
+// Failed is the instruction that failed.
 func (s *Steps) Failed() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Steps) Status(r *controlapi.StatusResponse) error {
 	}
 	for _, l := range r.Logs {
 		if step := s.byID[l.Vertex]; step != nil {
-			step.text = append(step.text, printed(l))
+			step.output = append(step.output, printed(l))
 		}
 	}
 	s.flush()
@@ -84,7 +84,7 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 		if m == nil || v.Started == nil {
 			return
 		}
-		step = &stepLog{command: commandOf(m[3])}
+		step = &stepLog{text: m[3]}
 		var instruction string
 		instruction, step.base, step.from = written(m[3])
 		step.head = fmt.Sprintf("Step %s/%s : %s\n", m[1], m[2], instruction)
@@ -97,7 +97,7 @@ func (s *Steps) vertex(v *controlapi.Vertex) {
 	}
 	// Others end with it, and may be told of first.
 	if v.Error != "" && !strings.HasSuffix(v.Error, context.Canceled.Error()) && s.failed == "" {
-		s.failed = step.command
+		s.failed = step.text
 	}
 }
 
@@ -117,19 +117,6 @@ func printed(l *controlapi.VertexLog) string {
 
 // stderr is the number of the stream in BuildKit's progress, too.
 const stderr = 2
-
-// commandOf is the command of a RUN as Docker tells that it failed.
-func commandOf(instruction string) string {
-	text := strings.TrimPrefix(instruction, "RUN ")
-	for strings.HasPrefix(text, "--") {
-		_, text, _ = strings.Cut(text, " ")
-	}
-	var words []string
-	if err := json.Unmarshal([]byte(text), &words); err == nil && len(words) > 0 {
-		return strings.Join(words, " ") // without a shell
-	}
-	return "/bin/sh -c " + text
-}
 
 // written is an instruction as in the Dockerfile, and the ID of the image that it
 // is FROM: BuildKit names an image in full and with the digest that it has found.
@@ -162,10 +149,10 @@ func (s *Steps) flush() {
 			s.stream(step.head)
 			step.told = true
 		}
-		for _, text := range step.text {
+		for _, text := range step.output {
 			s.stream(text)
 		}
-		step.text = nil
+		step.output = nil
 		if !step.ended {
 			return
 		}
