@@ -28,6 +28,7 @@ const unfinished = " did not complete successfully: "
 // classicError is an error of a build in the words of Docker's classic builder, and
 // of its kind. instruction is what failed, if it is known.
 func (r *Request) classicError(err error, instruction string) error {
+	instruction = strings.TrimPrefix(instruction, "ONBUILD ") // what a base had for its users
 	if exit, ok := errors.AsType[*gatewayapi.ExitError](err); ok && instruction != "" {
 		return &StepError{Command: commandOf(instruction), Code: int(exit.ExitCode), err: err}
 	}

@@ -40,6 +40,7 @@ func TestStepError(t *testing.T) {
 		`RUN exit 3`: "/bin/sh -c exit 3",
 		`RUN --mount=type=cache,target=/c --network=none exit 3`: "/bin/sh -c exit 3",
 		`RUN ["sh", "-c", "exit 3"]`:                             "sh -c exit 3",
+		`ONBUILD RUN exit 3`:                                     "/bin/sh -c exit 3",
 		`RUN [ -e /nosuch ]`:                                     "/bin/sh -c [ -e /nosuch ]",
 	} {
 		err := (&Request{}).classicError(&gatewayapi.ExitError{ExitCode: 3}, instruction)

@@ -24,8 +24,9 @@ import (
 	"github.com/berth-engine/berth/oci"
 )
 
-// untar writes a tar, compressed or not, into dir. A link in it leads nowhere
-// outside; what exceeds the bounds is InvalidArgument.
+// untar writes a tar, compressed or not, into dir, and reads the stream to its end,
+// past that of the archive. A link in it leads nowhere outside; what exceeds the
+// bounds is InvalidArgument.
 func untar(ctx context.Context, dir string, r io.Reader, bounds oci.Bounds) error {
 	plain, err := bounds.Decompress(r)
 	if err != nil {
@@ -34,6 +35,11 @@ func untar(ctx context.Context, dir string, r io.Reader, bounds oci.Bounds) erro
 	defer plain.Close()
 	_, err = archive.Apply(ctx, dir, plain, archive.WithNoSameOwner(), archive.WithConvertWhiteout(plainFile), archive.WithFilter(bounds.Counter()))
 	if err != nil {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	// As Docker does. net/http panics when it comes to the end of a request only
+	// after its answer, which was written meanwhile, and the connection is lost.
+	if _, err := io.Copy(io.Discard, r); err != nil {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 	}
 	return nil

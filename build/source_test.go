@@ -2,9 +2,11 @@ package build
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/containerd/errdefs"
 	"github.com/klauspost/compress/zstd"
@@ -43,5 +45,19 @@ func TestContextBombs(t *testing.T) {
 		if list, err := os.ReadDir(dir); err != nil || c.want == "" && len(list) == 0 {
 			t.Errorf("%s: nothing was unpacked: %v", name, err)
 		}
+	}
+}
+
+// TestContextEnd: what follows the archive in the stream is read, too, and a stream
+// that breaks off there is an error.
+func TestContextEnd(t *testing.T) {
+	padded := append(tarball.Zeros(t, 1, 1), make([]byte, 1<<20)...)
+	rest := bytes.NewReader(padded)
+	if err := untar(t.Context(), t.TempDir(), rest, oci.DefaultBounds); err != nil || rest.Len() > 0 {
+		t.Errorf("%v, %d bytes are left", err, rest.Len())
+	}
+	broken := io.MultiReader(bytes.NewReader(padded), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if err := untar(t.Context(), t.TempDir(), broken, oci.DefaultBounds); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("%v", err)
 	}
 }
