@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -143,7 +144,7 @@ func Transient(ctx context.Context, err error) bool {
 		return status.StatusCode >= 500 && status.StatusCode != http.StatusNotImplemented
 	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound || errors.As(err, new(*tls.CertificateVerificationError)) || errors.Is(err, docker.ErrInvalidAuthorization) {
+	if errors.As(err, &dns) && dns.IsNotFound || unlike(err) || errors.Is(err, docker.ErrInvalidAuthorization) {
 		return false
 	}
 	for _, final := range []func(error) bool{
@@ -154,6 +155,16 @@ func Transient(ctx context.Context, err error) bool {
 		}
 	}
 	return true
+}
+
+// unlike tells whether the two sides do not agree on how to talk: about TLS at all,
+// or whom to trust.
+func unlike(err error) bool {
+	// crypto/tls keeps the type of the other side's alerts to itself.
+	alert, ok := errors.AsType[*net.OpError](err)
+	return ok && alert.Op == "remote error" || errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, new(tls.RecordHeaderError)) ||
+		errors.As(err, new(*tls.CertificateVerificationError)) ||
+		errors.As(err, new(x509.UnknownAuthorityError))
 }
 
 // Unreached tells whether err is that of a connection that was not made.
