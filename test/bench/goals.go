@@ -144,6 +144,11 @@ var goals = []goal{
 	{"memory of the daemon then (RSS)", "≤ 80 MB", at("memory of the daemon after that restart (RSS; goal: 80 MB)", "berth", "MB", 80)},
 	{"`ps -a` of 1,300 containers", "≤ 30 ms", at("CLI ps -a, 1300 containers (goal: 30 ms)", "berth", "ms", 30)},
 	{"200 containers with a health check each second, CPU beside raw setns, fork, exec", "≤ 1.5 ×", times("CPU for 200 health checks a second…", "berth", "CPU for 200 health checks a second…", floorName, "×", 1.5)},
+	{"iperf3, container to container, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, container to container", "plain bridge", byHand, 0.95)},
+	{"iperf3, container to host, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, container to host", "plain bridge", byHand, 0.95)},
+	{"iperf3, host to published port, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, host to published port, 127.0.0.1", "plain bridge", byHand, 0.95)},
+	{"requests through a published port beside no container, lasting connections, for processor time", "≥ 0.9 ×", kept("HTTP requests from another machine, lasting connections, publish-policy docker, for a second of processors", "no container", bridgeAndRule, 0.9)},
+	{"the same, a connection for each", "≥ 0.9 ×", kept("HTTP requests from another machine, a connection for each, publish-policy docker, for a second of processors", "no container", bridgeAndRule, 0.9)},
 	{"pull and unpack an image, beside the floor's time", "≤ 1.25 ×", timesLonger("pull and unpack (goal…floor's time)")},
 	{"the same, processor time", "≤ 1.25 ×", times("pull and unpack (goal…floor's time), processor time", "berth", "pull and unpack (goal…floor's time), processor time", floorName, "×", 1.25)},
 	{"load an image, beside the floor's time", "≤ 1.25 ×", timesLonger("load (goal…floor's time)")},
@@ -177,9 +182,27 @@ func faster(name string, least float64) func(*medians) (string, bool) {
 	}
 }
 
+// kept is the goal of what networking leaves of a flow without any; what rules made
+// by hand leave says how much of the rest is the kernel's.
+func kept(name, without, hand string, least float64) func(*medians) (string, bool) {
+	name = fmt.Sprintf("%s (goal: %.2f)", name, least)
+	return func(m *medians) (string, bool) {
+		for _, r := range m.reports {
+			v, ok := r.median(name, "berth")
+			all, also := r.median(name, without)
+			rules, byHand := r.median(name, hand)
+			if ok && also && byHand && all > 0 {
+				m.from = r
+				return fmt.Sprintf("%.2f × (rules by hand: %.2f ×)", v/all, rules/all), v/all >= least
+			}
+		}
+		return "", false
+	}
+}
+
 // renderGoals writes the table of goals, each with the newest run that has it.
 func renderGoals(w io.Writer, reports []*report) {
-	fmt.Fprint(w, "\n## Goals\n\nEach figure is of the newest run that has it; F is the floor in that run. What stands between a goal that is not\nmet and the figure is below, in *Where the time goes*, and in [decision 0042](decisions/0042-what-starts-cost.md).\n\n")
+	fmt.Fprint(w, "\n## Goals\n\nEach figure is of the newest run that has it; F is the floor in that run. What stands between a goal that is not\nmet and the figure is below, in *Where the time goes*, and in [decision 0042](decisions/0042-what-starts-cost.md); of networks, in\n[networking](networking.md).\n\n")
 	fmt.Fprintln(w, "| figure | goal | measured | met | run |\n|---|---|---|---|---|")
 	for _, g := range goals {
 		m := &medians{reports: reports}

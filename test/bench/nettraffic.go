@@ -225,6 +225,9 @@ func remoteHost() (remote *place, here string, undo func(), err error) {
 	return remote, ours, undo, remote.configure()
 }
 
+// bridgeAndRule is the target that publishes a port by hand.
+const bridgeAndRule = "a bridge and one rule"
+
 // requests measures HTTP requests a second from another machine to a server in
 // a container, and to the same server on the host itself; the goal is 90 %. What
 // a bridge and one rule by hand come to says how much of the rest is the kernel's.
@@ -266,7 +269,7 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 					from               *place
 				}{
 					{"no container", here, direct, remote}, {own.name, here, port, remote},
-					{"a bridge and one rule", plain.here, port, plain.remote},
+					{bridgeAndRule, plain.here, port, plain.remote},
 				} {
 					err := flow(r, name, "(goal: 0.90)", "", way.target, func() (float64, error) {
 						return requestsOnce(ctx, way.from, "http://"+net.JoinHostPort(way.here, way.port)+"/", lasting, o.limits.seconds)
