@@ -267,6 +267,7 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) 
 	if e.o.Remap != nil {
 		snapshots = executor.Snapshots{Snapshotter: snapshots}
 	}
+	snapshots = executor.Expecting{Snapshotter: snapshots, Sandboxes: e.o.Sandboxes}
 	w, err := base.NewWorker(ctx, base.WorkerOpt{
 		ID: id, Root: e.o.Root,
 		Labels:          labels,

@@ -5,7 +5,10 @@ import (
 	"slices"
 
 	ctdmount "github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/moby/buildkit/snapshot"
+
+	"github.com/berth-engine/berth/sandbox"
 )
 
 // mappedOverlay is the type of mount that stands for an overlay which a step in
@@ -45,4 +48,17 @@ func (m mappedMountable) Mount() ([]ctdmount.Mount, func() error, error) {
 		}
 	}
 	return list, release, err
+}
+
+// Expecting is a snapshotter for a cache whose steps run in Sandboxes, which hear of
+// a step when its root is made: some ten milliseconds before they launch it.
+type Expecting struct {
+	snapshot.Snapshotter
+	Sandboxes *sandbox.Runtime
+}
+
+// Prepare makes a snapshot that is written to.
+func (s Expecting) Prepare(ctx context.Context, key, parent string, opts ...snapshots.Opt) error {
+	s.Sandboxes.Expect()
+	return s.Snapshotter.Prepare(ctx, key, parent, opts...)
 }
