@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -117,9 +118,9 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 			{own.name, host, "127.0.0.1", hostPort},
 		}},
 	}
-	for range o.n {
+	for round := range o.n {
 		for _, w := range ways {
-			for _, s := range w.sides {
+			for _, s := range othersFirst(w.sides, round) {
 				err := flow(r, "iperf3, "+w.name, "(goal: 0.95)", "Gbit", s.target, func() (float64, error) {
 					return iperf(ctx, s.from, s.to, s.port, o.limits.seconds)
 				})
@@ -130,6 +131,13 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		}
 	}
 	return nil
+}
+
+// othersFirst lets another of all be the first in each round: who comes after what keeps
+// the processors busy gets less of them on some machines.
+func othersFirst[T any](all []T, round int) []T {
+	first := round % len(all)
+	return append(slices.Clone(all[first:]), all[:first]...)
 }
 
 // pair starts two containers, the first of which publishes what its configuration
@@ -257,20 +265,22 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 			return err
 		}
 		defer end()
-		for range o.n {
+		type way struct {
+			target, here, port string
+			from               *place
+		}
+		ways := []way{
+			{"no container", here, direct, remote}, {own.name, here, port, remote},
+			{bridgeAndRule, plain.here, port, plain.remote},
+		}
+		for round := range o.n {
 			for _, lasting := range []bool{true, false} {
 				kind := "a connection for each"
 				if lasting {
 					kind = "lasting connections"
 				}
 				name := "HTTP requests from another machine, " + kind + ", publish-policy " + policy
-				for _, way := range []struct {
-					target, here, port string
-					from               *place
-				}{
-					{"no container", here, direct, remote}, {own.name, here, port, remote},
-					{bridgeAndRule, plain.here, port, plain.remote},
-				} {
+				for _, way := range othersFirst(ways, round) {
 					err := flow(r, name, "(goal: 0.90)", "", way.target, func() (float64, error) {
 						return requestsOnce(ctx, way.from, "http://"+net.JoinHostPort(way.here, way.port)+"/", lasting, o.limits.seconds)
 					})
