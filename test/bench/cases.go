@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -167,7 +168,7 @@ func (t *target) command(ctx context.Context, name string, args ...string) error
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "BERTH_HOST="+t.host, "DOCKER_HOST="+t.host)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %q: %w\n%s", name, args, err, out)
+		return fmt.Errorf("%s %q: %w\n%s", filepath.Base(name), args, err, out)
 	}
 	return nil
 }

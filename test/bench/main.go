@@ -179,7 +179,11 @@ func measure(ctx context.Context, o options, own *own, targets []*target, r *rep
 					continue
 				}
 				if err := c.on(ctx, own, t, r, i >= 0); err != nil {
-					return fmt.Errorf("%s on %s: %w", c.name, t.name, err)
+					err = fmt.Errorf("%s on %s: %w", c.name, t.name, err)
+					if t == own.target || ctx.Err() != nil {
+						return err
+					}
+					r.leaveOut(err)
 				}
 			}
 			if c.floor > 0 && i >= 0 {

@@ -48,6 +48,9 @@ func renderFolder(w io.Writer, dir string) error {
 		for _, x := range r.rows() {
 			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio, x.floors)
 		}
+		for _, l := range r.LeftOut {
+			fmt.Fprintf(w, "\nLeft out: %s\n", l)
+		}
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type report struct {
 	Machine string    `json:"machine"`
 	Command string    `json:"command"`
 	Cases   []*result `json:"cases"`
+	// LeftOut are samples that a peer failed at: those it has are of when it did not.
+	LeftOut []string `json:"leftOut,omitempty"`
 	// under ends the names of what is added: something differs from a case before.
 	under string
 }
@@ -52,6 +54,14 @@ func (r *report) add(c benchCase, target string, value float64) {
 		x.Targets = append(x.Targets, target)
 	}
 	x.Samples[target] = append(x.Samples[target], value)
+}
+
+// leaveOut notes that a peer failed at a sample. The run goes on: a peer that fails
+// once in a hundred is to be compared, too.
+func (r *report) leaveOut(err error) {
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	fmt.Fprintln(os.Stderr, "bench: left out:", text)
+	r.LeftOut = append(r.LeftOut, text)
 }
 
 func (r *report) save(path string) error {
@@ -104,4 +114,7 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", x.name, x.target, x.n, x.low, x.median, x.p90, x.p99, x.ratio, x.floors)
 	}
 	tw.Flush()
+	for _, l := range r.LeftOut {
+		fmt.Fprintln(w, "left out:", l)
+	}
 }
