@@ -31,6 +31,7 @@ import (
 	"github.com/moby/buildkit/solver/llbsolver/cdidevices"
 	"github.com/moby/buildkit/source/git"
 	bkhttp "github.com/moby/buildkit/source/http"
+	"github.com/moby/buildkit/source/local"
 	"github.com/moby/buildkit/util/leaseutil"
 	"github.com/moby/buildkit/worker"
 	"github.com/moby/buildkit/worker/base"
@@ -298,6 +299,11 @@ func (e *Engine) worker(ctx context.Context, images image.Parts) (*moby, error) 
 // policy, and with bounds on what a build takes from addresses.
 func (e *Engine) sources(w *base.Worker, images image.Parts) (*moby, error) {
 	w.SourceManager.Register(admitting{w.ImageSource, e.o.Images.Admit})
+	ofSessions, err := local.NewSource(local.Opt{CacheAccessor: w.CacheManager()})
+	if err != nil {
+		return nil, err
+	}
+	w.SourceManager.Register(directories{ofSessions})
 	most, err := e.o.MaxDownload.onDisk(e.o.Root)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,9 @@ import (
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/auth"
 	"github.com/moby/buildkit/session/filesync"
+	"github.com/moby/buildkit/solver"
+	"github.com/moby/buildkit/source"
+	"github.com/moby/buildkit/source/local"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/tonistiigi/fsutil"
 	"github.com/tonistiigi/fsutil/types"
@@ -45,10 +48,33 @@ func untar(ctx context.Context, dir string, r io.Reader, bounds oci.Bounds) erro
 	return nil
 }
 
+// servedKey is the shared key of the sessions that serve makes, and of no others.
+const servedKey = "engine"
+
+// directories is the source of what sessions have. BuildKit takes files that it has
+// got before, from any build, for unchanged if their size and time are the same.
+// Tars know only whole seconds, and many have one time for all files: of those that
+// were unpacked here everything is taken anew, at no more cost than a copy.
+type directories struct{ source.Source }
+
+// Resolve makes an instance.
+func (d directories) Resolve(ctx context.Context, id source.Identifier, sm *session.Manager, vtx solver.Vertex) (source.SourceInstance, error) {
+	l, ok := id.(*local.LocalIdentifier)
+	if !ok {
+		return nil, fmt.Errorf("source %T is no directory of a session", id)
+	}
+	if caller, err := sm.Get(ctx, l.SessionID, true); err == nil && caller != nil && caller.SharedKey() == servedKey {
+		anew := *l
+		anew.Differ = fsutil.DiffNone
+		l = &anew
+	}
+	return d.Source.Resolve(ctx, l, sm, vtx)
+}
+
 // serve makes a session within the process that has a directory as context, if
 // there is one, and credentials.
 func (p *parts) serve(ctx context.Context, dir string, auths map[string]registry.AuthConfig) (id string, stop func(), err error) {
-	s, err := session.NewSession(ctx, "")
+	s, err := session.NewSession(ctx, servedKey)
 	if err != nil {
 		return "", nil, err
 	}
