@@ -112,7 +112,7 @@ bench: build ## measure against the floor and PEERS="name=unix:///socket,…"
 	bin/bench -commit $$(git rev-parse --short HEAD) $(BENCHARGS)
 
 bench-runtime: build ## berth-runtime, runc and crun in turns on one bundle, as root
-	bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(BENCHARGS)
+	test/bench/hybrid bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(BENCHARGS)
 
 JUDGE := .cache/judge
 judge: build ## outside suites judge berth-runtime, runc and crun, as root (JUDGEARGS="-suite runc exec")
@@ -127,8 +127,8 @@ judge-render: ## docs/conformance.md from the results in docs/conformance
 
 bench-peers: build ## beside private engines of Debian's, as root (PEERS="name=unix:///socket,…" for others, too)
 	@tools/setup bench
-	bin/bench -commit $$(git rev-parse --short HEAD) -private docker,podman $(BENCHARGS)
-	bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(RUNTIMEARGS)
+	test/bench/hybrid bin/bench -commit $$(git rev-parse --short HEAD) -private docker,podman $(BENCHARGS)
+	test/bench/hybrid bin/bench -commit $$(git rev-parse --short HEAD) -runtimes runc,crun -n 40 $(RUNTIMEARGS)
 
 # The other commit's programs are kept in .cache/compare, by commit.
 COMPARE := .cache/compare
@@ -160,7 +160,7 @@ bench-figures: build ## all figures of docs/benchmarks.md anew, on a machine wit
 	$(call figures,builds,-builds -n 10)
 	bin/bench -render docs/benchmarks > docs/benchmarks.md
 
-figures = bin/bench -commit $$(git rev-parse --short HEAD) $(2) -out $(FIGURES)-$(1).json
+figures = test/bench/hybrid bin/bench -commit $$(git rev-parse --short HEAD) $(2) -out $(FIGURES)-$(1).json
 
 bench-render: build ## docs/benchmarks.md from the samples in docs/benchmarks
 	bin/bench -render docs/benchmarks > docs/benchmarks.md

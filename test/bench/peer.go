@@ -69,6 +69,12 @@ const podmanNetwork = `{"cniVersion": "0.4.0", "name": "podman", "plugins": [{
 	"ipam": {"type": "host-local", "dataDir": %q, "ranges": [[{"subnet": "10.214.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}
 }]}`
 
+// podmanLimits are those of Podman's containers: its own are above what it may set
+// where the host gives no CAP_SYS_RESOURCE, and no container starts.
+const podmanLimits = `[containers]
+default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
+`
+
 // startPodman starts Podman's service, with a bridge of its own.
 func startPodman(ctx context.Context) (*peer, error) {
 	return startPeer(ctx, "podman", func(dir, host string) ([]string, []func() error, error) {
@@ -80,8 +86,12 @@ func startPodman(ctx context.Context) (*peer, error) {
 		if err := os.WriteFile(filepath.Join(dir, "net", "87-podman.conflist"), []byte(network), 0o644); err != nil {
 			return nil, nil, err
 		}
+		conf := filepath.Join(dir, "containers.conf")
+		if err := os.WriteFile(conf, []byte(podmanLimits), 0o600); err != nil {
+			return nil, nil, err
+		}
 		own := []string{
-			"podman", "--root", filepath.Join(dir, "data"), "--runroot", filepath.Join(dir, "run"), "--tmpdir", filepath.Join(dir, "tmp"),
+			"env", "CONTAINERS_CONF=" + conf, "podman", "--root", filepath.Join(dir, "data"), "--runroot", filepath.Join(dir, "run"), "--tmpdir", filepath.Join(dir, "tmp"),
 			"--network-config-dir", filepath.Join(dir, "net"), "--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--events-backend", "file",
 		}
 		reset := func() error { // containers' monitors and mounts live on without it
