@@ -60,8 +60,11 @@ func (m *Manager) come(a *attachment, r *Result) netd.Member {
 // cameSince tells whether another of its service has come since the container got
 // its number; m.mu is held.
 func (m *Manager) cameSince(a *attachment) bool {
+	if a.came == 0 || a.came == m.came {
+		return false // it shares nothing, or has the last number
+	}
 	for _, b := range m.attached {
-		if a.came != 0 && b.came > a.came && b.result.Service == a.result.Service {
+		if b.came > a.came && b.result.Service == a.result.Service {
 			return true
 		}
 	}
