@@ -19,6 +19,11 @@ func crowdOf(n int) int { return max(n, crowdStarts) }
 // inASecond is the case of how many containers n clients at once run in a second.
 func inASecond(n int) string { return fmt.Sprintf("API runs, %d at once, in a second", n) }
 
+// crowdCase is the case of n clients at once.
+func crowdCase(n int) benchCase {
+	return benchCase{name: fmt.Sprintf("parallel: API runs, %d at once", n), many: crowd(n), floor: crowdOf(n), crowd: n}
+}
+
 // crowd runs containers, n at a time, each client the next as soon as its last
 // has ended. It tells the latency of each, and how many there were in a second.
 func crowd(n int) func(context.Context, *own, *target, func(name, unit string, value float64)) error {
