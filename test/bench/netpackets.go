@@ -7,15 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
-	"github.com/berth-engine/berth/test/engine"
 )
 
 const (
@@ -32,32 +28,12 @@ const (
 // tenth percentile of short windows says it on a busy machine, too: within a
 // hundredth, where streams vary by a tenth.
 func packets(ctx context.Context, o options, own *own, r *report) error {
-	port, err := engine.FreePort()
+	on, err := own.besidePlain(ctx, sinkPort, "udp")
 	if err != nil {
 		return err
 	}
-	plain, err := newPlainHost()
-	if err != nil {
-		return err
-	}
-	defer plain.close()
-	hand, err := newHandHost(port, sinkPort)
-	if err != nil {
-		return err
-	}
-	defer hand.close()
-	published := &container.HostConfig{PortBindings: network.PortMap{
-		network.MustParsePort(fmt.Sprintf("%d/udp", sinkPort)): {{HostPort: port}},
-	}}
-	a, b, host, end, err := own.pair(ctx, published)
-	if err != nil {
-		return err
-	}
-	defer end()
-	hostPort, err := strconv.Atoi(port)
-	if err != nil {
-		return err
-	}
+	defer on.close()
+	plain, hand, a, b, host := on.plain, on.hand, on.a, on.b, on.host
 	type side struct {
 		target   string
 		from, to *place
@@ -81,8 +57,8 @@ func packets(ctx context.Context, o options, own *own, r *report) error {
 		const name = "host to published port, 127.0.0.1"
 		for _, err := range []error{
 			r.addFlood(name, "plain bridge", plain.host, plain.a, plain.a.address, sinkPort),
-			r.addFlood(name, byHand, hand.host, hand.a, "127.0.0.1", hostPort),
-			r.addFlood(name, own.name, host, a, "127.0.0.1", hostPort),
+			r.addFlood(name, byHand, hand.host, hand.a, "127.0.0.1", on.port),
+			r.addFlood(name, own.name, host, a, "127.0.0.1", on.port),
 		} {
 			if err != nil {
 				return err

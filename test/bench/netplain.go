@@ -25,9 +25,9 @@ const oneRule = `table ip plain {
 	chain prerouting { type nat hook prerouting priority dstnat; tcp dport %s dnat to 10.99.0.2:80; }
 }`
 
-func newPlainRouter(port string) (_ *plainRouter, err error) {
+func newPlainRouter(port string, mtu int) (_ *plainRouter, err error) {
 	p := &plainRouter{undo: func() {}}
-	if p.plainHost, err = newPlainHost(); err != nil {
+	if p.plainHost, err = newPlainHost(mtu); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -75,8 +75,8 @@ const handRules = `table ip plain {
 // newHandHost is a plain host that publishes a port as one writes it down by
 // hand. What it loses beside newPlainHost is the kernel's part of what an engine
 // loses: connection tracking, and changing addresses.
-func newHandHost(port string, to int) (_ *plainHost, err error) {
-	p, err := newPlainHost()
+func newHandHost(port string, to, mtu int) (_ *plainHost, err error) {
+	p, err := newPlainHost(mtu)
 	if err != nil {
 		return nil, err
 	}

@@ -24,10 +24,10 @@ import (
 	"github.com/berth-engine/berth/test/engine"
 )
 
-// publish is a host configuration that publishes a TCP port.
+// publish is a host configuration that publishes a port, such as 80/tcp.
 func publish(hostPort, port string) *container.HostConfig {
 	return &container.HostConfig{PortBindings: network.PortMap{
-		network.MustParsePort(port + "/tcp"): {{HostPort: hostPort}},
+		network.MustParsePort(port): {{HostPort: hostPort}},
 	}}
 }
 
@@ -62,29 +62,12 @@ func flow(r *report, name, goal, unit, target string, measure func() (perSecond 
 // on a host with a plain bridge and no rules; the goal is 95 %. What rules by hand
 // come to says how much of the rest is the kernel's.
 func throughput(ctx context.Context, o options, own *own, r *report) error {
-	plain, err := newPlainHost()
+	on, err := own.besidePlain(ctx, iperfPort, "tcp")
 	if err != nil {
 		return err
 	}
-	defer plain.close()
-	port, err := engine.FreePort()
-	if err != nil {
-		return err
-	}
-	hand, err := newHandHost(port, iperfPort)
-	if err != nil {
-		return err
-	}
-	defer hand.close()
-	a, b, host, end, err := own.pair(ctx, publish(port, strconv.Itoa(iperfPort)))
-	if err != nil {
-		return err
-	}
-	defer end()
-	hostPort, err := strconv.Atoi(port)
-	if err != nil {
-		return err
-	}
+	defer on.close()
+	plain, hand, a, b, host := on.plain, on.hand, on.a, on.b, on.host
 	for _, at := range []*place{plain.a, plain.host, hand.a, hand.host, a, host} {
 		stop, err := iperfServer(ctx, at, iperfPort)
 		if err != nil {
@@ -114,8 +97,8 @@ func throughput(ctx context.Context, o options, own *own, r *report) error {
 		}},
 		{"host to published port, 127.0.0.1", []side{
 			{"plain bridge", plain.host, plain.a.address, iperfPort},
-			{byHand, hand.host, "127.0.0.1", hostPort},
-			{own.name, host, "127.0.0.1", hostPort},
+			{byHand, hand.host, "127.0.0.1", on.port},
+			{own.name, host, "127.0.0.1", on.port},
 		}},
 	}
 	for round := range o.n {
@@ -140,26 +123,62 @@ func othersFirst[T any](all []T, round int) []T {
 	return append(slices.Clone(all[first:]), all[:first]...)
 }
 
-// pair starts two containers, the first of which publishes what its configuration
-// says, and returns them and the host as they know it, until end.
-func (o *own) pair(ctx context.Context, published *container.HostConfig) (a, b, host *place, end func(), err error) {
-	if a, err = o.placeOf(ctx, "one", published, nil); err != nil {
-		return nil, nil, nil, nil, err
+// compared are the engine's containers and the same by hand: without rules, and
+// with those that publish a port.
+type compared struct {
+	a, b, host  *place // the engine's
+	plain, hand *plainHost
+	port        int // of host, and of hand's, which leads to a
+}
+
+// besidePlain starts two containers, the first of which publishes its port to.
+func (o *own) besidePlain(ctx context.Context, to int, protocol string) (_ *compared, err error) {
+	on := &compared{}
+	defer func() {
+		if err != nil {
+			on.close()
+		}
+	}()
+	port, err := engine.FreePort()
+	if err != nil {
+		return nil, err
 	}
-	if b, err = o.placeOf(ctx, "two", nil, nil); err != nil {
-		a.close()
-		return nil, nil, nil, nil, err
+	if on.port, err = strconv.Atoi(port); err != nil {
+		return nil, err
 	}
-	end = func() {
-		a.close()
-		b.close()
+	if on.a, err = o.placeOf(ctx, "one", publish(port, fmt.Sprintf("%d/%s", to, protocol)), nil); err != nil {
+		return nil, err
+	}
+	if on.b, err = o.placeOf(ctx, "two", nil, nil); err != nil {
+		return nil, err
 	}
 	gateway, err := o.gateway(ctx)
 	if err != nil {
-		end()
-		return nil, nil, nil, nil, err
+		return nil, err
 	}
-	return a, b, &place{address: gateway}, end, nil
+	on.host = &place{address: gateway}
+	mtu, err := on.a.mtu()
+	if err != nil {
+		return nil, err
+	}
+	if on.plain, err = newPlainHost(mtu); err != nil {
+		return nil, err
+	}
+	on.hand, err = newHandHost(port, to, mtu)
+	return on, err
+}
+
+func (on *compared) close() {
+	for _, p := range []*place{on.a, on.b} {
+		if p != nil {
+			p.close()
+		}
+	}
+	for _, h := range []*plainHost{on.plain, on.hand} {
+		if h != nil {
+			h.close()
+		}
+	}
 }
 
 // callIPTables has frames within a bridge pass the firewalls, where the module
@@ -250,16 +269,20 @@ func requests(policy string) func(context.Context, options, *own, *report) error
 		if err != nil {
 			return err
 		}
-		plain, err := newPlainRouter(port)
-		if err != nil {
-			return err
-		}
-		defer plain.close()
-		a, err := own.placeOf(ctx, "one", publish(port, "80"), nil)
+		a, err := own.placeOf(ctx, "one", publish(port, "80/tcp"), nil)
 		if err != nil {
 			return err
 		}
 		defer a.close()
+		mtu, err := a.mtu()
+		if err != nil {
+			return err
+		}
+		plain, err := newPlainRouter(port, mtu)
+		if err != nil {
+			return err
+		}
+		defer plain.close()
 		direct, end, err := serveHello(&place{}, a, plain.a)
 		if err != nil {
 			return err
