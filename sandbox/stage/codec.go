@@ -12,7 +12,7 @@ import (
 )
 
 // codec writes or reads values in one order, so that one function describes
-// both directions. The init stage cannot afford encoding/json for a Spec: to
+// both directions. A value that is written is not touched: others may be reading it. The init stage cannot afford encoding/json for a Spec: to
 // read two kilobytes, it first studies a hundred types (0.45 ms, as long as
 // all mounts take).
 //
@@ -63,7 +63,9 @@ type integer interface {
 func num[T integer](c *codec, v *T) {
 	n := uint64(*v)
 	c.number(&n)
-	*v = T(n)
+	if c.reading {
+		*v = T(n)
+	}
 }
 
 func (c *codec) flag(v *bool) {
@@ -72,7 +74,9 @@ func (c *codec) flag(v *bool) {
 		n = 1
 	}
 	c.number(&n)
-	*v = n == 1
+	if c.reading {
+		*v = n == 1
+	}
 }
 
 func (c *codec) str(v *string) {
@@ -112,12 +116,14 @@ func list[T any](c *codec, v *[]T, element func(*codec, *T)) {
 func option[T any](c *codec, v **T, element func(*codec, *T)) {
 	there := *v != nil
 	c.flag(&there)
-	if !there {
-		*v = nil
-		return
-	}
 	if c.reading {
-		*v = new(T)
+		*v = nil
+		if there {
+			*v = new(T)
+		}
+	}
+	if !there {
+		return
 	}
 	element(c, *v)
 }
@@ -162,7 +168,9 @@ func (o *Config) describe(c *codec) {
 	list(c, &o.CgroupDirs, (*codec).str)
 	filter := string(o.Seccomp)
 	c.str(&filter)
-	o.Seccomp = []byte(filter)
+	if c.reading {
+		o.Seccomp = []byte(filter)
+	}
 	s := o.Spec
 	c.str(&s.Hostname)
 	c.str(&s.Domainname)
