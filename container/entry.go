@@ -53,6 +53,7 @@ type live struct {
 	box     *sandbox.Sandbox
 	release []func()   // the image's directories
 	user    *spec.User // who process 1 runs as; nil: a daemon before this one looked it up
+	watched bool       // it is being waited for until it listens; under the lock
 }
 
 func newEntry(r *Record) *entry {

@@ -33,9 +33,9 @@ func (s *Service) Pause(ctx context.Context, ref string) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	box := e.live.box
-	s.pauseTurn(ctx, e, true)
+	s.pauseTurn(ctx, e)
 	if err := box.Pause(ctx); err != nil {
-		s.pauseTurn(ctx, e, false)
+		s.resumeTurn(ctx, e)
 		return s.cannot("pause", e, err)
 	}
 	if err := fault.Point("container.pause.frozen"); err != nil {
@@ -43,7 +43,7 @@ func (s *Service) Pause(ctx context.Context, ref string) error {
 	}
 	r, err := s.step(e, Paused, nil, nil)
 	if err != nil {
-		s.pauseTurn(ctx, e, false)
+		s.resumeTurn(ctx, e)
 		return errors.Join(s.cannot("pause", e, err), box.Resume(ctx))
 	}
 	e.pauseHealth()
@@ -80,7 +80,7 @@ func (s *Service) unpause(ctx context.Context, e *entry) error {
 	}
 	s.announce(r, events.ActionUnPause)
 	s.resumeHealth(e)
-	s.pauseTurn(ctx, e, false)
+	s.resumeTurn(ctx, e)
 	return nil
 }
 

@@ -46,16 +46,40 @@ func serviceOf(r *Record) network.Service {
 // listens. The caller holds the lock.
 func (s *Service) watchTurn(e *entry) {
 	r := e.record()
-	if health.Wanted(r.Config.Healthcheck) || !shares(r) || e.live == nil || r.State == Paused {
+	if health.Wanted(r.Config.Healthcheck) || !shares(r) || e.live == nil || e.live.watched || r.State == Paused {
 		return
 	}
+	e.live.watched = true
 	box, settled, ports := e.live.box, e.settled, slices.Collect(r.Network.Ports.All())
+	look := func() (int, error) {
+		if e.record().State == Paused {
+			return 0, nil
+		}
+		return listening(box.Pid(), ports)
+	}
 	s.tasks.do(func(ctx context.Context) {
-		look := func() (int, error) { return listening(box.Pid(), ports) }
-		if s.awaitListening(ctx, settled, len(ports), look, func() { s.endStart(ctx, e, box) }) {
-			s.takeTurn(ctx, e, box, true)
+		for s.awaitListening(ctx, settled, len(ports), look, func() { s.endStart(ctx, e, box) }) && !s.seen(ctx, e, box) {
 		}
 	})
+}
+
+// seen has a run that listens take its turn, and tells whether no more is to be
+// done for that: one that was paused meanwhile must be looked at again. The caller
+// does not hold the lock.
+func (s *Service) seen(ctx context.Context, e *entry, box *sandbox.Sandbox) bool {
+	if err := e.acquire(ctx); err != nil {
+		return true // the engine ends; the next one looks again
+	}
+	defer e.release()
+	switch {
+	case e.live == nil || e.live.box != box:
+		return true
+	case e.record().State == Paused:
+		return false
+	}
+	e.live.watched = false
+	s.admit(ctx, e, true)
+	return true
 }
 
 // shares tells whether the container may have ports together with others.
@@ -91,27 +115,40 @@ func (s *Service) takeTurn(ctx context.Context, e *entry, box *sandbox.Sandbox, 
 		return // the engine ends; the next one asks again
 	}
 	defer e.release()
-	if r := e.record(); e.live == nil || e.live.box != box || r.State == Stopping || ready && r.State == Paused {
-		return
+	if e.live != nil && e.live.box == box && !(ready && e.record().State == Paused) {
+		s.admit(ctx, e, ready)
 	}
-	s.report(e.id, s.networks.Ready(ctx, e.id, ready))
+}
+
+// admit has a container that is not about to end take its turn or not. The caller
+// holds the lock.
+func (s *Service) admit(ctx context.Context, e *entry, ready bool) {
+	if e.record().State != Stopping {
+		s.report(e.id, s.networks.Ready(ctx, e.id, ready))
+	}
 }
 
 // pauseTurn takes a run that is to be paused out of the ports that it shares,
-// and waits a while until it has served what it has begun, if others take over;
-// or it lets it in again. The caller holds the lock.
-func (s *Service) pauseTurn(ctx context.Context, e *entry, paused bool) {
-	r := e.record()
-	if !shares(r) {
+// and waits a while until it has served what it has begun, if others take over.
+// The caller holds the lock.
+func (s *Service) pauseTurn(ctx context.Context, e *entry) {
+	if !shares(e.record()) {
 		return
 	}
-	ready := !paused
-	if h := e.health(); h != nil && h.Status != container.Healthy {
-		ready = false
-	}
-	s.report(e.id, s.networks.Ready(ctx, e.id, ready))
-	if paused && len(s.networks.Sharing(e.id)) > 0 {
+	s.admit(ctx, e, false)
+	if len(s.networks.Sharing(e.id)) > 0 {
 		s.awaitServed(ctx, e.id, e.settled, leaveIn)
+	}
+}
+
+// resumeTurn lets a run that is no longer paused in again: by its last check, or
+// when it is seen to listen. The caller holds the lock.
+func (s *Service) resumeTurn(ctx context.Context, e *entry) {
+	switch h := e.health(); {
+	case h == nil:
+		s.watchTurn(e)
+	case shares(e.record()):
+		s.admit(ctx, e, h.Status == container.Healthy)
 	}
 }
 
