@@ -158,9 +158,6 @@ func (s *Service) turn(ctx context.Context, e *entry, next *Record, do func(ns *
 	defer ns.Close()
 	res, err := do(ns)
 	if err != nil {
-		if port, ok := errors.AsType[*network.PortError](err); ok {
-			port.Name = r.Name
-		}
 		return err
 	}
 	next.Network = &res

@@ -122,7 +122,7 @@ func (s *Service) republish(ctx context.Context, e *entry, r *Record, u *undo) e
 	defer ns.Close()
 	result, err := s.networks.Republish(ctx, e.id, ns, specs)
 	if err != nil {
-		return networkError(r, err)
+		return networkError(err)
 	}
 	r.Network = &result
 	u.push(func(ctx context.Context) {

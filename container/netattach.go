@@ -52,7 +52,7 @@ func (s *Service) connect(ctx context.Context, e *entry, r *Record, u *undo) (ne
 		}
 		f, res, err := s.networks.Attach(ctx, d)
 		if err != nil {
-			return p, networkError(r, err)
+			return p, networkError(err)
 		}
 		u.push(func(ctx context.Context) { s.report(r.ID, s.networks.Detach(ctx, r.ID)) })
 		p.ns, p.result = f, &res
@@ -77,7 +77,7 @@ func (s *Service) reconnect(ctx context.Context, e *entry, r *Record) (*os.File,
 		return ns, r.Network, nil // nothing leads out: there is nothing to publish, as at any start
 	}
 	if err != nil {
-		return nil, nil, errors.Join(networkError(r, err), ns.Close())
+		return nil, nil, errors.Join(networkError(err), ns.Close())
 	}
 	return ns, &res, nil
 }
@@ -95,10 +95,7 @@ func (s *Service) nameAsOwner(r *Record, owner string) {
 }
 
 // networkError words a failed attachment as Docker does.
-func networkError(r *Record, err error) error {
-	if port, ok := errors.AsType[*network.PortError](err); ok {
-		port.Name = r.Name
-	}
+func networkError(err error) error {
 	return fmt.Errorf("failed to set up container networking: %w", err)
 }
 

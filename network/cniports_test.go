@@ -189,7 +189,7 @@ func TestRepoint(t *testing.T) {
 	w.attach("b", ports[0])
 	there := settled(t)
 	_, err = w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork}, ports)
-	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated {
+	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated || p.Name != "a" {
 		t.Errorf("a port of another: %v", err)
 	}
 	w.sameAs(there)

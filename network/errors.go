@@ -8,8 +8,7 @@ import (
 // PortError says that a port could not be published. Its text is Docker's. The
 // Engine API answers it with status 500, so it has none of errdefs' kinds.
 type PortError struct {
-	// Name is the container's; whoever knows it fills it in.
-	Name       string
+	Name       string // the container's
 	EndpointID string
 
 	HostIP        netip.Addr

@@ -102,12 +102,11 @@ func TestConflict(t *testing.T) {
 	refuse := func(want string, specs ...PortSpec) {
 		t.Helper()
 		before := settled(t)
-		_, _, err := w.m.Attach(t.Context(), Desired{ID: "loser", Ports: specs})
+		_, _, err := w.m.Attach(t.Context(), Desired{ID: "loser", Name: "web", Ports: specs})
 		var port *PortError
 		if !errors.As(err, &port) {
 			t.Fatalf("not a PortError: %v", err)
 		}
-		port.Name = "web"
 		want = fmt.Sprintf("driver failed programming external connectivity on endpoint web (%s): %s", port.EndpointID, want)
 		if err.Error() != want || len(port.EndpointID) != 64 {
 			t.Errorf("%q\nwant\n%q", err, want)

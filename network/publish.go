@@ -117,7 +117,7 @@ func (m *Manager) expose(ctx context.Context, d *Desired, a *attachment, r *Resu
 	}
 	bindings, err := m.ports.Reserve(ctx, d.ID, m.come(a, r), m.wanted(r, specs))
 	if err != nil {
-		return refused(e, err)
+		return refused(r, e, err)
 	}
 	u.push(func(ctx context.Context) error { return m.ports.Release(ctx, d.ID) })
 	r.bind(routed, bindings)
@@ -151,14 +151,14 @@ func (m *Manager) wanted(r *Result, specs []PortSpec) []netd.Port {
 	return want
 }
 
-// refused makes a refusal of netd's a *PortError.
-func refused(e *Endpoint, err error) error {
+// refused makes a refusal of netd's a *PortError of the container that r is about.
+func refused(r *Result, e *Endpoint, err error) error {
 	no, ok := errors.AsType[*netd.RefusalError](err)
 	if !ok {
 		return err
 	}
 	return &PortError{
-		EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
+		Name: r.Name, EndpointID: e.EndpointID, HostIP: no.Port.HostIP, HostPort: no.Port.HostPort, ContainerPort: no.Port.ContainerPort,
 		Proto: no.Port.Proto, Allocated: no.Allocated, Err: no,
 	}
 }

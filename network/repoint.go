@@ -61,7 +61,7 @@ func (m *Manager) repoint(ctx context.Context, id string, a *attachment, before,
 	if len(dropped)+len(fresh) > 0 {
 		var err error
 		if got, err = m.ports.Change(ctx, id, member, m.held(r, kept), m.wanted(r, fresh)); err != nil {
-			return refused(e, err)
+			return refused(r, e, err)
 		}
 		u.push(func(ctx context.Context) error {
 			_, err := m.ports.Change(ctx, id, member, m.held(r, kept), m.wanted(before, specsOf(dropped)))

@@ -68,7 +68,7 @@ func (m *Manager) republish(ctx context.Context, id string, a *attachment, ns *o
 	m.mu.Unlock()
 	got, err := m.ports.Change(ctx, id, member, held(kept), m.wanted(&before, fresh))
 	if err != nil {
-		return refused(e, err)
+		return refused(&before, e, err)
 	}
 	u.push(func(ctx context.Context) error {
 		_, err := m.ports.Change(ctx, id, member, held(kept), m.wanted(&before, specsOf(dropped)))

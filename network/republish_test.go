@@ -18,7 +18,7 @@ import (
 // touched, and a change that cannot be is none.
 func TestRepublish(t *testing.T) {
 	w := newWorld(t)
-	a := w.attach("a", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80))
+	a := w.join("a", Desired{Ports: []PortSpec{tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)}})
 	a.serve(80, "a")
 	w.attach("b", tcp("", 9090, 80))
 	chosen := a.r.Ports[len(a.r.Ports)-1].HostPort
@@ -37,7 +37,7 @@ func TestRepublish(t *testing.T) {
 
 	before := settled(t)
 	_, err = again(tcp("", 8082, 80), tcp("", 9090, 80))
-	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated {
+	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated || p.Name != "a" {
 		t.Errorf("a port of another: %v", err)
 	}
 	w.sameAs(before)
