@@ -256,9 +256,15 @@ func TestBadNetworks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for ref, kind := range map[string]func(error) bool{"nosuch": errdefs.IsNotFound, "bridge": errdefs.IsPermissionDenied, "host": errdefs.IsPermissionDenied} {
+	for ref, kind := range map[string]func(error) bool{
+		"nosuch": errdefs.IsNotFound, "bridge": errdefs.IsPermissionDenied, "host": errdefs.IsPermissionDenied,
+		w.m.fixed["host"]: errdefs.IsPermissionDenied, w.m.fixed["none"][:12]: errdefs.IsPermissionDenied,
+	} {
 		if err := w.m.Remove(t.Context(), ref); !kind(err) {
 			t.Errorf("remove %s: %v", ref, err)
+		}
+		if _, err := w.m.WouldRemove(ref); !kind(err) {
+			t.Errorf("would remove %s: %v", ref, err)
 		}
 	}
 	w.sameAs(before)

@@ -18,14 +18,7 @@ func (m *Manager) Remove(ctx context.Context, ref string) error {
 	m.making.Lock()
 	defer m.making.Unlock()
 	m.mu.Lock()
-	if ref == "host" || ref == "none" || ref == m.fixed["host"] || ref == m.fixed["none"] {
-		m.mu.Unlock()
-		return forbidden("%s is a pre-defined network and cannot be removed", m.fixedName(ref))
-	}
-	s, err := m.find(ref)
-	if err == nil {
-		err = m.removable(s)
-	}
+	s, err := m.findRemovable(ref)
 	if err != nil {
 		m.mu.Unlock()
 		return err
@@ -40,6 +33,19 @@ func (m *Manager) Remove(ctx context.Context, ref string) error {
 	}
 	m.tell(events.ActionDestroy, s)
 	return nil
+}
+
+// findRemovable is find, for who wants to remove the network: if that cannot be,
+// the error says why, and the network is there nevertheless. m.mu is held.
+func (m *Manager) findRemovable(ref string) (*segment, error) {
+	if name := m.fixedName(ref); name != "" {
+		return nil, forbidden("%s is a pre-defined network and cannot be removed", name)
+	}
+	s, err := m.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	return s, m.removable(s)
 }
 
 // removable tells why a network cannot be removed; m.mu is held.
@@ -138,14 +144,11 @@ func (m *Manager) PruneUnused(ctx context.Context, f Filters) (nettypes.PruneRep
 func (m *Manager) WouldRemove(ref string) (name string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if ref == "host" || ref == "none" || ref == m.fixed["host"] || ref == m.fixed["none"] {
-		return "", forbidden("%s is a pre-defined network and cannot be removed", m.fixedName(ref))
-	}
-	s, err := m.find(ref)
-	if err != nil {
+	s, err := m.findRemovable(ref)
+	if s == nil {
 		return "", err
 	}
-	return s.def.Name, m.removable(s)
+	return s.def.Name, err
 }
 
 // tell publishes an event about a network.
