@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/berth-engine/berth/network/lan"
 	"github.com/berth-engine/berth/network/netns"
@@ -47,8 +46,8 @@ func parseLAN(d *Definition) (o lanOptions, err error) {
 		case key == optIPvlanFlag && d.Driver == DriverIPvlan:
 			o.flag = value
 		case key == optMTU:
-			if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < 0 || o.mtu != 0 && o.mtu < 68 || o.mtu > 65535 {
-				return o, invalid("%s: invalid MTU %q", key, value)
+			if o.mtu, err = parseMTU(value); err != nil {
+				return o, err
 			}
 		case key == optPrefix:
 			o.prefix = value

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -62,15 +63,12 @@ func parseBridge(d *Definition) (o bridgeOptions, err error) {
 			return o, err
 		}
 	}
-	for six, mode := range map[bool]nft.Gateway{false: o.gateway4, true: o.gateway6} {
+	for _, mode := range []nft.Gateway{o.gateway4, o.gateway6} {
 		if mode == nft.Isolated && !d.Internal {
 			return o, invalid("gateway mode 'isolated' can only be used for an internal network")
 		}
 		if d.Internal && mode != "" && mode != nft.Isolated {
 			return o, invalid("gateway mode '%s' cannot be used on an internal network", mode)
-		}
-		if mode != "" && len(d.subnets(six)) == 0 && len(d.Subnets) > 0 {
-			continue // of a family that the network has not: nothing to do
 		}
 	}
 	return o, nil
@@ -103,15 +101,16 @@ func (o *bridgeOptions) set(key, value string) (err error) {
 		o.prefix = value
 		return checkLink(key, value+"0")
 	case optMTU:
-		if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < 0 || o.mtu != 0 && o.mtu < 68 || o.mtu > 65535 {
-			return invalid("%s: invalid MTU %q", key, value)
-		}
+		o.mtu, err = parseMTU(value)
 	case optGateway4:
 		o.gateway4, err = parseGateway(value)
 	case optGateway6:
 		o.gateway6, err = parseGateway(value)
 	case optTrusted:
-		o.trusted = strings.Split(value, ":")
+		o.trusted = strings.FieldsFunc(value, func(r rune) bool { return r == ':' })
+		for _, name := range o.trusted {
+			err = errors.Join(err, checkLink(key, name))
+		}
 	case optBinding:
 		o.binding, err = parseAddr(key, value)
 	case optSource4:
@@ -123,6 +122,16 @@ func (o *bridgeOptions) set(key, value string) (err error) {
 		return invalid("unknown option %q of driver bridge", key)
 	}
 	return err
+}
+
+// parseMTU reads how long packets may be, in bytes: from what IPv4 needs (RFC 791,
+// 3.2) to what its header can say. 0: it is chosen.
+func parseMTU(value string) (int, error) {
+	mtu, err := strconv.Atoi(value)
+	if err != nil || mtu != 0 && mtu < 68 || mtu > 65535 {
+		return 0, invalid("%s: invalid MTU %q", optMTU, value)
+	}
+	return mtu, nil
 }
 
 func parseAddr(key, value string) (netip.Addr, error) {
