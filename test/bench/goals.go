@@ -121,7 +121,9 @@ const (
 	sustainedRuns = "sustained: 1000 API runs, 8 at once"
 )
 
-var goals = []goal{
+var goals = slices.Concat(goalsOfStarts, goalsOfStreams(), goalsOfRequests, goalsOfImages)
+
+var goalsOfStarts = []goal{
 	{"API create+start+wait+remove, bridge, one after the other", "≤ 1.5 F", times(inRow, "berth", inRow, floorName, "F", 1.5)},
 	{"its processor time, all processes", "≤ 1.5 F", times("CPU of an API run, all processes", "berth", "CPU of an API run, all processes", floorName, "F", 1.5)},
 	{"API create+start+wait+remove, bridge, with what is ready", "≤ 5 ms", at(single, "berth", "ms", 5)},
@@ -144,11 +146,18 @@ var goals = []goal{
 	{"memory of the daemon then (RSS)", "≤ 80 MB", at("memory of the daemon after that restart (RSS; goal: 80 MB)", "berth", "MB", 80)},
 	{"`ps -a` of 1,300 containers", "≤ 30 ms", at("CLI ps -a, 1300 containers (goal: 30 ms)", "berth", "ms", 30)},
 	{"200 containers with a health check each second, CPU beside raw setns, fork, exec", "≤ 1.5 ×", times("CPU for 200 health checks a second…", "berth", "CPU for 200 health checks a second…", floorName, "×", 1.5)},
-	{"iperf3, container to container, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, container to container", "plain bridge", byHand, 0.95)},
-	{"iperf3, container to host, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, container to host", "plain bridge", byHand, 0.95)},
-	{"iperf3, host to published port, beside a plain bridge", "≥ 0.95 ×", kept("iperf3, host to published port, 127.0.0.1", "plain bridge", byHand, 0.95)},
-	{"requests through a published port beside no container, lasting connections, for processor time", "≥ 0.9 ×", kept("HTTP requests from another machine, lasting connections, publish-policy docker, for a second of processors", "no container", bridgeAndRule, 0.9)},
-	{"the same, a connection for each", "≥ 0.9 ×", kept("HTTP requests from another machine, a connection for each, publish-policy docker, for a second of processors", "no container", bridgeAndRule, 0.9)},
+}
+
+var goalsOfRequests = []goal{
+	{"requests through a published port beside no container, lasting connections, for processor time", "≥ 0.9 ×", kept("HTTP requests from another machine, lasting connections, publish-policy docker, for a second of processors", "", "no container", bridgeAndRule, 0.9)},
+	{"the same, a connection for each", "≥ 0.9 ×", kept("HTTP requests from another machine, a connection for each, publish-policy docker, for a second of processors", "", "no container", bridgeAndRule, 0.9)},
+	{"start with 10,001 UDP ports in a row, beyond one without", "≤ 100 ms", at("start with -p 10000-20000:10000-20000/udp…", "berth", "ms", 100)},
+	{"memory of them, of all of Berth (PSS)", "≤ 2 MB", at("memory of -p 10000-20000:10000-20000/udp…", "berth", "MB", 2)},
+	{"questions about a container in a second of berth-netd on a processor", "≥ 20,000/s", at("questions about a container…", "berth", "/s", 20000)},
+	{"p99 of questions to the outside, one of two servers silent", "≤ 60 ms", at("p99 of…questions to the outside, the first of two servers silent…", "berth", "ms", 60)},
+}
+
+var goalsOfImages = []goal{
 	{"pull and unpack an image, beside the floor's time", "≤ 1.25 ×", timesLonger("pull and unpack (goal…floor's time)")},
 	{"the same, processor time", "≤ 1.25 ×", times("pull and unpack (goal…floor's time), processor time", "berth", "pull and unpack (goal…floor's time), processor time", floorName, "×", 1.25)},
 	{"load an image, beside the floor's time", "≤ 1.25 ×", timesLonger("load (goal…floor's time)")},
@@ -182,10 +191,27 @@ func faster(name string, least float64) func(*medians) (string, bool) {
 	}
 }
 
+// goalsOfStreams are those of a plain bridge's, in a second, for a second of
+// processors, and the same where frames within a bridge pass no firewall.
+func goalsOfStreams() (all []goal) {
+	const forCPU = ", for a second of processors"
+	for _, way := range []string{"container to container", "container to host", "host to published port, 127.0.0.1"} {
+		name := "iperf3, " + way
+		for _, g := range []struct{ figure, name, under string }{
+			{name + ", beside a plain bridge", name, ""},
+			{"the same, processor time", name + forCPU, ""},
+			{"the same, processor time, no `br_netfilter`", name + forCPU, noBrNetfilter},
+		} {
+			all = append(all, goal{g.figure, "≥ 0.95 ×", kept(g.name, g.under, "plain bridge", byHand, 0.95)})
+		}
+	}
+	return all
+}
+
 // kept is the goal of what networking leaves of a flow without any; what rules made
 // by hand leave says how much of the rest is the kernel's.
-func kept(name, without, hand string, least float64) func(*medians) (string, bool) {
-	name = fmt.Sprintf("%s (goal: %.2f)", name, least)
+func kept(name, under, without, hand string, least float64) func(*medians) (string, bool) {
+	name = fmt.Sprintf("%s (goal: %.2f)%s", name, least, under)
 	return func(m *medians) (string, bool) {
 		for _, r := range m.reports {
 			v, ok := r.median(name, "berth")

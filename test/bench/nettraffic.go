@@ -185,6 +185,9 @@ func (on *compared) close() {
 // br_netfilter is loaded.
 const callIPTables = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
+// noBrNetfilter ends the names of cases that were measured without it.
+const noBrNetfilter = ", no br_netfilter"
+
 // withoutBrNetfilter measures with that switched off, and puts it back. Where it
 // is off anyway, there is nothing to add.
 func withoutBrNetfilter(measure limitRun) limitRun {
@@ -201,7 +204,7 @@ func withoutBrNetfilter(measure limitRun) limitRun {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.WriteFile(callIPTables, was, 0)) }()
-		r.under = ", no br_netfilter"
+		r.under = noBrNetfilter
 		defer func() { r.under = "" }()
 		return measure(ctx, o, own, r)
 	}
