@@ -225,3 +225,16 @@ func (m *Manager) driverOf(id string) string {
 	}
 	return DriverBridge
 }
+
+// namespace makes the namespace for the first endpoint, with its interface.
+func (m *Manager) namespace(p *plan) (*netns.Namespace, *bridge.Port, error) {
+	if p.s.bridge == nil {
+		n, err := netns.New(m.o.User, nil)
+		return n, nil, err
+	}
+	n, port, err := m.pool.Take(p.s.bridge)
+	if err != nil {
+		return nil, nil, fmt.Errorf("network namespace: %w", err)
+	}
+	return n, &port, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/berth-engine/berth/fault"
 	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/netd"
+	"github.com/berth-engine/berth/network/netns"
 )
 
 // Detach gives back what Attach took: addresses, ports, names, rules. The
@@ -176,4 +178,33 @@ func (m *Manager) Prune(ctx context.Context, live []string) error {
 	}
 	errs = append(errs, m.ports.Prune(ctx))
 	return errors.Join(errs...)
+}
+
+// part takes back what joined an endpoint to a network without a bridge. n is
+// where its interface is; nil: that is gone.
+func (m *Manager) part(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
+	m.mu.Lock()
+	s := m.segments[e.NetworkID]
+	m.mu.Unlock()
+	if s == nil || s.fabric == nil {
+		return nil
+	}
+	return s.fabric.leave(ctx, n, e)
+}
+
+// forget makes the host forget an endpoint whose container is gone from it, and
+// gives its addresses back.
+func (m *Manager) forget(e *Endpoint) error {
+	m.mu.Lock()
+	s := m.segments[e.NetworkID]
+	m.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	var err error
+	if mac, bad := net.ParseMAC(e.MAC); bad == nil && s.bridge != nil {
+		err = errors.Join(s.bridge.Forget(e.HostLink, mac), m.guard.remove(e.EndpointID))
+	}
+	m.unclaim(s, e)
+	return err
 }

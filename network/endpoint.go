@@ -2,16 +2,12 @@ package network
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/netns"
-	"github.com/berth-engine/berth/network/nft"
 )
 
 // Options of endpoints, by Docker's names.
@@ -236,106 +232,4 @@ func (m *Manager) announces(p *plan) bool {
 		p.s.odd = true
 	}
 	return p.s.odd || p.e.IPv6.IsValid()
-}
-
-// Gateways orders the endpoints by who is the way out: the highest priority
-// first, then by the network's name. It returns the first that leads out for
-// IPv4, and for IPv6; -1: none does.
-func (r *Result) Gateways() (four, six int) {
-	four, six = -1, -1
-	for _, i := range r.order() {
-		e := &r.Endpoints[i]
-		if four < 0 && (e.Gateway.IsValid() || e.OnLink && e.IPv4.IsValid()) {
-			four = i
-		}
-		if six < 0 && (e.Gateway6.IsValid() || e.OnLink && e.IPv6.IsValid()) {
-			six = i
-		}
-	}
-	return four, six
-}
-
-func (r *Result) order() []int {
-	order := make([]int, len(r.Endpoints))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		x, y := &r.Endpoints[a], &r.Endpoints[b]
-		if x.Priority != y.Priority {
-			return y.Priority - x.Priority
-		}
-		return strings.Compare(x.Network, y.Network)
-	})
-	return order
-}
-
-// routes are the default routes that a result wants; link finds interfaces.
-func (r *Result) routes(link func(name string) (netns.Interface, error)) ([]netns.Gateway, error) {
-	var out []netns.Gateway
-	four, six := r.Gateways()
-	add := func(i int, via netip.Addr, six bool) error {
-		l, err := link(r.Endpoints[i].Interface)
-		out = append(out, netns.Gateway{Interface: l, Via: via, Six: six})
-		return err
-	}
-	var err error
-	if four >= 0 {
-		err = add(four, r.Endpoints[four].Gateway, false)
-	}
-	if six >= 0 {
-		err = errors.Join(err, add(six, r.Endpoints[six].Gateway6, true))
-	}
-	return out, err
-}
-
-// part takes back what joined an endpoint to a network without a bridge. n is
-// where its interface is; nil: that is gone.
-func (m *Manager) part(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
-	m.mu.Lock()
-	s := m.segments[e.NetworkID]
-	m.mu.Unlock()
-	if s == nil || s.fabric == nil {
-		return nil
-	}
-	return s.fabric.leave(ctx, n, e)
-}
-
-// forget makes the host forget an endpoint whose container is gone from it, and
-// gives its addresses back.
-func (m *Manager) forget(e *Endpoint) error {
-	m.mu.Lock()
-	s := m.segments[e.NetworkID]
-	m.mu.Unlock()
-	if s == nil {
-		return nil
-	}
-	var err error
-	if mac, bad := net.ParseMAC(e.MAC); bad == nil && s.bridge != nil {
-		err = errors.Join(s.bridge.Forget(e.HostLink, mac), m.guard.remove(e.EndpointID))
-	}
-	m.unclaim(s, e)
-	return err
-}
-
-// namespace makes the namespace for the first endpoint, with its interface.
-func (m *Manager) namespace(p *plan) (*netns.Namespace, *bridge.Port, error) {
-	if p.s.bridge == nil {
-		n, err := netns.New(m.o.User, nil)
-		return n, nil, err
-	}
-	n, port, err := m.pool.Take(p.s.bridge)
-	if err != nil {
-		return nil, nil, fmt.Errorf("network namespace: %w", err)
-	}
-	return n, &port, nil
-}
-
-// routed tells whether published ports of an endpoint are opened at its own
-// address instead of being led to it.
-func (s *segment) routed(six bool) bool {
-	if six {
-		return s.o.gateway6 == nft.Routed
-	}
-	return s.o.gateway4 == nft.Routed
 }

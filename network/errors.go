@@ -3,6 +3,8 @@ package network
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/containerd/errdefs"
 )
 
 // PortError says that a port could not be published. Its text is Docker's. The
@@ -36,3 +38,15 @@ func (e *PortError) Error() string {
 
 // Unwrap returns the host's reason.
 func (e *PortError) Unwrap() error { return e.Err }
+
+func invalid(format string, args ...any) error {
+	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+}
+
+func forbidden(format string, args ...any) error {
+	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(format, args...))
+}
+
+func notFound(ref string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
+}

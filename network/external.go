@@ -27,23 +27,6 @@ func (m *Manager) fabricOf(e *Endpoint) fabric {
 	return nil
 }
 
-// exits are the endpoints that are ways out.
-func (r *Result) exits() []*Endpoint {
-	var out []*Endpoint
-	four, six := r.Gateways()
-	for i := range r.Endpoints {
-		if i == four || i == six {
-			out = append(out, &r.Endpoints[i])
-		}
-	}
-	return out
-}
-
-// exit tells whether an endpoint is, or was in another result, a way out.
-func (r *Result) exit(e *Endpoint) bool {
-	return slices.ContainsFunc(r.exits(), func(x *Endpoint) bool { return x.EndpointID == e.EndpointID })
-}
-
 // redirect tells the drivers that lead published ports themselves which
 // endpoints are ways out now, and which are no longer: first those that end.
 func (m *Manager) redirect(ctx context.Context, n *netns.Namespace, before, r *Result, asked []PortSpec, u *undo) error {

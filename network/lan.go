@@ -135,27 +135,6 @@ func (m *Manager) newLAN(s *segment) (*lanFabric, error) {
 	return &lanFabric{n, m, s}, err
 }
 
-// reopen makes a network again that an earlier engine had. A parent may come
-// later than the engine, as some links do: it is looked for whenever somebody
-// joins.
-func (m *Manager) reopen(s *segment) error {
-	switch {
-	case !own(s.def.Driver):
-		s.fabric = &remote{m, s} // the plugin knows its networks
-		return nil
-	case s.def.Driver == DriverCNI:
-		return m.openCNI(s)
-	case s.lan.parent == "":
-		return m.openBridge(s)
-	}
-	n, err := m.newLAN(s)
-	if err != nil {
-		m.log.Warn("the parent interface of a network is not there", "network", s.def.Name, "error", err)
-	}
-	s.fabric = n
-	return nil
-}
-
 // lanFabric is a macvlan or ipvlan network.
 type lanFabric struct {
 	*lan.Network

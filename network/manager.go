@@ -15,7 +15,6 @@ import (
 	"github.com/berth-engine/berth/event"
 	"github.com/berth-engine/berth/kernel/netlink"
 	"github.com/berth-engine/berth/network/bridge"
-	"github.com/berth-engine/berth/network/dns"
 	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/network/netd"
 	"github.com/berth-engine/berth/network/nft"
@@ -215,22 +214,6 @@ func netdAnswers(ctx context.Context, execRoot string) bool {
 	return err == nil || errdefs.IsFailedPrecondition(err) // another version
 }
 
-// tableName gives every engine on a host a table of its own.
-func tableName(bridge string) string {
-	if bridge == DefaultBridge {
-		return "berth"
-	}
-	return "berth-" + bridge
-}
-
-// replace makes the firewall's table what it should be, with these ports; m.mu is
-// held, except in New.
-func (m *Manager) replace(ports []nft.Port) error {
-	return m.table.Replace(nft.State{
-		Networks: m.rules(), Apart: m.apart, Apart6: m.apart6, Ports: ports, Mark: m.policy.mark(), Accept: m.o.Accept, Direct: m.o.Direct,
-	})
-}
-
 // close ends connections; what exists stays.
 func (m *Manager) close() error {
 	var errs []error
@@ -279,44 +262,4 @@ func (m *Manager) Run(ctx context.Context) error {
 	m.host.Close()
 	m.conn.Close()
 	return err
-}
-
-// repair puts the table back after somebody, such as a firewall that was
-// reloaded, removed some of it.
-func (m *Manager) repair() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ok, err := m.table.Intact()
-	if err == nil && ok {
-		if ok, err = m.guard.intact(); err == nil && ok {
-			return
-		}
-	}
-	if err == nil {
-		m.log.Warn("rules were removed from the firewall's table; putting them back", "table", m.table.Name())
-		err = errors.Join(m.replace(m.published()), m.guard.settle())
-	}
-	if err != nil {
-		m.log.Error("repair the firewall's table", "error", err)
-	}
-}
-
-// DNS returns what a container's /etc/resolv.conf should say: name servers,
-// search domains and options.
-func (m *Manager) DNS() (servers, search, options []string) {
-	c := dns.Host(m.o.Home.IPv6)
-	for _, a := range c.Servers {
-		servers = append(servers, a.String())
-	}
-	return servers, c.Search, c.Options
-}
-
-// ResolvConf returns the same for a container with a resolver of its own, where
-// the user asked for these settings; zero ones are the host's.
-func (m *Manager) ResolvConf(search, options []string) (servers, domains, opts []string) {
-	file, _ := dns.ForResolver(dns.Config{Search: search, Options: options})
-	for _, a := range file.Servers {
-		servers = append(servers, a.String())
-	}
-	return servers, file.Search, file.Options
 }

@@ -99,3 +99,23 @@ func (m *Manager) Rename(ctx context.Context, id, name string) (r Result, ok boo
 	}
 	return r, true, errors.Join(errs...)
 }
+
+// DNS returns what a container's /etc/resolv.conf should say: name servers,
+// search domains and options.
+func (m *Manager) DNS() (servers, search, options []string) {
+	c := dns.Host(m.o.Home.IPv6)
+	for _, a := range c.Servers {
+		servers = append(servers, a.String())
+	}
+	return servers, c.Search, c.Options
+}
+
+// ResolvConf returns the same for a container with a resolver of its own, where
+// the user asked for these settings; zero ones are the host's.
+func (m *Manager) ResolvConf(search, options []string) (servers, domains, opts []string) {
+	file, _ := dns.ForResolver(dns.Config{Search: search, Options: options})
+	for _, a := range file.Servers {
+		servers = append(servers, a.String())
+	}
+	return servers, file.Search, file.Options
+}

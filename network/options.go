@@ -2,14 +2,11 @@ package network
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/network/nft"
 )
@@ -156,16 +153,4 @@ func checkLink(key, name string) error {
 		return invalid("%s: invalid interface name %q", key, name)
 	}
 	return nil
-}
-
-func invalid(format string, args ...any) error {
-	return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
-}
-
-func forbidden(format string, args ...any) error {
-	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(format, args...))
-}
-
-func notFound(ref string) error {
-	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
 }

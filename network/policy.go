@@ -49,23 +49,3 @@ func (p Policy) mark() uint32 {
 // priority is that of this engine's routing rule, which no other engine has: it
 // follows from the index of the default bridge. It comes before the main table's.
 func (m *Manager) priority() int { return 20000 + m.home.bridge.Index()%10000 }
-
-// Warnings tells what on this host will disturb containers' networking, for
-// users to read.
-func (m *Manager) Warnings() []string {
-	out := m.ports.Warnings()
-	if !m.guard.works() {
-		out = append(out, "This kernel has no nf_tables for bridges: containers can take each other's addresses on their network")
-	}
-	return append(out, m.PortWarnings()...)
-}
-
-// Rules is the firewall's tables as they are, in the language of nft(8).
-func (m *Manager) Rules() (string, error) {
-	table, err := m.table.Text()
-	if err != nil {
-		return "", err
-	}
-	guard, err := m.guard.text()
-	return table + guard, err
-}

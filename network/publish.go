@@ -249,3 +249,12 @@ func (m *Manager) putInEffect(a *attachment, led []nft.Port, r Result, ports []n
 	}
 	return err
 }
+
+// routed tells whether published ports of an endpoint are opened at its own
+// address instead of being led to it.
+func (s *segment) routed(six bool) bool {
+	if six {
+		return s.o.gateway6 == nft.Routed
+	}
+	return s.o.gateway4 == nft.Routed
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -315,18 +314,6 @@ func (m *Manager) load() error {
 	return nil
 }
 
-// rules are what the firewall has to know of all networks; m.mu is held.
-func (m *Manager) rules() []nft.Network {
-	var out []nft.Network
-	for _, s := range m.segments {
-		if s.bridge != nil {
-			out = append(out, s.rule)
-		}
-	}
-	slices.SortFunc(out, func(a, b nft.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
-	return out
-}
-
 // removeLinks takes away all networks' links.
 func (m *Manager) removeLinks() error {
 	var errs []error
@@ -339,4 +326,25 @@ func (m *Manager) removeLinks() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// reopen makes a network again that an earlier engine had. A parent may come
+// later than the engine, as some links do: it is looked for whenever somebody
+// joins.
+func (m *Manager) reopen(s *segment) error {
+	switch {
+	case !own(s.def.Driver):
+		s.fabric = &remote{m, s} // the plugin knows its networks
+		return nil
+	case s.def.Driver == DriverCNI:
+		return m.openCNI(s)
+	case s.lan.parent == "":
+		return m.openBridge(s)
+	}
+	n, err := m.newLAN(s)
+	if err != nil {
+		m.log.Warn("the parent interface of a network is not there", "network", s.def.Name, "error", err)
+	}
+	s.fabric = n
+	return nil
 }

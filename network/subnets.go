@@ -1,13 +1,8 @@
 package network
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/dns"
@@ -100,21 +95,4 @@ func (m *Manager) uplinkMTU() (int, error) {
 		return 0, err
 	}
 	return bridge.UplinkMTU(m.conn, m.host.Defaults())
-}
-
-// localArea is this engine's part of the unique local addresses, the same from
-// one run to the next.
-func localArea(dir string) (ipam.Area, error) {
-	path := filepath.Join(dir, "ula")
-	data, err := os.ReadFile(path)
-	if err == nil {
-		p, err := netip.ParsePrefix(strings.TrimSpace(string(data)))
-		if a := (ipam.Area{Base: p, Bits: 64}); err == nil && a.Check() == nil && p.Bits() == 48 {
-			return a, nil
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return ipam.Area{}, err
-	}
-	a := ipam.LocalArea()
-	return a, os.WriteFile(path, []byte(a.Base.String()+"\n"), 0o600)
 }

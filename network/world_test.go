@@ -390,3 +390,9 @@ func listenHost(t *testing.T, address, name string) {
 		}
 	}()
 }
+
+func with2(id, network string, ports ...PortSpec) Desired {
+	d := on(network)
+	d.ID, d.Ports = id, ports
+	return d
+}
