@@ -213,14 +213,12 @@ func (m *Manager) provide(ctx context.Context, d *Desired, a *attachment, r *Res
 // announce publishes an event for an endpoint.
 func (m *Manager) announce(action events.Action, id string, e *Endpoint) {
 	m.events.Publish(events.Message{Type: events.NetworkEventType, Action: action, Actor: events.Actor{
-		ID: e.NetworkID, Attributes: map[string]string{"container": id, "name": e.Network, "type": m.driverOf(e.NetworkID)},
+		ID: e.NetworkID, Attributes: map[string]string{"container": id, "name": e.Network, "type": m.driverOf(e)},
 	}})
 }
 
-func (m *Manager) driverOf(id string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.segments[id]; s != nil {
+func (m *Manager) driverOf(e *Endpoint) string {
+	if s := m.segmentOf(e); s != nil {
 		return s.def.Driver
 	}
 	return DriverBridge

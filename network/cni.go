@@ -131,12 +131,12 @@ func (f *cniFabric) runtime(n *netns.Namespace, e *Endpoint) *libcni.RuntimeConf
 	return rt
 }
 
-func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p *plan) (i netns.Interface, err error) {
+func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, p *plan) (i netns.Interface, err error) {
 	asked, err := f.wishes(&p.wish)
 	if err != nil {
 		return i, err
 	}
-	p.e.Interface, p.ready = name, true
+	p.e.Interface, p.ready = p.name, true
 	defer func() {
 		if err != nil { // plugins may have made some of it
 			err = errors.Join(err, f.leave(context.WithoutCancel(ctx), n, &p.e))
@@ -152,7 +152,7 @@ func (f *cniFabric) join(ctx context.Context, n *netns.Namespace, name string, p
 	if err != nil {
 		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
 	}
-	if i, err = n.Interface(name); err != nil {
+	if i, err = n.Interface(p.name); err != nil {
 		return i, fmt.Errorf("CNI network %s: %w", f.list.Name, err)
 	}
 	p.mac, p.e.MAC, p.e.Mapped = nil, i.MAC.String(), f.ports != nil

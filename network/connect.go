@@ -19,6 +19,11 @@ import (
 func (m *Manager) attachedTo(id string) (*attachment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.attachment(id)
+}
+
+// attachment returns what a container has; m.mu is held.
+func (m *Manager) attachment(id string) (*attachment, error) {
 	if a := m.attached[id]; a != nil {
 		return a, nil
 	}
@@ -74,7 +79,7 @@ func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w Endpoin
 	if err := m.leadable(&r, ports); err != nil {
 		return Result{}, err
 	}
-	if err := m.turn(ctx, id, a, &before, &r, n, ports, &u); err != nil {
+	if err := m.reroute(ctx, id, a, &before, &r, n, ports, &u); err != nil {
 		return Result{}, err
 	}
 	m.announce(events.ActionConnect, id, &p.e)
@@ -105,14 +110,14 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 		m.log.Warn("a container's ports are not published any more", "container", id, "why", err)
 	}
 	var u undo
-	err = m.turn(ctx, id, a, &before, &r, n, ports, &u)
+	err = m.reroute(ctx, id, a, &before, &r, n, ports, &u)
 	if err == nil {
 		err = fault.Point("network.disconnect.turned")
 	}
 	if err != nil {
 		return Result{}, u.run(ctx, err)
 	}
-	e.External = false // turn has revoked it
+	e.External = false // reroute has revoked it
 	err = errors.Join(m.part(ctx, n, &e), n.Remove(e.Interface))
 	if e.Network != DefaultNetwork {
 		err = errors.Join(err, m.ports.DropRecord(ctx, e.NetworkID, e.EndpointID))
@@ -125,9 +130,9 @@ func (m *Manager) Disconnect(ctx context.Context, id string, ns *os.File, networ
 	return r, nil
 }
 
-// turn brings a container from one set of endpoints to another, whose interfaces
-// exist: default routes, names, published ports.
-func (m *Manager) turn(ctx context.Context, id string, a *attachment, before, r *Result, n *netns.Namespace, ports []PortSpec, u *undo) error {
+// reroute brings a container from one set of endpoints to another, whose
+// interfaces exist: default routes, names, published ports.
+func (m *Manager) reroute(ctx context.Context, id string, a *attachment, before, r *Result, n *netns.Namespace, ports []PortSpec, u *undo) error {
 	gateways, err := r.routes(n.Interface)
 	if err != nil {
 		return err

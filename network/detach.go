@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 
@@ -61,10 +60,8 @@ func (m *Manager) Detach(ctx context.Context, id string) error {
 func (r *Result) forgetFlows() error {
 	var errs []error
 	for i := range r.Endpoints {
-		for _, p := range []netip.Prefix{r.Endpoints[i].IPv4, r.Endpoints[i].IPv6} {
-			if p.IsValid() {
-				errs = append(errs, netlink.ForgetFlows(p.Addr()))
-			}
+		for _, p := range r.Endpoints[i].assigned() {
+			errs = append(errs, netlink.ForgetFlows(p.Addr()))
 		}
 	}
 	return errors.Join(errs...)
@@ -112,9 +109,9 @@ func (m *Manager) adopt(ctx context.Context, id string, ns *os.File, a *attachme
 				m.log.Warn("set up a container's port again", "container", id, "error", err)
 			}
 		}
-		for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
+		for _, p := range e.assigned() {
 			pool := s.pool(p.Addr())
-			if !p.IsValid() || pool == nil {
+			if pool == nil {
 				continue
 			}
 			if err := pool.Reserve(p.Addr()); err != nil {
@@ -183,9 +180,7 @@ func (m *Manager) Prune(ctx context.Context, live []string) error {
 // part takes back what joined an endpoint to a network without a bridge. n is
 // where its interface is; nil: that is gone.
 func (m *Manager) part(ctx context.Context, n *netns.Namespace, e *Endpoint) error {
-	m.mu.Lock()
-	s := m.segments[e.NetworkID]
-	m.mu.Unlock()
+	s := m.segmentOf(e)
 	if s == nil || s.fabric == nil {
 		return nil
 	}
@@ -195,9 +190,7 @@ func (m *Manager) part(ctx context.Context, n *netns.Namespace, e *Endpoint) err
 // forget makes the host forget an endpoint whose container is gone from it, and
 // gives its addresses back.
 func (m *Manager) forget(e *Endpoint) error {
-	m.mu.Lock()
-	s := m.segments[e.NetworkID]
-	m.mu.Unlock()
+	s := m.segmentOf(e)
 	if s == nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/berth-engine/berth/network/bridge"
@@ -130,14 +131,14 @@ func (e *Endpoint) address() netip.Addr {
 	return e.IPv6.Addr()
 }
 
+// assigned are its addresses of the network, one of each family that this has.
+func (e *Endpoint) assigned() []netip.Prefix {
+	return slices.DeleteFunc([]netip.Prefix{e.IPv4, e.IPv6}, func(p netip.Prefix) bool { return !p.IsValid() })
+}
+
 // addresses are all that the interface has.
 func (e *Endpoint) addresses() []netip.Prefix {
-	var out []netip.Prefix
-	for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
-		if p.IsValid() {
-			out = append(out, p)
-		}
-	}
+	out := e.assigned()
 	for _, a := range e.LinkLocal {
 		bits := 16 // RFC 3927
 		if a.Is6() {
@@ -157,7 +158,7 @@ func (m *Manager) wire(ctx context.Context, n *netns.Namespace, p *plan, port *b
 	var i netns.Interface
 	switch {
 	case p.s.fabric != nil:
-		if i, err = p.s.fabric.join(ctx, n, p.name, p); err != nil {
+		if i, err = p.s.fabric.join(ctx, n, p); err != nil {
 			return err
 		}
 		u.push(func(ctx context.Context) error { return p.s.fabric.leave(ctx, n, &p.e) })

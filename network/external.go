@@ -7,8 +7,8 @@ import (
 	"github.com/berth-engine/berth/network/netns"
 )
 
-// outward is a fabric whose driver leads published ports itself.
-type outward interface {
+// publisher is a fabric whose driver leads published ports itself.
+type publisher interface {
 	// program has the driver lead ports to an endpoint that is the container's way
 	// out: those asked for, or those of the host that are held for it. It says in
 	// e whether it did.
@@ -19,9 +19,7 @@ type outward interface {
 
 // fabricOf is what joins an endpoint to its network; nil: a bridge.
 func (m *Manager) fabricOf(e *Endpoint) fabric {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.segments[e.NetworkID]; s != nil {
+	if s := m.segmentOf(e); s != nil {
 		return s.fabric
 	}
 	return nil
@@ -33,7 +31,7 @@ func (m *Manager) redirect(ctx context.Context, n *netns.Namespace, before, r *R
 	changed := !slices.Equal(before.Ports, r.Ports)
 	for i := range before.Endpoints {
 		old := &before.Endpoints[i]
-		f, ok := m.fabricOf(old).(outward)
+		f, ok := m.fabricOf(old).(publisher)
 		if !ok || !old.External || r.exit(old) && !(changed && old.Mapped) {
 			continue
 		}
@@ -51,7 +49,7 @@ func (m *Manager) redirect(ctx context.Context, n *netns.Namespace, before, r *R
 		})
 	}
 	for _, e := range r.exits() {
-		f, ok := m.fabricOf(e).(outward)
+		f, ok := m.fabricOf(e).(publisher)
 		// A plugin that was told before and is not led to does not know how.
 		if !ok || e.External || before.exit(e) && !e.Mapped {
 			continue

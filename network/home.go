@@ -112,18 +112,15 @@ func (m *Manager) homeDefinition(b *bridge.Bridge, six netip.Prefix) Definition 
 
 // Network is what the default network has become.
 type Network struct {
-	ID, Name, Driver string
-	Link             string // the bridge's name on the host
-	Subnet           netip.Prefix
-	Gateway          netip.Addr
-	MTU              int
+	ID      string
+	Subnet  netip.Prefix // IPv4
+	Gateway netip.Addr   // the bridge's address in Subnet, by which containers reach the host
 }
 
 // Default returns the network that always exists.
 func (m *Manager) Default() Network {
-	b := m.home.bridge
-	a := b.Address()
-	return Network{ID: m.home.def.ID, Name: DefaultNetwork, Driver: DriverBridge, Link: b.Name(), Subnet: a.Masked(), Gateway: a.Addr(), MTU: b.MTU()}
+	a := m.home.bridge.Address()
+	return Network{ID: m.home.def.ID, Subnet: a.Masked(), Gateway: a.Addr()}
 }
 
 func homeSubnet(address, part netip.Prefix, gateway netip.Addr) ipam.Subnet {

@@ -142,14 +142,14 @@ type lanFabric struct {
 	s *segment
 }
 
-func (f *lanFabric) join(_ context.Context, n *netns.Namespace, name string, p *plan) (netns.Interface, error) {
+func (f *lanFabric) join(_ context.Context, n *netns.Namespace, p *plan) (netns.Interface, error) {
 	if !f.MAC() {
 		if p.wish.MAC != nil {
 			return netns.Interface{}, invalid("%s interfaces do not support custom mac address assignment in mode %s", f.s.def.Driver, f.s.lan.mode)
 		}
 		p.mac = nil
 	}
-	i, err := f.Connect(n, name, p.mac)
+	i, err := f.Connect(n, p.name, p.mac)
 	if err != nil {
 		return i, err
 	}

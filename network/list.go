@@ -33,7 +33,7 @@ func (m *Manager) List(f Filters) ([]nettypes.Network, error) {
 			kind = "builtin"
 		}
 		s := m.segments[v.ID]
-		inUse := s == nil || !s.own() || s.users > 0
+		inUse := s == nil || !s.userDefined() || s.users > 0
 		if f.one("driver", v.Driver) && f.one("scope", v.Scope) && f.one("type", kind) && f.within("name", v.Name) &&
 			f.within("id", v.ID) && f.labels(v.Labels) && (!byUse || dangling != inUse) {
 			out = append(out, v)

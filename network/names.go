@@ -45,19 +45,15 @@ func (m *Manager) name(ctx context.Context, id string, r *Result, ns *os.File, g
 
 // outward tells whether something leads out of an endpoint's network.
 func (m *Manager) outward(e *Endpoint) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.segments[e.NetworkID]
+	s := m.segmentOf(e)
 	return s != nil && !s.inward()
 }
 
 // record is the endpoint's names.
 func (e *Endpoint) record() dns.Record {
 	var addrs []netip.Addr
-	for _, p := range []netip.Prefix{e.IPv4, e.IPv6} {
-		if p.IsValid() {
-			addrs = append(addrs, p.Addr())
-		}
+	for _, p := range e.assigned() {
+		addrs = append(addrs, p.Addr())
 	}
 	return dns.Record{Network: e.NetworkID, NetworkName: e.Network, Endpoint: e.EndpointID, Names: e.Names, Addresses: addrs}
 }

@@ -70,7 +70,7 @@ type PortSpec struct {
 	HostPort      uint16 // 0: any free port
 	HostPortEnd   uint16 // 0: HostPort alone
 	ContainerPort uint16
-	Proto         string // tcp (also if empty), udp or sctp
+	Proto         string // tcp, udp or sctp
 }
 
 // Result is what Attach made. It is saved with the container and given back to

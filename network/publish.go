@@ -15,7 +15,7 @@ func checkPorts(ports []PortSpec, policy Policy) error {
 	for i := range ports {
 		p := &ports[i]
 		switch p.Proto {
-		case "", "tcp", "udp":
+		case "tcp", "udp":
 		case "sctp":
 			if policy == PolicyHost {
 				return invalid("port %d/sctp cannot be published with publish-policy host: berth-netd does not pass SCTP on", p.ContainerPort)
@@ -66,9 +66,8 @@ func (m *Manager) outlet(r *Result) (s *segment, e *Endpoint) {
 	if i < 0 || !r.Endpoints[i].led() {
 		return nil, nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.segments[r.Endpoints[i].NetworkID], &r.Endpoints[i]
+	e = &r.Endpoints[i]
+	return m.segmentOf(e), e
 }
 
 // split tells which of the ports are opened at the container's own address, on
@@ -76,9 +75,6 @@ func (m *Manager) outlet(r *Result) (s *segment, e *Endpoint) {
 func (s *segment) split(r *Result, ports []PortSpec) (routed []PortBinding, host []PortSpec) {
 	four, six := r.targets()
 	for _, p := range ports {
-		if p.Proto == "" {
-			p.Proto = "tcp"
-		}
 		if !p.HostIP.IsValid() && s.o.binding.IsValid() && s.o.binding != netip.IPv4Unspecified() {
 			p.HostIP = s.o.binding
 		}
@@ -139,9 +135,6 @@ func (m *Manager) wanted(r *Result, specs []PortSpec) []netd.Port {
 	want := make([]netd.Port, len(specs))
 	for i, s := range specs {
 		p := netd.Port{HostPort: s.HostPort, HostPortEnd: s.HostPortEnd, Proto: s.Proto, ContainerIP: to, ContainerPort: s.ContainerPort}
-		if p.Proto == "" {
-			p.Proto = "tcp"
-		}
 		if s.HostIP.IsValid() {
 			p.HostIP = s.HostIP.Unmap()
 		}

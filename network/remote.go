@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,7 +130,7 @@ func (r *remote) at(e *Endpoint) place { return place{r.s.def.ID, e.EndpointID} 
 // face is an interface as the protocol has it.
 type face struct{ Address, AddressIPv6, MacAddress string }
 
-func (r *remote) join(ctx context.Context, n *netns.Namespace, _ string, p *plan) (i netns.Interface, err error) {
+func (r *remote) join(ctx context.Context, n *netns.Namespace, p *plan) (i netns.Interface, err error) {
 	var u undo
 	defer func() {
 		if err != nil {
@@ -229,7 +228,7 @@ func (r *remote) program(ctx context.Context, _ *netns.Namespace, e *Endpoint, a
 	}
 	list, open := []binding{}, []exposed{}
 	for _, p := range asked {
-		proto, err := nft.Protocol(cmp.Or(p.Proto, "tcp"))
+		proto, err := nft.Protocol(p.Proto)
 		if err != nil {
 			return err
 		}

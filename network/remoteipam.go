@@ -241,9 +241,9 @@ func (m *Manager) leaseFrom(ctx context.Context, s *segment, p *plan, six bool, 
 func (m *Manager) leaseBack(s *segment, e *Endpoint) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoIn)
 	defer cancel()
-	for _, a := range []netip.Prefix{e.IPv4, e.IPv6} {
+	for _, a := range e.assigned() {
 		for i, subnet := range s.def.Subnets {
-			if !a.IsValid() || i >= len(s.def.Leases) || !subnet.Prefix.Contains(a.Addr()) {
+			if i >= len(s.def.Leases) || !subnet.Prefix.Contains(a.Addr()) {
 				continue
 			}
 			if err := m.releaseAddress(ctx, &s.def, i, a.Addr()); err != nil {

@@ -50,7 +50,7 @@ func (m *Manager) findRemovable(ref string) (*segment, error) {
 
 // removable tells why a network cannot be removed; m.mu is held.
 func (m *Manager) removable(s *segment) error {
-	if !s.own() {
+	if !s.userDefined() {
 		return forbidden("%s is a pre-defined network and cannot be removed", s.def.Name)
 	}
 	if s.def.ConfigOnly {

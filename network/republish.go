@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,11 +21,9 @@ import (
 // not attached), FailedPrecondition (it has no network of its own that ports
 // could lead to).
 func (m *Manager) Republish(ctx context.Context, id string, ns *os.File, specs []PortSpec) (Result, error) {
-	m.mu.Lock()
-	a := m.attached[id]
-	m.mu.Unlock()
-	if a == nil {
-		return Result{}, fmt.Errorf("publish ports of %s: %w", id, errdefs.ErrNotFound)
+	a, err := m.attachedTo(id)
+	if err != nil {
+		return Result{}, err
 	}
 	if s, _ := m.outlet(&a.result); s == nil {
 		if len(specs) == 0 {
@@ -116,7 +113,6 @@ func compare(have []PortBinding, specs []PortSpec) (kept, dropped []PortBinding,
 	}
 	taken := make([]bool, len(have))
 	for _, s := range specs {
-		s.Proto = cmp.Or(s.Proto, "tcp")
 		place := side{s.ContainerPort, s.Proto, 0}
 		if s.HostPortEnd <= s.HostPort {
 			place.host = s.HostPort
@@ -146,7 +142,7 @@ func compare(have []PortBinding, specs []PortSpec) (kept, dropped []PortBinding,
 
 // answers tells whether a published port is one that s asks for.
 func answers(p PortBinding, s PortSpec) bool {
-	if p.ContainerPort != s.ContainerPort || p.Proto != cmp.Or(s.Proto, "tcp") {
+	if p.ContainerPort != s.ContainerPort || p.Proto != s.Proto {
 		return false
 	}
 	if s.HostIP.IsValid() && p.HostIP != s.HostIP.Unmap() || !s.HostIP.IsValid() && !p.HostIP.IsUnspecified() {

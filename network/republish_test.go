@@ -103,7 +103,7 @@ func TestCompare(t *testing.T) {
 			kept: []PortBinding{at(four, 40000, 80), at(six, 40000, 80), at(four, 40001, 80), at(six, 40001, 80)},
 		},
 		"one of a range": {
-			have: []PortBinding{at(one, 8003, 80)}, specs: []PortSpec{{HostIP: one, HostPort: 8000, HostPortEnd: 8002, ContainerPort: 80}, {HostIP: one, HostPort: 8002, HostPortEnd: 8003, ContainerPort: 80}},
+			have: []PortBinding{at(one, 8003, 80)}, specs: []PortSpec{{HostIP: one, HostPort: 8000, HostPortEnd: 8002, ContainerPort: 80, Proto: "tcp"}, {HostIP: one, HostPort: 8002, HostPortEnd: 8003, ContainerPort: 80, Proto: "tcp"}},
 			kept: []PortBinding{at(one, 8003, 80)}, fresh: []PortSpec{{HostIP: one, HostPort: 8000, HostPortEnd: 8002, ContainerPort: 80, Proto: "tcp"}},
 		},
 		"another port, protocol and address": {

@@ -38,9 +38,9 @@ func own(driver string) bool {
 	return driver == DriverBridge || driver == DriverMacvlan || driver == DriverIPvlan || driver == DriverCNI
 }
 
-// own tells whether somebody made the network: containers' names are known
-// there, and they may choose addresses.
-func (s *segment) own() bool { return s.def.Name != DefaultNetwork }
+// userDefined tells whether somebody made the network; there is one other, the
+// default one.
+func (s *segment) userDefined() bool { return s.def.Name != DefaultNetwork }
 
 // newSegment reads a definition; nothing is made yet.
 func newSegment(d Definition) (*segment, error) {
@@ -113,8 +113,8 @@ func (s *segment) take(six bool, wish netip.Addr) (netip.Prefix, error) {
 }
 
 func (s *segment) release(e *Endpoint) {
-	for _, a := range []netip.Prefix{e.IPv4, e.IPv6} {
-		if p := s.pool(a.Addr()); a.IsValid() && p != nil {
+	for _, a := range e.assigned() {
+		if p := s.pool(a.Addr()); p != nil {
 			p.Release(a.Addr())
 		}
 	}
@@ -261,6 +261,13 @@ func (m *Manager) find(ref string) (*segment, error) {
 		return nil, notFound(ref)
 	}
 	return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network %s is ambiguous (%d matches found on name)", ref, len(begins)))
+}
+
+// segmentOf is the network that an endpoint is on; nil: it was removed.
+func (m *Manager) segmentOf(e *Endpoint) *segment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.segments[e.NetworkID]
 }
 
 // hold finds a network and keeps it from being removed; drop ends that.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -97,7 +96,7 @@ func (m *Manager) Started(ctx context.Context, id string) error {
 }
 
 func (m *Manager) judge(ctx context.Context, id string, change func(*attachment)) error {
-	_, err := m.take(ctx, id, change)
+	_, err := m.setTurn(ctx, id, change)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
@@ -109,21 +108,21 @@ func (m *Manager) judge(ctx context.Context, id string, change func(*attachment)
 // them. What is connected stays so. It returns the Result to save.
 // errdefs.ErrNotFound: it is not attached.
 func (m *Manager) Drain(ctx context.Context, id string, drained bool) (Result, error) {
-	return m.take(ctx, id, func(a *attachment) { a.result.Drained = drained })
+	return m.setTurn(ctx, id, func(a *attachment) { a.result.Drained = drained })
 }
 
-// take changes whether a container takes its turn.
-func (m *Manager) take(ctx context.Context, id string, change func(*attachment)) (Result, error) {
+// setTurn changes whether a container takes its turn: netd is told, and the
+// firewall. On an error it is as it was.
+func (m *Manager) setTurn(ctx context.Context, id string, change func(*attachment)) (Result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.attached[id]
-	if a == nil {
-		return Result{}, fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
+	a, err := m.attachment(id)
+	if err != nil {
+		return Result{}, err
 	}
 	before, was, ready, came := m.led(a), a.result.Drained, a.ready, a.came
 	change(a)
-	err := m.ports.Turn(ctx, id, a.member())
-	if err == nil {
+	if err = m.ports.Turn(ctx, id, a.member()); err == nil {
 		err = m.turnTo(before, m.led(a))
 	}
 	if err != nil {
@@ -138,9 +137,9 @@ func (m *Manager) take(ctx context.Context, id string, change func(*attachment))
 func (m *Manager) TurnOf(id string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.attached[id]
-	if a == nil {
-		return "", fmt.Errorf("network of %s: %w", id, errdefs.ErrNotFound)
+	a, err := m.attachment(id)
+	if err != nil {
+		return "", err
 	}
 	return string(cmp.Or(a.turn(), "ready")), nil
 }
