@@ -163,7 +163,7 @@ func (m *Manager) define(ctx context.Context, r *nettypes.CreateRequest) (*Defin
 		return nil, err
 	}
 	if !own(d.Driver) {
-		if _, err := m.driver(ctx, d.Driver); err != nil {
+		if _, err := m.plugin(ctx, d.Driver, driverCapability); err != nil {
 			return nil, err
 		}
 	}

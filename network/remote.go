@@ -5,20 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/network/ipam"
 	"github.com/berth-engine/berth/network/netns"
 	"github.com/berth-engine/berth/network/nft"
-	"github.com/berth-engine/berth/plugin"
 )
 
-// capability is what a plugin implements that is a network driver.
-const capability = "NetworkDriver"
+// driverCapability is what a plugin implements that is a network driver.
+const driverCapability = "NetworkDriver"
 
 // remote is a network of a plugin: Docker's protocol of network drivers
 // (moby, libnetwork/docs/remote.md). The engine hands out addresses and sets
@@ -28,45 +24,8 @@ type remote struct {
 	s *segment
 }
 
-// call calls a method of the plugin, which is looked for each time: it may have
-// been started after the engine.
 func (r *remote) call(ctx context.Context, method string, args any, ret failing) error {
-	p, err := r.m.driver(ctx, r.s.def.Driver)
-	if err != nil {
-		return err
-	}
-	if err := p.Call(ctx, capability+"."+method, args, ret); err != nil {
-		return err
-	}
-	if text := ret.failed(); text != "" {
-		return fmt.Errorf("remote: %s", text) // Docker's words
-	}
-	return nil
-}
-
-// failing is an answer that may say that nothing came of it.
-type failing interface{ failed() string }
-
-// outcome is what every answer has.
-type outcome struct{ Err string }
-
-func (o *outcome) failed() string { return o.Err }
-
-// driver finds a plugin that is a network driver.
-func (m *Manager) driver(ctx context.Context, name string) (*plugin.Plugin, error) {
-	return m.plugin(ctx, name, capability)
-}
-
-// plugin finds a plugin that implements something.
-func (m *Manager) plugin(ctx context.Context, name, capability string) (*plugin.Plugin, error) {
-	if m.o.Plugins == nil {
-		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", name))
-	}
-	p, err := m.o.Plugins.Get(ctx, name, capability)
-	if errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) {
-		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", name))
-	}
-	return p, err
+	return r.m.callPlugin(ctx, r.s.def.Driver, driverCapability, method, args, ret)
 }
 
 // openRemote has the plugin make a network.
@@ -170,12 +129,6 @@ func (r *remote) join(ctx context.Context, n *netns.Namespace, p *plan) (i netns
 		p.e.MAC = i.MAC.String()
 	}
 	return i, r.told(ctx, p)
-}
-
-// unknown tells whether the plugin does not know a method.
-func unknown(err error) bool {
-	call, ok := errors.AsType[*plugin.CallError](err)
-	return ok && call.Status == http.StatusNotFound
 }
 
 // optMAC is what a driver may say about an endpoint (EndpointOperInfo).
@@ -305,13 +258,13 @@ func (r *remote) endpoint(ctx context.Context, p *plan) error {
 	return nil
 }
 
-// joined is the answer to Join.
+// joined is the answer to Join. Its DisableGatewayService is about the bridge
+// docker_gwbridge, which there is not.
 type joined struct {
 	outcome
-	InterfaceName         struct{ SrcName, DstPrefix string }
-	Gateway, GatewayIPv6  string
-	StaticRoutes          []staticRoute
-	DisableGatewayService bool
+	InterfaceName        struct{ SrcName, DstPrefix string }
+	Gateway, GatewayIPv6 string
+	StaticRoutes         []staticRoute
 }
 
 type staticRoute struct {

@@ -36,17 +36,7 @@ func ownIPAM(driver string) bool { return driver == "" || driver == "default" }
 
 // ipamCall calls a method of an IPAM plugin.
 func (m *Manager) ipamCall(ctx context.Context, name, method string, args any, ret failing) error {
-	p, err := m.plugin(ctx, name, ipamCapability)
-	if err != nil {
-		return err
-	}
-	if err := p.Call(ctx, ipamCapability+"."+method, args, ret); err != nil {
-		return err
-	}
-	if text := ret.failed(); text != "" {
-		return fmt.Errorf("remote: %s", text) // Docker's words
-	}
-	return nil
+	return m.callPlugin(ctx, name, ipamCapability, method, args, ret)
 }
 
 // poolAsked is a request for a pool, and poolGot the answer.
@@ -77,7 +67,7 @@ func (m *Manager) requestPools(ctx context.Context, d *Definition) (err error) {
 	}
 	var spaces struct {
 		outcome
-		LocalDefaultAddressSpace, GlobalDefaultAddressSpace string
+		LocalDefaultAddressSpace string
 	}
 	if err := m.ipamCall(ctx, d.IPAMDriver, "GetDefaultAddressSpaces", nil, &spaces); err != nil {
 		return err
@@ -168,7 +158,6 @@ func (m *Manager) requestAddress(ctx context.Context, d *Definition, subnet int,
 	var got struct {
 		outcome
 		Address string
-		Data    map[string]string
 	}
 	if err := m.ipamCall(ctx, d.IPAMDriver, "RequestAddress", q, &got); err != nil {
 		return netip.Addr{}, err
