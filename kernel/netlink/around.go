@@ -27,7 +27,7 @@ type Around struct {
 	stale    bool         // what is known must be read anew
 }
 
-// groups of changes.
+// groups are those of rtnetlink(7) that tell of addresses and routes.
 const groups = unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR | unix.RTMGRP_IPV4_ROUTE | unix.RTMGRP_IPV6_ROUTE
 
 // LookAround subscribes to the changes in the calling thread's namespace, in
@@ -228,37 +228,30 @@ func (a *Around) Defaults() []Route {
 }
 
 // hear applies messages about changes.
-func (a *Around) hear(messages []byte) {
-	const header = unix.SizeofNlMsghdr
-	for len(messages) >= header {
-		n := int(binary.NativeEndian.Uint32(messages))
-		if n < header || n > len(messages) {
-			return
-		}
-		kind, flags, body := binary.NativeEndian.Uint16(messages[4:]), binary.NativeEndian.Uint16(messages[6:]), messages[header:n]
-		messages = messages[min(len(messages), (n+3)&^3):]
-		switch kind {
+func (a *Around) hear(data []byte) {
+	for m := range messages(data) {
+		switch m.kind {
 		case unix.RTM_NEWADDR:
-			a.change(true, body, 1)
+			a.hearAddress(m.body, 1)
+		case unix.RTM_DELADDR:
+			a.hearAddress(m.body, -1)
 		case unix.RTM_NEWROUTE:
 			// What it takes the place of is not told.
-			a.stale = a.stale || flags&unix.NLM_F_REPLACE != 0
-			a.change(false, body, 1)
+			a.stale = a.stale || m.flags&unix.NLM_F_REPLACE != 0
+			a.hearRoute(m.body, 1)
 		case unix.RTM_DELROUTE:
-			a.change(false, body, -1)
-		case unix.RTM_DELADDR:
-			a.change(true, body, -1)
+			a.hearRoute(m.body, -1)
 		}
 	}
 }
 
-func (a *Around) change(address bool, body []byte, by int) {
-	if !address {
-		if r, main, err := parseRoute(body); err == nil && main {
-			a.route(r, by)
-		}
-		return
+func (a *Around) hearRoute(body []byte, by int) {
+	if r, main, err := parseRoute(body); err == nil && main {
+		a.route(r, by)
 	}
+}
+
+func (a *Around) hearAddress(body []byte, by int) {
 	p, err := parseAddress(body)
 	if err != nil {
 		return

@@ -11,11 +11,13 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // TestAround: what is heard of changes is what a look at everything shows.
 func TestAround(t *testing.T) {
-	host, err := NewNamespace(nil, func(*os.File) error {
+	host, err := ns.NewNetNSWith(nil, func(*os.File) error {
 		c, err := Open()
 		if err != nil {
 			return err

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/file"
-	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // AddBridge makes a bridge that is down, and to be finished. A bridge with its own
@@ -104,37 +103,4 @@ func (c *Conn) ForgetMAC(index int, mac net.HardwareAddr) error {
 		return nil
 	}
 	return err
-}
-
-// NewNamespace makes a network namespace and runs setup on a thread in it.
-//
-// It belongs to the user namespace user; nil: to the caller's.
-func NewNamespace(user *os.File, setup func(f *os.File) error) (*os.File, error) {
-	if user != nil {
-		f, err := ns.NewNetNSOf(user)
-		if err != nil {
-			return nil, err
-		}
-		if err := ns.WithNetNS(f, func() error { return setup(f) }); err != nil {
-			f.Close()
-			return nil, err
-		}
-		return f, nil
-	}
-	var f *os.File
-	err := ns.OnThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return os.NewSyscallError("unshare network namespace", err)
-		}
-		var err error
-		if f, err = os.Open("/proc/thread-self/ns/net"); err != nil {
-			return err
-		}
-		return setup(f)
-	})
-	if err != nil && f != nil {
-		f.Close()
-		f = nil
-	}
-	return f, err
 }

@@ -62,8 +62,8 @@ func (c *Conn) AddIPvlan(k Child) error {
 	return lacking("ipvlan", k.Name, err)
 }
 
-// HasKind tells whether the kernel has links of a kind that is made on top of
-// another link.
+// HasKind is nil if the kernel has links of a kind that is made on top of another
+// link, such as "macvlan", and errdefs.ErrNotImplemented if it has not.
 func (c *Conn) HasKind(kind string) error {
 	// Without a parent nothing is made: a kernel that knows the kind says so.
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)

@@ -9,11 +9,13 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // TestVeth plugs a namespace into a bridge inside another namespace.
 func TestVeth(t *testing.T) {
-	host, err := NewNamespace(nil, func(*os.File) error {
+	host, err := ns.NewNetNSWith(nil, func(*os.File) error {
 		c, err := Open()
 		if err != nil {
 			return err
@@ -32,8 +34,8 @@ func TestVeth(t *testing.T) {
 		if err := c.SetUp(bridge.Index); err != nil {
 			return err
 		}
-		// NewNamespace uses a thread of its own; c stays in ours.
-		inner, err := NewNamespace(nil, func(f *os.File) error {
+		// NewNetNSWith uses a thread of its own; c stays in ours.
+		inner, err := ns.NewNetNSWith(nil, func(f *os.File) error {
 			if err := c.AddVeth(Veth{Name: "port0", Master: bridge.Index, MTU: 1400, Peer: "eth0", PeerNS: f}); err != nil {
 				return err
 			}

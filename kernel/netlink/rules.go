@@ -46,32 +46,27 @@ func WatchRules(ctx context.Context, table string, removed func()) error {
 
 // removes tells whether one of the messages says that the table, or a chain or
 // rule of it, was removed. In all of them attribute 1 is the table's name.
-func removes(messages []byte, table string) bool {
-	const header, generic, attr = unix.SizeofNlMsghdr, 4, unix.SizeofNlAttr
-	found := false
-	for len(messages) >= header {
-		n := int(binary.NativeEndian.Uint32(messages))
-		if n < header || n > len(messages) {
-			break
-		}
-		kind, body := binary.NativeEndian.Uint16(messages[4:]), messages[header:n]
-		messages = messages[min(len(messages), (n+3)&^3):]
-		switch kind {
+func removes(data []byte, table string) bool {
+	const generic, attr = 4, unix.SizeofNlAttr
+	for m := range messages(data) {
+		switch m.kind {
 		case unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELTABLE,
 			unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELCHAIN,
 			unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_DELRULE:
 		default:
 			continue
 		}
-		if len(body) < generic+attr {
+		if len(m.body) < generic+attr {
 			continue
 		}
-		body = body[generic:]
+		body := m.body[generic:]
 		size := int(binary.NativeEndian.Uint16(body))
 		if size < attr || size > len(body) || binary.NativeEndian.Uint16(body[2:]) != 1 {
 			continue
 		}
-		found = found || string(bytes.TrimRight(body[attr:size], "\x00")) == table
+		if string(bytes.TrimRight(body[attr:size], "\x00")) == table {
+			return true
+		}
 	}
-	return found
+	return false
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // TestBornDeaf makes a link that is deaf to IPv6 from its birth, and one after it,
@@ -72,7 +74,7 @@ func TestView(t *testing.T) {
 // inNamespace runs f on a thread in a new namespace, which ends with it.
 func inNamespace(t *testing.T, f func(c *Conn, space *os.File) error) {
 	t.Helper()
-	space, err := NewNamespace(nil, func(space *os.File) error {
+	space, err := ns.NewNetNSWith(nil, func(space *os.File) error {
 		c, err := Open()
 		if err != nil {
 			return err

@@ -34,15 +34,32 @@ func onThread(fn func() error, done chan<- error) {
 // that is down. It lives as long as a process, a mount or a descriptor refers
 // to it.
 func NewNetNS() (*os.File, error) {
-	var f *os.File
-	err := OnThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return os.NewSyscallError("unshare network namespace", err)
+	return NewNetNSWith(nil, func(*os.File) error { return nil })
+}
+
+// NewNetNSWith is NewNetNS, and runs setup on a thread in the namespace, with its
+// descriptor; if setup fails, there is no namespace. It belongs to the user
+// namespace user (NewNetNSOf); nil: to the caller's.
+func NewNetNSWith(user *os.File, setup func(f *os.File) error) (f *os.File, err error) {
+	if user != nil {
+		if f, err = NewNetNSOf(user); err == nil {
+			err = WithNetNS(f, func() error { return setup(f) })
 		}
-		var err error
-		f, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
+	} else {
+		err = OnThread(func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return os.NewSyscallError("unshare network namespace", err)
+			}
+			if f, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+				return err
+			}
+			return setup(f)
+		})
+	}
+	if err != nil && f != nil {
+		f.Close()
+		f = nil
+	}
 	return f, err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // Namespace is one that the engine looks into. It is not safe for concurrent
@@ -30,7 +31,7 @@ type Namespace struct {
 // whose root may change everything in it; nil: to the caller's.
 func New(user *os.File, setup func(*Namespace) error) (*Namespace, error) {
 	n := &Namespace{}
-	f, err := netlink.NewNamespace(user, func(f *os.File) (err error) {
+	f, err := ns.NewNetNSWith(user, func(f *os.File) (err error) {
 		n.File = f
 		if n.conn, err = netlink.Open(); err != nil {
 			return err
