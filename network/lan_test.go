@@ -345,3 +345,26 @@ func TestIPvlan(t *testing.T) {
 		})
 	}
 }
+
+// TestIPvlanLive: a container whose way out is a link without a gateway gets another
+// while it runs, and that one back.
+func TestIPvlanLive(t *testing.T) {
+	w := newWorld(t)
+	w.createOrSkip(lanOf("lan", DriverIPvlan, optIPvlanMode, "l3"))
+	a := w.join("a", on("lan"))
+	routes := func(want string) {
+		t.Helper()
+		if got := in(t, a.ns, "ip route show default"); strings.Count(got, "default") != 1 || !strings.Contains(got, want) {
+			t.Errorf("routes: %s; want %s", got, want)
+		}
+	}
+	routes("default dev eth0")
+	if _, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork, GwPriority: 1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	routes("default via 172.17.0.1 dev eth1")
+	if _, err := w.m.Disconnect(t.Context(), "a", a.ns, DefaultNetwork, nil); err != nil {
+		t.Fatal(err)
+	}
+	routes("default dev eth0")
+}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-engine/berth/kernel/ns"
@@ -82,8 +81,8 @@ func TestAround(t *testing.T) {
 		looks("an address", "10.9.0.0/24")
 		must(c.SetUp(br.Index))
 		must(c.AddAddr(br.Index, netip.MustParsePrefix("fd00:9::1/64")))
-		must(c.AddRoute(br.Index, netip.MustParsePrefix("10.10.0.0/16")))
-		must(c.AddDefaultRoute(br.Index, netip.MustParseAddr("10.9.0.2")))
+		must(c.AddRoute(Route{Index: br.Index, To: netip.MustParsePrefix("10.10.0.0/16")}))
+		must(c.AddRoute(Route{Index: br.Index, To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("10.9.0.2")}))
 		looks("routes", "10.10.0.0/16 10.9.0.0/24")
 		if mtu := a.Defaults(); len(mtu) != 1 || mtu[0].Index != br.Index {
 			t.Errorf("default routes %v", mtu)
@@ -94,7 +93,7 @@ func TestAround(t *testing.T) {
 		if got, err := c.AddrsOf(LoopbackIndex); err != nil || len(got) != 0 {
 			t.Errorf("addresses of lo %v, %v", got, err)
 		}
-		must(c.h.RouteDel(&netlink.Route{LinkIndex: br.Index, Dst: ipnet(netip.MustParsePrefix("10.10.0.0/16")), Scope: netlink.SCOPE_LINK}))
+		must(c.DelRoute(Route{Index: br.Index, To: netip.MustParsePrefix("10.10.0.0/16")}))
 		looks("a route less", "10.9.0.0/24")
 		must(c.Delete(br.Index))
 		if _ = a.Look(); a.stale {

@@ -272,7 +272,7 @@ func (c *Conn) DelAddr(index int, p netip.Prefix) error {
 type Route struct {
 	Index int
 	To    netip.Prefix // 0 bits: the default route
-	Via   netip.Addr   // zero: directly
+	Via   netip.Addr   // zero: whoever is on the link
 }
 
 // Routes lists the routes of the main table.
@@ -293,23 +293,13 @@ func (c *Conn) Routes() ([]Route, error) {
 	return out, nil
 }
 
-// AddDefaultRoute sends what is not local to gateway.
-func (c *Conn) AddDefaultRoute(index int, gateway netip.Addr) error {
-	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Gw: gateway.AsSlice()})
-}
-
-// AddRoute sends packets for a network to a link, without a gateway.
-func (c *Conn) AddRoute(index int, to netip.Prefix) error {
-	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipnet(to), Scope: netlink.SCOPE_LINK})
-}
-
-// AddRouteVia sends packets for a network to a link, to via, or if that is zero
-// to whoever is on the link.
-func (c *Conn) AddRouteVia(index int, to netip.Prefix, via netip.Addr) error {
-	if !via.IsValid() {
-		return c.AddRoute(index, to)
+// AddRoute adds a route to the main table.
+func (c *Conn) AddRoute(r Route) error {
+	k := r.kernel()
+	if !r.Via.IsValid() {
+		k.Scope = netlink.SCOPE_LINK
 	}
-	return c.h.RouteAdd(&netlink.Route{LinkIndex: index, Dst: ipnet(to), Gw: via.AsSlice()})
+	return c.h.RouteAdd(k)
 }
 
 // SetNamespace moves a link to another namespace; it is down there.
@@ -320,11 +310,17 @@ func (c *Conn) SetNamespace(index int, f *os.File) error {
 
 // DelRoute removes a route of the main table.
 func (c *Conn) DelRoute(r Route) error {
+	k := r.kernel()
+	k.Scope = netlink.SCOPE_NOWHERE // whichever it has
+	return c.h.RouteDel(k)
+}
+
+func (r Route) kernel() *netlink.Route {
 	k := &netlink.Route{LinkIndex: r.Index, Dst: ipnet(r.To)}
 	if r.Via.IsValid() {
 		k.Gw = r.Via.AsSlice()
 	}
-	return c.h.RouteDel(k)
+	return k
 }
 
 func ipnet(p netip.Prefix) *net.IPNet {

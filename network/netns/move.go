@@ -61,8 +61,7 @@ type Route struct {
 // AddRoutes adds routes through an interface.
 func (n *Namespace) AddRoutes(i Interface, routes ...Route) error {
 	for _, r := range routes {
-		err := n.conn.AddRouteVia(i.Index, r.To, r.Via)
-		if err != nil {
+		if err := n.conn.AddRoute(netlink.Route{Index: i.Index, To: r.To, Via: r.Via}); err != nil {
 			return fmt.Errorf("set route to %s: %w", r.To, err)
 		}
 	}

@@ -152,16 +152,11 @@ func (n *Namespace) SetGateways(want ...Gateway) error {
 // AddGateways adds default routes.
 func (n *Namespace) AddGateways(want ...Gateway) error {
 	for _, g := range want {
-		var err error
-		switch {
-		case g.Via.IsValid():
-			err = n.conn.AddDefaultRoute(g.Interface.Index, g.Via)
-		case g.Six:
-			err = n.conn.AddRoute(g.Interface.Index, netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-		default:
-			err = n.conn.AddRoute(g.Interface.Index, netip.PrefixFrom(netip.IPv4Unspecified(), 0))
+		everything := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if g.Six {
+			everything = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
-		if err != nil {
+		if err := n.conn.AddRoute(netlink.Route{Index: g.Interface.Index, To: everything, Via: g.Via}); err != nil {
 			return fmt.Errorf("set default route via %s: %w", g.Via, err)
 		}
 	}

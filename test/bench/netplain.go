@@ -109,7 +109,7 @@ func (p *plainHost) leadOut() error {
 	if err != nil {
 		return err
 	}
-	return conn.AddDefaultRoute(eth0.Index, netip.MustParseAddr(p.host.address))
+	return conn.AddRoute(netlink.Route{Index: eth0.Index, To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr(p.host.address)})
 }
 
 // rules loads rules of nft(8).
