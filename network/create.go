@@ -295,6 +295,33 @@ func (d *Definition) setIPAM(c *nettypes.IPAM) error {
 	if d.Driver == DriverBridge && (len(d.subnets(false)) > 1 || len(d.subnets(true)) > 1) {
 		return forbidden("bridge driver doesn't support multiple subnets")
 	}
+	if !ownIPAM(d.IPAMDriver) {
+		return nil // it knows which addresses are free
+	}
+	for i := range d.Subnets {
+		if err := wantedTwice(&d.Subnets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wantedTwice refuses a gateway and auxiliary addresses that are one another's,
+// or nobody's to have. The texts are Docker's.
+func wantedTwice(s *ipam.Subnet) error {
+	taken := s.Edges()
+	if s.Gateway.IsValid() {
+		if slices.Contains(taken, s.Gateway) {
+			return forbidden("failed to allocate gateway (%s): Address already in use", s.Gateway)
+		}
+		taken = append(taken, s.Gateway)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Aux)) {
+		if slices.Contains(taken, s.Aux[name]) {
+			return forbidden("failed to allocate secondary ip address (%s:%s): Address already in use", name, s.Aux[name])
+		}
+		taken = append(taken, s.Aux[name])
+	}
 	return nil
 }
 

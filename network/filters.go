@@ -2,6 +2,7 @@ package network
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,17 +24,24 @@ func (f Filters) check(known ...string) error {
 // one: no value is given, or this one is.
 func (f Filters) one(key, value string) bool { return len(f[key]) == 0 || f[key][value] }
 
-// within: no value is given, or one that the text contains.
-func (f Filters) within(key, text string) bool {
-	if len(f[key]) == 0 {
-		return true
-	}
+// patterns are the values of a key as regular expressions, which Docker takes
+// them for: a part of a text matches, ^name$ only all of it. One that is none
+// matches itself alone.
+func (f Filters) patterns(key string) []*regexp.Regexp {
+	var out []*regexp.Regexp
 	for v := range f[key] {
-		if strings.Contains(text, v) {
-			return true
+		re, err := regexp.Compile(v)
+		if err != nil {
+			re = regexp.MustCompile("^" + regexp.QuoteMeta(v) + "$")
 		}
+		out = append(out, re)
 	}
-	return false
+	return out
+}
+
+// matches: there are no patterns, or one of them fits.
+func matches(patterns []*regexp.Regexp, text string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(re *regexp.Regexp) bool { return re.MatchString(text) })
 }
 
 func (f Filters) labels(labels map[string]string) bool {

@@ -24,6 +24,7 @@ func (m *Manager) List(f Filters) ([]nettypes.Network, error) {
 			return nil, invalid("invalid filter: 'type'='%s'", kind)
 		}
 	}
+	names, ids := f.patterns("name"), f.patterns("id")
 	out := []nettypes.Network{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -34,8 +35,8 @@ func (m *Manager) List(f Filters) ([]nettypes.Network, error) {
 		}
 		s := m.segments[v.ID]
 		inUse := s == nil || !s.userDefined() || s.users > 0
-		if f.one("driver", v.Driver) && f.one("scope", v.Scope) && f.one("type", kind) && f.within("name", v.Name) &&
-			f.within("id", v.ID) && f.labels(v.Labels) && (!byUse || dangling != inUse) {
+		if f.one("driver", v.Driver) && f.one("scope", v.Scope) && f.one("type", kind) && matches(names, v.Name) &&
+			matches(ids, v.ID) && f.labels(v.Labels) && (!byUse || dangling != inUse) {
 			out = append(out, v)
 		}
 	}
@@ -71,7 +72,9 @@ func (s *segment) view() nettypes.Network {
 	if d.ConfigOnly {
 		n.Driver = "null" // as with Docker: nobody can be on it
 	}
-	for _, x := range d.Subnets {
+	// Who reads the first one wants the IPv4 subnet, in whatever order the
+	// client sent them (the docker command's order is by chance).
+	for _, x := range slices.Concat(d.subnets(false), d.subnets(true)) {
 		n.IPAM.Config = append(n.IPAM.Config, nettypes.IPAMConfig{Subnet: x.Prefix, IPRange: x.Range, Gateway: x.Gateway, AuxAddress: maps.Clone(x.Aux)})
 	}
 	return n
@@ -148,14 +151,40 @@ func (m *Manager) NameOf(ref string) (name string, ok bool) {
 }
 
 // fixedName is the name of one of the networks that are no more than that;
-// "" for others.
+// "" for others. m.mu is held.
 func (m *Manager) fixedName(ref string) string {
+	if _, ok := m.fixed[ref]; ok {
+		return ref
+	}
+	if m.names[ref] != nil || m.segments[ref] != nil || len(m.begins(ref)) != 1 {
+		return ""
+	}
 	for name, id := range m.fixed {
-		if ref == name || ref == id || len(ref) >= 12 && strings.HasPrefix(id, ref) {
+		if strings.HasPrefix(id, ref) {
 			return name
 		}
 	}
 	return ""
+}
+
+// begins are the ids that begin like this, of networks of all kinds; m.mu is
+// held.
+func (m *Manager) begins(ref string) []string {
+	if ref == "" {
+		return nil
+	}
+	var out []string
+	for id := range m.segments {
+		if strings.HasPrefix(id, ref) {
+			out = append(out, id)
+		}
+	}
+	for _, id := range m.fixed {
+		if strings.HasPrefix(id, ref) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // unused are networks that a prune with these filters removes.
@@ -172,7 +201,8 @@ func (m *Manager) unused(f Filters) ([]nettypes.Network, error) {
 	var out []nettypes.Network
 	for _, v := range m.views() {
 		s := m.segments[v.ID]
-		if s == nil || m.removable(s) != nil || !f.labels(v.Labels) || bounded && v.Created.After(until) {
+		// As with Docker, a configuration is there to be used later.
+		if s == nil || s.def.ConfigOnly || m.removable(s) != nil || !f.labels(v.Labels) || bounded && v.Created.After(until) {
 			continue
 		}
 		out = append(out, v)

@@ -59,6 +59,17 @@ func subnets(list ...string) *nettypes.IPAM {
 	return out
 }
 
+func subnet(prefix, gateway string, aux map[string]string) *nettypes.IPAM {
+	c := nettypes.IPAMConfig{Subnet: netip.MustParsePrefix(prefix), AuxAddress: map[string]netip.Addr{}}
+	if gateway != "" {
+		c.Gateway = netip.MustParseAddr(gateway)
+	}
+	for name, a := range aux {
+		c.AuxAddress[name] = netip.MustParseAddr(a)
+	}
+	return &nettypes.IPAM{Config: []nettypes.IPAMConfig{c}}
+}
+
 func on(names ...string) Desired {
 	var d Desired
 	for _, n := range names {
@@ -185,6 +196,12 @@ func TestListNetworks(t *testing.T) {
 		"dangling=false": {"bridge", "host", "none", "two"},
 		"scope=swarm":    nil,
 		"id=" + one[:20]: {"one"},
+		"id=^" + one[1:]: nil,
+		"name=^o":        {"one"},
+		"name=^one$":     {"one"},
+		"name=^on$":      nil,
+		"name=t.o|ne":    {"none", "one", "two"},
+		"name=(":         nil,
 	} {
 		f := Filters{}
 		if key, value, ok := strings.Cut(text, "="); ok {
@@ -204,9 +221,60 @@ func TestListNetworks(t *testing.T) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
+	w.create(nettypes.CreateRequest{Name: "later", ConfigOnly: true})
 	report, err := w.m.PruneUnused(t.Context(), nil)
 	if err != nil || !slices.Equal(report.NetworksDeleted, []string{"one"}) {
 		t.Errorf("prune: %v, %v", report, err)
+	}
+}
+
+// TestNetworkByPrefix: the beginning of an ID is enough for networks of every
+// kind, if no other begins like it.
+func TestNetworkByPrefix(t *testing.T) {
+	w := newWorld(t)
+	for i := range 14 { // with the three that always exist: two begin alike
+		w.create(nettypes.CreateRequest{Name: fmt.Sprint("net", i), ConfigOnly: true})
+	}
+	list, err := w.m.List(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := map[string][]string{}
+	for _, n := range list {
+		begin[n.ID[:1]] = append(begin[n.ID[:1]], n.Name)
+		if got, err := w.m.Inspect(n.ID[:8]); err != nil || got.Name != n.Name {
+			t.Errorf("%s by %s: %s, %v", n.Name, n.ID[:8], got.Name, err)
+		}
+	}
+	for _, digit := range strings.Split("0123456789abcdef", "") {
+		got, err := w.m.Inspect(digit)
+		switch names := begin[digit]; len(names) {
+		case 0:
+			if !errdefs.IsNotFound(err) {
+				t.Errorf("nobody begins with %s: %v", digit, err)
+			}
+		case 1:
+			if err != nil || got.Name != names[0] {
+				t.Errorf("%s begins with %s: %s, %v", names[0], digit, got.Name, err)
+			}
+		default:
+			want := fmt.Sprintf("network %s is ambiguous (%d matches found based on ID prefix)", digit, len(names))
+			if !errdefs.IsInvalidArgument(err) || err.Error() != want {
+				t.Errorf("%v begin with %s: %v", names, digit, err)
+			}
+		}
+	}
+}
+
+// TestSubnetsInOrder: the IPv4 subnet is shown first, whatever the order of the
+// request.
+func TestSubnetsInOrder(t *testing.T) {
+	w := newWorld(t)
+	yes := true
+	id := w.create(nettypes.CreateRequest{Name: "six", EnableIPv6: &yes, IPAM: subnets("fd77::/64", "10.77.1.0/24")})
+	n, err := w.m.Inspect(id)
+	if err != nil || len(n.IPAM.Config) != 2 || n.IPAM.Config[0].Subnet.String() != "10.77.1.0/24" || n.IPAM.Config[1].Subnet.String() != "fd77::/64" {
+		t.Errorf("%+v, %v", n.IPAM.Config, err)
 	}
 }
 
@@ -230,6 +298,10 @@ func TestBadNetworks(t *testing.T) {
 		"overlap":      {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.77.0.0/16")}, errdefs.IsPermissionDenied, "Pool overlaps with other one on this address space"},
 		"default's":    {nettypes.CreateRequest{Name: "x", IPAM: subnets("172.17.0.0/24")}, errdefs.IsPermissionDenied, "Pool overlaps"},
 		"host bits":    {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.0.0.1/24")}, errdefs.IsInvalidArgument, "it should be 10.0.0.0/24"},
+		"gateway":      {nettypes.CreateRequest{Name: "x", IPAM: subnet("10.1.0.0/24", "10.1.0.0", nil)}, errdefs.IsPermissionDenied, "failed to allocate gateway (10.1.0.0): Address already in use"},
+		"broadcast":    {nettypes.CreateRequest{Name: "x", IPAM: subnet("10.1.0.0/24", "10.1.0.255", nil)}, errdefs.IsPermissionDenied, "failed to allocate gateway (10.1.0.255)"},
+		"aux":          {nettypes.CreateRequest{Name: "x", IPAM: subnet("10.1.0.0/24", "10.1.0.1", opt("a", "10.1.0.1"))}, errdefs.IsPermissionDenied, "failed to allocate secondary ip address (a:10.1.0.1): Address already in use"},
+		"aux twice":    {nettypes.CreateRequest{Name: "x", IPAM: subnet("10.1.0.0/24", "", map[string]string{"a": "10.1.0.2", "b": "10.1.0.2"})}, errdefs.IsPermissionDenied, "failed to allocate secondary ip address (b:10.1.0.2)"},
 		"two subnets":  {nettypes.CreateRequest{Name: "x", IPAM: subnets("10.1.0.0/24", "10.2.0.0/24")}, errdefs.IsPermissionDenied, "multiple subnets"},
 		"no family":    {nettypes.CreateRequest{Name: "x", EnableIPv4: &no}, errdefs.IsInvalidArgument, "must be enabled"},
 		"swarm":        {nettypes.CreateRequest{Name: "x", Scope: "swarm"}, errdefs.IsPermissionDenied, "not a swarm manager"},

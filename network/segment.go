@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/containerd/errdefs"
 
@@ -108,6 +107,13 @@ func (s *segment) take(six bool, wish netip.Addr) (netip.Prefix, error) {
 			return netip.PrefixFrom(a, p.Subnet().Prefix.Bits()), nil
 		}
 		last = err
+	}
+	if errdefs.IsResourceExhausted(last) {
+		family := 4
+		if six {
+			family = 6
+		}
+		last = errdefs.ErrResourceExhausted.WithMessage(fmt.Sprintf("no available IPv%d addresses on this network's address pools: %s (%s)", family, s.def.Name, s.def.ID))
 	}
 	return netip.Prefix{}, last
 }
@@ -248,19 +254,14 @@ func (m *Manager) find(ref string) (*segment, error) {
 	if s := m.names[ref]; s != nil {
 		return s, nil
 	}
-	var begins []*segment
-	for id, s := range m.segments {
-		if ref != "" && strings.HasPrefix(id, ref) {
-			begins = append(begins, s)
-		}
+	begins := m.begins(ref)
+	if len(begins) > 1 {
+		return nil, invalid("network %s is ambiguous (%d matches found based on ID prefix)", ref, len(begins))
 	}
-	switch len(begins) {
-	case 1:
-		return begins[0], nil
-	case 0:
-		return nil, notFound(ref)
+	if len(begins) == 1 && m.segments[begins[0]] != nil {
+		return m.segments[begins[0]], nil
 	}
-	return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network %s is ambiguous (%d matches found on name)", ref, len(begins)))
+	return nil, notFound(ref)
 }
 
 // segmentOf is the network that an endpoint is on; nil: it was removed.

@@ -37,7 +37,7 @@ func New(s Subnet) (*Pool, error) {
 	}
 	p.first, p.last = cover.Bounds(area)
 	p.next = p.first
-	for _, a := range s.edges() {
+	for _, a := range s.Edges() {
 		p.spared[a] = true
 	}
 	if s.Gateway.IsValid() {
@@ -47,7 +47,7 @@ func New(s Subnet) (*Pool, error) {
 		p.spared[a] = true
 	}
 	if p.room() == 0 {
-		return nil, fmt.Errorf("subnet %s has no room for containers: %w", area, errdefs.ErrInvalidArgument)
+		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("subnet %s has no room for containers", area))
 	}
 	return p, nil
 }
@@ -74,11 +74,7 @@ func (p *Pool) Take() (netip.Addr, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.spent >= p.room() {
-		family := "IPv4"
-		if p.first.Is6() {
-			family = "IPv6"
-		}
-		return netip.Addr{}, fmt.Errorf("no available %s addresses on this network's address pools: %s: %w", family, p.s.Prefix, errdefs.ErrResourceExhausted)
+		return netip.Addr{}, fmt.Errorf("no available addresses in %s: %w", p.s.Prefix, errdefs.ErrResourceExhausted)
 	}
 	for a := p.next; ; a = a.Next() {
 		if !a.IsValid() || !p.inside(a) {

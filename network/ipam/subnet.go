@@ -37,9 +37,9 @@ func (s *Subnet) FirstGateway() (netip.Addr, error) {
 	return p.Take()
 }
 
-// edges are the addresses of a subnet that are nobody's: that of the network,
+// Edges are the addresses of a subnet that are nobody's: that of the network,
 // and in IPv4 the one for broadcasts. Two addresses are both used (RFC 3021).
-func (s *Subnet) edges() []netip.Addr {
+func (s *Subnet) Edges() []netip.Addr {
 	first, last := cover.Bounds(s.Prefix)
 	switch {
 	case s.Prefix.Bits() >= first.BitLen()-1:
