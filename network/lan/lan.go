@@ -84,7 +84,7 @@ func (n *Network) addVLAN() (netlink.Link, error) {
 	if !ok {
 		return netlink.Link{}, fmt.Errorf("parent interface %s was not found on the host, and is no VLAN of one, such as eth0.10, that could be made: %w", n.o.Parent, errdefs.ErrFailedPrecondition)
 	}
-	number, err := ParseVLAN(id)
+	number, err := parseVLAN(id)
 	if err != nil {
 		return netlink.Link{}, err
 	}
@@ -95,8 +95,8 @@ func (n *Network) addVLAN() (netlink.Link, error) {
 	return n.conn.AddVLAN(n.o.Parent, below.Index, number)
 }
 
-// ParseVLAN reads the number of a VLAN.
-func ParseVLAN(s string) (int, error) {
+// parseVLAN reads the number of a VLAN.
+func parseVLAN(s string) (int, error) {
 	id, err := strconv.Atoi(s)
 	if err != nil {
 		return 0, fmt.Errorf("unable to parse a valid vlan id from: %s (ex. eth0.10 for vlan 10): %w", s, errdefs.ErrInvalidArgument)

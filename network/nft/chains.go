@@ -107,7 +107,7 @@ func (t *Table) publish() {
 // lookup leads the packet to what the map answers for it, or goes on.
 func (f *familySets) lookup(set *nftables.Set) part {
 	text := "dnat " + f.word + " to " + f.word + " daddr . meta l4proto . th dport map @" + set.Name
-	load := append(f.protoIs(), f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))
+	load := f.loadSocket()
 	if set == f.any {
 		text = "meta nfproto ipv" + f.digit + " dnat " + f.word + " to meta l4proto . th dport map @" + set.Name
 		load = append(f.protoIs(), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: a16}, port(b4))

@@ -24,8 +24,8 @@ const (
 	b16 = unix.NFT_REG_2
 	b4  = unix.NFT_REG32_01
 	c4  = unix.NFT_REG32_02
-	e4  = unix.NFT_REG32_04
 	d4  = unix.NFT_REG32_03
+	e4  = unix.NFT_REG32_04
 	f4  = unix.NFT_REG32_05
 	g4  = unix.NFT_REG32_06
 )
@@ -66,11 +66,12 @@ type family struct {
 	port2   uint32
 	slot    uint32 // the one after these
 	address nftables.SetDatatype
+	zero    netip.Addr // as a host's: all that it has
 }
 
 var (
-	four = family{"4", "ip", unix.NFPROTO_IPV4, 4, 12, 16, b4, c4, d4, nftables.TypeIPAddr}
-	six  = family{"6", "ip6", unix.NFPROTO_IPV6, 16, 8, 24, e4, f4, g4, nftables.TypeIP6Addr}
+	four = family{"4", "ip", unix.NFPROTO_IPV4, 4, 12, 16, b4, c4, d4, nftables.TypeIPAddr, netip.IPv4Unspecified()}
+	six  = family{"6", "ip6", unix.NFPROTO_IPV6, 16, 8, 24, e4, f4, g4, nftables.TypeIP6Addr, netip.IPv6Unspecified()}
 )
 
 // is matches packets of the family.
@@ -227,8 +228,7 @@ func (f *family) atHome(home *nftables.Set) part {
 
 // socketIn looks up where a packet goes.
 func (f *family) socketIn(set *nftables.Set) part {
-	return in(f.word+" daddr . meta l4proto . th dport", set, append(f.protoIs(),
-		f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))...)
+	return in(f.word+" daddr . meta l4proto . th dport", set, f.loadSocket()...)
 }
 
 // translate gives packets the source address that the map says, if it does.
@@ -261,4 +261,9 @@ func ctMarked(mark uint32) part {
 		&expr.Ct{Key: expr.CtKeyMARK, Register: a16},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: binaryutil.NativeEndian.PutUint32(mark)},
 	}}
+}
+
+// loadSocket loads what a packet is for: address . protocol . port.
+func (f *family) loadSocket() []expr.Any {
+	return append(f.protoIs(), f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))
 }

@@ -64,8 +64,8 @@ func OpenGuard(name string) (*Guard, error) {
 }
 
 // Replace makes the table what the holders say, in one transaction, whatever
-// was there before; with keep, what was protected stays so. A kernel without tables of the family bridge is
-// errdefs.ErrNotImplemented.
+// was there before; with keep, what was protected stays so. A kernel without
+// tables of the family bridge is errdefs.ErrNotImplemented.
 func (g *Guard) Replace(holders []Holder, keep bool) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

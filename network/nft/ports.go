@@ -114,12 +114,8 @@ func bigEndian(n uint16) []byte { return binary.BigEndian.AppendUint16(nil, n) }
 
 // parse turns an element of one of the sets back into the ports it stands for.
 func (f *familySets) parse(set *nftables.Set, e nftables.SetElement) []Port {
-	zero := netip.IPv4Unspecified()
-	if f.size == 16 {
-		zero = netip.IPv6Unspecified()
-	}
 	key, size := e.Key, int(f.size)
-	p := Port{HostIP: zero}
+	p := Port{HostIP: f.zero}
 	if set != f.any {
 		if len(key) < size {
 			return nil
@@ -149,7 +145,7 @@ func (f *familySets) parse(set *nftables.Set, e nftables.SetElement) []Port {
 		return nil
 	}
 	if !bytes.Equal(e.Key[:size], e.KeyEnd[:size]) {
-		p.HostIP = zero
+		p.HostIP = f.zero
 	}
 	var out []Port
 	for n := int(p.HostPort); n <= int(binary.BigEndian.Uint16(e.KeyEnd[size+4:])); n++ {

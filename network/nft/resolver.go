@@ -15,8 +15,8 @@ import (
 // portDNS is where programs ask for names.
 const portDNS = 53
 
-// ResolverTable is the table in a container's namespace.
-const ResolverTable = "berth-resolver"
+// resolverTable is the table in a container's namespace.
+const resolverTable = "berth-resolver"
 
 // Resolver leads questions about names to the ports that a resolver really has
 // at address a, in the network namespace of the calling thread. The resolver
@@ -45,7 +45,7 @@ func Resolver(a netip.Addr, udp, tcp uint16) error {
 // kernel waits for when the socket is closed (an RCU grace period, a hundredth of
 // a second): a new namespace has nothing to take away.
 func resolver(conn *nftables.Conn, a netip.Addr, udp, tcp uint16, begin func(*nftables.Table)) error {
-	table := &nftables.Table{Name: ResolverTable, Family: nftables.TableFamilyIPv4}
+	table := &nftables.Table{Name: resolverTable, Family: nftables.TableFamilyIPv4}
 	begin(table)
 	accept := nftables.ChainPolicyAccept
 	chain := conn.AddChain(&nftables.Chain{

@@ -108,13 +108,7 @@ func (t *ruleset) empty() error {
 	return nil
 }
 
-// There tells whether the table exists.
-func (t *ruleset) There() (bool, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.there()
-}
-
+// there tells whether the table exists.
 func (t *ruleset) there() (bool, error) {
 	tables, err := t.conn.ListTablesOfFamily(t.table.Family)
 	if err != nil {

@@ -74,11 +74,6 @@ func (f *familySets) oneOf(set *nftables.Set, of uint16) part {
 	}
 }
 
-// loadSocket loads what a packet is for: address . protocol . port.
-func (f *familySets) loadSocket() []expr.Any {
-	return append(f.protoIs(), f.load(f.dst, a16), &expr.Meta{Key: expr.MetaKeyL4PROTO, Register: f.port}, port(f.port2))
-}
-
 // share adds what the sets say about one of those who share ports.
 func (f *familySets) share(c content, r *run) {
 	first, last := r.addresses()
@@ -132,10 +127,7 @@ func (f *familySets) parseShared(set *nftables.Set, e nftables.SetElement) []Por
 	p := Port{Proto: e.Key[size], Slot: uint16(binary.BigEndian.Uint32(e.Key[size+8:]))}
 	p.HostIP, _ = netip.AddrFromSlice(e.Key[:size])
 	if !bytes.Equal(e.Key[:size], e.KeyEnd[:size]) {
-		p.HostIP = netip.IPv4Unspecified()
-		if size == 16 {
-			p.HostIP = netip.IPv6Unspecified()
-		}
+		p.HostIP = f.zero
 	}
 	p.ContainerIP, _ = netip.AddrFromSlice(e.Val[:size])
 	var out []Port
