@@ -49,11 +49,7 @@ func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports [
 	if !closed {
 		s.closeAll(dropped)
 	}
-	if !s.heir {
-		for _, h := range dropped {
-			h.cut()
-		}
-	}
+	s.cutAll(dropped)
 	s.put(who, kept, got)
 	return &response{Bindings: append(bindings(kept), bindings(got)...)}
 }
@@ -91,6 +87,17 @@ func (s *Server) closeAll(sockets []*held) {
 		if err := s.leave(h); err != nil {
 			s.log.Error("close", "port", h.HostPort, "error", err)
 		}
+	}
+}
+
+// cutAll ends what is connected, unless a successor has the sockets: then it goes on
+// here to its end. s.mu is held.
+func (s *Server) cutAll(sockets []*held) {
+	if s.heir {
+		return
+	}
+	for _, h := range sockets {
+		h.cut()
 	}
 }
 

@@ -82,7 +82,7 @@ func sockets(all []Binding) int {
 
 // restore holds sockets that the engine kept. The files are used up.
 func (s *Server) restore(who opener, want []Binding, files []*os.File) *response {
-	defer closeAll(files)
+	defer closeFiles(files)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if who.owner == "" || s.held[who.owner] != nil || s.heir {

@@ -84,7 +84,7 @@ func (s *Server) TakeOver(c *net.UnixConn) error {
 		s.add(who, sockets)
 	}
 	for _, record := range r.Records {
-		s.names.names.Set(record)
+		s.records.Set(record)
 	}
 	for _, sandbox := range r.Sandboxes {
 		files, err := receive(c, 2)
@@ -104,7 +104,7 @@ func receive(c *net.UnixConn, n int) ([]*os.File, error) {
 	for range n {
 		f, err := socket.ReceiveFile(c)
 		if err != nil {
-			closeAll(out)
+			closeFiles(out)
 			return nil, err
 		}
 		out = append(out, f)
@@ -112,7 +112,7 @@ func receive(c *net.UnixConn, n int) ([]*os.File, error) {
 	return out, nil
 }
 
-func closeAll(files []*os.File) {
+func closeFiles(files []*os.File) {
 	for _, f := range files {
 		f.Close()
 	}

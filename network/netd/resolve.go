@@ -16,7 +16,7 @@ import (
 
 // names is the part of a Server that answers questions about names.
 type names struct {
-	names     dns.Names
+	records   dns.Names
 	resolvers map[string]*resolving // by container; under the server's mutex
 	visitor   *ns.Visitor           // nil: not needed so far
 }
@@ -33,13 +33,13 @@ type resolving struct {
 // resolve starts a resolver on the sockets, or changes one that is there.
 func (s *Server) resolve(sandbox *dns.Sandbox, files []*os.File) *response {
 	if sandbox == nil || sandbox.ID == "" {
-		closeAll(files)
+		closeFiles(files)
 		return &response{Error: "resolve without a container"}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir {
-		closeAll(files)
+		closeFiles(files)
 		return &response{Error: "a successor has taken over"}
 	}
 	r := s.resolvers[sandbox.ID]
@@ -62,7 +62,7 @@ func (s *Server) resolve(sandbox *dns.Sandbox, files []*os.File) *response {
 
 // serveNames starts a resolver; s.mu is held. The files are used up.
 func (s *Server) serveNames(sandbox dns.Sandbox, files []*os.File) error {
-	defer closeAll(files)
+	defer closeFiles(files)
 	if s.visitor == nil {
 		var err error
 		if s.visitor, err = ns.NewVisitor(); err != nil {
@@ -95,7 +95,7 @@ func (s *Server) serveNames(sandbox dns.Sandbox, files []*os.File) error {
 	dial := func(ctx context.Context, network string, server dns.Server) (net.Conn, error) {
 		return s.dialFrom(ctx, r.space, network, server)
 	}
-	r.Resolver = dns.NewResolver(&s.names.names, sandbox, dial, func(p any) { s.crashed("a question about a name", p) })
+	r.Resolver = dns.NewResolver(&s.records, sandbox, dial, func(p any) { s.crashed("a question about a name", p) })
 	ctx, cancel := context.WithCancel(context.Background())
 	r.end = cancel
 	s.resolvers[sandbox.ID] = r
@@ -150,9 +150,9 @@ func (s *Server) record(req *request) *response {
 		return &response{Error: "record with an address that is none"}
 	}
 	if req.Op == opUnrecord {
-		s.names.names.Drop(r.Network, r.Endpoint)
+		s.records.Drop(r.Network, r.Endpoint)
 	} else {
-		s.names.names.Set(*r)
+		s.records.Set(*r)
 	}
 	return &response{}
 }
@@ -166,7 +166,7 @@ func (s *Server) all() *response {
 
 // known is all, with s.mu held.
 func (s *Server) known() *response {
-	r := &response{Records: s.names.names.All()}
+	r := &response{Records: s.records.All()}
 	for _, x := range s.resolvers {
 		r.Sandboxes = append(r.Sandboxes, x.Sandbox())
 	}

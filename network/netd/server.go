@@ -131,7 +131,7 @@ func (s *Server) request(ctx context.Context, c *net.UnixConn, req *request) (ag
 func (s *Server) contained(ctx context.Context, req *request, files []*os.File) (r *response) {
 	was, m := s.before(req)
 	defer s.contain(req.Op, func() {
-		closeAll(files)
+		closeFiles(files)
 		s.putBack(req.Owner, was, m)
 		r = internal(req.Op)
 	})
@@ -245,14 +245,8 @@ func (s *Server) conflicts(b Binding) bool {
 func (s *Server) release(owner string) *response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, h := range s.held[owner] {
-		if err := s.leave(h); err != nil {
-			s.log.Error("close", "port", h.HostPort, "error", err)
-		}
-		if !s.heir {
-			h.cut()
-		}
-	}
+	s.closeAll(s.held[owner])
+	s.cutAll(s.held[owner])
 	delete(s.held, owner)
 	delete(s.members, owner)
 	return &response{}
