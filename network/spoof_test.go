@@ -31,21 +31,8 @@ func (c *container) inject(to *container, frames ...[]byte) {
 		t.Fatal(err)
 	}
 	defer heard.Close()
+	c.throw(frames...)
 	err = ns.WithNetNS(c.ns, func() error {
-		eth0, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		for _, f := range frames {
-			if err := unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: eth0.Index}); err != nil {
-				return err
-			}
-		}
 		end, err := net.Dial("udp4", to.ip()+":9")
 		if err != nil {
 			return err

@@ -43,6 +43,7 @@ func (t *Table) chains(state *State, ports []run) {
 	// Only who begins is asked, so that the others need not pass three lookups.
 	t.rule(input, established(), accept())
 	t.rule(input, iifIs("lo"), accept())
+	t.impostors(input)
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(input, f.toIn(f.inner), own(unix.RTN_LOCAL, "local"), accept())
@@ -186,10 +187,26 @@ func (t *Table) forward(state *State) {
 		t.rule(forward, f.is(), iifIn(f.apart), oifIn(f.apart), drop())
 	}
 	t.rule(forward, linksVerdict(s.inside))
+	t.impostors(forward)
 	t.rule(forward, iifIn(s.internal), drop())
 	t.rule(forward, oifIn(s.internal), drop())
 	t.rule(forward, led(), accept())
 	t.rule(forward, oifIn(s.bridges), goTo(strangers))
+}
+
+// impostors drops who begins a connection under an address that belongs on
+// another network of the engine, or to the host. The answers would go to whoever
+// has the address: the connection would be a way to a port of theirs that nobody
+// published, from wherever the packet went. IPv4 has rp_filter against it, which
+// many hosts leave loose or off; IPv6 has nothing.
+func (t *Table) impostors(chain *nftables.Chain) {
+	s := t.sets
+	for i := range s.of {
+		f := &s.of[i]
+		t.rule(chain, f.fromIn(f.inner), iifIn(s.bridges), strayed(), drop())
+	}
+	// For IPv4 the kernel does it.
+	t.rule(chain, six.is(), iifIn(s.bridges), hosts(), drop())
 }
 
 func (t *ruleset) chain(name string) *nftables.Chain {

@@ -131,6 +131,23 @@ func own(kind byte, word string) part {
 	}}
 }
 
+// hosts matches packets whose source is an address of the host.
+func hosts() part {
+	return part{"fib saddr type local", []expr.Any{
+		&expr.Fib{Register: a16, ResultADDRTYPE: true, FlagSADDR: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: []byte{unix.RTN_LOCAL, 0, 0, 0}},
+	}}
+}
+
+// strayed matches packets from a link by which nothing would be sent to their
+// source.
+func strayed() part {
+	return part{"fib saddr . iif oif missing", []expr.Any{
+		&expr.Fib{Register: a16, ResultOIF: true, FlagSADDR: true, FlagIIF: true, FlagPRESENT: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: a16, Data: make([]byte, 4)},
+	}}
+}
+
 // in looks up what the expressions loaded, beginning at a16.
 func in(text string, set *nftables.Set, load ...expr.Any) part {
 	return part{text + " @" + set.Name, append(load, &expr.Lookup{SourceRegister: a16, SetName: set.Name, SetID: set.ID})}
