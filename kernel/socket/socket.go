@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +79,31 @@ func Readable(c syscall.Conn) error {
 		_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		return !errors.Is(err, unix.EAGAIN)
 	})
+}
+
+// DatagramSize is the size of a buffer that every datagram fits into.
+const DatagramSize = 64 << 10
+
+// EachDatagram reads from a socket and hands out what comes until the socket is
+// closed or its deadline is over, which the error says. Buffers are
+// *[DatagramSize]byte; none is held while nothing comes.
+func EachDatagram(c syscall.Conn, buffers *sync.Pool, use func(datagram []byte)) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for err == nil {
+		err = raw.Read(func(fd uintptr) (done bool) {
+			buf := buffers.Get().(*[DatagramSize]byte)
+			defer buffers.Put(buf)
+			n, err := unix.Read(int(fd), buf[:])
+			if err == nil {
+				use(buf[:n])
+			}
+			return !errors.Is(err, unix.EAGAIN) // another one is about an earlier datagram
+		})
+	}
+	return err
 }
 
 // InUse tells whether err says that an address is taken.

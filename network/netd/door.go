@@ -146,13 +146,20 @@ func (s *Server) serveDoor(d *door) {
 			_ = c.Close() // the firewall should have led it
 			continue
 		}
-		wg.Go(func() { s.splice(d, c.(*net.TCPConn)) })
+		if !s.spare.take(perConnection) {
+			refuse(c.(*net.TCPConn))
+			continue
+		}
+		wg.Go(func() {
+			defer s.spare.give(perConnection)
+			s.splice(d, c.(*net.TCPConn))
+		})
 	}
 }
 
 // reach connects to a container for a client: to another one where the first
 // does not take it.
-func (d *door) reach(client netip.AddrPort) (*held, net.Conn) {
+func (s *Server) reach(d *door, client netip.AddrPort) (*held, net.Conn) {
 	not := map[*held]bool{}
 	for {
 		h := d.choose(not)
@@ -160,7 +167,7 @@ func (d *door) reach(client netip.AddrPort) (*held, net.Conn) {
 			return nil, nil
 		}
 		to := h.target()
-		if c, err := h.dial("tcp", client); err == nil {
+		if c, err := s.dial(h, "tcp", client); err == nil {
 			return h, c
 		}
 		not[h] = h.target() == to // else that address has just gone

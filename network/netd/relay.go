@@ -5,9 +5,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/berth-engine/berth/kernel/socket"
 )
 
 // splice joins two connections until both directions have ended. Go moves the
@@ -15,9 +16,9 @@ import (
 func (s *Server) splice(d *door, client *net.TCPConn) {
 	defer s.contain("a connection", nothing)
 	defer client.Close()
-	h, c := d.reach(client.RemoteAddr().(*net.TCPAddr).AddrPort())
+	h, c := s.reach(d, client.RemoteAddr().(*net.TCPAddr).AddrPort())
 	if h == nil {
-		_ = client.SetLinger(0) // a reset is what a refused connection looks like
+		refuse(client)
 		return
 	}
 	defer h.spliced.add(client)()
@@ -88,12 +89,12 @@ const (
 )
 
 // datagram buffers are shared: most sockets never hear anything.
-var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+var buffers = sync.Pool{New: func() any { return new([socket.DatagramSize]byte) }}
 
 // pass passes on a datagram that has arrived; false: the socket is closed.
 func (r *datagrams) pass() (open bool) {
 	defer r.server.contain("a datagram", func() { open = true })
-	buf := buffers.Get().(*[64 << 10]byte)
+	buf := buffers.Get().(*[socket.DatagramSize]byte)
 	defer buffers.Put(buf)
 	n, from, err := r.socket.ReadFromUDPAddrPort(buf[:])
 	if errors.Is(err, net.ErrClosed) {
@@ -120,7 +121,8 @@ type datagrams struct {
 // peer is the socket of one client towards the container that it speaks to.
 type peer struct {
 	*net.UDPConn
-	of *held
+	of    *held
+	heard time.Time // when its client last sent; guarded by datagrams.mu
 }
 
 // stale tells whether it leads elsewhere than it should by now.
@@ -136,22 +138,53 @@ func (r *datagrams) peer(from netip.AddrPort) *peer {
 		delete(r.peers, from)
 	}
 	if p := r.peers[from]; p != nil {
-		_ = p.SetReadDeadline(time.Now().Add(peerIdle)) // closed: its reader is about to forget it
+		p.heard = time.Now()
+		_ = p.SetReadDeadline(p.heard.Add(peerIdle)) // closed: its reader is about to forget it
 		return p
 	}
 	h := r.door.choose(nil)
-	if len(r.peers) >= maxPeers || h == nil {
+	if h == nil {
 		return nil
 	}
-	conn, err := h.dial("udp", from)
+	if len(r.peers) >= maxPeers {
+		r.evict()
+	}
+	if !r.server.spare.take(perPeer) {
+		return nil
+	}
+	conn, err := r.server.dial(h, "udp", from)
 	if err != nil {
+		r.server.spare.give(perPeer)
 		return nil
 	}
-	p := &peer{conn.(*net.UDPConn), h}
-	_ = p.SetReadDeadline(time.Now().Add(peerIdle)) // just opened
+	p := &peer{UDPConn: conn.(*net.UDPConn), of: h, heard: time.Now()}
+	_ = p.SetReadDeadline(p.heard.Add(peerIdle)) // just opened
 	r.peers[from] = p
-	r.wg.Go(func() { r.back(from, p) })
+	r.wg.Go(func() {
+		defer r.server.spare.give(perPeer)
+		r.back(from, p)
+	})
 	return p
+}
+
+// evict drops the one of a few clients, by chance, that was silent longest: so
+// one that sends under many addresses shuts nobody out. r.mu is held.
+func (r *datagrams) evict() {
+	var (
+		out    *peer
+		client netip.AddrPort
+		looked int
+	)
+	for from, p := range r.peers { // in an order of chance
+		if out == nil || p.heard.Before(out.heard) {
+			out, client = p, from
+		}
+		if looked++; looked == 16 {
+			break
+		}
+	}
+	out.Close()
+	delete(r.peers, client)
 }
 
 // back carries answers to one client until it was idle for long.
@@ -159,16 +192,10 @@ func (r *datagrams) back(to netip.AddrPort, c *peer) {
 	defer r.server.contain("a datagram's answer", nothing)
 	defer c.Close()
 	defer r.forget(to, c)
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := c.Read(buf)
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-		if err == nil {
-			_, _ = r.socket.WriteToUDPAddrPort(buf[:n], to)
-		}
-	}
+	// Clients are many, and most wait: only who reads has a buffer.
+	_ = socket.EachDatagram(c, &buffers, func(b []byte) {
+		_, _ = r.socket.WriteToUDPAddrPort(b, to)
+	}) // it ends when the peer is closed, or idle
 }
 
 // forget drops the socket of a client, unless it has another by now.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/berth-engine/berth/kernel/socket"
 )
@@ -28,11 +29,14 @@ type Server struct {
 	quit    context.CancelFunc
 	heir    bool // a successor has the sockets
 	names
+	ways  ways
+	spare spare
 }
 
 // NewServer returns a server that holds nothing.
 func NewServer(log *slog.Logger) *Server {
 	s := &Server{log: log, held: map[string][]*held{}, members: map[string]Member{}, doors: map[place]*door{}}
+	s.spare.set()
 	s.resolvers = map[string]*resolving{}
 	return s
 }
@@ -46,6 +50,7 @@ func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 		if s.visitor != nil {
 			s.visitor.Close()
 		}
+		s.ways.close()
 	}()
 	ctx, s.quit = context.WithCancel(ctx)
 	defer s.quit()
@@ -63,8 +68,12 @@ func (s *Server) Run(ctx context.Context, l *net.UnixListener) error {
 			}
 			return nil
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return err
+		}
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // out of descriptors: others must end first
+			continue
 		}
 		clients.Go(func() {
 			defer c.Close()

@@ -310,7 +310,7 @@ func TestAcceptedBeforeHandover(t *testing.T) {
 		c.Close()
 		t.Error("the port is still open")
 	}
-	h, c := d.reach(netip.AddrPortFrom(loopback, 1))
+	h, c := s.reach(d, netip.AddrPortFrom(loopback, 1))
 	if h == nil {
 		t.Fatal("nobody for who was accepted")
 	}
