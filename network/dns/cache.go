@@ -8,10 +8,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Bounds of a cache: how many answers, and for how long however long their
-// owners allow.
+// Bounds of a cache: how many answers, of how many bytes one by one and in all, as
+// they are without compression (in memory they are some times that), and for how
+// long however long their owners allow. Who asks can see to it that answers are as
+// large as a message can be.
 const (
 	cacheSize = 1024
+	cacheOne  = 8 << 10
+	cacheAll  = 512 << 10
 	cacheFor  = time.Hour
 	cacheNone = time.Minute // that there is no such name
 )
@@ -34,6 +38,7 @@ func keyOf(q *dns.Msg) key {
 
 type kept struct {
 	m     *dns.Msg
+	bytes int
 	since time.Time
 	until time.Time
 }
@@ -41,8 +46,9 @@ type kept struct {
 // cache keeps answers of one container's servers: what a container is told by
 // servers it may have chosen itself is for nobody else. The zero value is empty.
 type cache struct {
-	mu  sync.Mutex
-	all map[key]kept
+	mu    sync.Mutex
+	all   map[key]kept
+	bytes int
 }
 
 // get returns a copy with what is left of the answer's life.
@@ -50,7 +56,7 @@ func (c *cache) get(k key, now time.Time) *dns.Msg {
 	c.mu.Lock()
 	e, ok := c.all[k]
 	if ok && !now.Before(e.until) {
-		delete(c.all, k)
+		c.drop(k)
 		ok = false
 	}
 	c.mu.Unlock()
@@ -74,24 +80,38 @@ func (c *cache) put(k key, m *dns.Msg, now time.Time) {
 	if life <= 0 {
 		return
 	}
+	m = m.Copy()
+	m.Compress = false
+	bytes := m.Len()
+	if bytes > cacheOne {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all == nil {
 		c.all = map[key]kept{}
 	}
-	if len(c.all) >= cacheSize {
+	c.drop(k)
+	for len(c.all) >= cacheSize || c.bytes+bytes > cacheAll {
 		for old := range c.all { // any
-			delete(c.all, old)
+			c.drop(old)
 			break
 		}
 	}
-	c.all[k] = kept{m.Copy(), now, now.Add(life)}
+	c.all[k] = kept{m, bytes, now, now.Add(life)}
+	c.bytes += bytes
+}
+
+// drop forgets an answer, if there is one; c.mu is held.
+func (c *cache) drop(k key) {
+	c.bytes -= c.all[k].bytes
+	delete(c.all, k)
 }
 
 func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all = nil
+	c.all, c.bytes = nil, 0
 }
 
 // lifetime is for how long an answer may be kept (RFC 2308); zero: not at all.

@@ -286,6 +286,9 @@ func (f *forwarder) one(ctx context.Context, q *dns.Msg, tcp bool, s Server) (*d
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	q.Id = dns.Id()
+	if opt := q.IsEdns0(); opt != nil && opt.UDPSize() > maxUDP {
+		opt.SetUDPSize(maxUDP) // a longer answer would be cut off here, and be none
+	}
 	c := &dns.Conn{Conn: conn, UDPSize: maxUDP}
 	deadline, _ := ctx.Deadline()
 	for try := 0; ; try++ {
@@ -317,8 +320,13 @@ func answerTo(c *dns.Conn, q *dns.Msg) (*dns.Msg, error) {
 			}
 			return nil, err
 		}
-		if m.Id == q.Id && m.Response && len(m.Question) == 1 && canonical(m.Question[0].Name) == canonical(q.Question[0].Name) && m.Question[0].Qtype == q.Question[0].Qtype {
+		if m.Id == q.Id && m.Response && len(m.Question) == 1 && same(m.Question[0], q.Question[0]) {
 			return m, nil
 		}
 	}
+}
+
+// same tells whether two questions are the same, however they are spelt.
+func same(a, b dns.Question) bool {
+	return a.Qtype == b.Qtype && a.Qclass == b.Qclass && canonical(a.Name) == canonical(b.Name)
 }
