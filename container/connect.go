@@ -48,6 +48,13 @@ func (s *Service) ConnectNetwork(ctx context.Context, ref, on string, asked *net
 	}
 	next := *r
 	next.Endpoints = s.wanted(r)
+	if err := combinable(next.Endpoints, name); err != nil {
+		return err
+	}
+	if name == nettypes.NetworkNone {
+		next.Endpoints[name] = &nettypes.EndpointSettings{}
+		return s.save(e, &next) // there is nothing to attach
+	}
 	if _, there := next.Endpoints[name]; there {
 		if r.Network != nil && onOne(r.Network, name) {
 			return fail(errdefs.ErrPermissionDenied, "endpoint with name %s already exists in network %s", r.Name, name)
@@ -75,11 +82,20 @@ func joinable(r *Record, name string) error {
 	switch {
 	case r.State == Removing || r.State == Dead:
 		return conflict("container %s is marked for removal and cannot be connected or disconnected to the network", r.ID)
-	case mode.IsContainer():
+	case mode.IsContainer(), mode.IsHost() && name != nettypes.NetworkHost:
 		return invalid(sharesNetwork)
-	case mode.IsHost() || name == nettypes.NetworkHost:
+	case name == nettypes.NetworkHost:
 		return invalid(hostNetwork)
-	case mode.IsNone() || name == nettypes.NetworkNone:
+	}
+	return nil
+}
+
+// combinable: who is on "none" is on nothing else, until it is disconnected.
+func combinable(on map[string]*nettypes.EndpointSettings, name string) error {
+	if len(on) == 0 {
+		return nil
+	}
+	if _, none := on[nettypes.NetworkNone]; none != (name == nettypes.NetworkNone) {
 		return invalid(noNetwork)
 	}
 	return nil

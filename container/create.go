@@ -123,13 +123,13 @@ func (s *Service) draft(ctx context.Context, o *CreateOptions) (*Record, *image.
 	if o.Request.HostConfig != nil {
 		host = *o.Request.HostConfig
 	}
-	if host.NetworkMode.IsContainer() && len(o.Request.ExposedPorts) > 0 { // the image's do not matter
-		return nil, nil, nil, invalid("conflicting options: port exposing and the container type network mode")
-	}
 	host.LogConfig = withLogDefaults(host.LogConfig, s.defaults.LogConfig)
 	more, err := validateHostConfig(config, &host)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	if host.NetworkMode.IsContainer() && len(o.Request.ExposedPorts) > 0 { // the image's do not matter
+		return nil, nil, nil, invalid("conflicting options: port exposing and the container type network mode")
 	}
 	warnings = append(warnings, more...)
 	s.adapt(&host)

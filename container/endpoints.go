@@ -47,7 +47,7 @@ func (s *Service) planEndpoints(h *container.HostConfig, n *nettypes.NetworkingC
 			out[name] = configOnly(asked)
 		}
 	}
-	if mode.IsHost() || mode.IsNone() {
+	if mode.IsHost() {
 		return out, nil
 	}
 	if out[first] == nil {

@@ -127,7 +127,11 @@ func hostsLines(r *Record, res *network.Result) []string {
 	}
 	names := r.Config.Hostname
 	if r.Config.Domainname != "" {
-		names = r.Config.Hostname + "." + r.Config.Domainname + " " + r.Config.Hostname
+		names += "." + r.Config.Domainname
+	}
+	// As with Docker, the bare name too, whichever option had the domain.
+	if bare, _, ok := strings.Cut(names, "."); ok {
+		names += " " + bare
 	}
 	var out []string
 	for i := range res.Endpoints {
@@ -148,11 +152,9 @@ func (s *Service) gatewayAddr(res *network.Result) (string, error) {
 		if i, _ := res.Gateways(); i >= 0 {
 			return res.Endpoints[i].Gateway.String(), nil
 		}
-		if len(res.Endpoints) > 0 { // networks without a way out: the host is there nevertheless
-			return s.networks.Default().Gateway.String(), nil
-		}
 	}
-	return "", invalid("unable to derive the IP value for host-gateway")
+	// On the host's network, and without a way out, it is the host all the same.
+	return s.networks.Default().Gateway.String(), nil
 }
 
 func (s *Service) resolvConf(r *Record, res *network.Result) (string, error) {

@@ -106,7 +106,7 @@ func (s *Service) networkSettings(r *Record) *container.NetworkSettings {
 	}
 	ns.SandboxID = r.ID
 	ns.SandboxKey = "/proc/" + strconv.Itoa(r.Pid) + "/ns/net"
-	for p := range r.Config.ExposedPorts {
+	for p := range exposed(r) {
 		ns.Ports[p] = nil
 	}
 	if r.Network == nil {
@@ -137,7 +137,7 @@ func (s *Service) endpoints(r *Record) map[string]*nettypes.EndpointSettings {
 			out[name] = &nettypes.EndpointSettings{}
 		}
 	}
-	if r.Endpoints == nil || mode.IsHost() || mode.IsNone() {
+	if r.Endpoints == nil || mode.IsHost() {
 		if name := s.networkName(string(mode)); out[name] == nil {
 			out[name] = &nettypes.EndpointSettings{}
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	nettypes "github.com/moby/moby/api/types/network"
+
+	"github.com/berth-engine/berth/network"
 )
 
 // A link is Docker's old way for a container on the default bridge to know
@@ -76,11 +78,16 @@ func (s *Service) bindLinks(h *container.HostConfig) error {
 	return nil
 }
 
-// links are those of a container that is about to run. A child that does not run
-// is an error then, as with Docker; one that was removed is a link no more.
+// links are those of a container that is about to run. A child that does not run,
+// or is not on the default bridge, is an error then, as with Docker; one that was
+// removed is a link no more.
 func (s *Service) links(r *Record) ([]link, error) {
 	all := s.linked(r)
+	_, parent := s.wanted(r)[network.DefaultNetwork]
 	for _, l := range all {
+		if _, ok := s.wanted(l.child.record())[network.DefaultNetwork]; parent && !ok {
+			return nil, conflict("Cannot link to /%s, as it does not belong to the default network", l.child.record().Name)
+		}
 		if !l.child.record().State.live() {
 			return nil, conflict("Cannot link to a non running container: /%s AS /%s/%s", l.child.record().Name, r.Name, l.alias)
 		}
@@ -126,10 +133,14 @@ func (s *Service) shownLinks(r *Record) []string {
 // address of the child on the default bridge; "" if it has none.
 func (l link) address() string {
 	n := l.child.record().Network
-	if n == nil || len(n.Endpoints) == 0 || !n.Endpoints[0].IPv4.IsValid() {
+	if n == nil {
 		return ""
 	}
-	return n.Endpoints[0].IPv4.Addr().String()
+	i := slices.IndexFunc(n.Endpoints, func(e network.Endpoint) bool { return e.Network == network.DefaultNetwork })
+	if i < 0 || !n.Endpoints[i].IPv4.IsValid() {
+		return ""
+	}
+	return n.Endpoints[i].IPv4.Addr().String()
 }
 
 // hosts is the link's line of /etc/hosts.

@@ -35,7 +35,7 @@ func TestLinkEnv(t *testing.T) {
 	r := &Record{
 		ID: strings.Repeat("a", 64), Name: "redis", HostConfig: &container.HostConfig{},
 		Config:  &container.Config{Hostname: "box", Env: []string{"A=1=2", "HOME=/x", "PATH=/y", "NONE"}, ExposedPorts: ports},
-		Network: &network.Result{Endpoints: []network.Endpoint{{IPv4: netip.MustParsePrefix("172.17.0.9/16")}}},
+		Network: &network.Result{Endpoints: []network.Endpoint{{Network: "front", IPv4: netip.MustParsePrefix("10.0.0.9/16")}, {Network: network.DefaultNetwork, IPv4: netip.MustParsePrefix("172.17.0.9/16")}}},
 	}
 	l := link{newEntry(r), "my-db"}
 	if got := l.hosts(); got != "172.17.0.9\tmy-db box redis\n" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
+	nettypes "github.com/moby/moby/api/types/network"
 
 	"github.com/berth-engine/berth/api"
 )
@@ -176,6 +177,15 @@ func commandLine(c *container.Config) string {
 	return strings.Join(words, " ")
 }
 
+// exposed are the ports that a running container lets be seen: as with Docker,
+// those of an interface of its own, so none on the host's or another's network.
+func exposed(r *Record) nettypes.PortSet {
+	if !r.State.live() || r.Network == nil || len(r.Network.Endpoints) == 0 {
+		return nil
+	}
+	return r.Config.ExposedPorts
+}
+
 // portSummaries lists published ports, then those that are only exposed.
 func portSummaries(r *Record) []container.PortSummary {
 	out := []container.PortSummary{}
@@ -187,11 +197,9 @@ func portSummaries(r *Record) []container.PortSummary {
 			public[key(b.ContainerPort, b.Proto)] = true
 		}
 	}
-	if r.State.live() {
-		for p := range r.Config.ExposedPorts {
-			if !public[key(p.Num(), string(p.Proto()))] {
-				out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
-			}
+	for p := range exposed(r) {
+		if !public[key(p.Num(), string(p.Proto()))] {
+			out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
 		}
 	}
 	slices.SortFunc(out, func(a, b container.PortSummary) int {

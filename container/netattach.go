@@ -107,11 +107,14 @@ func (s *Service) desired(r *Record) (network.Desired, error) {
 			d.Servers = append(d.Servers, a)
 		}
 	}
-	if r.HostConfig.NetworkMode.IsNone() || r.Config.NetworkDisabled {
+	if r.Config.NetworkDisabled {
 		d.Mode = network.None
 		return d, nil
 	}
 	for _, name := range s.networksOf(r) {
+		if name == nettypes.NetworkNone {
+			continue
+		}
 		at := s.place(r, name, r.Endpoints[name])
 		if r.Edit != nil && r.Network != nil { // run anew after the engine was killed
 			for i := range r.Network.Endpoints {
@@ -122,7 +125,7 @@ func (s *Service) desired(r *Record) (network.Desired, error) {
 		}
 		d.Networks = append(d.Networks, at)
 	}
-	if len(d.Networks) == 0 { // it was disconnected from all
+	if len(d.Networks) == 0 { // none, or it was disconnected from all
 		d.Mode = network.None
 		return d, nil
 	}
@@ -209,7 +212,9 @@ func links(r *Record) map[string][]string {
 			if out == nil {
 				out = map[string][]string{}
 			}
-			out[alias] = append(out[alias], name)
+			if !slices.Contains(out[alias], name) { // Docker's command says a link twice
+				out[alias] = append(out[alias], name)
+			}
 		}
 	}
 	return out
@@ -220,14 +225,21 @@ func links(r *Record) map[string][]string {
 // have ended, and its number may have been given to another process, while the
 // file was opened.
 func (s *Service) openNamespace(ref, kind, joiner string) (*os.File, string, error) {
+	word := strings.ToUpper(kind)
+	if kind == "net" {
+		word = "network"
+	}
 	other, err := s.find(ref)
 	if err != nil {
 		return nil, "", fmt.Errorf("joining %s namespace of container: %w", kind, err)
 	}
+	if other.record().Name == joiner {
+		return nil, "", invalid("cannot join own %s namespace", word)
+	}
 	box := other.streams.current()
 	if box == nil || !other.record().State.live() {
 		return nil, "", conflict("cannot join %s namespace of a non running container: container %s is %s",
-			strings.ToUpper(kind), strings.TrimPrefix(other.record().Name, "/"), other.record().State.docker())
+			word, strings.TrimPrefix(other.record().Name, "/"), other.record().State.docker())
 	}
 	f, err := os.Open("/proc/" + strconv.Itoa(box.Pid()) + "/ns/" + kind)
 	if err == nil && !box.Running() {
@@ -235,7 +247,7 @@ func (s *Service) openNamespace(ref, kind, joiner string) (*os.File, string, err
 		err = errors.New("it has just ended")
 	}
 	if err != nil {
-		return nil, "", conflict("cannot join %s namespace of container %s for %s: %w", kind, short(other.id), joiner, err)
+		return nil, "", conflict("cannot join %s namespace of container %s for %s: %w", word, short(other.id), joiner, err)
 	}
 	return f, other.id, nil
 }

@@ -138,7 +138,7 @@ func hasVolume(r *Record, v string) bool {
 func onNetwork(r *Record, v string) bool {
 	mode := r.HostConfig.NetworkMode
 	_, asked := r.Endpoints[v]
-	if asked || mode.NetworkName() == v && (r.Endpoints == nil || mode.IsHost() || mode.IsNone()) {
+	if asked || mode.NetworkName() == v && (r.Endpoints == nil || mode.IsHost()) {
 		return true
 	}
 	if r.Network == nil {

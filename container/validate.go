@@ -131,15 +131,15 @@ func validateNetwork(c *container.Config, h *container.HostConfig) ([]string, er
 		return nil, invalid("conflicting options: hostname and the UTS mode")
 	}
 	if h.NetworkMode.IsContainer() {
-		for text, set := range map[string]bool{
-			"conflicting options: hostname and the network mode":                       c.Hostname != "",
-			"conflicting options: dns and the network mode":                            len(h.DNS) > 0,
-			"conflicting options: custom host-to-IP mapping and the network mode":      len(h.ExtraHosts) > 0,
-			"conflicting options: port publishing and the container type network mode": len(h.PortBindings) > 0 || h.PublishAllPorts,
-		} {
-			if set {
-				return nil, invalid("%s", text)
-			}
+		switch { // in Docker's order
+		case c.Hostname != "":
+			return nil, invalid("conflicting options: hostname and the network mode")
+		case len(h.DNS) > 0:
+			return nil, invalid("conflicting options: dns and the network mode")
+		case len(h.ExtraHosts) > 0:
+			return nil, invalid("conflicting options: custom host-to-IP mapping and the network mode")
+		case len(h.PortBindings) > 0 || h.PublishAllPorts:
+			return nil, invalid("conflicting options: port publishing and the container type network mode")
 		}
 	}
 	if _, err := portSpecs(c, h); err != nil {
