@@ -80,7 +80,9 @@ func TestPortsStayOpen(t *testing.T) {
 
 // TestFlushUnderTraffic: somebody flushes the rules again and again while
 // clients count their calls: none fails, and what is not published is not
-// reached in between.
+// reached in between. Where the table is not the engine's own (before Linux 6.9),
+// a packet may pass while the rules are put back, and a call that was led to its
+// container ends; then the rules are there again.
 func TestFlushUnderTraffic(t *testing.T) {
 	w := newWorld(t)
 	a := w.attach("a", tcp("", 8080, 80), PortSpec{HostPort: 9090, ContainerPort: 90, Proto: "udp"})
@@ -89,8 +91,6 @@ func TestFlushUnderTraffic(t *testing.T) {
 	a.serveUDP(90, "u")
 	w.share("b", web, nil, tcp("", 8081, 80))
 	w.share("c", web, nil, tcp("", 8081, 80))
-	// Where the table is not the engine's own (before Linux 6.9), a packet may pass
-	// while the rules are put back.
 	owned := w.m.table.Owned()
 	stops := map[string]func() (int, []error){}
 	for _, way := range []struct{ network, address string }{
@@ -103,6 +103,13 @@ func TestFlushUnderTraffic(t *testing.T) {
 		if got, err := call(w.outside, "tcp", a.ip()+":99", short/4); err == nil && owned {
 			t.Errorf("what is not published was reached: %q", got)
 		}
+		if !owned {
+			w.until("the rules", func() bool {
+				got, err := call(w.outside, "tcp", hostOutside+":8080", short)
+				return err == nil && got == "a "+neighbour
+			})
+			w.refused(w.outside, "tcp", a.ip()+":99")
+		}
 		w.want(w.outside, "tcp", hostOutside+":8080", "a "+neighbour)
 	}
 	for name, stop := range stops {
@@ -112,7 +119,10 @@ func TestFlushUnderTraffic(t *testing.T) {
 			t.Errorf("%s: %d calls", name, calls)
 		}
 		for _, err := range errs {
-			t.Errorf("%s: %v", name, err)
+			var late net.Error
+			if owned || !errors.Is(err, syscall.ECONNRESET) && !(errors.As(err, &late) && late.Timeout()) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

@@ -143,12 +143,12 @@ func (w *world) start() {
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
 	w.m = m
-	w.stop = func() {
+	w.stop = sync.OnceFunc(func() { // once more at the end of a test that failed in between
 		cancel()
 		if err := <-done; err != nil {
 			w.t.Error(err)
 		}
-	}
+	})
 }
 
 // end detaches everything and stops the engine.
