@@ -104,6 +104,11 @@ func (m *Manager) claim(ctx context.Context, w EndpointSpec) (_ *plan, err error
 	if p.e.IPv6, err = take(true, six); err != nil {
 		return nil, err
 	}
+	for _, a := range p.e.assigned() {
+		if err := m.flows.taken(a.Addr()); err != nil {
+			m.log.Warn("forget connections of who had an address before", "address", a.Addr(), "error", err)
+		}
+	}
 	w.MAC = p.wish.MAC
 	if p.e.OnLink = s.lan.flat() && !s.inward(); !s.lan.flat() {
 		p.e.Gateway, p.e.Gateway6 = s.gateway(p.e.IPv4), s.gateway(p.e.IPv6)
@@ -118,6 +123,11 @@ func (m *Manager) claim(ctx context.Context, w EndpointSpec) (_ *plan, err error
 func (m *Manager) unclaim(s *segment, e *Endpoint) {
 	if len(s.def.Leases) > 0 {
 		m.leaseBack(s, e)
+	}
+	if !s.choosesAddresses() { // else nobody here hears who gets them next
+		if err := m.flows.left(e.assigned()); err != nil {
+			m.log.Warn("forget connections of containers that are gone", "error", err)
+		}
 	}
 	s.release(e)
 	m.drop(s)

@@ -111,6 +111,7 @@ type Manager struct {
 	subnets  ipam.Taken          // theirs
 	attached map[string]*attachment
 	came     uint64 // how many members of services have come
+	flows    flows
 	// inherited is what an earlier Manager published; it stays until Prune.
 	inherited []nft.Port
 	// settled: Prune was called, so that all that runs is known.
@@ -178,6 +179,9 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 	}
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("load networks: %w", err)
+	}
+	if err := m.flows.look(m.ours); err != nil {
+		m.log.Warn("connections of containers that are gone stay for whoever gets their addresses", "error", err)
 	}
 	m.pool = bridge.NewPool(m.home.bridge, o.User, o.Pool)
 	if m.table, err = nft.Open(tableName(o.Bridge)); err != nil {
