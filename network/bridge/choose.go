@@ -1,12 +1,11 @@
 package bridge
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
-	"github.com/containerd/errdefs"
+	"github.com/berth-engine/berth/kernel/netlink"
+	"github.com/berth-engine/berth/network/ipam"
 )
 
 // settle is how long another engine that chose the same network at the same
@@ -16,19 +15,14 @@ const settle = 50 * time.Millisecond
 // choose takes the first network that overlaps with nothing on the host,
 // beginning with the preferred one.
 func (b *Bridge) choose(o *Options) error {
-	all := o.Pools.Prefixes()
-	if o.Prefer.IsValid() {
-		all = slices.Insert(all, 0, o.Prefer.Masked())
+	refused := &ipam.Taken{}
+	for _, a := range o.Avoid {
+		refused.Add(netip.PrefixFrom(a, a.BitLen()))
 	}
-	for _, p := range all {
-		if holdsAny(p, o.Avoid) {
-			continue
-		}
-		if other, err := b.overlap(p); err != nil || other != 0 {
-			if err != nil {
-				return err
-			}
-			continue
+	for {
+		p, err := b.free(o, refused)
+		if err != nil {
+			return err
 		}
 		address := netip.PrefixFrom(p.Addr().Next(), p.Bits())
 		if err := b.take(address); err != nil {
@@ -51,34 +45,63 @@ func (b *Bridge) choose(o *Options) error {
 		if err := b.conn.DelAddr(b.link.Index, address); err != nil {
 			return err
 		}
+		refused.Add(p)
 	}
-	return fmt.Errorf("all predefined address pools have been fully subnetted: %w", errdefs.ErrResourceExhausted)
 }
 
-func holdsAny(p netip.Prefix, addrs []netip.Addr) bool {
-	return slices.ContainsFunc(addrs, p.Contains)
+// free finds a network that nobody on the host has now.
+func (b *Bridge) free(o *Options, refused *ipam.Taken) (netip.Prefix, error) {
+	all, err := b.others()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	taken := &ipam.Taken{}
+	for _, x := range all {
+		taken.Add(x.Prefix)
+	}
+	if p := o.Prefer.Masked(); p.IsValid() {
+		_, has := taken.Overlap(p)
+		if _, bad := refused.Overlap(p); !has && !bad {
+			return p, nil
+		}
+	}
+	return o.Pools.Choose(false, taken, refused)
 }
 
 // overlap returns the index of another link with an address or a route in p,
 // or 0.
 func (b *Bridge) overlap(p netip.Prefix) (int, error) {
-	addrs, err := b.conn.Addrs()
-	if err != nil {
-		return 0, err
-	}
-	for _, a := range addrs {
-		if a.Index != b.link.Index && a.Prefix.Overlaps(p) {
-			return a.Index, nil
+	all, err := b.others()
+	for _, x := range all {
+		if x.Prefix.Overlaps(p) {
+			return x.Index, nil
 		}
+	}
+	return 0, err
+}
+
+// others are the addresses of other links, and what their routes lead to, but for
+// default routes.
+func (b *Bridge) others() ([]netlink.Addr, error) {
+	all, err := b.conn.Addrs()
+	if err != nil {
+		return nil, err
 	}
 	routes, err := b.conn.Routes()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	var out []netlink.Addr
 	for _, r := range routes {
-		if r.Index != b.link.Index && r.To.Bits() > 0 && r.To.Overlaps(p) {
-			return max(r.Index, 1), nil // a blackhole route has no link
+		if r.To.Bits() > 0 {
+			// A blackhole route has no link, and is somebody else's.
+			all = append(all, netlink.Addr{Index: max(r.Index, netlink.LoopbackIndex), Prefix: r.To})
 		}
 	}
-	return 0, nil
+	for _, x := range all {
+		if x.Index != b.link.Index {
+			out = append(out, x)
+		}
+	}
+	return out, nil
 }

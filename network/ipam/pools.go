@@ -45,38 +45,6 @@ func (a Area) Check() error {
 // refusal is quick.
 const maxSubnets = 1 << 16
 
-// Prefixes lists the subnets of all IPv4 areas.
-func (as Areas) Prefixes() []netip.Prefix {
-	var out []netip.Prefix
-	for p := range as.each(false) {
-		out = append(out, p)
-	}
-	return out
-}
-
-// each yields the subnets of one address family, in order.
-func (as Areas) each(six bool) func(func(netip.Prefix) bool) {
-	return func(yield func(netip.Prefix) bool) {
-		for _, a := range as {
-			if a.Base.Addr().Is6() != six {
-				continue
-			}
-			p := netip.PrefixFrom(a.Base.Addr(), a.Bits)
-			for n := 0; n < maxSubnets && p.IsValid() && a.Base.Contains(p.Addr()); n++ {
-				if !yield(p) {
-					return
-				}
-				_, last := cover.Bounds(p)
-				next := last.Next()
-				if !next.IsValid() {
-					break
-				}
-				p = netip.PrefixFrom(next, a.Bits)
-			}
-		}
-	}
-}
-
 // Choose returns the first subnet of a family that nobody has taken. It fails with
 // Docker's text.
 func (as Areas) Choose(six bool, taken ...*Taken) (netip.Prefix, error) {

@@ -21,15 +21,6 @@ type counted struct {
 	times int
 }
 
-// TakenBy is these networks.
-func TakenBy(all []netip.Prefix) *Taken {
-	t := &Taken{}
-	for _, p := range all {
-		t.Add(p)
-	}
-	return t
-}
-
 func compare(a counted, b netip.Prefix) int {
 	if c := a.Addr().Compare(b.Addr()); c != 0 {
 		return c

@@ -7,6 +7,15 @@ import (
 	"testing"
 )
 
+// takenBy is these networks.
+func takenBy(all []netip.Prefix) *Taken {
+	t := &Taken{}
+	for _, p := range all {
+		t.Add(p)
+	}
+	return t
+}
+
 // TestTaken compares with a look at every network.
 func TestTaken(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
@@ -19,7 +28,7 @@ func TestTaken(t *testing.T) {
 		for range random.IntN(30) {
 			all = append(all, any4(12))
 		}
-		taken := TakenBy(all)
+		taken := takenBy(all)
 		for range 100 {
 			p := any4(8)
 			_, got := taken.Overlap(p)
@@ -35,7 +44,7 @@ func TestChoose(t *testing.T) {
 	areas := Areas{{netip.MustParsePrefix("10.0.0.0/8"), 24}, {netip.MustParsePrefix("192.168.0.0/16"), 20}}
 	var used []netip.Prefix
 	for range 3000 {
-		p, err := areas.Choose(false, TakenBy(used))
+		p, err := areas.Choose(false, takenBy(used))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,15 +53,15 @@ func TestChoose(t *testing.T) {
 	if last := used[2999].String(); last != "10.11.183.0/24" {
 		t.Errorf("the last is %s", last)
 	}
-	p, err := areas.Choose(false, TakenBy(append(used, netip.MustParsePrefix("10.0.0.0/9"), netip.MustParsePrefix("10.128.0.77/32"))))
+	p, err := areas.Choose(false, takenBy(append(used, netip.MustParsePrefix("10.0.0.0/9"), netip.MustParsePrefix("10.128.0.77/32"))))
 	if err != nil || p.String() != "10.128.1.0/24" {
 		t.Errorf("%v, %v", p, err)
 	}
-	p, err = areas.Choose(false, TakenBy([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")}))
+	p, err = areas.Choose(false, takenBy([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")}))
 	if err != nil || p.String() != "192.168.0.0/20" {
 		t.Errorf("%v, %v", p, err)
 	}
-	if p, err := areas.Choose(false, TakenBy([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})); err == nil {
+	if p, err := areas.Choose(false, takenBy([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")})); err == nil {
 		t.Errorf("%v from nothing", p)
 	}
 }
