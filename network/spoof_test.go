@@ -209,6 +209,32 @@ func (w *world) attack(guarded bool, evil, a, b *container) {
 	}
 }
 
+// TestFlood: a container that sends under ever new hardware addresses does not have
+// the host remember them all, and disturbs nobody.
+func TestFlood(t *testing.T) {
+	var major, minor int
+	if _, err := fmt.Sscanf(sh(t, "uname -r"), "%d.%d", &major, &minor); err != nil {
+		t.Fatal(err)
+	}
+	bounded := major > 6 || major == 6 && minor >= 7
+	w := newWorld(t)
+	evil, a := w.attach("evil"), w.attach("a")
+	frames := make([][]byte, 5000)
+	for i := range frames {
+		frames[i] = frame(a.mac(), net.HardwareAddr{2, 0, 0, 1, byte(i >> 8), byte(i)}, 0x88b5, 0, make([]byte, 46))
+	}
+	for ; len(frames) > 0; frames = frames[500:] {
+		evil.inject(a, frames[:500]...)
+	}
+	if got := strings.Count(sh(t, "bridge fdb show br berth0"), "\n"); got < 1000 || bounded && got > 1200 {
+		t.Errorf("the bridge knows %d hardware addresses", got)
+	}
+	a.serve(80, "a")
+	b := w.attach("b")
+	w.want(b.ns, "tcp", a.ip()+":80", "a "+b.ip())
+	w.want(evil.ns, "tcp", a.ip()+":80", "a "+evil.ip())
+}
+
 // TestUnspoofed: what a guard must let through.
 func TestUnspoofed(t *testing.T) {
 	w := newWorld(t)

@@ -15,12 +15,28 @@ import (
 	"github.com/berth-engine/berth/kernel/file"
 )
 
+// maxLearned bounds how many hardware addresses a bridge learns from frames (Linux
+// 6.7; an older kernel passes it over). Whoever may send raw frames could have the
+// host remember millions, for five minutes each. Those that are pinned do not count;
+// what is for an address that was not learned goes to all ports.
+const maxLearned = 1024
+
 // AddBridge makes a bridge that is down, and to be finished. A bridge with its own
 // mtu keeps it, whatever ports it gets.
 func (c *Conn) AddBridge(name string, mtu int) (Link, error) {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.Group = name, mtu, unfinished
-	if err := c.h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.Sockets = c.raw
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if mtu > 0 {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
+	}
+	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(unfinished)))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(unix.IFLA_BR_FDB_MAX_LEARNED, nl.Uint32Attr(maxLearned))
+	req.AddData(info)
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
 		return Link{}, fmt.Errorf("make bridge %s: %w", name, err)
 	}
 	return c.Link(name)

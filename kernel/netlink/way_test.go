@@ -35,7 +35,7 @@ func TestWayTo(t *testing.T) {
 			"10.9.0.1":  {Index: LoopbackIndex, Local: true},
 			"10.9.0.5":  {Index: br.Index},
 			"10.10.0.5": {Index: br.Index, Via: true},
-			"fd00:9::1": {Index: LoopbackIndex, Local: true},
+			"::1":       {Index: LoopbackIndex, Local: true},
 			"fd00:9::5": {Index: br.Index},
 		} {
 			if got, err := c.WayTo(netip.MustParseAddr(to)); err != nil || got != want {
