@@ -109,8 +109,9 @@ func (s *Service) wanted(r *Record) map[string]*nettypes.EndpointSettings {
 	return map[string]*nettypes.EndpointSettings{s.networkName(string(r.HostConfig.NetworkMode)): {}}
 }
 
-// DisconnectNetwork takes a container off a network. With force, a container
-// that does not exist, but is still on the network, is no error.
+// DisconnectNetwork takes a container off a network. Force changes nothing: with
+// Docker it is for a container that is gone and still on the network, and here none
+// is.
 func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, _ bool) error {
 	e, err := s.findLocked(ctx, ref)
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 // DriverBridge is the driver of networks that live on one host, behind a bridge.
 const DriverBridge = "bridge"
 
-// networkName is what a network may be called (Docker's names are looser, but
-// those are what its clients can say).
+// networkName is what a network may be called. Docker allows what is not blank;
+// this is what it allows for containers and volumes.
 var networkName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // predefined are networks that exist without being made.

@@ -93,13 +93,13 @@ type Manager struct {
 	table     *nft.Table
 	guard     guard
 	ports     *ports.Keeper
-	apart     []string
-	apart6    []string
+	apart     []string // links that stay apart since forwarding is on; see nft.State
+	apart6    []string // under mu
 	policy    Policy
 	defs      definitions
 	local     ipam.Area         // of IPv6 subnets
-	fixed     map[string]string // id of the networks host and none
-	created   time.Time
+	fixed     map[string]string // ids of the networks host and none
+	created   time.Time         // when these, and the default network, came to be
 	alive     func(execRoot string) bool
 
 	making sync.Mutex // held while a network is made or removed
@@ -145,7 +145,8 @@ func New(ctx context.Context, o Options) (_ *Manager, err error) {
 		o.Pools = ipam.DefaultPools
 	}
 	m := &Manager{
-		o: o, policy: o.Policy, log: o.Log, events: o.Events, attached: map[string]*attachment{}, segments: map[string]*segment{}, names: map[string]*segment{}, links: map[string]*segment{}, lingering: newLingering(),
+		o: o, policy: o.Policy, log: o.Log, events: o.Events, lingering: newLingering(), attached: map[string]*attachment{},
+		segments: map[string]*segment{}, names: map[string]*segment{}, links: map[string]*segment{},
 		alive: func(execRoot string) bool { return netdAnswers(ctx, execRoot) },
 	}
 	defer func() {

@@ -1,9 +1,10 @@
 // Package network keeps the networks of this host, and gives containers their
 // place on them: a namespace with an interface for each network, addresses,
 // names, and published ports.
+//
 // It changes the kernel through netlink and nftables alone and executes no
-// program but berth-netd, and CNI plugins for networks that are theirs. It knows nothing of containers: it is told what is
-// desired and answers what is.
+// program but berth-netd, and CNI plugins for networks that are theirs. It knows
+// nothing of containers: it is told what is desired and answers what is.
 //
 // What must outlive the daemon lives in the kernel (namespaces, the rules) and
 // in berth-netd (bound sockets, resolvers); a new Manager adopts both.

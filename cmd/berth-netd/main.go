@@ -1,5 +1,6 @@
-// Command berth-netd holds the sockets of published ports, so that they outlive
-// the engine. The engine starts it; see docs/contracts/netd.md.
+// Command berth-netd holds the sockets of published ports, and the resolvers of
+// containers, so that they outlive the engine. The engine starts it; see
+// docs/contracts/netd.md.
 package main
 
 import (

@@ -126,7 +126,7 @@ func (r *Resolver) local(s *Sandbox, m *dns.Msg, q *dns.Question) bool {
 	if !known {
 		return false
 	}
-	// With two or more, the first differs from one answer to the next.
+	// Of two or more, any may come first.
 	if len(all) > 1 {
 		i := rand.IntN(len(all))
 		all = slices.Concat(all[i:], all[:i])

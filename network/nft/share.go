@@ -58,7 +58,7 @@ func (f *familySets) amongWhom() part {
 		&expr.Lookup{SourceRegister: a16, DestRegister: 0, IsDestRegSet: true, SetName: f.among.Name, SetID: f.among.ID})}
 }
 
-// oneOf leads the packet to one of those that the map has, each time another.
+// oneOf leads the packet to one of those that the map has, by chance.
 func (f *familySets) oneOf(set *nftables.Set, of uint16) part {
 	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.proto), RegAddrMin: a16, RegProtoMin: f.port}
 	if set == f.sharedIn {
