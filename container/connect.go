@@ -32,7 +32,7 @@ func (s *Service) ConnectNetwork(ctx context.Context, ref, on string, asked *net
 		return err
 	}
 	defer e.release()
-	name, ok := s.networks.NameOf(on)
+	name, _, ok := s.networks.Identify(on)
 	if !ok {
 		return notFound("network %s not found", on)
 	}
@@ -130,7 +130,7 @@ func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, _ boo
 	running := r.State.live() && r.Network != nil && onOne(r.Network, name)
 	switch {
 	case !asked && !running:
-		if _, ok := s.networks.NameOf(from); !ok {
+		if _, _, ok := s.networks.Identify(from); !ok {
 			return notFound("network %s not found", from)
 		}
 		return fail(errdefs.ErrPermissionDenied, "container %s is not connected to network %s", r.ID, name)

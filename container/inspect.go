@@ -142,6 +142,11 @@ func (s *Service) endpoints(r *Record) map[string]*nettypes.EndpointSettings {
 			out[name] = &nettypes.EndpointSettings{}
 		}
 	}
+	for name, es := range out { // also while the container is on none of them
+		if called, id, ok := s.networks.Identify(name); ok && called == name {
+			es.NetworkID = id
+		}
+	}
 	if r.Network == nil {
 		return out
 	}

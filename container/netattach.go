@@ -154,7 +154,7 @@ func (s *Service) networkName(ref string) string {
 	if isBridge(ref) {
 		return network.DefaultNetwork
 	}
-	if name, ok := s.networks.NameOf(ref); ok {
+	if name, _, ok := s.networks.Identify(ref); ok {
 		return name
 	}
 	return ref

@@ -136,18 +136,19 @@ func (e *Endpoint) resource(name string) nettypes.EndpointResource {
 	return nettypes.EndpointResource{Name: name, EndpointID: e.EndpointID, MacAddress: nettypes.HardwareAddr(mac), IPv4Address: e.IPv4, IPv6Address: e.IPv6}
 }
 
-// NameOf returns the name of a network; ok: there is one.
-func (m *Manager) NameOf(ref string) (name string, ok bool) {
+// Identify returns the name and the ID of the network that a name, an ID or the
+// beginning of one stands for; ok: there is one.
+func (m *Manager) Identify(ref string) (name, id string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if name := m.fixedName(ref); name != "" {
-		return name, true
+		return name, m.fixed[name], true
 	}
 	s, err := m.find(ref)
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
-	return s.def.Name, true
+	return s.def.Name, s.def.ID, true
 }
 
 // fixedName is the name of one of the networks that are no more than that;

@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
 
+	engine "github.com/berth-engine/berth/container"
 	"github.com/berth-engine/berth/network"
 	"github.com/berth-engine/berth/server/compat"
 )
@@ -60,6 +62,16 @@ func (s *Server) networkInspect(w http.ResponseWriter, r *request) error {
 	}
 	if scope := r.query.Get("scope"); scope != "" && scope != n.Scope {
 		return errdefs.ErrNotFound.WithMessage("network " + r.name + " not found")
+	}
+	if n.Name == nettypes.NetworkHost || n.Name == nettypes.NetworkNone {
+		// Nothing attaches to them, so only containers know who they are.
+		on, err := s.o.Containers.List(r.Context(), engine.ListOptions{Filters: engine.Filters{"network": {n.Name: true}}})
+		if err != nil {
+			return err
+		}
+		for i := range on {
+			n.Containers[on[i].ID] = nettypes.EndpointResource{Name: strings.TrimPrefix(on[i].Names[0], "/")}
+		}
 	}
 	writeJSON(w, http.StatusOK, compat.Network(r.version, n, true))
 	return nil
