@@ -51,7 +51,7 @@ func mappedBy(t *testing.T) string {
 // TestCNIPorts: the plugin leads published ports; the engine holds them.
 func TestCNIPorts(t *testing.T) {
 	w, leases := portmapWorld(t)
-	a := w.join("a", with2("", "mapped", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)))
+	a := w.join("a", publishing("", "mapped", tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)))
 	a.serve(80, "a")
 	if got := strings.Join(bindings(a.r), " "); !strings.Contains(got, "0.0.0.0:8080->80/tcp") || strings.Contains(got, ":0->") {
 		t.Errorf("bindings %s", got)
@@ -64,11 +64,11 @@ func TestCNIPorts(t *testing.T) {
 	w.want(nil, "tcp", "[::1]:8080", "a 10.89.0.1") // berth-netd
 
 	// Nobody else can have it.
-	_, _, err := w.m.Attach(t.Context(), with2("b", "mapped", tcp("", 8080, 80)))
+	_, _, err := w.m.Attach(t.Context(), publishing("b", "mapped", tcp("", 8080, 80)))
 	if p, ok := errors.AsType[*PortError](err); !ok || !p.Allocated {
 		t.Errorf("a port of another: %v", err)
 	}
-	if _, _, err := w.m.Attach(t.Context(), with2("b", "bare", tcp("", 8081, 80))); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "capability portMappings") {
+	if _, _, err := w.m.Attach(t.Context(), publishing("b", "bare", tcp("", 8081, 80))); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "capability portMappings") {
 		t.Errorf("no plugin for ports: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(leases, "bare", "10.*")); err != nil || len(left) > 0 {
@@ -91,7 +91,7 @@ func TestCNIPorts(t *testing.T) {
 func TestCNIPortsElsewhere(t *testing.T) {
 	w, _ := portmapWorld(t)
 	ports := []PortSpec{tcp("", 8085, 80)}
-	a := w.join("a", with2("", "mapped", ports...))
+	a := w.join("a", publishing("", "mapped", ports...))
 	a.serve(80, "a")
 	r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: DefaultNetwork, GwPriority: 1}, ports)
 	if err != nil {

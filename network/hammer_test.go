@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -13,8 +12,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
-
-	"github.com/berth-engine/berth/kernel/ns"
 )
 
 // hammer calls a port without pause until stop; what went wrong comes out.
@@ -50,8 +47,7 @@ func TestPortsStayOpen(t *testing.T) {
 	a.serveUDP(90, "u")
 	six, four := hammer("tcp6", "[::1]:8080"), hammer("tcp4", "127.0.0.1:8080")
 	for range 10 {
-		r, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", GwPriority: 1}, nil)
-		if err != nil {
+		if _, err := w.m.Connect(t.Context(), "a", a.ns, EndpointSpec{Name: "two", GwPriority: 1}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := call(nil, "udp", "[::1]:9090", long); err != nil || got != "u hello" {
@@ -63,7 +59,6 @@ func TestPortsStayOpen(t *testing.T) {
 		if got, err := call(nil, "udp", "127.0.0.1:9090", long); err != nil || got != "u hello" {
 			t.Errorf("by the first network: %q, %v", got, err)
 		}
-		a.r = r
 	}
 	for name, stop := range map[string]func() (int, []error){"[::1]": six, "127.0.0.1": four} {
 		calls, errs := stop()
@@ -142,21 +137,8 @@ func TestLinkLocal(t *testing.T) {
 	}
 	in(t, b.ns, "ip route add 169.254.0.0/16 dev eth0")
 	w.want(b.ns, "tcp", "169.254.7.7:80", "a "+b.ip())
-	var l net.Listener
-	if err := ns.WithNetNS(a.ns, func() (err error) {
-		l, err = net.Listen("tcp6", ":81")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-			fmt.Fprintln(c, "six")
-			c.Close()
-		}
-	}()
-	w.want(b.ns, "tcp6", "[fe80::7:7%eth0]:81", "six")
+	listenSix(t, a.ns, 81, "six")
+	w.want(b.ns, "tcp6", "[fe80::7:7%eth0]:81", "six "+linkLocal(b.mac()).String())
 	for _, bad := range []string{"10.0.0.1", "2001:db8::1"} {
 		d.ID, d.Networks[0].LinkLocal = "c", []netip.Addr{netip.MustParseAddr(bad)}
 		if _, _, err := w.m.Attach(t.Context(), d); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), bad) {

@@ -2,7 +2,6 @@ package network
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -192,30 +191,6 @@ func TestMacvlanSix(t *testing.T) {
 	if got := in(t, b.ns, "ip -6 addr show dev eth0; ip -6 route show default"); strings.Contains(got, "fd99:") || !strings.Contains(got, "via fd78::9") {
 		t.Errorf("a router was believed although another was named: %s", got)
 	}
-}
-
-// listenSix is listen for IPv6.
-func listenSix(t *testing.T, f *os.File, port int, name string) {
-	t.Helper()
-	var l net.Listener
-	err := ns.WithNetNS(f, func() (err error) {
-		l, err = net.Listen("tcp6", fmt.Sprintf(":%d", port))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprintf(c, "%s %s\n", name, c.RemoteAddr().(*net.TCPAddr).IP)
-			c.Close()
-		}
-	}()
 }
 
 // advertise sends a router's advertisement (RFC 4861, 4.2) of a prefix of 64

@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/containerd/errdefs"
 	nettypes "github.com/moby/moby/api/types/network"
 
-	"github.com/berth-engine/berth/kernel/ns"
 	"github.com/berth-engine/berth/network/bridge"
 	"github.com/berth-engine/berth/network/ipam"
 )
@@ -151,24 +149,10 @@ func TestDualStack(t *testing.T) {
 	if !e.IPv4.IsValid() || !e.IPv6.IsValid() || e.IPv6.Addr().As16()[0] != 0xfd || e.IPv6.Bits() != 64 || !e.Gateway6.IsValid() {
 		t.Fatalf("endpoint %+v", e)
 	}
-	var l net.Listener
-	err := ns.WithNetNS(a.ns, func() (err error) {
-		l, err = net.Listen("tcp6", ":80")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-			fmt.Fprintln(c, "six")
-			c.Close()
-		}
-	}()
+	listenSix(t, a.ns, 80, "six")
 	at := "[" + e.IPv6.Addr().String() + "]:80"
-	w.want(b.ns, "tcp6", at, "six")
-	w.want(nil, "tcp6", at, "six")
+	w.want(b.ns, "tcp6", at, "six "+b.r.Endpoints[0].IPv6.Addr().String())
+	w.want(nil, "tcp6", at, "six "+e.Gateway6.String())
 	if got := in(t, b.ns, "ip -6 route show default"); !strings.Contains(got, "via "+e.Gateway6.String()) {
 		t.Errorf("IPv6: %s", got)
 	}

@@ -58,9 +58,9 @@ func TestLoopbackIsLocal(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.attach("a", tcp("127.0.0.1", 8081, 81)), w.attach("b")
 	a.serve(81, "a")
-	listenHost(t, "127.0.0.1:8082", "host")
+	accept(t, nil, "tcp", "127.0.0.1:8082", caller("host"))
 	w.want(nil, "tcp", "127.0.0.1:8081", "a 172.17.0.1")
-	w.want(nil, "tcp", "127.0.0.1:8082", "host")
+	w.want(nil, "tcp", "127.0.0.1:8082", "host 127.0.0.1")
 	for f, gateway := range map[*os.File]string{w.outside: hostOutside, b.ns: "172.17.0.1"} {
 		got := in(t, f, `
 			ip addr flush dev lo

@@ -158,7 +158,7 @@ func TestRemoteRefused(t *testing.T) {
 // TestRemote: a container on a network whose driver is a plugin.
 func TestRemote(t *testing.T) {
 	w, calls := far(t)
-	a := w.join("a", with2("", "far", tcp("127.0.0.1", 8099, 80)))
+	a := w.join("a", publishing("", "far", tcp("127.0.0.1", 8099, 80)))
 	if got := calls(); !strings.Contains(got, "ports [map[HostIP:127.0.0.1 HostPort:8099 HostPortEnd:8099 IP: Port:80 Proto:6]]") {
 		t.Errorf("told of ports: %s", got)
 	}
@@ -240,7 +240,7 @@ func TestRemoteLive(t *testing.T) {
 // and leave it.
 func TestRemoteNextEngine(t *testing.T) {
 	w, calls := far(t)
-	a := w.join("a", with2("", "far", tcp("127.0.0.1", 8099, 80)))
+	a := w.join("a", publishing("", "far", tcp("127.0.0.1", 8099, 80)))
 	c := w.attach("c", tcp("", 8080, 80))
 	c.serve(80, "c")
 	r, err := w.m.Connect(t.Context(), "c", c.ns, EndpointSpec{Name: "far"}, nil)

@@ -16,7 +16,7 @@ func TestRepoint(t *testing.T) {
 	w.create(nettypes.CreateRequest{Name: "in", Internal: true, IPAM: subnets("10.77.1.0/24")})
 	w.create(nettypes.CreateRequest{Name: "routed", IPAM: subnets("10.77.2.0/24"), Options: map[string]string{optGateway4: "routed"}})
 	ports := []PortSpec{tcp("", 8080, 80), tcp("127.0.0.1", 0, 80)}
-	a := w.join("a", with2("", "in", ports...))
+	a := w.join("a", publishing("", "in", ports...))
 	a.serve(80, "a")
 	if len(a.r.Ports) != 0 {
 		t.Errorf("published on an internal network: %v", bindings(a.r))

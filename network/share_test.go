@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,8 +13,6 @@ import (
 	"testing"
 
 	nettypes "github.com/moby/moby/api/types/network"
-
-	"github.com/berth-engine/berth/kernel/ns"
 )
 
 var web = Service{Project: "p", Name: "web"}
@@ -292,24 +289,11 @@ func TestShareEven(t *testing.T) {
 func TestShareKeeps(t *testing.T) {
 	w := newWorld(t)
 	a := w.share("a", web, nil, tcp("", 8080, 7))
-	var l net.Listener
-	if err := ns.WithNetNS(a.ns, func() (err error) {
-		l, err = net.Listen("tcp4", ":7")
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-			go func() {
-				defer c.Close()
-				for s := bufio.NewScanner(c); s.Scan(); {
-					fmt.Fprintln(c, "a", s.Text())
-				}
-			}()
+	accept(t, a.ns, "tcp4", ":7", func(c net.Conn) {
+		for s := bufio.NewScanner(c); s.Scan(); {
+			fmt.Fprintln(c, "a", s.Text())
 		}
-	}()
+	})
 	var open []net.Conn
 	for _, address := range []string{"127.0.0.1:8080", "[::1]:8080", hostOutside + ":8080"} {
 		c, err := net.Dial("tcp", address)
@@ -418,22 +402,8 @@ func TestShareSix(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		for _, network := range []string{"tcp4", "tcp6"} {
-			var l net.Listener
-			if err := ns.WithNetNS(c.ns, func() (err error) {
-				l, err = net.Listen(network, ":81")
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			go func() {
-				for c, err := l.Accept(); err == nil; c, err = l.Accept() {
-					fmt.Fprintln(c, id, netip.MustParseAddrPort(c.RemoteAddr().String()).Addr())
-					c.Close()
-				}
-			}()
-		}
+		listen(t, c.ns, 81, id)
+		listenSix(t, c.ns, 81, id)
 	}
 	for _, id := range []string{"a", "b"} {
 		w.ready(id, true)

@@ -239,23 +239,45 @@ func (c *container) serve(port int, name string) { listen(c.w.t, c.ns, port, nam
 
 func listen(t *testing.T, f *os.File, port int, name string) {
 	t.Helper()
+	accept(t, f, "tcp4", fmt.Sprintf(":%d", port), caller(name))
+}
+
+// listenSix is listen for IPv6.
+func listenSix(t *testing.T, f *os.File, port int, name string) {
+	t.Helper()
+	accept(t, f, "tcp6", fmt.Sprintf(":%d", port), caller(name))
+}
+
+// caller answers with name and the caller's address.
+func caller(name string) func(net.Conn) {
+	return func(c net.Conn) { fmt.Fprintf(c, "%s %s\n", name, c.RemoteAddr().(*net.TCPAddr).IP) }
+}
+
+// accept has every connection to a namespace (nil: the host's) answered until the
+// test ends.
+func accept(t *testing.T, f *os.File, network, address string, answer func(net.Conn)) {
+	t.Helper()
 	var l net.Listener
-	err := ns.WithNetNS(f, func() (err error) {
-		l, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
+	open := func() (err error) {
+		l, err = net.Listen(network, address)
 		return err
-	})
+	}
+	var err error
+	if f == nil {
+		err = open()
+	} else {
+		err = ns.WithNetNS(f, open)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
 	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprintf(c, "%s %s\n", name, c.RemoteAddr().(*net.TCPAddr).IP)
-			c.Close()
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			go func() {
+				defer c.Close()
+				answer(c)
+			}()
 		}
 	}()
 }
@@ -371,27 +393,8 @@ func bindings(r Result) []string {
 	return out
 }
 
-// listenHost answers on the host.
-func listenHost(t *testing.T, address, name string) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprintf(c, "%s\n", name)
-			c.Close()
-		}
-	}()
-}
-
-func with2(id, network string, ports ...PortSpec) Desired {
+// publishing is a container on one network with published ports.
+func publishing(id, network string, ports ...PortSpec) Desired {
 	d := on(network)
 	d.ID, d.Ports = id, ports
 	return d
