@@ -114,18 +114,16 @@ func (s *Server) dialFrom(ctx context.Context, space *os.File, network string, s
 	if a := server.Addr.Addr(); server.Host && (a.IsLoopback() || a.IsLinkLocalUnicast()) {
 		return d.DialContext(ctx, network, server.Addr.String())
 	}
-	if network == "udp" { // needs no waiting
-		err = s.visitor.Do(space, func() error {
-			udp, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server.Addr))
-			if err == nil {
-				c = udp
-			}
+	// Nothing of it waits: a thread for each would let a container have thousands.
+	err = s.visitor.Do(space, func() (err error) {
+		if network == "tcp" {
+			c, err = socket.ConnectTCP(server.Addr)
 			return err
-		})
-		return c, err
-	}
-	err = ns.WithNetNS(space, func() (err error) {
-		c, err = d.DialContext(ctx, network, server.Addr.String())
+		}
+		udp, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server.Addr))
+		if err == nil {
+			c = udp
+		}
 		return err
 	})
 	return c, err
