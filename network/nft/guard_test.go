@@ -2,7 +2,6 @@ package nft
 
 import (
 	"net/netip"
-	"os"
 	"testing"
 )
 
@@ -30,19 +29,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	got := listRuleset(t)
-	const golden = "testdata/guard.nft"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the table is\n%s\nwant\n%s", got, want)
-	}
+	golden(t, "testdata/guard.nft", got)
 	text, err := g.Text()
 	if err != nil {
 		t.Fatal(err)

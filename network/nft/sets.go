@@ -127,6 +127,14 @@ func (t *ruleset) change(c content, do func(*nftables.Set, []nftables.SetElement
 	return nil
 }
 
+// exchange puts elements in the place of others.
+func (t *ruleset) exchange(gone, fresh content) error {
+	if err := t.change(gone, t.conn.SetDeleteElements); err != nil {
+		return err
+	}
+	return t.change(fresh, t.conn.SetAddElements)
+}
+
 // batch bounds how many elements one message carries, because a netlink
 // message has a size. It is even: both ends of an interval stay together.
 const batch = 256

@@ -102,10 +102,7 @@ func (t *Table) AddNetwork(n Network) error {
 		gone.add(x.set, elements(old)...)
 		c.add(x.set, elements(fresh)...)
 	}
-	if err := t.change(gone, t.conn.SetDeleteElements); err != nil {
-		return err
-	}
-	if err := t.change(c, t.conn.SetAddElements); err != nil {
+	if err := t.exchange(gone, c); err != nil {
 		return err
 	}
 	if err := t.flush("add network " + n.Bridge); err != nil {
@@ -133,10 +130,7 @@ func (t *Table) RemoveNetwork(n Network) error {
 		gone.add(x.set, elements(old)...)
 		c.add(x.set, elements(fresh)...)
 	}
-	if err := t.change(gone, t.conn.SetDeleteElements); err != nil {
-		return err
-	}
-	if err := t.change(c, t.conn.SetAddElements); err != nil {
+	if err := t.exchange(gone, c); err != nil {
 		return err
 	}
 	if err := t.flush("remove network " + n.Bridge); err != nil {
@@ -198,10 +192,7 @@ func (t *Table) Change(before, after []Port) error {
 	for i := range fresh {
 		t.spread(&fresh[i].Port)
 	}
-	if err := t.change(t.content(gone), t.conn.SetDeleteElements); err != nil {
-		return err
-	}
-	if err := t.change(t.content(fresh), t.conn.SetAddElements); err != nil {
+	if err := t.exchange(t.content(gone), t.content(fresh)); err != nil {
 		return err
 	}
 	for i := range gone {

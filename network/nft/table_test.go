@@ -35,6 +35,23 @@ func listRuleset(t *testing.T) string {
 	return string(out)
 }
 
+// golden compares a table with what a file says that it is, or writes that anew.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the table is\n%s\nwant\n%s", got, want)
+	}
+}
+
 // spread makes a port one of those that several containers share.
 func spread(p Port, slot, of int) []Port {
 	p.Slot, p.Of = uint16(slot), uint16(of)
@@ -104,20 +121,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	got := listRuleset(t)
-	const golden = "testdata/table.nft"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the table is\n%s\nwant\n%s", got, want)
-	}
-
+	golden(t, "testdata/table.nft", got)
 	text, err := table.Text()
 	if err != nil {
 		t.Fatal(err)
@@ -154,21 +158,21 @@ func TestTable(t *testing.T) {
 	if err := table.Remove(more); err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(want))
+	same(t, got)
 	for _, n := range state.Networks {
 		if err := table.RemoveNetwork(n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := listRuleset(t); strings.Contains(got, "br-") {
-		t.Errorf("removed networks are there:\n%s", got)
+	if left := listRuleset(t); strings.Contains(left, "br-") {
+		t.Errorf("removed networks are there:\n%s", left)
 	}
 	for _, n := range state.Networks {
 		if err := table.AddNetwork(n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	same(t, string(want))
+	same(t, got)
 	if err := table.Delete(); err != nil {
 		t.Fatal(err)
 	}
