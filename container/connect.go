@@ -68,7 +68,7 @@ func (s *Service) ConnectNetwork(ctx context.Context, ref, on string, asked *net
 	if err != nil {
 		return err
 	}
-	return s.turn(ctx, e, &next, func(ns *os.File) (network.Result, error) {
+	return s.changeNetwork(ctx, e, &next, func(ns *os.File) (network.Result, error) {
 		return s.networks.Connect(ctx, e.id, ns, s.place(r, name, asked), ports)
 	}, func(ctx context.Context, ns *os.File) error {
 		_, err := s.networks.Disconnect(ctx, e.id, ns, name, ports)
@@ -141,7 +141,7 @@ func (s *Service) DisconnectNetwork(ctx context.Context, ref, from string, _ boo
 	if err != nil {
 		return err
 	}
-	return s.turn(ctx, e, &next, func(ns *os.File) (network.Result, error) {
+	return s.changeNetwork(ctx, e, &next, func(ns *os.File) (network.Result, error) {
 		return s.networks.Disconnect(ctx, e.id, ns, name, ports)
 	}, nil)
 }
@@ -162,10 +162,10 @@ func onOne(res *network.Result, name string) bool {
 	return slices.ContainsFunc(res.Endpoints, func(e network.Endpoint) bool { return e.Network == name })
 }
 
-// turn changes the network of a running container: what do makes of it is
+// changeNetwork changes the network of a running container: what do makes of it is
 // saved, and brought into its files under /etc. back undoes do; nil: nothing
 // can be done about a record that cannot be saved.
-func (s *Service) turn(ctx context.Context, e *entry, next *Record, do func(ns *os.File) (network.Result, error), back func(context.Context, *os.File) error) error {
+func (s *Service) changeNetwork(ctx context.Context, e *entry, next *Record, do func(ns *os.File) (network.Result, error), back func(context.Context, *os.File) error) error {
 	ctx = context.WithoutCancel(ctx)
 	r := e.record()
 	ns, err := e.netNamespace()

@@ -36,6 +36,9 @@ func (m *Manager) attachment(id string) (*attachment, error) {
 // On an error nothing has changed. The container's other methods must not be
 // called at the same time.
 func (m *Manager) Connect(ctx context.Context, id string, ns *os.File, w EndpointSpec, ports []PortSpec) (_ Result, err error) {
+	if err := checkPorts(ports, m.policy); err != nil {
+		return Result{}, err
+	}
 	a, err := m.attachedTo(id)
 	if err != nil {
 		return Result{}, err

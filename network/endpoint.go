@@ -207,10 +207,10 @@ func (p *plan) setName(n *netns.Namespace, first bool) (err error) {
 	p.name = p.wish.DriverOpts[optInterface]
 	switch {
 	case first && p.name == "":
-		p.name = p.s.o.prefix + "0"
+		p.name = p.s.prefix + "0"
 	case first:
 	case p.name == "":
-		p.name, err = n.FreeName(p.s.o.prefix)
+		p.name, err = n.FreeName(p.s.prefix)
 	default:
 		if _, err := n.Interface(p.name); err == nil {
 			return invalid("interface name %q is in use in the container", p.name)

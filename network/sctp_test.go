@@ -150,7 +150,16 @@ func TestNoSCTP(t *testing.T) {
 // TestSCTPPolicy: what berth-netd would have to pass on cannot be published.
 func TestSCTPPolicy(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Policy = PolicyHost })
-	if _, _, err := w.m.Attach(t.Context(), Desired{ID: "a", Ports: []PortSpec{{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}}}); err == nil || !strings.Contains(err.Error(), "publish-policy host") {
+	ports := []PortSpec{{HostPort: 8080, ContainerPort: 80, Proto: "sctp"}}
+	if _, _, err := w.m.Attach(t.Context(), Desired{ID: "a", Ports: ports}); err == nil || !strings.Contains(err.Error(), "publish-policy host") {
 		t.Errorf("%v", err)
 	}
+	// Nor by who runs since the policy was another, and joins a network only now.
+	w.create(nettypes.CreateRequest{Name: "in", Internal: true, IPAM: subnets("10.77.1.0/24")})
+	b := w.join("b", on("in"))
+	there := settled(t)
+	if _, err := w.m.Connect(t.Context(), "b", b.ns, EndpointSpec{Name: DefaultNetwork}, ports); err == nil || !strings.Contains(err.Error(), "publish-policy host") {
+		t.Errorf("%v", err)
+	}
+	w.sameAs(there)
 }

@@ -20,6 +20,7 @@ type segment struct {
 	bridge *bridge.Bridge // nil: the driver is another
 	lan    lanOptions
 	fabric fabric // nil: the driver is bridge
+	prefix string // of containers' interfaces
 	rule   nft.Network
 	pools  []*ipam.Pool // one for each of def.Subnets
 	// broken says why the network could not be made when the engine started;
@@ -48,11 +49,12 @@ func newSegment(d Definition) (*segment, error) {
 	switch d.Driver {
 	case DriverBridge:
 		s.o, err = parseBridge(&d)
+		s.prefix = s.o.prefix
 	case DriverMacvlan, DriverIPvlan:
 		s.lan, err = parseLAN(&d)
-		s.o.prefix, s.o.mtu = s.lan.prefix, s.lan.mtu
+		s.prefix = s.lan.prefix
 	default:
-		s.o.prefix = "eth"
+		s.prefix = "eth"
 	}
 	if err != nil {
 		return nil, err
