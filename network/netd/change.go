@@ -35,7 +35,8 @@ func (s *Server) change(ctx context.Context, who opener, keep []Binding, ports [
 	if err != nil && s.refuse(err).Refusal != nil && blocks(dropped, err) {
 		// What stands in the way is to go: 0.0.0.0:80 for 127.0.0.1:80.
 		s.closeAll(dropped)
-		s.held[owner], closed = kept, true
+		s.note(owner, kept)
+		closed = true
 		if err := fault.Point("netd.dropped"); err != nil {
 			return s.giveBack(who, kept, dropped, err)
 		}
@@ -130,7 +131,7 @@ func (s *Server) put(who opener, served, fresh []*held) {
 		s.answerAt(h)
 	}
 	s.join(who.owner, who.Member)
-	if s.held[who.owner] = append(served, fresh...); len(s.held[who.owner]) == 0 {
+	if s.note(who.owner, append(served, fresh...)); len(s.held[who.owner]) == 0 {
 		delete(s.held, who.owner)
 		delete(s.members, who.owner)
 	}

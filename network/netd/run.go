@@ -37,12 +37,12 @@ func (s *Server) holdRun(who opener, p Port) ([]*held, error) {
 			return nil, &bindError{one, syscall.EADDRINUSE}
 		}
 	}
-	for owner, sockets := range s.held {
+	for owner, sockets := range s.runs {
 		for _, other := range sockets {
 			if who.Share != "" && s.members[owner].Share == who.Share && other.Count == h.Count && other.place() == h.place() {
 				continue // they share it
 			}
-			if other.Count > 0 && other.Proto == h.Proto && h.HostPort <= other.last() && other.HostPort <= h.last() && socket.Overlap(other.HostIP, h.HostIP) {
+			if other.Proto == h.Proto && h.HostPort <= other.last() && other.HostPort <= h.last() && socket.Overlap(other.HostIP, h.HostIP) {
 				one := h.Binding
 				one.HostPort, one.Count = max(h.HostPort, other.HostPort), 0
 				return nil, &bindError{one, syscall.EADDRINUSE}
@@ -59,9 +59,9 @@ func (b *Binding) spans(port uint16) bool { return b.HostPort <= port && port <=
 
 // inRun tells whether a port is one of a run that is held without sockets.
 func (s *Server) inRun(proto string, ip netip.Addr, port uint16) bool {
-	for _, sockets := range s.held {
+	for _, sockets := range s.runs {
 		for _, h := range sockets {
-			if h.Count > 0 && h.Proto == proto && h.spans(port) && socket.Overlap(h.HostIP, ip) {
+			if h.Proto == proto && h.spans(port) && socket.Overlap(h.HostIP, ip) {
 				return true
 			}
 		}

@@ -21,7 +21,10 @@ import (
 type Server struct {
 	log  *slog.Logger
 	mu   sync.Mutex
-	held map[string][]*held // by owner
+	held map[string][]*held // by owner; note changes it
+	// runs are those of held without sockets: each port that is opened is compared
+	// with them, and the others may be thousands.
+	runs map[string][]*held
 	// members are those owners that are more to others than the zero Member.
 	members map[string]Member
 	doors   map[place]*door
@@ -35,7 +38,7 @@ type Server struct {
 
 // NewServer returns a server that holds nothing.
 func NewServer(log *slog.Logger) *Server {
-	s := &Server{log: log, held: map[string][]*held{}, members: map[string]Member{}, doors: map[place]*door{}}
+	s := &Server{log: log, held: map[string][]*held{}, runs: map[string][]*held{}, members: map[string]Member{}, doors: map[place]*door{}}
 	s.spare.set()
 	s.resolvers = map[string]*resolving{}
 	return s
@@ -215,10 +218,19 @@ func (s *Server) reserve(ctx context.Context, who opener, ports []Port) *respons
 
 // add starts serving sockets; s.mu is held.
 func (s *Server) add(who opener, sockets []*held) {
-	s.held[who.owner] = sockets
+	s.note(who.owner, sockets)
 	s.join(who.owner, who.Member)
 	for _, h := range sockets {
 		s.answerAt(h)
+	}
+}
+
+// note makes these what an owner holds; s.mu is held.
+func (s *Server) note(owner string, all []*held) {
+	s.held[owner] = all
+	runs := slices.DeleteFunc(slices.Clone(all), func(h *held) bool { return h.Count == 0 })
+	if delete(s.runs, owner); len(runs) > 0 {
+		s.runs[owner] = runs
 	}
 }
 
@@ -257,6 +269,7 @@ func (s *Server) release(owner string) *response {
 	s.closeAll(s.held[owner])
 	s.cutAll(s.held[owner])
 	delete(s.held, owner)
+	delete(s.runs, owner)
 	delete(s.members, owner)
 	return &response{}
 }
