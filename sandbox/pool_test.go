@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -18,9 +16,14 @@ func TestPoolGivesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ours, err := monitor.Pollable(ready.pidfd) // the pool closes its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
 	r.pool.put(ready)
 	running(t, r)
-	if err := monitor.EndedWithin(ready.pidfd, answerWithin); err != nil && !errors.Is(err, os.ErrClosed) { // it has been waited for
+	if err := monitor.EndedWithin(ours, answerWithin); err != nil {
 		t.Error(err)
 	}
 	if n, _ := r.pool.state(); n != 0 {

@@ -183,7 +183,7 @@ func TestBegun(t *testing.T) {
 	if err := l.Start(ctx, "one"); !errdefs.IsFailedPrecondition(err) {
 		t.Error(err)
 	}
-	go func() { _, _ = syscall.Wait4(pid, nil, 0, nil) }() // ours to reap; ends with Delete
+	go func(pid int) { _, _ = syscall.Wait4(pid, nil, 0, nil) }(pid) // ours to reap; ends with Delete
 	if err := l.Delete(ctx, "one", true); err != nil {
 		t.Error(err)
 	}

@@ -85,8 +85,8 @@ type box struct {
 	upper   string
 	config  Config
 	files   Files
-	group   *os.File // v2
-	stdout  bytes.Buffer
+	group   *os.File      // v2
+	stdout  *bytes.Buffer // complete when outputs is closed
 	process *Process
 	outputs chan struct{}
 	// shareRoot: the root is a copy of a shared mount, as a bundle's may be.
@@ -153,13 +153,14 @@ func (b *box) spawn() error {
 	program.Close()
 	b.files.Rootfs = root
 	b.t.Cleanup(func() { root.Close(); exe.Close() })
-	b.outputs = make(chan struct{})
+	stdout := &bytes.Buffer{}
+	b.stdout, b.outputs = stdout, make(chan struct{})
 	if !b.config.Spec.Process.Terminal {
 		r, w, err := os.Pipe()
 		must(b.t, err)
 		b.files.Stdout, b.files.Stderr = w, w
 		go func() {
-			_, _ = io.Copy(&b.stdout, r) // until the program ends
+			_, _ = io.Copy(stdout, r) // until the program ends
 			r.Close()
 			close(b.outputs)
 		}()
