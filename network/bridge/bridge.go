@@ -81,7 +81,7 @@ func Open(conn *netlink.Conn, o Options) (*Bridge, error) {
 	}
 	b.link = link
 	if link.Kind != "bridge" {
-		return nil, fmt.Errorf("link %s is not a bridge but a %s: %w", o.Name, link.Kind, errdefs.ErrFailedPrecondition)
+		return nil, errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("link %s is not a bridge but a %s", o.Name, link.Kind))
 	}
 	if err := b.own(&o); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (b *Bridge) own(o *Options) error {
 		return nil
 	}
 	if owner != "" && o.Alive != nil && o.Alive(owner) {
-		return fmt.Errorf("bridge %s belongs to the engine with the exec-root %s: choose another name: %w", o.Name, owner, errdefs.ErrFailedPrecondition)
+		return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("bridge %s belongs to the engine with the exec-root %s: choose another name", o.Name, owner))
 	}
 	return b.conn.SetAlias(b.link.Index, o.alias())
 }

@@ -82,7 +82,7 @@ func (n *Network) parent() (netlink.Link, error) {
 func (n *Network) addVLAN() (netlink.Link, error) {
 	name, id, ok := strings.Cut(n.o.Parent, ".")
 	if !ok {
-		return netlink.Link{}, fmt.Errorf("parent interface %s was not found on the host, and is no VLAN of one, such as eth0.10, that could be made: %w", n.o.Parent, errdefs.ErrFailedPrecondition)
+		return netlink.Link{}, errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("parent interface %s was not found on the host, and is no VLAN of one, such as eth0.10, that could be made", n.o.Parent))
 	}
 	number, err := parseVLAN(id)
 	if err != nil {

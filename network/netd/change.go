@@ -65,6 +65,9 @@ func (s *Server) holdAll(ctx context.Context, who opener, ports []Port) ([]*held
 			err = fault.Point("netd.bound")
 		}
 		if err != nil {
+			if b, ok := errors.AsType[*bindError](err); ok {
+				b.twice = slices.ContainsFunc(got, func(h *held) bool { return h.conflicts(b.binding) })
+			}
 			for _, h := range got {
 				_ = s.leave(h) // it was just made
 			}

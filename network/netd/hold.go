@@ -107,7 +107,7 @@ func (s *Server) bindFree(ctx context.Context, who opener, p Port, ip netip.Addr
 			return nil, err
 		}
 		if port != 0 || try == tries {
-			return nil, &bindError{h.Binding, syscall.EADDRINUSE}
+			return nil, &bindError{binding: h.Binding, err: syscall.EADDRINUSE}
 		}
 	}
 }
@@ -147,7 +147,7 @@ func (s *Server) bind(ctx context.Context, who opener, p Port, ip netip.Addr, po
 		err = fmt.Errorf("protocol %q cannot be held", p.Proto)
 	}
 	if err != nil {
-		return nil, &bindError{h.Binding, err}
+		return nil, &bindError{binding: h.Binding, err: err}
 	}
 	s.open(d, h)
 	return h, nil
@@ -164,6 +164,7 @@ func (s *Server) open(d *door, h *held) {
 type bindError struct {
 	binding Binding
 	err     error
+	twice   bool // the same request wants the port already
 }
 
 func (e *bindError) Error() string { return e.err.Error() }

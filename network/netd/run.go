@@ -34,7 +34,7 @@ func (s *Server) holdRun(who opener, p Port) ([]*held, error) {
 			one := h.Binding
 			one.ContainerPort += b.Addr.Port() - one.HostPort
 			one.HostPort, one.Count = b.Addr.Port(), 0
-			return nil, &bindError{one, syscall.EADDRINUSE}
+			return nil, &bindError{binding: one, err: syscall.EADDRINUSE}
 		}
 	}
 	for owner, sockets := range s.runs {
@@ -45,7 +45,7 @@ func (s *Server) holdRun(who opener, p Port) ([]*held, error) {
 			if other.Proto == h.Proto && h.HostPort <= other.last() && other.HostPort <= h.last() && socket.Overlap(other.HostIP, h.HostIP) {
 				one := h.Binding
 				one.HostPort, one.Count = max(h.HostPort, other.HostPort), 0
-				return nil, &bindError{one, syscall.EADDRINUSE}
+				return nil, &bindError{binding: one, err: syscall.EADDRINUSE}
 			}
 		}
 	}

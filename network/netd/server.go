@@ -241,7 +241,7 @@ func (s *Server) refuse(err error) *response {
 		return &response{Error: err.Error()}
 	}
 	r := &RefusalError{Port: b.binding, Text: socket.Reason(err)}
-	r.Allocated = socket.InUse(err) && s.conflicts(b.binding)
+	r.Allocated = socket.InUse(err) && (b.twice || s.conflicts(b.binding))
 	if socket.InUse(err) && !r.Allocated {
 		if who := socket.InTheWay(b.binding.Proto, netip.AddrPortFrom(b.binding.HostIP, b.binding.HostPort)); who != "" {
 			r.Text += " by " + who
@@ -253,14 +253,17 @@ func (s *Server) refuse(err error) *response {
 // conflicts tells whether a socket that we hold stands in the way.
 func (s *Server) conflicts(b Binding) bool {
 	for _, sockets := range s.held {
-		for _, h := range sockets {
-			same := h.spans(b.HostPort) && h.Proto == b.Proto && h.HostIP.Is4() == b.HostIP.Is4()
-			if same && (h.HostIP == b.HostIP || h.HostIP.IsUnspecified() || b.HostIP.IsUnspecified()) {
-				return true
-			}
+		if slices.ContainsFunc(sockets, func(h *held) bool { return h.conflicts(b) }) {
+			return true
 		}
 	}
 	return false
+}
+
+// conflicts tells whether h and b cannot both be bound.
+func (h *held) conflicts(b Binding) bool {
+	same := h.spans(b.HostPort) && h.Proto == b.Proto && h.HostIP.Is4() == b.HostIP.Is4()
+	return same && (h.HostIP == b.HostIP || h.HostIP.IsUnspecified() || b.HostIP.IsUnspecified())
 }
 
 func (s *Server) release(owner string) *response {

@@ -109,6 +109,7 @@ func TestProtocol(t *testing.T) {
 		`{"op":"reserve","owner":"c4","ports":[{"host_ip":"127.0.0.9","host_port":1000,"proto":"udp","container_ip":"127.0.0.3","container_port":1000,"count":300}]}`,
 		`{"op":"reserve","owner":"c5","ports":[{"host_ip":"127.0.0.9","host_port":1200,"proto":"udp","container_ip":"127.0.0.4","container_port":53}]}`,
 		`{"op":"release","owner":"c4"}`,
+		`{"op":"reserve","owner":"c7","ports":[{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":80},{"host_ip":"127.0.0.1","host_port":PORT,"proto":"tcp","container_ip":"127.0.0.2","container_port":81}]}`,
 		`{"op":"record","record":{"network":"n1","network_name":"front","endpoint":"e1","names":["web"],"addresses":["172.18.0.2"]}}`,
 		`{"op":"resolve","sandbox":{"id":"c1","networks":["n1"]}}`,
 		`{"op":"lend","owner":"c1"}`,
