@@ -105,9 +105,7 @@ func (s *Service) hostsFile(r *Record, res *network.Result, linked []link) (stri
 			return "", err
 		}
 		if addr == hostGateway {
-			if addr, err = s.gatewayAddr(res); err != nil {
-				return "", err
-			}
+			addr = s.gatewayAddr(res)
 		}
 		fmt.Fprintf(&b, "%s\t%s\n", addr, name)
 	}
@@ -144,17 +142,15 @@ func hostsLines(r *Record, res *network.Result) []string {
 	return out
 }
 
-func (s *Service) gatewayAddr(res *network.Result) (string, error) {
+// gatewayAddr is what host-gateway stands for.
+func (s *Service) gatewayAddr(res *network.Result) string {
 	if s.defaults.HostGatewayIP != "" {
-		return s.defaults.HostGatewayIP, nil
+		return s.defaults.HostGatewayIP
 	}
-	if res != nil {
-		if i, _ := res.Gateways(); i >= 0 {
-			return res.Endpoints[i].Gateway.String(), nil
-		}
+	if res == nil { // on the host's network, for one
+		res = &network.Result{}
 	}
-	// On the host's network, and without a way out, it is the host all the same.
-	return s.networks.Default().Gateway.String(), nil
+	return s.networks.HostAddress(res).String()
 }
 
 func (s *Service) resolvConf(r *Record, res *network.Result) (string, error) {

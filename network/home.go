@@ -110,17 +110,18 @@ func (m *Manager) homeDefinition(b *bridge.Bridge, six netip.Prefix) Definition 
 	return d
 }
 
-// Network is what the default network has become.
-type Network struct {
-	ID      string
-	Subnet  netip.Prefix // IPv4
-	Gateway netip.Addr   // the bridge's address in Subnet, by which containers reach the host
-}
-
-// Default returns the network that always exists.
-func (m *Manager) Default() Network {
-	a := m.home.bridge.Address()
-	return Network{ID: m.home.def.ID, Subnet: a.Masked(), Gateway: a.Addr()}
+// HostAddress is the IPv4 address by which a container with this result reaches the
+// host: the bridge's on the first of its networks that has one, in the order in which
+// they are ways out; or else, and for the zero Result, that on the default network. A
+// gateway is not it: somebody may have named another, or it is a router of the host's
+// own network.
+func (m *Manager) HostAddress(r *Result) netip.Addr {
+	for _, i := range r.order() {
+		if s := m.segmentOf(&r.Endpoints[i]); s != nil && s.bridge != nil && s.bridge.Address().IsValid() {
+			return s.bridge.Address().Addr()
+		}
+	}
+	return m.home.bridge.Address().Addr()
 }
 
 func homeSubnet(address, part netip.Prefix, gateway netip.Addr) ipam.Subnet {

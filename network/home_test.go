@@ -68,8 +68,8 @@ func TestHomeRange(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Home = HomeOptions{Range: netip.MustParsePrefix("172.30.4.0/24")}
 	})
-	if got := w.m.Default(); got.Subnet.String() != "172.30.4.0/24" || got.Gateway.String() != "172.30.4.1" {
-		t.Errorf("default network %+v", got)
+	if got := w.m.home.bridge.Address().String(); got != "172.30.4.1/24" {
+		t.Errorf("default network %s", got)
 	}
 	w.stop()
 	w.o.Home = HomeOptions{BIP: netip.MustParsePrefix("172.30.0.1/16"), Range: netip.MustParsePrefix("172.30.4.0/30"), Gateway: netip.MustParseAddr("172.30.9.9")}
@@ -91,6 +91,43 @@ func TestHomeRange(t *testing.T) {
 	w.o.Home.Gateway = netip.MustParseAddr("10.0.0.1")
 	if _, err := New(context.Background(), w.o); err == nil || !strings.Contains(err.Error(), "outside subnet") {
 		t.Errorf("a gateway elsewhere: %v", err)
+	}
+}
+
+// TestHostAddress: by which address the host is reached that a container knows as
+// host-gateway, whatever its way out is.
+func TestHostAddress(t *testing.T) {
+	w := newWorld(t)
+	w.create(nettypes.CreateRequest{Name: "in", Internal: true, IPAM: subnets("10.77.1.0/24")})
+	other := subnets("10.77.2.0/24")
+	other.Config[0].AuxAddress = map[string]netip.Addr{auxGateway4: netip.MustParseAddr("10.77.2.99")}
+	w.create(nettypes.CreateRequest{Name: "other", IPAM: other})
+	w.create(lanOf("lan", DriverMacvlan))
+	accept(t, nil, "tcp4", ":7", caller("host"))
+	if got := w.m.HostAddress(&Result{}).String(); got != "172.17.0.1" {
+		t.Errorf("on the host's own network: %s", got)
+	}
+	for i, c := range []struct {
+		networks []string
+		want     string
+	}{
+		{[]string{DefaultNetwork}, "172.17.0.1"},
+		{[]string{"in"}, "10.77.1.1"},
+		{[]string{"other"}, "10.77.2.1"},
+		{[]string{"lan", "in"}, "10.77.1.1"},
+		{[]string{DefaultNetwork, "other"}, "172.17.0.1"},
+	} {
+		a := w.join(fmt.Sprint(i), on(c.networks...))
+		got := w.m.HostAddress(&a.r).String()
+		if got != c.want {
+			t.Errorf("on %v: %s, want %s", c.networks, got, c.want)
+		}
+		if answer, err := call(a.ns, "tcp", got+":7", long); err != nil || !strings.HasPrefix(answer, "host ") {
+			t.Errorf("on %v: %s says %q, %v", c.networks, got, answer, err)
+		}
+	}
+	if got := w.m.HostAddress(&w.join("lan", on("lan")).r).String(); got != "172.17.0.1" {
+		t.Errorf("on the host's network outside: %s", got)
 	}
 }
 

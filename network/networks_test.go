@@ -334,7 +334,7 @@ func TestPoolsEnd(t *testing.T) {
 	w := newWorld(t, func(o *Options) {
 		o.Pools = ipam.Areas{{Base: netip.MustParsePrefix("10.99.0.0/24"), Bits: 28}}
 	})
-	if got := w.m.Default().Subnet.String(); got != "10.99.0.0/28" {
+	if got := w.m.home.bridge.Address().Masked().String(); got != "10.99.0.0/28" {
 		t.Errorf("default network %s", got)
 	}
 	made := 0

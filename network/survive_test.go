@@ -319,13 +319,13 @@ func TestBridgeKept(t *testing.T) {
 	sh(t, "ip link add berth0 type bridge; ip addr add 172.29.0.5/24 dev berth0")
 	t.Cleanup(func() { sh(t, "ip link del berth0") })
 	w := newWorld(t)
-	if n := w.m.Default(); n.Gateway.String() != "172.29.0.5" || n.Subnet.String() != "172.29.0.0/24" || len(n.ID) != 64 {
-		t.Errorf("network %+v", n)
+	if got := w.m.home.bridge.Address().String(); got != "172.29.0.5/24" || len(w.m.home.def.ID) != 64 {
+		t.Errorf("network %s at %s", w.m.home.def.ID, got)
 	}
-	id := w.m.Default().ID
+	id := w.m.home.def.ID
 	w.crash()
 	w.start()
-	if w.m.Default().ID != id {
+	if w.m.home.def.ID != id {
 		t.Error("the network's id changed")
 	}
 }

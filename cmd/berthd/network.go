@@ -20,14 +20,10 @@ func defaultNetwork(c *config.Config) network.HomeOptions {
 	}
 }
 
-// hostGateway is the address by which containers reach the host; "" if there is
-// none.
+// hostGateway is the address by which steps of builds reach the host.
 func hostGateway(c *config.Config, networks *network.Manager) string {
 	if ip := c.GatewayIP(); ip != "" {
 		return ip
 	}
-	if gateway := networks.Default().Gateway; gateway.IsValid() {
-		return gateway.String()
-	}
-	return ""
+	return networks.HostAddress(&network.Result{}).String()
 }

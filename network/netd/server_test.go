@@ -354,6 +354,7 @@ func TestCopies(t *testing.T) {
 	l.Close()
 }
 
+// FuzzFrame: a request that can be read is written as one that says the same.
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x0d{\"op\":\"list\"}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -361,9 +362,16 @@ func FuzzFrame(f *testing.F) {
 		if err := readFrame(bytes.NewReader(data), &r); err != nil {
 			return
 		}
-		var out bytes.Buffer
+		var out, twice bytes.Buffer
 		if err := writeFrame(&out, &r); err != nil {
 			t.Fatal(err)
+		}
+		var again request
+		if err := readFrame(bytes.NewReader(out.Bytes()), &again); err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFrame(&twice, &again); err != nil || !bytes.Equal(twice.Bytes(), out.Bytes()) {
+			t.Errorf("%q is written as %q, and that as %q, %v", data, out.Bytes(), twice.Bytes(), err)
 		}
 	})
 }

@@ -32,7 +32,7 @@ var networkProbes = []probe{
 	{field: "HostConfig.DNS", does: "name servers of resolv.conf", run: "cat /etc/resolv.conf", want: "192.0.2.7", set: func(r *request) { r.HostConfig.DNS = []netip.Addr{addr("192.0.2.7")} }},
 	{field: "HostConfig.DNSOptions", does: "options of resolv.conf", run: "cat /etc/resolv.conf", want: "ndots:9", set: func(r *request) { r.HostConfig.DNSOptions = []string{"ndots:9"} }},
 	{field: "HostConfig.DNSSearch", does: "search list of resolv.conf", run: "cat /etc/resolv.conf", want: "probe.org", set: func(r *request) { r.HostConfig.DNSSearch = []string{"probe.org"} }},
-	{field: "HostConfig.ExtraHosts", does: "lines of /etc/hosts; host-gateway is the network's gateway, or else the default network's", run: "cat /etc/hosts", want: "192.0.2.8\tprobe", set: func(r *request) { r.HostConfig.ExtraHosts = []string{"probe:192.0.2.8"} }},
+	{field: "HostConfig.ExtraHosts", does: "lines of /etc/hosts; host-gateway is the host's address on the network, or else on the default one", run: "cat /etc/hosts", want: "192.0.2.8\tprobe", set: func(r *request) { r.HostConfig.ExtraHosts = []string{"probe:192.0.2.8"} }},
 	{field: "HostConfig.Links", does: "names in /etc/hosts and variables, as Docker's on the default bridge", run: "grep -c '\to otherhost other$' /etc/hosts; env", want: "1\n", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
 	{field: "HostConfig.Links", run: "env", want: "O_PORT_99_TCP_PORT=99", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
 	{field: "HostConfig.Links", run: "env", want: "O_ENV_PROBE=link", set: func(r *request) { r.HostConfig.Links = []string{"other:o"} }},
