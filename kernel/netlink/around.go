@@ -209,15 +209,6 @@ func (a *Around) address(index int, p netip.Prefix, by int) {
 	}
 }
 
-// Reaches tells what is reached, but for default routes, in no order.
-func (a *Around) Reaches() []netip.Prefix {
-	out := make([]netip.Prefix, 0, len(a.reaches))
-	for p := range a.reaches {
-		out = append(out, p)
-	}
-	return out
-}
-
 // Defaults are the default routes.
 func (a *Around) Defaults() []Route {
 	var out []Route

@@ -41,7 +41,7 @@ func TestAround(t *testing.T) {
 				t.Error(err)
 			}
 			var got []string
-			for _, p := range a.Reaches() {
+			for p := range a.reaches {
 				if p.Addr().Is4() {
 					got = append(got, p.String())
 				}

@@ -171,12 +171,6 @@ func (t *Table) Ports() ([]Port, error) {
 	return out, nil
 }
 
-// Add publishes ports; on an error none of them is.
-func (t *Table) Add(ports []Port) error { return t.Change(nil, ports) }
-
-// Remove takes back ports that were added by one call.
-func (t *Table) Remove(ports []Port) error { return t.Change(ports, nil) }
-
 // Change publishes after in the place of before, in one transaction: what is in
 // both is not touched, and what both have for a port of the host is at no moment
 // closed. Before is as one call published it, because ports in a row are one

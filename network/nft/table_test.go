@@ -149,13 +149,13 @@ func TestTable(t *testing.T) {
 	}
 
 	more := []Port{{HostIP: netip.IPv4Unspecified(), HostPort: 443, Proto: unix.IPPROTO_TCP, ContainerIP: netip.MustParseAddr("172.17.0.2"), ContainerPort: 443}}
-	if err := table.Add(more); err != nil {
+	if err := table.Change(nil, more); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(listRuleset(t), "tcp . 443 : 172.17.0.2 . 443") {
 		t.Errorf("the added port is not there:\n%s", listRuleset(t))
 	}
-	if err := table.Remove(more); err != nil {
+	if err := table.Change(more, nil); err != nil {
 		t.Fatal(err)
 	}
 	same(t, got)
@@ -260,14 +260,14 @@ func TestManyPorts(t *testing.T) {
 				ContainerIP: netip.MustParseAddr("10.0.0.2"), ContainerPort: 10000 + n + shift,
 			})
 		}
-		if err := table.Add(ports); err != nil {
+		if err := table.Change(nil, ports); err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(listRuleset(t), "udp . "); n != elements {
 			t.Errorf("%d elements, want %d", n, elements)
 		}
 		slices.Reverse(ports)
-		if err := table.Remove(ports); err != nil {
+		if err := table.Change(ports, nil); err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(listRuleset(t), "udp . "); n != 0 {
