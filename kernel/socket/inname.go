@@ -15,12 +15,8 @@ func InName(mark int) func(network, address string, c syscall.RawConn) error {
 		var inner error
 		err := c.Control(func(fd uintptr) {
 			s := int(fd)
-			level, option := unix.SOL_IP, unix.IP_TRANSPARENT
-			if strings.HasSuffix(network, "6") {
-				level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
-			}
 			inner = errors.Join(
-				unix.SetsockoptInt(s, level, option, 1),
+				transparent(s, strings.HasSuffix(network, "6")),
 				unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 				unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_MARK, mark),
 			)

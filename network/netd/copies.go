@@ -66,6 +66,9 @@ func (s *Server) receive(who opener, b Binding, f *os.File) (*held, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("a descriptor is no %s socket", b.Proto), s.leave(h))
 	}
+	if err := d.mark(); err != nil { // one of an earlier engine is not
+		return nil, errors.Join(err, s.leave(h))
+	}
 	return h, nil
 }
 

@@ -2,6 +2,7 @@ package netd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -150,6 +151,9 @@ func (s *Server) bind(ctx context.Context, who opener, p Port, ip netip.Addr, po
 		return nil, &bindError{binding: h.Binding, err: err}
 	}
 	s.open(d, h)
+	if err := d.mark(); err != nil {
+		return nil, errors.Join(err, s.leave(h))
+	}
 	return h, nil
 }
 
@@ -158,6 +162,23 @@ func (s *Server) open(d *door, h *held) {
 	d.at = h.place()
 	s.doors[d.at] = d
 	d.enter(h)
+}
+
+// mark makes the door's socket one that the firewall knows (nft.Table: `socket
+// transparent`): who is on an internal network does not begin there.
+func (d *door) mark() error {
+	var from any = d.packets
+	if d.listener != nil {
+		from = d.listener
+	}
+	raw, err := from.(syscall.Conn).SyscallConn()
+	if err == nil {
+		err = socket.SetTransparent(raw, d.at.ip.Is6())
+	}
+	if err != nil {
+		return fmt.Errorf("mark the socket of a published port: %w", err)
+	}
+	return nil
 }
 
 // bindError remembers which socket could not be bound.

@@ -44,6 +44,10 @@ func (t *Table) chains(state *State, ports []run) {
 	t.rule(input, established(), accept())
 	t.rule(input, iifIs("lo"), accept())
 	t.impostors(input)
+	if !t.unrelayed {
+		// To a published port over berth-netd, which passes on from within the host.
+		t.rule(input, iifIn(s.internal), relayed(), drop())
+	}
 	for i := range s.of {
 		f := &s.of[i]
 		t.rule(input, f.toIn(f.inner), own(unix.RTN_LOCAL, "local"), accept())

@@ -29,6 +29,8 @@ type Table struct {
 	subnets map[netip.Prefix]Gateway // of the networks that there are
 	covers  map[*nftables.Set]*cover.Cover
 	spreads map[uint16]int // ports that are shared by so many: for each number there is a chain
+	// unrelayed: the kernel cannot tell by sockets who reaches a published port over berth-netd.
+	unrelayed bool
 }
 
 // Open connects to the kernel; nothing is changed yet.
@@ -47,6 +49,15 @@ func Open(name string) (*Table, error) {
 func (t *Table) Replace(s State) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	err := t.replace(s)
+	if unknown(err) && !t.unrelayed {
+		t.unrelayed = true
+		err = t.replace(s)
+	}
+	return err
+}
+
+func (t *Table) replace(s State) error {
 	if err := t.makeUser(); err != nil {
 		return err
 	}
