@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -105,7 +106,7 @@ func newWorld(t *testing.T, set ...func(*Options)) *world {
 	w.o = Options{
 		ExecRoot: filepath.Join(dir, "exec"), DataRoot: filepath.Join(dir, "data"),
 		Netd:   NetdOptions{Binary: netdBinary, CgroupParent: fmt.Sprintf("/berth-network-test-%d", os.Getpid())},
-		Events: event.New(0, nil),
+		Events: event.New(0, nil), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, f := range set {
 		f(&w.o)

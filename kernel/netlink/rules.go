@@ -15,8 +15,8 @@ import (
 const groupRules = 7
 
 // WatchRules calls removed whenever something of the nftables table was
-// removed, and when it cannot be known, until ctx ends. It watches the calling
-// thread's namespace.
+// removed, and when it cannot be known, until ctx ends. What removed sees is no
+// older than all that it was called for. It watches the calling thread's namespace.
 func WatchRules(ctx context.Context, table string, removed func()) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
 	if err != nil {
@@ -28,19 +28,49 @@ func WatchRules(ctx context.Context, table string, removed func()) error {
 		return os.NewSyscallError("subscribe to nftables", err)
 	}
 	defer context.AfterFunc(ctx, func() { f.Close() })()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
 	buf := make([]byte, 64<<10)
 	for {
-		n, err := f.Read(buf)
-		switch {
+		var is bool
+		var failed error
+		err := raw.Read(func(fd uintptr) (some bool) {
+			is, some, failed = removal(int(fd), buf, table)
+			return some
+		})
+		switch err = errors.Join(err, failed); {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, unix.ENOBUFS):
-			removed() // messages were lost
 		case err != nil:
 			return fmt.Errorf("nftables events: %w", err)
-		case removes(buf[:n], table):
+		case is:
 			removed()
 		}
+	}
+}
+
+// removal reads all messages that there are, and tells whether one of them may be
+// about a removal, and whether there were some. Once messages were lost (ENOBUFS),
+// so are all that follow, without another word, until there is none to be read:
+// who looked at the rules before would miss what is removed meanwhile.
+func removal(fd int, buf []byte, table string) (is, some bool, err error) {
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return is, some, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			is = true
+		case err != nil:
+			return is, true, os.NewSyscallError("read", err)
+		default:
+			is = is || removes(buf[:n], table)
+		}
+		some = true
 	}
 }
 
