@@ -79,6 +79,18 @@ func (e *entry) acquire(ctx context.Context) error {
 
 func (e *entry) release() { <-e.lock }
 
+// during calls f with the container's lock, if the run is still that of box: it may
+// have ended before, or the engine ends, and the next one looks again.
+func (e *entry) during(ctx context.Context, box *sandbox.Sandbox, f func()) {
+	if err := e.acquire(ctx); err != nil {
+		return
+	}
+	defer e.release()
+	if e.live != nil && e.live.box == box {
+		f()
+	}
+}
+
 func (e *entry) record() *Record { return e.rec.Load() }
 
 // stopRestart ends a wait for the next restart. The caller holds the lock.

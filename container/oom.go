@@ -12,14 +12,7 @@ import (
 // outOfMemory notes that the kernel killed a process of a run for want of
 // memory, and says so. It need not be the end of the container.
 func (s *Service) outOfMemory(ctx context.Context, e *entry, box *sandbox.Sandbox, k sandbox.OOMKill) {
-	if err := e.acquire(ctx); err != nil {
-		return
-	}
-	defer e.release()
-	if e.live == nil || e.live.box != box {
-		return
-	}
-	s.noteOutOfMemory(e, k)
+	e.during(ctx, box, func() { s.noteOutOfMemory(e, k) })
 }
 
 // noteOutOfMemory is outOfMemory for a container that the caller has locked.

@@ -67,19 +67,14 @@ func (s *Service) watchTurn(e *entry) {
 // done for that: one that was paused meanwhile must be looked at again. The caller
 // does not hold the lock.
 func (s *Service) seen(ctx context.Context, e *entry, box *sandbox.Sandbox) bool {
-	if err := e.acquire(ctx); err != nil {
-		return true // the engine ends; the next one looks again
-	}
-	defer e.release()
-	switch {
-	case e.live == nil || e.live.box != box:
-		return true
-	case e.record().State == Paused:
-		return false
-	}
-	e.live.watched = false
-	s.admit(ctx, e, true)
-	return true
+	paused := false
+	e.during(ctx, box, func() {
+		if paused = e.record().State == Paused; !paused {
+			e.live.watched = false
+			s.admit(ctx, e, true)
+		}
+	})
+	return !paused
 }
 
 // shares tells whether the container may have ports together with others.
@@ -88,36 +83,24 @@ func shares(r *Record) bool {
 		slices.ContainsFunc(r.Network.Ports, func(p network.Row) bool { return !p.Routed })
 }
 
-// healthTurn hears of another judgement about a run. The caller does not hold
-// the lock.
+// healthTurn hears of another judgement about a run, which has it take its turn or
+// not. The caller does not hold the lock, under which the run may have been paused
+// meanwhile.
 func (s *Service) healthTurn(ctx context.Context, e *entry, box *sandbox.Sandbox, status container.HealthStatus) {
-	if shares(e.record()) {
-		s.takeTurn(ctx, e, box, status == container.Healthy)
+	if !shares(e.record()) {
+		return
 	}
+	e.during(ctx, box, func() {
+		if ready := status == container.Healthy; !ready || e.record().State != Paused {
+			s.admit(ctx, e, ready)
+		}
+	})
 }
 
 // endStart says that a run's start is over, although it was not seen to listen.
 // The caller does not hold the lock.
 func (s *Service) endStart(ctx context.Context, e *entry, box *sandbox.Sandbox) {
-	if err := e.acquire(ctx); err != nil {
-		return // the engine ends; the next one waits again
-	}
-	defer e.release()
-	if e.live != nil && e.live.box == box {
-		s.report(e.id, s.networks.Started(ctx, e.id))
-	}
-}
-
-// takeTurn has a run take its turn or not. The caller does not hold the lock,
-// under which the run may have ended or been paused meanwhile.
-func (s *Service) takeTurn(ctx context.Context, e *entry, box *sandbox.Sandbox, ready bool) {
-	if err := e.acquire(ctx); err != nil {
-		return // the engine ends; the next one asks again
-	}
-	defer e.release()
-	if e.live != nil && e.live.box == box && !(ready && e.record().State == Paused) {
-		s.admit(ctx, e, ready)
-	}
+	e.during(ctx, box, func() { s.report(e.id, s.networks.Started(ctx, e.id)) })
 }
 
 // admit has a container that is not about to end take its turn or not. The caller
