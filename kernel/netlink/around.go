@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -57,18 +56,17 @@ func (a *Around) Close() {
 // it answers who made it: what happened before the call is known after it.
 func (a *Around) Look() error {
 	buf := make([]byte, 64<<10)
-	for !a.stale {
-		n, err := unix.Read(a.fd, buf)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			if err := a.settle(); err != nil || !a.stale {
-				return err
+	if !a.stale {
+		_, lost, err := drain(a.fd, buf, func(data []byte) {
+			if !a.stale {
+				a.hear(data)
 			}
-		case errors.Is(err, unix.EINTR):
-		case err != nil: // above all ENOBUFS: changes were lost
-			a.stale = true
-		default:
-			a.hear(buf[:n])
+		})
+		a.stale = a.stale || lost || err != nil
+	}
+	if !a.stale {
+		if err := a.settle(); err != nil || !a.stale {
+			return err
 		}
 	}
 	return a.read(buf)
@@ -110,10 +108,8 @@ func (a *Around) forget(index int) {
 // counted twice at worst: then a place that is free is taken to be used, until
 // the next reading.
 func (a *Around) read(buf []byte) error {
-	for { // forget what is queued
-		if _, err := unix.Read(a.fd, buf); errors.Is(err, unix.EAGAIN) {
-			break
-		}
+	if _, _, err := drain(a.fd, buf, func([]byte) {}); err != nil { // forget what is queued
+		return err
 	}
 	addrs, err := a.conn.Addrs()
 	if err != nil {

@@ -2,7 +2,9 @@ package netlink
 
 import (
 	"encoding/binary"
+	"errors"
 	"iter"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,5 +29,29 @@ func messages(b []byte) iter.Seq[message] {
 				return
 			}
 		}
+	}
+}
+
+// drain reads from a socket that does not wait until there is nothing left, and
+// hands out what it reads: there was something. lost: the kernel has lost messages
+// (ENOBUFS). Once it has, it loses all that follow, without another word, until there
+// is none to be read: who looks at the state of things before would miss what is
+// changed meanwhile.
+func drain(fd int, buf []byte, use func(data []byte)) (some, lost bool, err error) {
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return some, lost, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			lost = true
+		case err != nil:
+			return some, lost, os.NewSyscallError("read", err)
+		default:
+			use(buf[:n])
+		}
+		some = true
 	}
 }

@@ -34,43 +34,20 @@ func WatchRules(ctx context.Context, table string, removed func()) error {
 	}
 	buf := make([]byte, 64<<10)
 	for {
-		var is bool
+		var is, lost bool
 		var failed error
 		err := raw.Read(func(fd uintptr) (some bool) {
-			is, some, failed = removal(int(fd), buf, table)
-			return some
+			some, lost, failed = drain(int(fd), buf, func(data []byte) { is = is || removes(data, table) })
+			return some || failed != nil
 		})
 		switch err = errors.Join(err, failed); {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			return fmt.Errorf("nftables events: %w", err)
-		case is:
+		case is, lost:
 			removed()
 		}
-	}
-}
-
-// removal reads all messages that there are, and tells whether one of them may be
-// about a removal, and whether there were some. Once messages were lost (ENOBUFS),
-// so are all that follow, without another word, until there is none to be read:
-// who looked at the rules before would miss what is removed meanwhile.
-func removal(fd int, buf []byte, table string) (is, some bool, err error) {
-	for {
-		n, err := unix.Read(fd, buf)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			return is, some, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.ENOBUFS):
-			is = true
-		case err != nil:
-			return is, true, os.NewSyscallError("read", err)
-		default:
-			is = is || removes(buf[:n], table)
-		}
-		some = true
 	}
 }
 
