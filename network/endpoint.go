@@ -104,10 +104,8 @@ func (m *Manager) claim(ctx context.Context, w EndpointSpec) (_ *plan, err error
 	if p.e.IPv6, err = take(true, six); err != nil {
 		return nil, err
 	}
-	for _, a := range p.e.assigned() {
-		if err := m.flows.taken(a.Addr()); err != nil {
-			m.log.Warn("forget connections of who had an address before", "address", a.Addr(), "error", err)
-		}
+	if err := m.flows.taken(p.e.assigned()); err != nil {
+		m.log.Warn("forget connections of who had these addresses before", "addresses", p.e.assigned(), "error", err)
 	}
 	w.MAC = p.wish.MAC
 	if p.e.OnLink = s.lan.flat() && !s.inward(); !s.lan.flat() {

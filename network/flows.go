@@ -53,14 +53,20 @@ func (f *flows) left(addresses []netip.Prefix) error {
 	return nil
 }
 
-// taken ends what an address is known by from before; it is about to be used.
-func (f *flows) taken(a netip.Addr) error {
+// taken ends what addresses are known by from before; they are about to be used.
+func (f *flows) taken(addresses []netip.Prefix) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, found := f.found[a]; found {
-		f.gone[a] = struct{}{}
+	used := false
+	for _, p := range addresses {
+		a := p.Addr()
+		if _, found := f.found[a]; found {
+			f.gone[a] = struct{}{}
+		}
+		_, gone := f.gone[a]
+		used = used || gone
 	}
-	if _, gone := f.gone[a]; !gone {
+	if !used {
 		return nil
 	}
 	return f.end()
