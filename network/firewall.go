@@ -20,14 +20,9 @@ func tableName(bridge string) string {
 // replace makes the firewall's table what it should be, with these ports; m.mu is
 // held, except in New.
 func (m *Manager) replace(ports []nft.Port) error {
-	could := m.table.KnowsRelayed()
-	err := m.table.Replace(nft.State{
+	return m.table.Replace(nft.State{
 		Networks: m.rules(), Apart: m.apart, Apart6: m.apart6, Ports: ports, Mark: m.policy.mark(), Accept: m.o.Accept, Direct: m.o.Direct,
 	})
-	if could && !m.table.KnowsRelayed() {
-		m.log.Warn("the kernel has no CONFIG_NFT_SOCKET: containers on internal networks reach published ports that berth-netd passes on")
-	}
-	return err
 }
 
 // repair puts the table back after somebody, such as a firewall that was
@@ -78,6 +73,9 @@ func (m *Manager) Warnings() []string {
 	out := m.ports.Warnings()
 	if !m.guard.works() {
 		out = append(out, "This kernel has no nf_tables for bridges: containers can take each other's addresses on their network")
+	}
+	if !m.table.KnowsRelayed() {
+		out = append(out, "This kernel has no CONFIG_NFT_SOCKET: containers on internal networks reach published ports that berth-netd passes on")
 	}
 	return append(out, m.PortWarnings()...)
 }

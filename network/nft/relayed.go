@@ -22,4 +22,8 @@ func unknown(err error) bool { return errors.Is(err, unix.ENOENT) }
 
 // KnowsRelayed tells whether the kernel can keep internal networks from ports that
 // berth-netd passes on; as of Replace.
-func (t *Table) KnowsRelayed() bool { return !t.unrelayed }
+func (t *Table) KnowsRelayed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.unrelayed
+}
