@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"github.com/berth-engine/berth/test/golden"
 )
 
 func TestHelp(t *testing.T) {
@@ -16,7 +18,7 @@ func TestHelp(t *testing.T) {
 		if code != 0 || errs != "" {
 			t.Errorf("%q: got %d, %q", args, code, errs)
 		}
-		golden(t, name, out)
+		golden.Compare(t, name, out)
 	}
 	if code, out, _ := runCLI(t, "", "--version"); code != 0 || out != "Berth version 1.2, build abc\n" {
 		t.Errorf("got %d, %q", code, out)

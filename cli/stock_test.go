@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/berth-engine/berth/test/golden"
 )
 
 // What Docker's command line offers, one command or flag a line, as its help
@@ -28,7 +30,7 @@ const (
 // as missing with a reason. What is listed and here after all fails too, so
 // the list does not outlive what it says.
 func TestStock(t *testing.T) {
-	if *update {
+	if *golden.Update {
 		updateStock(t)
 	}
 	ours := map[string]bool{}

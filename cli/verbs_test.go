@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/berth-engine/berth/api"
+	"github.com/berth-engine/berth/test/golden"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
@@ -456,7 +457,7 @@ func TestVersionAndInfo(t *testing.T) {
 			lines[i] = " Go version:        X"
 		}
 	}
-	golden(t, "version.golden", strings.Join(lines, "\n"))
+	golden.Compare(t, "version.golden", strings.Join(lines, "\n"))
 	if code, out, _ = d.run("", "version", "-f", "{{.Client.Version}} {{.Server.APIVersion}} {{.Server.GitCommit}}"); code != 0 || out != "1.2 1.51 abc\n" {
 		t.Errorf("got %d, %q", code, out)
 	}
@@ -464,7 +465,7 @@ func TestVersionAndInfo(t *testing.T) {
 	if code != 0 || errs != "WARNING: careful\n" {
 		t.Errorf("got %d, %q", code, errs)
 	}
-	golden(t, "info.golden", out)
+	golden.Compare(t, "info.golden", out)
 	if code, out, _ = d.run("", "info", "-f", "{{.ServerVersion}} {{.ClientInfo.Version}}"); code != 0 || out != "1.0 1.2\n" {
 		t.Errorf("got %d, %q", code, out)
 	}

@@ -3,15 +3,13 @@ package event
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
-)
 
-var update = flag.Bool("update", false, "rewrite golden files")
+	"github.com/berth-engine/berth/test/golden"
+)
 
 // TestStreamIsTheContract compares a replayed stream, but for its times, with
 // what docs/contracts/events.md fixes.
@@ -43,17 +41,5 @@ func TestStreamIsTheContract(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const file = "testdata/stream-v1.txt"
-	if *update {
-		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
-	}
+	golden.Compare(t, "stream-v1.txt", got.String())
 }

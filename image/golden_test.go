@@ -1,9 +1,7 @@
 package image
 
 import (
-	"flag"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,9 +9,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/berth-engine/berth/oci"
+	"github.com/berth-engine/berth/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestStoreLayout is the golden test of docs/contracts/image-rootfs.md.
 func TestStoreLayout(t *testing.T) {
@@ -61,17 +58,5 @@ func TestStoreLayout(t *testing.T) {
 	}
 	slices.Sort(list)
 	got := strings.ReplaceAll(strings.Join(list, "\n")+"\n", root, "ROOT")
-	golden := filepath.Join("testdata", "store-v1.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the layout has changed:\n%s\nwant:\n%s", got, want)
-	}
+	golden.Compare(t, "store-v1.txt", got)
 }

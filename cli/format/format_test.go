@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -15,26 +12,9 @@ import (
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-engine/berth/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
 
 // now is two days after the objects below were created.
 var now = time.Unix(1_700_000_000+48*3600, 0).UTC()
@@ -83,10 +63,10 @@ func TestContainers(t *testing.T) {
 		"plain":  `{{.ID}}: {{json .Labels}} {{join (split .Image ":") "|"}} {{title .Status}} [{{pad .State 1 2}}] {{truncate .Command 5}} {{println .Names}}`,
 		"json":   JSON,
 	} {
-		golden(t, "ps-"+name+".golden", list(t, text, ContainerHeader, Containers(containers(), name != "json", now)))
+		golden.Compare(t, "ps-"+name+".golden", list(t, text, ContainerHeader, Containers(containers(), name != "json", now)))
 		if name == "table" {
-			golden(t, "ps-no-trunc.golden", list(t, text, ContainerHeader, Containers(containers(), false, now)))
-			golden(t, "ps-empty.golden", list(t, text, ContainerHeader, Containers(nil, true, now)))
+			golden.Compare(t, "ps-no-trunc.golden", list(t, text, ContainerHeader, Containers(containers(), false, now)))
+			golden.Compare(t, "ps-empty.golden", list(t, text, ContainerHeader, Containers(nil, true, now)))
 		}
 	}
 }
@@ -101,9 +81,9 @@ func TestImages(t *testing.T) {
 		},
 		{ID: id, Size: 1000, SharedSize: 100, Containers: 2},
 	}
-	golden(t, "images-table.golden", list(t, ImageTable, ImageHeader, Images(images, true, false, now)))
-	golden(t, "images-digests.golden", list(t, ImageDigestTable, ImageHeader, Images(images, true, true, now)))
-	golden(t, "images-json.golden", list(t, JSON, ImageHeader, Images(images, false, false, now)))
+	golden.Compare(t, "images-table.golden", list(t, ImageTable, ImageHeader, Images(images, true, false, now)))
+	golden.Compare(t, "images-digests.golden", list(t, ImageDigestTable, ImageHeader, Images(images, true, true, now)))
+	golden.Compare(t, "images-json.golden", list(t, JSON, ImageHeader, Images(images, false, false, now)))
 }
 
 func TestHistory(t *testing.T) {
@@ -112,8 +92,8 @@ func TestHistory(t *testing.T) {
 		{ID: id, Created: 1_700_000_000, CreatedBy: "RUN /bin/sh -c apt-get update\t&& apt-get install -y something # buildkit", Size: 4567, Comment: "buildkit.dockerfile.v0"},
 		{ID: "<missing>", CreatedBy: "CMD [\"sh\"]"},
 	}
-	golden(t, "history-table.golden", list(t, HistoryTable, HistoryHeader, History(h, true, true, now)))
-	golden(t, "history-plain.golden", list(t, HistoryPlainTable, HistoryHeader, History(h, false, false, now)))
+	golden.Compare(t, "history-table.golden", list(t, HistoryTable, HistoryHeader, History(h, true, true, now)))
+	golden.Compare(t, "history-plain.golden", list(t, HistoryPlainTable, HistoryHeader, History(h, false, false, now)))
 }
 
 func TestBadTemplates(t *testing.T) {

@@ -3,37 +3,17 @@ package stream
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"io"
 	"iter"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/jsonstream"
+
+	"github.com/berth-engine/berth/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
-	}
-}
 
 func messages(list ...jsonstream.Message) iter.Seq2[jsonstream.Message, error] {
 	return func(yield func(jsonstream.Message, error) bool) {
@@ -79,7 +59,7 @@ func TestProgressTerminal(t *testing.T) {
 		if err := p.Show(pull()); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, strings.NewReplacer("\x1b", "ESC", "\r", "CR").Replace(b.String()))
+		golden.Compare(t, name, strings.NewReplacer("\x1b", "ESC", "\r", "CR").Replace(b.String()))
 	}
 }
 

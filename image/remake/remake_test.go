@@ -5,7 +5,6 @@ import (
 	"bytes"
 	stdgzip "compress/gzip"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -21,9 +20,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/klauspost/pgzip"
 	"github.com/opencontainers/go-digest"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/berth-engine/berth/test/golden"
+)
 
 // words makes text that compresses as text does, the same each time.
 func words(n int) []byte {
@@ -128,7 +127,7 @@ func packed(kind string, level int) Recipe {
 func TestRemake(t *testing.T) {
 	data := sample(t)
 	dir := unpacked(t, data)
-	var golden []string
+	var lines []string
 	for name, packer := range compressors(t) {
 		var packed bytes.Buffer
 		w := packer(&packed)
@@ -138,7 +137,7 @@ func TestRemake(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		golden = append(golden, fmt.Sprintf("%s %s", name, digest.FromBytes(packed.Bytes())))
+		lines = append(lines, fmt.Sprintf("%s %s", name, digest.FromBytes(packed.Bytes())))
 		r, err := Make(t.Context(), source(packed.Bytes(), data, dir))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -171,7 +170,7 @@ func TestRemake(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	checkGolden(t, golden)
+	checkGolden(t, lines)
 }
 
 // TestNot: what cannot be remade is said so and never makes a record.
@@ -258,19 +257,8 @@ func FuzzHeader(f *testing.F) {
 
 func checkGolden(t *testing.T, lines []string) {
 	t.Helper()
-	const path = "testdata/compressors.golden"
-	got := sorted(lines)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("a compressor writes something else than it did, so that layers cannot be remade any more; see docs/contracts/remake.md\n got:\n%s\nwant:\n%s", got, want)
+	if !golden.Compare(t, "compressors.golden", sorted(lines)) {
+		t.Error("a compressor writes something else than it did, so that layers cannot be remade any more; see docs/contracts/remake.md")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,9 +17,9 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/berth-engine/berth/test/golden"
+)
 
 // serve runs a server on a socket until the test ends or it is told to quit.
 func serve(t *testing.T, s *Server) (socket string, done <-chan error) {
@@ -136,19 +135,7 @@ func TestProtocol(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("after quit: %v", err)
 	}
-	const golden = "testdata/protocol.txt"
-	if *update {
-		if err := os.WriteFile(golden, transcript.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if transcript.String() != string(want) {
-		t.Errorf("got\n%swant\n%s", transcript.String(), want)
-	}
+	golden.Compare(t, "protocol.txt", transcript.String())
 }
 
 // TestBadPeers: what a peer sends cannot hurt.

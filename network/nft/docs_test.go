@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/berth-engine/berth/test/golden"
 )
 
 // TestDocumented compares what docs/networking.md shows of `berth network rules`
@@ -61,7 +63,7 @@ func TestDocumented(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s does not show the rules", page)
 	}
-	if *update {
+	if *golden.Update {
 		if err := os.WriteFile(page, []byte(before+begin+text+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}

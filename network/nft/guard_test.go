@@ -3,6 +3,8 @@ package nft
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/berth-engine/berth/test/golden"
 )
 
 func holders() []Holder {
@@ -29,7 +31,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	got := listRuleset(t)
-	golden(t, "testdata/guard.nft", got)
+	golden.Compare(t, "guard.nft", got)
 	text, err := g.Text()
 	if err != nil {
 		t.Fatal(err)

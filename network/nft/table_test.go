@@ -1,10 +1,8 @@
 package nft
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -12,9 +10,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/berth-engine/berth/test/golden"
+)
 
 // inNamespace moves the test's thread into a network namespace of its own,
 // which ends with it.
@@ -33,23 +31,6 @@ func listRuleset(t *testing.T) string {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return string(out)
-}
-
-// golden compares a table with what a file says that it is, or writes that anew.
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the table is\n%s\nwant\n%s", got, want)
-	}
 }
 
 // spread makes a port one of those that several containers share.
@@ -121,7 +102,7 @@ func TestTable(t *testing.T) {
 		}
 	}
 	got := listRuleset(t)
-	golden(t, "testdata/table.nft", got)
+	golden.Compare(t, "table.nft", got)
 	text, err := table.Text()
 	if err != nil {
 		t.Fatal(err)

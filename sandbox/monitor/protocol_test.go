@@ -4,20 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/berth-engine/berth/sandbox/stage"
+	"github.com/berth-engine/berth/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // examples has every message of protocol version 1 with every field set.
 func examples() []*Message {
@@ -86,11 +83,11 @@ func examples2() []*Message {
 // TestGolden fixes what travels, length prefix included: a file for what each
 // version added.
 func TestGolden(t *testing.T) {
-	golden(t, "protocol-v1.txt", examples())
-	golden(t, "protocol-v2.txt", examples2())
+	sameFrames(t, "protocol-v1.txt", examples())
+	sameFrames(t, "protocol-v2.txt", examples2())
 }
 
-func golden(t *testing.T, name string, messages []*Message) {
+func sameFrames(t *testing.T, name string, messages []*Message) {
 	t.Helper()
 	var got bytes.Buffer
 	for _, m := range messages {
@@ -105,22 +102,7 @@ func golden(t *testing.T, name string, messages []*Message) {
 		}
 		fmt.Fprintf(&got, "%x %s\n", frame[:4], frame[4:])
 	}
-	golden := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("the protocol changed (%s):\n%s\nwant\n%s", name, got.Bytes(), want)
-	}
+	golden.Compare(t, name, got.String())
 }
 
 // TestExecMessages read what they write.
